@@ -1,0 +1,84 @@
+"""Make a saved picture again."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from tfviz.cli import _options as options
+
+
+def job_from(spec: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[Any, str]:
+    """Return the job that makes a picture again, and the name of its model.
+
+    Args:
+        spec: The picture's description.
+        chosen: Options about the model that the user gave.
+
+    Raises:
+        click.ClickException: If the description does not tell enough.
+    """
+    model = chosen.get("model") or spec["model"].get("source")
+    if model is None:
+        raise click.ClickException(
+            f"The picture was made with the model {spec['model']['name']!r} from a "
+            "file. Give that file with -m."
+        )
+    preprocess = chosen.get("preprocess") or spec["preprocess"]
+    if preprocess == "custom":
+        raise click.ClickException(
+            "The picture was made with a preprocessing function, which a file cannot "
+            "hold. Make it again from Python."
+        )
+    adapter = options.load_adapter(
+        model,
+        preprocess,
+        chosen.get("labels"),
+        chosen.get("custom", ()),
+        chosen.get("allow_unsafe", False),
+    )
+    import keras  # noqa: PLC0415
+
+    from tfviz import params, transforms  # noqa: PLC0415
+    from tfviz._render import Job  # noqa: PLC0415
+
+    optimizer = None
+    if spec["optimizer"] != {"name": "adam"}:
+        optimizer = keras.optimizers.deserialize(spec["optimizer"])
+    if spec["start"] is not None or not spec["param"]:
+        raise click.ClickException(
+            "The picture was made from a start image or with a param of your own, "
+            "which a file cannot hold. Make it again from Python."
+        )
+    job = Job(
+        adapter,
+        spec["unit"],
+        params.from_spec(spec["param"]),
+        transforms.from_spec(spec["transforms"]),
+        steps=spec["steps"],
+        learning_rate=spec["learning_rate"],
+        optimizer=optimizer,
+        batch_size=spec["batch_size"],
+        seed=spec["seed"],
+        at=(spec["repeat"], spec["slot"]),
+    )
+    _warn_of_differences(spec, job.settings)
+    return job, model
+
+
+def _warn_of_differences(spec: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    if spec["model"]["hash"] != settings["model"]["hash"]:
+        click.echo(
+            "Warning: the model's weights are not those that the picture was made "
+            "with; another picture will come out.",
+            err=True,
+        )
+    before = {"tfviz": spec["tfviz"]} | spec["versions"]
+    now = {"tfviz": settings["tfviz"]} | settings["versions"]
+    changed = [f"{k} {v}, now {now[k]}" for k, v in before.items() if now[k] != v]
+    if changed:
+        click.echo(
+            f"Warning: the picture was made with {'; '.join(changed)}. Bytes may "
+            "differ.",
+            err=True,
+        )

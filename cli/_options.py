@@ -1,0 +1,226 @@
+"""Options that several commands share, and their types."""
+
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+
+
+class Size(click.ParamType):
+    """`N` or `HEIGHTxWIDTH`, in pixels."""
+
+    name = "N|HxW"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        """Return height and width."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d+)(?:x(\d+))?", value)
+        if not match or not all(int(n) for n in match.groups() if n):
+            self.fail(f"{value!r} is no size; write 224 or 180x240.", param, ctx)
+        height, width = match.groups()
+        return int(height), int(width or height)
+
+
+class ModelSource(click.ParamType):
+    """The name of a model or a file that holds one."""
+
+    name = "MODEL"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """Refuse what is certainly no model, before anything is loaded."""
+        if value == "squeezenet" or value.startswith("keras:"):
+            return value
+        path = Path(value)
+        if not path.exists():
+            folder = path.parent if path.parent.is_dir() else Path()
+            names = [p.name for p in folder.iterdir() if p.suffix in MODEL_SUFFIXES]
+            close = get_close_matches(path.name, names, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            self.fail(
+                f"there is no model {value!r}.{hint} Give squeezenet, keras:NAME or a "
+                f"file that ends in {', '.join(MODEL_SUFFIXES)}.",
+                param,
+                ctx,
+            )
+        if path.suffix not in MODEL_SUFFIXES:
+            self.fail(
+                f"{value!r} is no model file; expected one that ends in "
+                f"{', '.join(MODEL_SUFFIXES)}.",
+                param,
+                ctx,
+            )
+        return value
+
+
+class OutputFolder(click.ParamType):
+    """A folder that files can be written to; made if it is not there."""
+
+    name = "DIR"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
+        """Try to write, before any work is done."""
+        path = Path(value)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            probe = path / f".tfviz-{os.getpid()}.part"
+            probe.write_bytes(b"tfviz")
+            probe.unlink()
+        except OSError as error:
+            self.fail(
+                f"cannot write to {value!r} ({error.strerror}). Choose another folder.",
+                param,
+                ctx,
+            )
+        return path
+
+
+class Units(click.Command):
+    """A command whose arguments may look like options: `-fire8:20`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Explain a unit with a leading hyphen."""
+        for arg in args:
+            if arg == "--":
+                break
+            # `-mkeras:VGG16` is an option with its value, and a real one.
+            unit = re.match(r"-(?!-)(?!mkeras:)([^-].*[:/].*|\w{3,}\d+)$", arg)
+            if unit and not Path(arg[2:]).exists():
+                raise click.UsageError(
+                    f"{arg!r} looks like a unit to be minimized, but a leading hyphen "
+                    f"makes an option. Write neg:{unit[1]}.",
+                    ctx,
+                )
+        return super().parse_args(ctx, args)
+
+
+def model_options(command: Callable) -> Callable:
+    """Add the options that say which model, and how it sees images."""
+    options = [
+        click.option(
+            "-m",
+            "--model",
+            type=ModelSource(),
+            default="squeezenet",
+            show_default=True,
+            help="squeezenet, keras:NAME, keras:NAME?weights=none, or a .keras or .h5 "
+            "file.",
+        ),
+        click.option(
+            "--preprocess",
+            metavar="MODE|LO,HI",
+            help="What the model was trained on: caffe, tf, torch, or a range such as "
+            "0,255. By default what the model tells.",
+        ),
+        click.option(
+            "--labels",
+            type=click.Path(exists=True, dir_okay=False),
+            help="Names of the classes, one a line, or JSON. By default "
+            "MODEL.labels.txt beside the model file.",
+        ),
+        click.option(
+            "--custom",
+            metavar="MODULE:NAME",
+            multiple=True,
+            help="A layer or function of your own that the model file needs.",
+        ),
+        click.option(
+            "--allow-unsafe",
+            is_flag=True,
+            help="Let the model file run Python code (Lambda layers).",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def load_adapter(
+    model: str,
+    preprocess: str | None,
+    labels: str | None,
+    custom: tuple[str, ...],
+    allow_unsafe: bool,
+) -> Any:
+    """Load a model as the options say, and print what was found out about it."""
+    _import_custom(custom)
+    quiet_tensorflow()
+    import tfviz  # noqa: PLC0415
+
+    if labels is None:
+        beside = Path(model).with_suffix(".labels.txt")
+        labels = str(beside) if beside.is_file() else None
+    loaded = tfviz.load_model(model, allow_unsafe=allow_unsafe)
+    adapter = tfviz.adapt(loaded, preprocess, labels=labels)
+    click.echo(
+        f"{adapter.name}: input {adapter.preprocess}; logits: {adapter.logits_source}",
+        err=True,
+    )
+    return adapter
+
+
+def quiet_tensorflow() -> None:
+    """Import TensorFlow without what it prints on the way."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" in sys.modules or os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
+        return
+    import tfviz  # noqa: F401, PLC0415 (sets what must be set before TensorFlow)
+
+    # Its C++ parts write to the file descriptor before they read any setting.
+    sys.stderr.flush()
+    kept = os.dup(2)
+    silent = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silent, 2)
+        import tensorflow as tf  # noqa: PLC0415
+
+        tf.config.list_physical_devices()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(silent)
+    tf.get_logger().setLevel("ERROR")
+
+
+def _import_custom(custom: tuple[str, ...]) -> None:
+    if not custom:
+        return
+    sys.path.insert(0, "")
+    quiet_tensorflow()
+    from importlib import import_module  # noqa: PLC0415
+
+    import keras  # noqa: PLC0415
+
+    for text in custom:
+        module, _, name = text.partition(":")
+        try:
+            value = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise click.BadParameter(
+                f"{text!r} cannot be imported ({error}). Write MODULE:NAME.",
+                param_hint="'--custom'",
+            ) from error
+        keras.saving.get_custom_objects()[name] = value
+
+
+def one_line_warnings() -> None:
+    """Print warnings as one line, and those for developers not at all."""
+
+    def show(message: Any, category: Any, *_: Any, **__: Any) -> None:
+        if issubclass(category, UserWarning):
+            click.echo(f"Warning: {message}", err=True)
+
+    warnings.showwarning = show
+
+
+def fail(message: str) -> NoReturn:
+    """End with one line and exit code 1."""
+    raise click.ClickException(message)

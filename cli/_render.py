@@ -1,0 +1,204 @@
+"""Render many pictures into a folder, safely."""
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfviz.cli._folder import Folder
+
+# A sheet of very many pictures shows them smaller.
+SHEET_WIDTH = 8000
+
+
+def fill(
+    job: Any,
+    folder: Path,
+    *,
+    model: str,
+    suffix: str,
+    force: bool = False,
+    sheet: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Render the pictures of a job that are not in its folder yet.
+
+    Args:
+        job: A `Job` of the core.
+        folder: Where to.
+        model: The name or path of the model, for the manifest.
+        suffix: `.png` or `.webp`.
+        force: Whether to render pictures again that are there.
+        sheet: Whether to draw all pictures of the job in `sheet.png` at the end.
+        as_json: Whether to print the outcome as JSON.
+
+    Raises:
+        click.ClickException: If the folder holds pictures of other settings, cannot
+            be written, or the run was interrupted.
+    """
+    here = Folder(folder)
+    keys = [(picture.text, picture.repeat) for picture in job.pictures]
+    other = here.other_settings(job.settings, keys if force else ())
+    if other:
+        raise click.ClickException(
+            f"{folder} holds pictures of other settings: {other}. Choose another "
+            "folder" + ("." if force else ", or replace these with --force.")
+        )
+    here.repair_manifest()
+    files = here.names(job.pictures, suffix)
+    done = set() if force else {i for i, k in enumerate(keys) if k in here.finished}
+    files = [here.finished[keys[i]] if i in done else f for i, f in enumerate(files)]
+    if done:
+        click.echo(f"{len(done)} of {len(keys)} are finished already", err=True)
+    stuck = []
+    with _until_interrupted() as interrupted, _progress(job, done) as progress:
+        started = time.monotonic()
+        for batch in job.run(done, callbacks=[progress.step]):
+            seconds = time.monotonic() - started
+            for row, place in enumerate(batch.places):
+                outcome = {
+                    "name": job.pictures[place].name,
+                    "score": float(batch.scores[row]),
+                    "stuck": bool(batch.stuck[row]),
+                }
+                spec = job.settings | job.pictures[place].spec | outcome
+                here.write(
+                    files[place],
+                    batch.images[row],
+                    spec,
+                    model=model,
+                    seconds=round(seconds / len(batch.places), 3),
+                )
+                done.add(place)
+                if outcome["stuck"]:
+                    stuck.append(outcome["name"])
+            progress.batch(batch, [job.pictures[p].name for p in batch.places])
+            started = time.monotonic()
+            if interrupted() and len(done) < len(keys):
+                raise click.ClickException(
+                    f"interrupted: {len(done)} of {len(keys)} pictures are in {folder}. "
+                    "The same command goes on from here."
+                )
+    if stuck:
+        from tfviz._render import warn_stuck  # noqa: PLC0415
+
+        warn_stuck(stuck, job.steps)
+    if sheet:
+        _write_sheet(files, folder / "sheet.png")
+    _report(files, folder, as_json)
+
+
+def _report(files: list[Path], folder: Path, as_json: bool) -> None:
+    from tfviz import images  # noqa: PLC0415
+
+    if not as_json:
+        click.echo(f"{len(files)} pictures in {folder}")
+        return
+    rows = []
+    for file in files:
+        spec = images.read_spec(file) or {}
+        kept = {name: spec[name] for name in ("unit", "name", "score", "stuck")}
+        rows.append(kept | {"file": str(file)})
+    click.echo(json.dumps({"pictures": rows}, indent=2))
+
+
+def _write_sheet(files: list[Path], path: Path) -> None:
+    from PIL import Image  # noqa: PLC0415
+
+    from tfviz import images  # noqa: PLC0415
+
+    columns = int(len(files) ** 0.5 + 0.999)
+    pictures, captions = [], []
+    for file in files:
+        spec = images.read_spec(file) or {}
+        captions.append(f"{spec['name']}  {spec['score']:.4g}")
+        with Image.open(file) as image:
+            image.thumbnail([max(32, SHEET_WIDTH // columns)] * 2)
+            pictures.append(images.np.asarray(image.convert("RGB")))
+    images.save(images.sheet(pictures, captions, columns), path)
+
+
+@contextmanager
+def _until_interrupted() -> Iterator[Any]:
+    """Let Ctrl-C end the work after the current batch; a second one at once."""
+    asked = []
+
+    def ask(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        click.echo(
+            "\nstopping after this batch; press Ctrl-C again to lose it", err=True
+        )
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Lines:
+    """Progress for a log: a line for each batch."""
+
+    def __init__(self, total: int, done: int) -> None:
+        self._total, self._done, self._here = total, done, 0
+        self._start = time.monotonic()
+
+    def step(self, progress: Any) -> None:
+        """Say nothing between batches."""
+
+    def batch(self, batch: Any, names: list[str]) -> None:
+        """Print which pictures are finished, and the time that is left."""
+        self._here += len(names)
+        spent = time.monotonic() - self._start
+        left = (self._total - self._done - self._here) * spent / self._here
+        shown = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        click.echo(
+            f"{self._done + self._here}/{self._total}  {shown}  {_clock(left)} left",
+            err=True,
+        )
+
+
+class _Bar:
+    """Progress for a terminal."""
+
+    def __init__(self, bar: Any) -> None:
+        self._bar, self._step = bar, 0
+
+    def step(self, progress: Any) -> None:
+        """Move the bar by the steps that were taken."""
+        self._bar.current_item = progress.names[0]
+        self._bar.update(progress.step - self._step)
+        self._step = progress.step
+
+    def batch(self, batch: Any, names: list[str]) -> None:
+        """Begin the next batch."""
+        self._step = 0
+
+
+@contextmanager
+def _progress(job: Any, done: set[int]) -> Iterator[Any]:
+    if not sys.stderr.isatty():
+        yield _Lines(len(job.pictures), len(done))
+        return
+    batches = job.batches_left(done)
+    with click.progressbar(
+        length=batches * job.steps,
+        label=f"{len(job.pictures) - len(done)} pictures",
+        item_show_func=lambda item: item,
+        file=sys.stderr,
+    ) as bar:
+        yield _Bar(bar)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,60 @@
+"""See what the units of a Keras model look for.
+
+Images hold RGB or other channels in [0, 1] and are shaped
+`(n, height, width, channels)`; sizes are always given as height, width.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from tfviz import _environment
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Adapter",
+    "Animation",
+    "Progress",
+    "Result",
+    "adapt",
+    "images",
+    "load_model",
+    "objectives",
+    "params",
+    "preprocessing",
+    "render",
+    "transforms",
+]
+
+_environment.prefer_onednn()
+
+if TYPE_CHECKING:
+    from tfviz import images, objectives, params, preprocessing, transforms
+    from tfviz._adapter import Adapter, adapt
+    from tfviz._animation import Animation
+    from tfviz._models import load_model
+    from tfviz._render import Progress, render
+    from tfviz._result import Result
+else:
+    # TensorFlow takes seconds to import; `tfviz --help` must not wait for it.
+    _HOME = {
+        "Adapter": "_adapter",
+        "Animation": "_animation",
+        "Progress": "_render",
+        "Result": "_result",
+        "adapt": "_adapter",
+        "load_model": "_models",
+        "render": "_render",
+    }
+
+    def __getattr__(name):
+        if name not in __all__:
+            raise AttributeError(f"module 'tfviz' has no attribute {name!r}")
+        if name != "images":  # the only one without TensorFlow
+            _environment.require_tensorflow_backend()
+        if name in _HOME:
+            return getattr(import_module(f"tfviz.{_HOME[name]}"), name)
+        return import_module(f"tfviz.{name}")
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

@@ -1,0 +1,474 @@
+"""A Keras model seen as images in [0, 1] -> activations by path."""
+
+import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from tfviz import _environment, preprocessing
+from tfviz._gradients import redirected
+from tfviz._labels import Labels, as_labels, imagenet_labels
+from tfviz._logits import before_squashing
+from tfviz._taps import Recording, call_recorded
+
+# The model's output among the activations, apart from any layer called `logits`.
+LOGITS = ":logits"
+PROBABILITIES = ":probabilities"
+# For models that take any size.
+USUAL_SIZE = 224
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One place of a model whose activations can be seen.
+
+    Attributes:
+        path: Names of the layers that lead to it, joined by `/`.
+        kind: The class of the layer.
+        shape: Of its output for one image, with axis 0 for the images.
+    """
+
+    path: str
+    kind: str
+    shape: tuple[int | None, ...]
+
+    @property
+    def units(self) -> int | None:
+        """The number of channels, or None where the layer has no last axis."""
+        return self.shape[-1] if len(self.shape) > 1 else None
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What one traced forward pass at one size tells."""
+
+    layers: dict[str, Layer]
+    operations: dict[str, Any]
+    logits_shape: tuple[int | None, ...] | None
+    logits_source: str
+
+
+class Adapter:
+    """A model whose activations can be asked for by path.
+
+    Made by `adapt`. The model is neither changed nor copied.
+
+    Attributes:
+        model: The model.
+        preprocess: The map from images in [0, 1] to the model's input.
+        input_size: Height and width of the model's input; None where it takes any.
+        channels: Channels of the model's input.
+        labels: The names of the model's outputs, or None.
+    """
+
+    def __init__(
+        self, model: Any, preprocess: Any, labels: Labels | None, channels: int
+    ) -> None:
+        self.model = model
+        self.channels = channels
+        shape = _input_shape(model)
+        size = (shape[1], shape[2])
+        self.input_size: Size | None = None if None in size else size
+        self._surveys: dict[Size, _Survey] = {}
+        self._compiled: dict[tuple[str, ...], Callable] = {}
+        self._fingerprint: str | None = None
+        self.preprocess = preprocessing.assumed()  # to trace before it is known
+        if preprocess is None:
+            operations = self._survey(self.size).operations
+            found = preprocessing.detect(model, operations.items())
+            if found is None:
+                warnings.warn(
+                    f"Nothing in model {self.name!r} tells what range its input has; "
+                    "feeding [0, 1]. If it was trained on another, say so with "
+                    "`preprocess`, for example (0, 255).",
+                    stacklevel=3,
+                )
+            self.preprocess = found or self.preprocess
+        else:
+            self.preprocess = preprocessing.resolve(preprocess)
+            self._surveys.clear()
+        self.labels = labels
+        if labels is None and self.classes == 1000:
+            self.labels = imagenet_labels()
+
+    @property
+    def name(self) -> str:
+        """The name of the model."""
+        return self.model.name
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the model's input, or 224 where it takes any."""
+        return self.input_size or (USUAL_SIZE, USUAL_SIZE)
+
+    @property
+    def classes(self) -> int | None:
+        """The number of the model's outputs, or None if it has no single output."""
+        shape = self._survey(self.size).logits_shape
+        return shape[-1] if shape else None
+
+    @property
+    def logits_source(self) -> str:
+        """In words, where the logits were found."""
+        return self._survey(self.size).logits_source
+
+    def __call__(self, images: Any, paths: str | Sequence[str]) -> dict[str, Any]:
+        """Return the activations of some layers.
+
+        Works eagerly, under `tf.GradientTape` and inside `tf.function`.
+
+        Args:
+            images: `(n, height, width, channels)` in [0, 1], of any size.
+            paths: One or several of `layers()`.
+
+        Returns:
+            Float32 activations `(n, ..., channels)` by path.
+
+        Raises:
+            ValueError: If there is no such layer, or the images do not fit.
+
+        >>> import numpy as np, tfviz
+        >>> adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
+        >>> adapter(np.zeros((2, 64, 64, 3)), "fire3")["fire3"].shape
+        TensorShape([2, 15, 15, 128])
+        """
+        paths = (paths,) if isinstance(paths, str) else tuple(paths)
+        images = self._checked_images(images)
+        for path in paths:
+            self.layer(path, (images.shape[1], images.shape[2]))
+        return self._evaluate(images, paths)
+
+    def logits(self, images: Any) -> Any:
+        """Return the model's output before its softmax or sigmoid, if it has one.
+
+        Args:
+            images: `(n, height, width, channels)` in [0, 1], of any size.
+
+        Returns:
+            Float32 `(n, classes)`.
+
+        Raises:
+            ValueError: If the model has several outputs.
+        """
+        self.require_logits()
+        return self._evaluate(self._checked_images(images), (LOGITS,))[LOGITS]
+
+    def probabilities(self, images: Any) -> Any:
+        """Return the model's output after its softmax or sigmoid.
+
+        A model that has none gets a softmax.
+        """
+        self.require_logits()
+        images = self._checked_images(images)
+        return self._evaluate(images, (PROBABILITIES,))[PROBABILITIES]
+
+    def layers(self, size: Size | None = None) -> list[Layer]:
+        """Return the layers of the model in the order of their calls.
+
+        Args:
+            size: Height and width of the images; by default the model's own or 224.
+        """
+        return list(self._survey(size or self.size).layers.values())
+
+    def layer(self, path: str, size: Size | None = None) -> Layer:
+        """Return one layer, or say which are called nearly so.
+
+        Raises:
+            ValueError: If there is none at `path`.
+        """
+        layers = self._survey(size or self.size).layers
+        if path in layers:
+            return layers[path]
+        # The name of a layer in a nested model is not yet its path.
+        ends = [known for known in layers if known.endswith(f"/{path}")]
+        close = ends[:3] or get_close_matches(path, layers, n=3, cutoff=0.5)
+        hint = f"Did you mean {', '.join(map(repr, close))}? " if close else ""
+        raise ValueError(
+            f"{self.name!r} has no layer {path!r}. {hint}"
+            "`tfviz layers` or adapter.layers() lists all."
+        )
+
+    def require_logits(self) -> None:
+        """Check that the model has one output.
+
+        Raises:
+            ValueError: If it has several.
+        """
+        if self.classes is None:
+            raise ValueError(
+                f"Model {self.name!r} has no single output, so it has no logits. "
+                "Name a layer instead."
+            )
+
+    def class_index(self, target: int | str) -> int:
+        """Return the index of a class given by index, identifier or name.
+
+        Raises:
+            ValueError: If there is no such class, or more than one.
+        """
+        self.require_logits()
+        if isinstance(target, str) and not target.isdigit():
+            if self.labels is None:
+                raise ValueError(
+                    f"Model {self.name!r} has no class names to find {target!r} in. "
+                    f"Give an index from 0 to {self.classes - 1}, or the names with "  # type: ignore[operator]
+                    "`labels` (a list, or a file with one name a line)."
+                )
+            return self.labels.index(target)
+        index = int(target)
+        if not 0 <= index < self.classes:  # type: ignore[operator]
+            raise ValueError(
+                f"Model {self.name!r} has the classes 0 to {self.classes - 1}. "  # type: ignore[operator]
+                f"Received: {index}"
+            )
+        return index
+
+    def class_name(self, index: int) -> str | None:
+        """Return the name of a class, or None if it is unknown."""
+        return self.labels.names[index] if self.labels else None
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the model's weights, the same wherever the model is loaded."""
+        if self._fingerprint is None:
+            digest = hashlib.blake2b(digest_size=16)
+            for weight in self.model.weights:
+                value = tf.convert_to_tensor(weight).numpy()
+                digest.update(f"{value.shape} {value.dtype}".encode())
+                digest.update(value.tobytes())
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+    def forward(
+        self, images: Any, paths: Sequence[str], *, redirect: bool = False
+    ) -> dict[str, Any]:
+        """Trace the model on images in [0, 1] inside a graph.
+
+        Args:
+            images: `(n, height, width, channels)`; resized where the model has a size.
+            paths: Layers' paths, `LOGITS` or `PROBABILITIES`; taken to exist.
+            redirect: Whether rectifiers get the gradient of `_gradients`.
+
+        Returns:
+            Float32 activations by path.
+        """
+        with redirected() if redirect else nullcontext():
+            output, recording = self._traced(images)
+        return {
+            path: tf.cast(_fetched(path, output, recording), tf.float32)
+            for path in paths
+        }
+
+    def _traced(self, images: Any) -> tuple[Any, Recording]:
+        size = (images.shape[1], images.shape[2])
+        if self.input_size and size != self.input_size:
+            shrinks = any(a > b for a, b in zip(size, self.input_size, strict=True))
+            images = tf.image.resize(images, self.input_size, antialias=shrinks)
+        return call_recorded(self.model, self.preprocess.apply(images))
+
+    def _evaluate(self, images: Any, paths: tuple[str, ...]) -> dict[str, Any]:
+        if paths not in self._compiled:
+            # Compiled, so that a shallow layer costs only its own depth.
+            self._compiled[paths] = tf.function(
+                lambda images: self.forward(images, paths), autograph=False
+            )
+        return self._compiled[paths](images)
+
+    def _checked_images(self, images: Any) -> Any:
+        images = tf.convert_to_tensor(images, tf.float32)
+        if images.shape.rank != 4 or images.shape[-1] != self.channels:
+            raise ValueError(
+                f"`images` must have the shape (n, height, width, {self.channels}). "
+                f"Received: {tuple(images.shape)}"
+            )
+        self._survey((images.shape[1], images.shape[2]))
+        return images
+
+    def _survey(self, size: Size) -> _Survey:
+        size = self.input_size or size
+        if size not in self._surveys:
+            self._surveys[size] = self._surveyed(size)
+        return self._surveys[size]
+
+    def _surveyed(self, size: Size) -> _Survey:
+        found: list[_Survey] = []
+
+        def trace(images: Any) -> Any:
+            output, recording = self._traced(images)
+            found.append(_described(output, recording, self.name))
+            return images
+
+        spec = tf.TensorSpec((1, *size, self.channels), tf.float32)
+        try:
+            tf.function(trace, autograph=False).get_concrete_function(spec)
+        except (ValueError, tf.errors.InvalidArgumentError) as error:
+            if size == self.size:
+                raise
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(self._too_small(size, reason)) from error
+        for layer in found[0].layers.values():
+            if 0 in layer.shape[1:]:
+                raise ValueError(
+                    self._too_small(size, f"nothing is left at layer {layer.path!r}")
+                )
+        return found[0]
+
+    def _too_small(self, size: Size, reason: str) -> str:
+        return (
+            f"Images of {size[0]}x{size[1]} are too small for model {self.name!r} "
+            f"({reason}). Take a larger size; {self.size[0]}x{self.size[1]} works."
+        )
+
+
+def adapt(
+    model: Any,
+    preprocess: Any = None,
+    *,
+    labels: Labels | Sequence[str] | str | Path | None = None,
+) -> Adapter:
+    """See a Keras model as a function from images to activations.
+
+    Args:
+        model: A model of Keras 3 or `tf_keras`: functional, sequential, nested or
+            subclassed; the last must have been called once. Comes back unchanged.
+        preprocess: How images in [0, 1] become the model's input: a mode of
+            `keras.applications` (`caffe`, `tf`, `torch`), a range `(low, high)`, or a
+            function. By default what the model's own layers or its name tell; a
+            warning where they do not.
+        labels: Names of the outputs, or a file of them. By default ImageNet's for a
+            model of 1000 outputs.
+
+    Returns:
+        The adapter. `adapter.preprocess` and `adapter.logits_source` say what was
+        found.
+
+    Raises:
+        ValueError: If the model takes no images, or its weights hold NaN.
+        TypeError: If it is not a Keras model.
+        RuntimeError: If Keras puts channels first.
+
+    >>> import tfviz
+    >>> adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
+    >>> adapter.preprocess.name
+    '0,255'
+    """
+    if isinstance(model, Adapter):
+        return model
+    _environment.require_channels_last()
+    if not callable(model) or not hasattr(model, "_flatten_layers"):
+        raise TypeError(f"tfviz needs a Keras model. Received: {type(model).__name__}")
+    shape = _input_shape(model)
+    _check_weights(model)
+    return Adapter(
+        model,
+        preprocess,
+        None if labels is None else as_labels(labels),
+        shape[-1] or 3,
+    )
+
+
+def _input_shape(model: Any) -> tuple[int | None, ...]:
+    """Return the shape of a model's only input, an image."""
+    shape = _declared_shape(model)
+    if shape is None:
+        raise ValueError(
+            f"Model {model.name!r} does not know its input yet. Call it once on a "
+            "batch of images, then adapt it."
+        )
+    if isinstance(shape, dict):
+        shape = list(shape.values())
+    if isinstance(shape, list):
+        if len(shape) != 1:
+            raise ValueError(
+                f"Model {model.name!r} has {len(shape)} inputs; tfviz takes models "
+                "of one."
+            )
+        shape = shape[0]
+    if len(shape) != 4:
+        raise ValueError(
+            f"Model {model.name!r} takes no images: its input has the shape "
+            f"{tuple(shape)}, not (n, height, width, channels)."
+        )
+    return tuple(shape)
+
+
+def _declared_shape(model: Any) -> Any:
+    try:
+        shape = model.input_shape
+    except (AttributeError, ValueError, RuntimeError):
+        shape = None
+    if shape is None:  # subclassed: what it was built with
+        shape = getattr(model, "_build_input_shape", None)
+        built = getattr(model, "_build_shapes_dict", None) or {}
+        if shape is None and built:
+            shape = next(iter(built.values()))
+    return shape
+
+
+def _check_weights(model: Any) -> None:
+    for weight in model.weights:
+        value = tf.convert_to_tensor(weight)
+        finite = not value.dtype.is_floating or tf.reduce_all(tf.math.is_finite(value))
+        if not finite:
+            raise ValueError(
+                f"Weight {getattr(weight, 'path', weight.name)!r} of model "
+                f"{model.name!r} holds NaN or infinite values, so no unit that uses "
+                "it can be rendered. Was its training diverging, or the file cut?"
+            )
+
+
+def _fetched(path: str, output: Any, recording: Recording) -> Any:
+    if path not in (LOGITS, PROBABILITIES):
+        return _only_tensor(recording.outputs[path])
+    output = _only_tensor(output)
+    logits, undone = before_squashing(output)
+    if path == LOGITS:
+        return logits
+    if not undone:
+        return tf.nn.softmax(tf.cast(output, tf.float32))
+    return tf.exp(output) if undone[0].type == "LogSoftmax" else output
+
+
+def _described(output: Any, recording: Recording, name: str) -> _Survey:
+    """Turn a recording into shapes and words; keep no tensor of its graph."""
+    layers = {}
+    graph = tf.compat.v1.get_default_graph()
+    # In the order of calls, not of returns.
+    for path, operation in recording.operations.items():
+        tensor = _only_tensor(recording.outputs[path])
+        # What is computed inside a loop cannot be seen from here.
+        if tensor is None or tensor.graph is not graph:
+            continue
+        kind = type(operation).__name__
+        layers[path] = Layer(path, kind, (None, *tensor.shape[1:]))
+    output = _only_tensor(output)
+    if output is None:
+        return _Survey(layers, recording.operations, None, "several outputs")
+    logits, undone = before_squashing(output)
+    source = "the output; no softmax or sigmoid was found"
+    if undone:
+        names = {operation.name for operation in undone}
+        place = next(
+            (
+                path
+                for path, value in recording.outputs.items()
+                if tf.is_tensor(value) and value.op.name in names
+            ),
+            name,
+        )
+        source = f"what goes into the {undone[0].type.lower()} of {place!r}"
+    return _Survey(layers, recording.operations, tuple(logits.shape), source)
+
+
+def _only_tensor(output: Any) -> Any:
+    """Return the tensor in a layer's output, or None if there is not just one."""
+    tensors = [item for item in tf.nest.flatten(output) if tf.is_tensor(item)]
+    return tensors[0] if len(tensors) == 1 else None

@@ -1,0 +1,136 @@
+"""What `render` returns."""
+
+import base64
+import html
+import io
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tfviz import images
+
+
+@dataclass(frozen=True)
+class Result:
+    """Pictures and what is known about them.
+
+    Attributes:
+        images: `(n, height, width, channels)` in [0, 1], in steps of 1/255: just what
+            a file of bytes holds.
+        scores: `(n,)`, of these images, without transforms.
+        history: `(steps, n)`, of the transformed images before each step. NaN where a
+            callback ended a batch early.
+        stuck: `(n,)`, whether a picture never had a gradient, so that it means
+            nothing.
+        names: What each picture shows.
+        spec: Everything that is needed to make the pictures again, as JSON values.
+    """
+
+    images: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    history: NDArray[np.float32]
+    stuck: NDArray[np.bool_]
+    names: tuple[str, ...]
+    spec: dict[str, Any]
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.images)
+
+    def picture_spec(self, place: int) -> dict[str, Any]:
+        """Return the description of one picture, as its file holds it."""
+        common = {key: v for key, v in self.spec.items() if key != "pictures"}
+        outcome = {
+            "name": self.names[place],
+            "score": float(self.scores[place]),
+            "stuck": bool(self.stuck[place]),
+        }
+        return common | self.spec["pictures"][place] | outcome
+
+    def save(self, path: str | os.PathLike, *, format: str = "png") -> list[Path]:
+        """Write the pictures, with their description in each file's metadata.
+
+        Args:
+            path: A file that ends in `.png` or `.webp` for one image: the picture, or
+                a sheet of several. Anything else is a folder for a file each.
+            format: `png` or `webp`, in a folder.
+
+        Returns:
+            The files.
+
+        Raises:
+            ValueError: If the format is another.
+        """
+        path = Path(path)
+        if path.suffix.lower() in images.FORMATS:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if len(self) == 1:
+                picture = images.to_pil(self.images[0])
+                images.save(picture, path, self.picture_spec(0))
+            else:
+                images.save(self.sheet(), path, self.spec | {"names": self.names})
+            return [path]
+        images.check_format(Path(f"picture.{format}"))
+        path.mkdir(parents=True, exist_ok=True)
+        files = []
+        for place, name in enumerate(file_names(self.names)):
+            files.append(path / f"{name}.{format}")
+            picture = images.to_pil(self.images[place])
+            images.save(picture, files[-1], self.picture_spec(place))
+        return files
+
+    def sheet(self, columns: int | None = None) -> Image.Image:
+        """Return all pictures in one image, with their names and scores."""
+        captions = [
+            f"{name}  {score:.4g}" + ("  (never fired)" if stuck else "")
+            for name, score, stuck in zip(
+                self.names, self.scores, self.stuck, strict=True
+            )
+        ]
+        return images.sheet(list(self.images), captions, columns)
+
+    def _repr_html_(self) -> str:
+        """Show the pictures in a notebook."""
+        figures = []
+        for name, score, picture in zip(
+            self.names, self.scores, self.images, strict=True
+        ):
+            file = io.BytesIO()
+            images.to_pil(picture).save(file, "PNG")
+            data = base64.b64encode(file.getvalue()).decode()
+            figures.append(
+                '<figure style="display:inline-block;margin:4px">'
+                f'<img src="data:image/png;base64,{data}" alt="{html.escape(name)}">'
+                f"<figcaption>{html.escape(name)} &middot; {score:.4g}</figcaption>"
+                "</figure>"
+            )
+        return "".join(figures)
+
+
+def file_names(names: tuple[str, ...]) -> list[str]:
+    """Return a file name without suffix for each name, no two of them equal.
+
+    Names that differ in letters that a file cannot have, or repeat, get a number.
+
+    >>> file_names(("a/conv:3", "logit:goldfish", "a/conv:3"))
+    ['a.conv-3', 'logit-goldfish', 'a.conv-3_2']
+    """
+    found: list[str] = []
+    taken: set[str] = set()
+    for name in names:
+        plain = name.replace("/", ".").replace(":", "-")
+        # Letters that are safe on every system; at most what leaves room to count.
+        plain = re.sub(r"[^\w.,@+*()~#-]", "_", plain)[:180].lstrip(".-") or "unit"
+        unique, count = plain, 1
+        while unique.casefold() in taken:  # some systems ignore case
+            count += 1
+            unique = f"{plain}_{count}"
+        taken.add(unique.casefold())
+        found.append(unique)
+    return found

@@ -1,0 +1,172 @@
+"""The grammar in which units are written."""
+
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfviz._adapter import Adapter
+    from tfviz.objectives import Objective
+
+# The most units that one text may stand for; a slip such as 0-99999999 must not
+# fill the memory.
+MOST = 100_000
+
+# On a command line a leading hyphen makes an option.
+SIGNS = ("-", "neg:")
+
+_RANGE = re.compile(r"(\d+)-(\d+)")
+_PLACE = re.compile(r"(\d+),(\d+)")
+
+
+def parse(text: str, model: Any = None) -> "list[Objective]":
+    """Read units from text.
+
+    ==================  ========================================================
+    `fire8:20`          channel 20 of layer `fire8`: the mean over its map
+    `fire8:20@3,4`      the neuron of that channel in row 3, column 4
+    `fire8`             the whole layer (DeepDream)
+    `logit:goldfish`    a class before the softmax: name, identifier or index
+    `prob:291`          a class after the softmax
+    `neg:fire8:20`      what the unit responds to least; also `-fire8:20`
+    `fire8:20+fire9:3`  both at once; each side can have its own sign
+    `fire8:0-15`        a range, one picture each; also for classes by index
+    `fire*:3`           every layer that matches, one picture each
+    ==================  ========================================================
+
+    Layers are paths as `tfviz layers` prints them. A text that is a layer's exact
+    path is always that layer, whatever else it could mean. Case in the names of
+    classes does not matter, and `_` is the same as a space.
+
+    Args:
+        text: One unit, or a range or pattern that stands for several.
+        model: What `adapt` takes; needed for patterns and to let exact paths win.
+
+    Returns:
+        One objective for each picture.
+
+    Raises:
+        ValueError: If the text cannot be read, or a pattern matches no layer.
+
+    >>> [o.names[0] for o in parse("-fire8:1-2")]
+    ['-fire8:1', '-fire8:2']
+    """
+    adapter = None
+    if model is not None:
+        from tfviz._adapter import adapt  # noqa: PLC0415 (objectives import this)
+
+        adapter = adapt(model)
+    return _parsed(text.strip(), adapter)
+
+
+def _parsed(text: str, adapter: "Adapter | None") -> "list[Objective]":
+    from tfviz import objectives  # noqa: PLC0415 (they import this module)
+
+    paths = [layer.path for layer in adapter.layers()] if adapter else []
+    if text in paths:
+        return [objectives.layer(text)]
+    terms = _terms(text, paths)
+    if len(terms) > 1:
+        choices = [_parsed(term, adapter) for term in terms]
+        return _paired(choices, text)
+    for sign in SIGNS:
+        if text.startswith(sign):
+            return [-unit for unit in _parsed(text.removeprefix(sign), adapter)]
+    head, colon, tail = text.rpartition(":")
+    if not colon:
+        return [objectives.layer(path) for path in _matching(text, paths)]
+    if head in ("logit", "prob") and head not in paths:
+        make = objectives.logit if head == "logit" else objectives.probability
+        if not tail:
+            raise ValueError(f"{text!r} names no class. Write {head}:goldfish.")
+        return [make(target) for target in _range(tail) or [tail]]
+    return [
+        unit for path in _matching(head, paths) for unit in _channels(path, tail, text)
+    ]
+
+
+def _channels(path: str, tail: str, text: str) -> "list[Objective]":
+    from tfviz import objectives  # noqa: PLC0415
+
+    index, at, place = tail.partition("@")
+    indices = _range(index)
+    if not path or indices is None:
+        raise ValueError(
+            f"{text!r} is no unit. Write layer:channel, layer:first-last, "
+            "layer:channel@row,column, layer, logit:class or prob:class."
+        )
+    if not at:
+        return [objectives.channel(path, i) for i in indices]
+    match = _PLACE.fullmatch(place)
+    if not match:
+        raise ValueError(
+            f"{text!r} has no position after @. Write layer:channel@row,column."
+        )
+    row, column = map(int, match.groups())
+    return [objectives.neuron(path, i, row, column) for i in indices]
+
+
+def _terms(text: str, paths: Sequence[str]) -> list[str]:
+    """Split at each `+` that is no part of a layer's exact path."""
+    terms, rest = [""], text
+    while rest:
+        known = max((p for p in paths if rest.startswith(p)), key=len, default="")
+        if known and terms[-1] in ("", *SIGNS):
+            terms[-1] += known
+            rest = rest.removeprefix(known)
+        elif rest[0] == "+":
+            terms.append("")
+            rest = rest[1:]
+        else:
+            terms[-1] += rest[0]
+            rest = rest[1:]
+    if not all(terms):
+        raise ValueError(f"{text!r} has an empty side of +. Write fire8:20+fire9:3.")
+    return terms
+
+
+def _paired(choices: "list[list[Objective]]", text: str) -> "list[Objective]":
+    longest = max(len(choice) for choice in choices)
+    if any(len(choice) not in (1, longest) for choice in choices):
+        lengths = " and ".join(str(len(choice)) for choice in choices)
+        raise ValueError(
+            f"{text!r} joins {lengths} units; ranges on both sides of + must be "
+            "equally long."
+        )
+    choices = [c * longest if len(c) == 1 else c for c in choices]
+    return [reduce(add, units) for units in zip(*choices, strict=True)]
+
+
+def _range(text: str) -> list[int] | None:
+    """Return the numbers of `7` or `0-15`, or None for anything else."""
+    if text.isdecimal():
+        return [int(text)]
+    match = _RANGE.fullmatch(text)
+    if not match:
+        return None
+    first, last = map(int, match.groups())
+    if not first <= last < first + MOST:
+        raise ValueError(
+            f"The range {text} must go upwards, over at most {MOST} numbers."
+        )
+    return list(range(first, last + 1))
+
+
+def _matching(pattern: str, paths: Sequence[str]) -> list[str]:
+    """Return the paths that match; a text without wildcards is taken as it is."""
+    if pattern in paths or not any(sign in pattern for sign in "*?["):
+        return [pattern]
+    if not paths:
+        raise ValueError(
+            f"{pattern!r} is a pattern, which needs the model to find its layers."
+        )
+    found = [path for path in paths if fnmatchcase(path, pattern)]
+    if not found:
+        raise ValueError(
+            f"No layer matches {pattern!r}. `tfviz layers` lists all; quote patterns "
+            "from the shell."
+        )
+    return found

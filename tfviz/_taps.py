@@ -1,0 +1,155 @@
+"""Watch a model's layers while its forward pass is traced.
+
+For the time of one call, the `call` of each layer is wrapped on the instance, so
+that every kind of model shows its activations: functional, sequential, nested,
+subclassed, of Keras 3 or of `tf_keras`. Nothing is cut, cloned or rebuilt.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+import tensorflow as tf
+
+_ABSENT = object()
+
+
+@dataclass
+class Recording:
+    """What one forward pass went through.
+
+    Attributes:
+        operations: The layer or operation at each path, in the order of their calls.
+        outputs: What it returned, under the same paths, in the order of their ends.
+    """
+
+    operations: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+
+def call_recorded(model: Any, inputs: Any) -> tuple[Any, Recording]:
+    """Call `model` in inference mode and record each layer's output.
+
+    Must run inside a `tf.function`. Paths join the names of the layers that are
+    active; a layer that is called again is `name#1`, another layer of the same name
+    at the same place is `name~1`.
+
+    Args:
+        model: A model of Keras 3 or `tf_keras`.
+        inputs: Its input.
+
+    Returns:
+        The model's output and the recording.
+    """
+    recording = Recording()
+    with _wrapped(model, _wrapper(recording)), _inlined_functions():
+        try:
+            output = model(inputs, training=False)
+        finally:
+            # A penalty on activations leaves a tensor of this trace behind.
+            getattr(model, "_clear_losses", lambda: None)()
+    return output, recording
+
+
+def children(operation: Any) -> list[Any]:
+    """Return the layers and operations directly inside of one."""
+    found = []
+    if hasattr(operation, "_flatten_layers"):
+        found += operation._flatten_layers(include_self=False, recursive=False)
+    found += getattr(operation, "operations", ())
+    return list({id(child): child for child in found}.values())
+
+
+def _wrapper(recording: Recording) -> Callable[[Any], Callable]:
+    active: list[str] = []
+    calls: dict[tuple[str, int], int] = {}
+    namesakes: dict[tuple[str, str], list[int]] = {}
+
+    def path_of(operation: Any) -> str:
+        parent = f"{active[-1]}/" if active else ""
+        siblings = namesakes.setdefault((parent, operation.name), [])
+        if id(operation) not in siblings:
+            siblings.append(id(operation))
+        place = siblings.index(id(operation))
+        again = calls[parent, id(operation)] = (
+            calls.get((parent, id(operation)), -1) + 1
+        )
+        path = parent + operation.name
+        return path + (f"~{place}" if place else "") + (f"#{again}" if again else "")
+
+    def wrap(operation: Any) -> Callable:
+        original = operation.call
+
+        @wraps(original)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if kwargs.get("training"):  # a dropout that its model forces to be on
+                kwargs["training"] = False
+            path = path_of(operation)
+            recording.operations[path] = operation
+            active.append(path)
+            try:
+                output = original(*args, **kwargs)
+            finally:
+                active.pop()
+            recording.outputs[path] = output
+            return output
+
+        return call
+
+    return wrap
+
+
+@contextmanager
+def _wrapped(model: Any, wrap: Callable[[Any], Callable]) -> Iterator[None]:
+    """Replace the `call` of everything inside `model`, and put it back."""
+    pending, inside = children(model), {}
+    while pending:
+        operation = pending.pop()
+        if id(operation) not in inside and hasattr(operation, "call"):
+            inside[id(operation)] = operation
+            pending += children(operation)
+    _refuse_hidden(inside.values())
+    before = []
+    try:
+        for operation in inside.values():
+            # Past Keras' own __setattr__, which would track and might refuse it.
+            before.append((operation, operation.__dict__.get("call", _ABSENT)))
+            operation.__dict__["call"] = wrap(operation)
+        yield
+    finally:
+        for operation, call in before:
+            if call is _ABSENT:
+                del operation.__dict__["call"]
+            else:
+                operation.__dict__["call"] = call
+
+
+def _refuse_hidden(operations: Any) -> None:
+    """Refuse layers whose `call` is not what Keras runs."""
+    for operation in operations:
+        if getattr(getattr(operation, "_remat_mode", None), "mode", None):
+            raise ValueError(
+                f"Layer {operation.name!r} is rematerialized: its activations are "
+                "dropped and computed again, so they cannot be seen. Build the model "
+                "outside of a RematScope and load its weights."
+            )
+        # Before it is built, a layer cannot have been quantized.
+        mode = getattr(operation, "quantization_mode", None)
+        if mode is not None:
+            raise ValueError(
+                f"Layer {operation.name!r} is quantized ({mode}) and has no useful "
+                "gradient. Use the model as it was before quantization."
+            )
+
+
+@contextmanager
+def _inlined_functions() -> Iterator[None]:
+    """Trace a `tf.function` inside the model as plain code, so that it is seen."""
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)

@@ -1,0 +1,199 @@
+"""Pictures as files: with everything that is needed to make them again.
+
+Pictures are NumPy arrays `(height, width, channels)`, bytes or floats in [0, 1].
+"""
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
+
+FORMATS = {".png": "PNG", ".webp": "WEBP"}
+# Where the description of a picture is kept: a text chunk of PNG, an EXIF field
+# (ImageDescription) of WebP.
+_PNG_KEY = "tfviz"
+_EXIF_TAG = 0x010E
+
+
+def to_bytes(picture: ArrayLike) -> NDArray[np.uint8]:
+    """Return a picture as bytes; floats are clipped to [0, 1].
+
+    >>> to_bytes([[[0.0, 0.5, 2.0]]]).tolist()
+    [[[0, 128, 255]]]
+    """
+    picture = np.asarray(picture)
+    if picture.dtype == np.uint8:
+        return picture
+    return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+
+
+def to_pil(picture: ArrayLike) -> Image.Image:
+    """Return a picture for Pillow.
+
+    One channel is shown in grey, three in colour, and any other number as grey
+    pictures side by side, one a channel.
+    """
+    picture = to_bytes(picture)
+    channels = picture.shape[-1]
+    if channels == 3:
+        return Image.fromarray(picture)
+    return Image.fromarray(np.concatenate(list(np.moveaxis(picture, -1, 0)), axis=1))
+
+
+def sheet(
+    pictures: Sequence[ArrayLike], captions: Sequence[str], columns: int | None = None
+) -> Image.Image:
+    """Draw pictures in a grid, with a line of text below each.
+
+    Args:
+        pictures: Of equal sizes.
+        captions: One for each; what does not fit is cut.
+        columns: By default such that the grid is about square.
+    """
+    tiles = [to_pil(picture).convert("RGB") for picture in pictures]
+    columns = columns or int(np.ceil(np.sqrt(len(tiles))))
+    gap, text = 8, 18
+    width, height = tiles[0].width + gap, tiles[0].height + text + gap
+    rows = int(np.ceil(len(tiles) / columns))
+    grid = Image.new("RGB", (columns * width + gap, rows * height + gap), "white")
+    draw = ImageDraw.Draw(grid)
+    font = ImageFont.load_default(12)
+    for place, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
+        left = gap + place % columns * width
+        top = gap + place // columns * height
+        grid.paste(tile, (left, top))
+        while caption and draw.textlength(caption, font) > tile.width:
+            caption = caption[:-1]
+        draw.text((left, top + tile.height + 2), caption, "black", font)
+    return grid
+
+
+def save(
+    image: Image.Image, path: str | os.PathLike, spec: Mapping[str, Any] | None = None
+) -> None:
+    """Write an image with its description; complete or not at all.
+
+    Args:
+        image: What to write.
+        path: Ends in `.png` or `.webp`; both are written without loss.
+        spec: The description, as JSON values.
+
+    Raises:
+        ValueError: If the name ends in something else.
+    """
+    path = Path(path)
+    check_format(path)
+    text = json.dumps(spec, sort_keys=True) if spec is not None else None
+
+    def write(file: io.BytesIO) -> None:
+        options: dict[str, Any] = {}
+        if path.suffix.lower() == ".png":
+            if text is not None:
+                options["pnginfo"] = PngInfo()
+                options["pnginfo"].add_itxt(_PNG_KEY, text)
+        else:
+            options["lossless"] = True
+            if text is not None:
+                exif = Image.Exif()
+                exif[_EXIF_TAG] = text
+                options["exif"] = exif
+        image.save(file, FORMATS[path.suffix.lower()], **options)
+
+    write_safely(path, write)
+
+
+def read_spec(path: str | os.PathLike) -> dict[str, Any] | None:
+    """Return the description that a picture was saved with, or None.
+
+    Raises:
+        ValueError: If the file is no image.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.format == "PNG":
+                text = image.text.get(_PNG_KEY)  # type: ignore[attr-defined]
+            else:
+                text = image.getexif().get(_EXIF_TAG)
+        return json.loads(text) if text else None
+    except FileNotFoundError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{os.fspath(path)!r} cannot be read as an image.") from error
+
+
+def read(path: str | os.PathLike) -> NDArray[np.float32]:
+    """Return an image file as RGB `(height, width, 3)` in [0, 1].
+
+    Raises:
+        ValueError: If the file is no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"), np.float32) / 255
+    except FileNotFoundError:
+        raise
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{os.fspath(path)!r} cannot be read as an image.") from error
+
+
+def centre_crop(
+    picture: NDArray[np.float32], size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Scale a picture until it covers `size` (height, width), and cut its middle.
+
+    >>> centre_crop(np.zeros((40, 30, 3), np.float32), (20, 20)).shape
+    (20, 20, 3)
+    """
+    height, width, channels = picture.shape
+    factor = max(size[0] / height, size[1] / width)
+    scaled = (max(size[1], round(width * factor)), max(size[0], round(height * factor)))
+    planes = [
+        np.asarray(Image.fromarray(plane).resize(scaled, Image.Resampling.BILINEAR))
+        for plane in np.moveaxis(picture, -1, 0)
+    ]
+    top, left = (scaled[1] - size[0]) // 2, (scaled[0] - size[1]) // 2
+    cut = np.stack(planes, axis=-1)[top : top + size[0], left : left + size[1]]
+    return np.clip(cut, 0, 1)
+
+
+def check_format(path: Path) -> None:
+    """Refuse a name that does not end in a format for pictures."""
+    if path.suffix.lower() not in FORMATS:
+        raise ValueError(
+            f"{str(path)!r} must end in {' or '.join(FORMATS)} to be written without "
+            "loss."
+        )
+
+
+def write_safely(path: Path, write: Callable[[Any], Any]) -> None:
+    """Write a file under another name, then rename it: whole or not there.
+
+    Args:
+        path: The file.
+        write: Called with the opened file.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tfviz-", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,160 @@
+"""From display images in [0, 1] to what a model was trained on.
+
+A wrong range is the most common cause of bad feature visualizations, and nothing
+fails when it happens. So the map is stated, or found in the model and said.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+# The modes of keras.applications: name -> (blue first, scale, mean, deviation) for
+# images in [0, 1]. https://keras.io/api/applications/
+_MODES = {
+    "caffe": (True, 255.0, (103.939, 116.779, 123.68), 1.0),
+    "tf": (False, 2.0, 1.0, 1.0),
+    "torch": (False, 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+
+# What keras.applications' networks without such layers inside were trained on.
+_KNOWN_NAMES = (
+    (r"resnet\d+v2", "tf"),
+    (r"resnet\d+|vgg1[69]", "caffe"),
+    (r"mobilenet(v2)?_.*|inception_(resnet_)?v[23]|xception|nasnet.*", "tf"),
+    (r"densenet\d+", "torch"),
+)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """A map from images in [0, 1] to a model's input.
+
+    Attributes:
+        name: A mode, a range `low,high`, or `custom`.
+        apply: `apply(images) -> inputs`, of the same shape.
+        source: In words, where this was found.
+    """
+
+    name: str
+    apply: Callable[[Any], Any]
+    source: str
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        return f"{self.name} ({self.source})"
+
+
+def resolve(preprocess: Any, *, source: str = "as given") -> Preprocess:
+    """Turn what a user writes into a `Preprocess`.
+
+    Args:
+        preprocess: A mode of `keras.applications` (`caffe`, `tf`, `torch`), a range
+            as `(low, high)` or `"low,high"`, a function from images in [0, 1] to
+            inputs, or a `Preprocess`.
+        source: In words, where it comes from.
+
+    Returns:
+        The map.
+
+    Raises:
+        ValueError: If a text is neither a mode nor a range.
+        TypeError: If it is something else.
+
+    >>> float(resolve((0, 255)).apply(0.5))
+    127.5
+    """
+    if isinstance(preprocess, Preprocess):
+        return preprocess
+    if isinstance(preprocess, str):
+        return _from_text(preprocess, source)
+    if isinstance(preprocess, (tuple, list)) and len(preprocess) == 2:
+        return _from_range(*preprocess, source)
+    if callable(preprocess):
+        return Preprocess("custom", preprocess, source)
+    raise TypeError(
+        "`preprocess` must be a mode, a range (low, high) or a function. "
+        f"Received: preprocess={preprocess!r}"
+    )
+
+
+def detect(model: Any, operations: Iterable[tuple[str, Any]]) -> Preprocess | None:
+    """Find out what a model wants from its first layers, or else from its name.
+
+    Args:
+        model: A Keras model.
+        operations: The paths and layers of its forward pass, in order.
+
+    Returns:
+        The map, with what was found as its source; None if nothing was.
+    """
+    operations = list(operations)
+    for path, operation in operations:
+        kind = type(operation).__name__
+        if kind == "Rescaling":
+            scale = float(np.max(np.asarray(operation.scale)))
+            # A factor such as 1/255 or 1/127.5 takes bytes; 2 takes [0, 1].
+            high = 255 if scale < 0.05 else 1
+            return _from_range(0, high, f"the model has Rescaling({scale:g}) at {path}")
+        if kind == "Normalization":
+            mean = float(np.max(np.abs(np.asarray(operation.mean))))
+            high = 255 if mean > 2 else 1
+            return _from_range(
+                0, high, f"the model has Normalization(mean up to {mean:g}) at {path}"
+            )
+        if any(len(weight.shape) > 1 for weight in operation.weights):
+            break
+    names = [model.name, *(operation.name for _, operation in operations)]
+    for name in names:
+        for pattern, mode in _KNOWN_NAMES:
+            if re.fullmatch(pattern, name.lower()):
+                return _from_text(mode, f"{name} of keras.applications was trained so")
+    return None
+
+
+def assumed() -> Preprocess:
+    """Return the map that is used where nothing is known: none."""
+    return _from_range(0, 1, "nothing was found in the model: an assumption")
+
+
+def _from_text(text: str, source: str) -> Preprocess:
+    if text in _MODES:
+        return Preprocess(text, _mode(text), source)
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"`preprocess` must be {', '.join(_MODES)} or a range such as 0,255. "
+            f"Received: {text!r}"
+        ) from None
+    return _from_range(low, high, source)
+
+
+def _from_range(low: float, high: float, source: str) -> Preprocess:
+    if not low < high:
+        raise ValueError(
+            f"A range needs its lower end first. Received: ({low:g}, {high:g})"
+        )
+    name = f"{low:g},{high:g}"
+    if (low, high) == (0, 1):
+        return Preprocess(name, lambda images: images, source)
+    return Preprocess(name, lambda images: images * (high - low) + low, source)
+
+
+def _mode(name: str) -> Callable[[Any], Any]:
+    blue_first, scale, mean, deviation = _MODES[name]
+
+    def apply(images: Any) -> Any:
+        if images.shape[-1] != 3 and np.ndim(mean):
+            raise ValueError(
+                f"Preprocessing {name!r} is for three channels, but the model takes "
+                f"{images.shape[-1]}. Give a range such as 0,255 instead."
+            )
+        if blue_first:
+            images = tf.reverse(images, axis=[-1])
+        return (images * scale - mean) / deviation
+
+    return apply

@@ -1,0 +1,395 @@
+"""What an image must survive: random changes that only real features outlast.
+
+A `Transform` takes images `(n, height, width, channels)` in [0, 1] and int32 seeds
+`(n, 2)`, one pair an image, and returns images; each image draws its own change from
+its own seed. Results are not clipped. Sizes change by fixed numbers of pixels only.
+
+Everything that moves pixels (`pad`, `crop`, `jitter`, `rotate`, `scale`, `flip`) is a
+map of coordinates. `chain` multiplies neighbouring maps and resamples once, so that a
+long chain blurs no more than one step. What lies outside of the image is filled with
+a constant, grey by default.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import groupby
+from math import ceil, cos, radians, sin
+from typing import Any
+
+import tensorflow as tf
+
+from tfviz._warp import warp
+
+GREY = 0.5
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A map of coordinates, as homogeneous 3 × 3 matrices.
+
+    Attributes:
+        matrices: `matrices(seeds, size) -> (n, 3, 3)`, which take a point `(column,
+            row, 1)` of the result to a point of an image of `size`.
+        resize: `resize(size) -> size`, the height and width of the result.
+        reach: How far two neighbouring pixels of the image can be moved apart, at
+            most; 1 where the map only shifts.
+        fill: The value outside of the image.
+    """
+
+    matrices: Callable[[Any, Size], Any]
+    resize: Callable[[Size], Size] = lambda size: size
+    reach: float = 1.0
+    fill: float = GREY
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A random change of images.
+
+    Attributes:
+        apply: `apply(images, seeds) -> images`.
+        spec: One entry for each step: its name and settings as JSON values.
+        motion: The map of coordinates, if the transform is nothing but one.
+    """
+
+    apply: Callable[[Any, Any], Any]
+    spec: tuple[Mapping[str, Any], ...] = ()
+    motion: Motion | None = None
+
+    def __call__(self, images: Any, seeds: Any) -> Any:
+        """Return the changed images."""
+        return self.apply(images, seeds)
+
+
+def chain(*transforms: Transform) -> Transform:
+    """Apply one transform after the other.
+
+    Neighbours that only move pixels are joined to one resampling.
+
+    Args:
+        *transforms: In the order in which they act on the image.
+
+    Returns:
+        One transform. Equal transforms at different places draw differently.
+
+    >>> import tensorflow as tf
+    >>> images = tf.random.uniform((2, 9, 7, 3))
+    >>> chain(pad(4), jitter(4), crop(4))(images, [[0, 1], [0, 2]]).shape
+    TensorShape([2, 9, 7, 3])
+    """
+    steps = [(fold_in(place), step) for place, step in enumerate(transforms)]
+    stages: list[Callable[[Any, Any], Any]] = []
+    # Motions are joined where they agree about what lies outside.
+    for fill, group in groupby(steps, lambda s: s[1].motion and s[1].motion.fill):
+        members = list(group)
+        if fill is None:
+            stages.extend(
+                lambda images, seeds, fold=fold, step=step: step(images, fold(seeds))
+                for fold, step in members
+            )
+        else:
+            stages.append(_joined([(fold, step.motion) for fold, step in members]))
+
+    def apply(images: Any, seeds: Any) -> Any:
+        for stage in stages:
+            images = stage(images, seeds)
+        return images
+
+    spec = tuple(entry for step in transforms for entry in step.spec)
+    return Transform(apply, spec)
+
+
+def none() -> Transform:
+    """Leave images as they are."""
+    return chain()
+
+
+def distill() -> Transform:
+    """Return the transforms of the article, with the ranges of its footnote.
+
+    Padding by 16 pixels, a shift by up to 16, a scale from 0.95 to 1.05, a rotation
+    by up to 5 degrees, a shift by up to 8, and cropping the padding (Olah et al.,
+    https://distill.pub/2017/feature-visualization/#regularizer-playground).
+    """
+    return chain(
+        pad(16),
+        jitter(16),
+        scale((1, 0.975, 1.025, 0.95, 1.05)),
+        rotate(range(-5, 6)),
+        jitter(8),
+        crop(16),
+    )
+
+
+def lucid() -> Transform:
+    """Return the transforms that Lucid uses unless told otherwise.
+
+    Padding by 12 pixels, a crop that shifts by up to 4, a scale from 0.9 to 1.1, a
+    rotation by up to 10 degrees of which none is the most likely, and a crop that
+    shifts by up to 2. The image grows by 12 pixels on each axis
+    (https://github.com/tensorflow/lucid, optvis/transform.py). Lucid's scale changes
+    the size of the image; here the size stays and the padding comes into view.
+    """
+    return chain(
+        pad(12),
+        jitter(4),
+        scale([1 + (i - 5) / 50 for i in range(11)]),
+        rotate([*range(-10, 11), 0, 0, 0, 0, 0]),
+        jitter(2),
+        crop(6),
+    )
+
+
+PRESETS = {"distill": distill, "lucid": lucid, "none": none}
+
+
+def pad(pixels: int, *, fill: float = GREY) -> Transform:
+    """Add a border of `pixels` of the value `fill` on each side."""
+    _check_whole(pixels=pixels)
+    return _frame("pad", pixels, -pixels, fill)
+
+
+def crop(pixels: int) -> Transform:
+    """Take off a border of `pixels` on each side."""
+    _check_whole(pixels=pixels)
+    return _frame("crop", pixels, pixels, GREY)
+
+
+def jitter(pixels: int) -> Transform:
+    """Shift by up to `pixels`, in whole pixels, in any direction."""
+    _check_whole(pixels=pixels)
+
+    def matrices(seeds: Any, size: Size) -> Any:
+        shift = tf.floor(uniform(seeds, 2) * (2 * pixels + 1)) - pixels
+        return _matrix(1, 0, shift[:, 0], 0, 1, shift[:, 1])
+
+    return _motion({"name": "jitter", "pixels": pixels}, Motion(matrices))
+
+
+def scale(factors: Sequence[float]) -> Transform:
+    """Zoom about the centre by one of `factors`; above 1 magnifies.
+
+    Args:
+        factors: To choose from, each as likely as its share of the list.
+    """
+    factors = _checked_choice("factors", factors)
+    if min(factors) <= 0:
+        raise ValueError(f"`factors` must be above 0. Received: factors={factors}")
+
+    def matrices(seeds: Any, size: Size) -> Any:
+        inverse = 1 / _choose(seeds, factors)
+        return _about_centre(inverse, 0 * inverse, size)
+
+    motion = Motion(matrices, reach=max(factors))
+    return _motion({"name": "scale", "factors": factors}, motion)
+
+
+def rotate(degrees: Sequence[float]) -> Transform:
+    """Turn about the centre, counter-clockwise, by one of the angles `degrees`.
+
+    Args:
+        degrees: To choose from, each as likely as its share of the list.
+    """
+    degrees = _checked_choice("degrees", degrees)
+
+    def matrices(seeds: Any, size: Size) -> Any:
+        angle = _choose(seeds, [radians(angle) for angle in degrees])
+        return _about_centre(tf.cos(angle), tf.sin(angle), size)
+
+    spread = [abs(cos(radians(a))) + abs(sin(radians(a))) for a in degrees]
+    motion = Motion(matrices, reach=max(spread))
+    return _motion({"name": "rotate", "degrees": degrees}, motion)
+
+
+def flip() -> Transform:
+    """Mirror left and right, or not, with equal chances."""
+
+    def matrices(seeds: Any, size: Size) -> Any:
+        sign = tf.sign(uniform(seeds, 1)[:, 0] - 0.5 + 1e-9)
+        return _matrix(sign, 0, (1 - sign) / 2 * (size[1] - 1), 0, 1, 0)
+
+    return _motion({"name": "flip"}, Motion(matrices))
+
+
+def blur(low: float, high: float | None = None) -> Transform:
+    """Blur with a Gaussian whose standard deviation lies between `low` and `high`.
+
+    Args:
+        low: In pixels, above 0.
+        high: In pixels. By default `low`, so that nothing is drawn.
+    """
+    high = low if high is None else high
+    if not 0 < low <= high:
+        raise ValueError(
+            f"blur needs 0 < low <= high. Received: low={low}, high={high}"
+        )
+    # As SciPy: the kernel ends after four standard deviations, and the image goes
+    # on beyond its edges as its mirror image.
+    radius = ceil(4 * high)
+    offsets = tf.range(-radius, radius + 1, dtype=tf.float32)
+
+    def apply(images: Any, seeds: Any) -> Any:
+        stddev = low + (high - low) * uniform(seeds, 1)
+        kernel = tf.exp(-0.5 * (offsets / stddev) ** 2)
+        kernel /= tf.reduce_sum(kernel, axis=1, keepdims=True)
+        for axis in (1, 2):
+            images = _convolve(images, kernel, radius, axis)
+        return images
+
+    return Transform(apply, ({"name": "blur", "low": low, "high": high},))
+
+
+def noise(stddev: float) -> Transform:
+    """Add normal noise of standard deviation `stddev` to each pixel and channel."""
+    if not stddev >= 0:
+        raise ValueError(f"`stddev` must not be negative. Received: stddev={stddev}")
+
+    def apply(images: Any, seeds: Any) -> Any:
+        seeds = tf.unstack(tf.convert_to_tensor(seeds, tf.int32))
+        shape = tf.shape(images)[1:]
+        draws = [tf.random.stateless_normal(shape, seed) for seed in seeds]
+        return images + stddev * tf.stack(draws)
+
+    return Transform(apply, ({"name": "noise", "stddev": stddev},))
+
+
+def from_spec(spec: Sequence[Mapping[str, Any]]) -> Transform:
+    """Make a chain again from its description, as a saved picture holds it.
+
+    >>> from_spec(lucid().spec).spec == lucid().spec
+    True
+    """
+    makers = {f.__name__: f for f in (pad, crop, jitter, scale, rotate, flip, blur)}
+    makers["noise"] = noise
+    steps = []
+    for entry in spec:
+        settings = dict(entry)
+        name = settings.pop("name")
+        if name not in makers:
+            raise ValueError(
+                f"There is no transform {name!r} to make again; there are "
+                f"{', '.join(makers)}."
+            )
+        steps.append(makers[name](**settings))
+    return chain(*steps)
+
+
+def fold_in(number: Any) -> Callable[[Any], Any]:
+    """Return a function that makes new seeds out of seeds and `number`.
+
+    Seeds are keys of a counter-based generator, whose streams are independent
+    however near their keys are. The factor keeps the first step of a chain inside
+    a chain apart from the second step of the outer one.
+    """
+
+    def fold(seeds: Any) -> Any:
+        return tf.convert_to_tensor(seeds, tf.int32) * [[1, 31]] + [[0, number + 1]]
+
+    return fold
+
+
+def uniform(seeds: Any, count: int) -> Any:
+    """Draw `(n, count)` numbers from [0, 1), each image's from its own seed."""
+    seeds = tf.unstack(tf.convert_to_tensor(seeds, tf.int32))
+    return tf.stack([tf.random.stateless_uniform([count], seed) for seed in seeds])
+
+
+def _motion(spec: Mapping[str, Any], motion: Motion) -> Transform:
+    return Transform(_joined([(lambda seeds: seeds, motion)]), (spec,), motion)
+
+
+def _frame(name: str, pixels: int, offset: int, fill: float) -> Transform:
+    """Return a motion whose result starts at `offset` and ends as far from the end."""
+
+    def matrices(seeds: Any, size: Size) -> Any:
+        offsets = tf.fill([seeds.shape[0]], float(offset))
+        return _matrix(1, 0, offsets, 0, 1, offsets)
+
+    def resize(size: Size) -> Size:
+        height, width = (length - 2 * offset for length in size)
+        if height < 1 or width < 1:
+            raise ValueError(
+                f"crop({pixels}) leaves nothing of an image of {size[0]}x{size[1]}. "
+                "Crop less, or render a larger image."
+            )
+        return height, width
+
+    spec = {"name": name, "pixels": pixels}
+    if fill != GREY:
+        spec["fill"] = fill
+    return _motion(spec, Motion(matrices, resize, fill=fill))
+
+
+def _joined(motions: list[tuple[Callable[[Any], Any], Motion]]) -> Callable:
+    """Return `apply(images, seeds)` for motions one after the other."""
+    reach = reduce(lambda product, item: product * item[1].reach, motions, 1.0)
+    fill = motions[0][1].fill
+
+    def apply(images: Any, seeds: Any) -> Any:
+        seeds = tf.convert_to_tensor(seeds, tf.int32)
+        size = (images.shape[1], images.shape[2])
+        total = tf.eye(3, batch_shape=[seeds.shape[0]])
+        for fold, motion in motions:
+            total = tf.matmul(total, motion.matrices(fold(seeds), size))
+            size = motion.resize(size)
+        return warp(images, total, size, reach=reach, fill=fill)
+
+    return apply
+
+
+def _matrix(a: Any, b: Any, x: Any, c: Any, d: Any, y: Any) -> Any:
+    """Stack the rows `(a, b, x)`, `(c, d, y)`, `(0, 0, 1)`, of which `x` has `(n,)`."""
+    columns = [
+        tf.broadcast_to(tf.cast(entry, tf.float32), x.shape)
+        for entry in (a, b, x, c, d, y, 0, 0, 1)
+    ]
+    return tf.reshape(tf.stack(columns, axis=1), (-1, 3, 3))
+
+
+def _about_centre(cosine: Any, sine: Any, size: Size) -> Any:
+    """Return the turn and zoom that leave the centre of the image where it is."""
+    row, column = (size[0] - 1) / 2, (size[1] - 1) / 2
+    return _matrix(
+        cosine,
+        -sine,
+        column - cosine * column + sine * row,
+        sine,
+        cosine,
+        row - sine * column - cosine * row,
+    )
+
+
+def _choose(seeds: Any, values: Sequence[float]) -> Any:
+    index = tf.cast(uniform(seeds, 1)[:, 0] * len(values), tf.int32)
+    return tf.gather(tf.constant(list(values), tf.float32), index)
+
+
+def _convolve(images: Any, kernel: Any, radius: int, axis: int) -> Any:
+    """Convolve along `axis` with a kernel `(n, 2 * radius + 1)` of each image's own."""
+    length = images.shape[axis]
+    period = 2 * length
+    # Positions beyond the edges, mirrored with the edge pixel doubled.
+    positions = [p % period for p in range(-radius, length + radius)]
+    mirrored = [p if p < length else period - 1 - p for p in positions]
+    images = tf.gather(images, mirrored, axis=axis)
+    total = 0
+    for place in range(2 * radius + 1):
+        window = [slice(None)] * 4
+        window[axis] = slice(place, place + length)
+        total += kernel[:, place, None, None, None] * images[tuple(window)]
+    return total
+
+
+def _checked_choice(name: str, values: Sequence[float]) -> tuple[float, ...]:
+    if not len(values):
+        raise ValueError(f"`{name}` must hold at least one number. Received: {values}")
+    return tuple(values)
+
+
+def _check_whole(pixels: int) -> None:
+    if int(pixels) != pixels or pixels < 0:
+        raise ValueError(
+            f"`pixels` must be a whole number from 0. Received: pixels={pixels}"
+        )
