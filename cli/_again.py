@@ -40,7 +40,7 @@ def job_from(spec: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[Any, s
     import keras  # noqa: PLC0415
 
     from tfviz import params, transforms  # noqa: PLC0415
-    from tfviz._render import Job  # noqa: PLC0415
+    from tfviz._job import Job  # noqa: PLC0415
 
     optimizer = None
     if spec["optimizer"] != {"name": "adam"}:

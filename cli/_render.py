@@ -82,8 +82,8 @@ def fill(
             started = time.monotonic()
             if interrupted() and len(done) < len(keys):
                 raise click.ClickException(
-                    f"interrupted: {len(done)} of {len(keys)} pictures are in {folder}. "
-                    "The same command goes on from here."
+                    f"interrupted: {len(done)} of {len(keys)} pictures are in "
+                    f"{folder}. The same command goes on from here."
                 )
     if stuck:
         from tfviz._render import warn_stuck  # noqa: PLC0415

@@ -52,7 +52,7 @@ def handled(command: Callable) -> Callable:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(tfviz.__version__, prog_name="tfviz")
 def main() -> None:
-    """See what the units of a Keras model look for.
+    r"""See what the units of a Keras model look for.
 
     \b
     tfviz demo -o demo
@@ -65,13 +65,13 @@ def main() -> None:
 @click.option("-o", "--output", type=options.OutputFolder(), required=True)
 @handled
 def demo(output: Path) -> None:
-    """Render nine units of the bundled network: pictures and sheet.png.
+    r"""Render nine units of the bundled network: pictures and sheet.png.
 
     \b
     tfviz demo -o demo
     """
     adapter = options.load_adapter("squeezenet", None, None, (), False)
-    from tfviz._render import Job  # noqa: PLC0415
+    from tfviz._job import Job  # noqa: PLC0415
     from tfviz.cli._render import fill  # noqa: PLC0415
 
     job = Job(adapter, DEMO_UNITS, steps=DEMO_STEPS)
@@ -143,7 +143,7 @@ def demo(output: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 @click.pass_context
 @handled
-def render(
+def render(  # noqa: PLR0917 (click passes by name)
     ctx: click.Context,
     units: tuple[str, ...],
     source: str | None,
@@ -154,7 +154,7 @@ def render(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Render a picture of each UNIT into a folder.
+    r"""Render a picture of each UNIT into a folder.
 
     \b
     UNIT is one of
@@ -199,7 +199,7 @@ def render(
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @handled
 def layers(size: tuple[int, int] | None, as_json: bool, **model: Any) -> None:
-    """List a model's layers: path, units, shape, kind.
+    r"""List a model's layers: path, units, shape, kind.
 
     \b
     tfviz layers -m keras:MobileNetV2
@@ -227,7 +227,7 @@ def layers(size: tuple[int, int] | None, as_json: bool, **model: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @handled
 def check(image: str, as_json: bool, **model: Any) -> None:
-    """Predict the classes of IMAGE, to see that the preprocessing is right.
+    r"""Predict the classes of IMAGE, to see that the preprocessing is right.
 
     If the five likeliest classes are nonsense, the model gets a range that it was not
     trained on, and its visualizations would be as wrong: see --preprocess.
@@ -270,7 +270,7 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
         settings["allow_unsafe"],
     )
     from tfviz import params, transforms  # noqa: PLC0415
-    from tfviz._render import Job  # noqa: PLC0415
+    from tfviz._job import Job  # noqa: PLC0415
 
     height, width = settings["size"] or adapter.size
     make = {"fourier": params.fourier, "pixels": params.pixels}[settings["param"]]

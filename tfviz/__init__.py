@@ -32,15 +32,16 @@ if TYPE_CHECKING:
     from tfviz import images, objectives, params, preprocessing, transforms
     from tfviz._adapter import Adapter, adapt
     from tfviz._animation import Animation
+    from tfviz._job import Progress
     from tfviz._models import load_model
-    from tfviz._render import Progress, render
+    from tfviz._render import render
     from tfviz._result import Result
 else:
     # TensorFlow takes seconds to import; `tfviz --help` must not wait for it.
     _HOME = {
         "Adapter": "_adapter",
         "Animation": "_animation",
-        "Progress": "_render",
+        "Progress": "_job",
         "Result": "_result",
         "adapt": "_adapter",
         "load_model": "_models",

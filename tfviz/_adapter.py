@@ -4,7 +4,6 @@ import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,47 +12,15 @@ import tensorflow as tf
 
 from tfviz import _environment, preprocessing
 from tfviz._gradients import redirected
+from tfviz._inputs import check_weights, input_shape
 from tfviz._labels import Labels, as_labels, imagenet_labels
-from tfviz._logits import before_squashing
+from tfviz._survey import LOGITS, PROBABILITIES, Layer, Survey, described, fetched
 from tfviz._taps import Recording, call_recorded
 
-# The model's output among the activations, apart from any layer called `logits`.
-LOGITS = ":logits"
-PROBABILITIES = ":probabilities"
 # For models that take any size.
 USUAL_SIZE = 224
 
 Size = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One place of a model whose activations can be seen.
-
-    Attributes:
-        path: Names of the layers that lead to it, joined by `/`.
-        kind: The class of the layer.
-        shape: Of its output for one image, with axis 0 for the images.
-    """
-
-    path: str
-    kind: str
-    shape: tuple[int | None, ...]
-
-    @property
-    def units(self) -> int | None:
-        """The number of channels, or None where the layer has no last axis."""
-        return self.shape[-1] if len(self.shape) > 1 else None
-
-
-@dataclass(frozen=True)
-class _Survey:
-    """What one traced forward pass at one size tells."""
-
-    layers: dict[str, Layer]
-    operations: dict[str, Any]
-    logits_shape: tuple[int | None, ...] | None
-    logits_source: str
 
 
 class Adapter:
@@ -74,10 +41,10 @@ class Adapter:
     ) -> None:
         self.model = model
         self.channels = channels
-        shape = _input_shape(model)
+        shape = input_shape(model)
         size = (shape[1], shape[2])
         self.input_size: Size | None = None if None in size else size
-        self._surveys: dict[Size, _Survey] = {}
+        self._surveys: dict[Size, Survey] = {}
         self._compiled: dict[tuple[str, ...], Callable] = {}
         self._fingerprint: str | None = None
         self.preprocess = preprocessing.assumed()  # to trace before it is known
@@ -263,7 +230,7 @@ class Adapter:
         with redirected() if redirect else nullcontext():
             output, recording = self._traced(images)
         return {
-            path: tf.cast(_fetched(path, output, recording), tf.float32)
+            path: tf.cast(fetched(path, output, recording), tf.float32)
             for path in paths
         }
 
@@ -292,18 +259,18 @@ class Adapter:
         self._survey((images.shape[1], images.shape[2]))
         return images
 
-    def _survey(self, size: Size) -> _Survey:
+    def _survey(self, size: Size) -> Survey:
         size = self.input_size or size
         if size not in self._surveys:
             self._surveys[size] = self._surveyed(size)
         return self._surveys[size]
 
-    def _surveyed(self, size: Size) -> _Survey:
-        found: list[_Survey] = []
+    def _surveyed(self, size: Size) -> Survey:
+        found: list[Survey] = []
 
         def trace(images: Any) -> Any:
             output, recording = self._traced(images)
-            found.append(_described(output, recording, self.name))
+            found.append(described(output, recording, self.name))
             return images
 
         spec = tf.TensorSpec((1, *size, self.channels), tf.float32)
@@ -365,110 +332,11 @@ def adapt(
     _environment.require_channels_last()
     if not callable(model) or not hasattr(model, "_flatten_layers"):
         raise TypeError(f"tfviz needs a Keras model. Received: {type(model).__name__}")
-    shape = _input_shape(model)
-    _check_weights(model)
+    shape = input_shape(model)
+    check_weights(model)
     return Adapter(
         model,
         preprocess,
         None if labels is None else as_labels(labels),
         shape[-1] or 3,
     )
-
-
-def _input_shape(model: Any) -> tuple[int | None, ...]:
-    """Return the shape of a model's only input, an image."""
-    shape = _declared_shape(model)
-    if shape is None:
-        raise ValueError(
-            f"Model {model.name!r} does not know its input yet. Call it once on a "
-            "batch of images, then adapt it."
-        )
-    if isinstance(shape, dict):
-        shape = list(shape.values())
-    if isinstance(shape, list):
-        if len(shape) != 1:
-            raise ValueError(
-                f"Model {model.name!r} has {len(shape)} inputs; tfviz takes models "
-                "of one."
-            )
-        shape = shape[0]
-    if len(shape) != 4:
-        raise ValueError(
-            f"Model {model.name!r} takes no images: its input has the shape "
-            f"{tuple(shape)}, not (n, height, width, channels)."
-        )
-    return tuple(shape)
-
-
-def _declared_shape(model: Any) -> Any:
-    try:
-        shape = model.input_shape
-    except (AttributeError, ValueError, RuntimeError):
-        shape = None
-    if shape is None:  # subclassed: what it was built with
-        shape = getattr(model, "_build_input_shape", None)
-        built = getattr(model, "_build_shapes_dict", None) or {}
-        if shape is None and built:
-            shape = next(iter(built.values()))
-    return shape
-
-
-def _check_weights(model: Any) -> None:
-    for weight in model.weights:
-        value = tf.convert_to_tensor(weight)
-        finite = not value.dtype.is_floating or tf.reduce_all(tf.math.is_finite(value))
-        if not finite:
-            raise ValueError(
-                f"Weight {getattr(weight, 'path', weight.name)!r} of model "
-                f"{model.name!r} holds NaN or infinite values, so no unit that uses "
-                "it can be rendered. Was its training diverging, or the file cut?"
-            )
-
-
-def _fetched(path: str, output: Any, recording: Recording) -> Any:
-    if path not in (LOGITS, PROBABILITIES):
-        return _only_tensor(recording.outputs[path])
-    output = _only_tensor(output)
-    logits, undone = before_squashing(output)
-    if path == LOGITS:
-        return logits
-    if not undone:
-        return tf.nn.softmax(tf.cast(output, tf.float32))
-    return tf.exp(output) if undone[0].type == "LogSoftmax" else output
-
-
-def _described(output: Any, recording: Recording, name: str) -> _Survey:
-    """Turn a recording into shapes and words; keep no tensor of its graph."""
-    layers = {}
-    graph = tf.compat.v1.get_default_graph()
-    # In the order of calls, not of returns.
-    for path, operation in recording.operations.items():
-        tensor = _only_tensor(recording.outputs[path])
-        # What is computed inside a loop cannot be seen from here.
-        if tensor is None or tensor.graph is not graph:
-            continue
-        kind = type(operation).__name__
-        layers[path] = Layer(path, kind, (None, *tensor.shape[1:]))
-    output = _only_tensor(output)
-    if output is None:
-        return _Survey(layers, recording.operations, None, "several outputs")
-    logits, undone = before_squashing(output)
-    source = "the output; no softmax or sigmoid was found"
-    if undone:
-        names = {operation.name for operation in undone}
-        place = next(
-            (
-                path
-                for path, value in recording.outputs.items()
-                if tf.is_tensor(value) and value.op.name in names
-            ),
-            name,
-        )
-        source = f"what goes into the {undone[0].type.lower()} of {place!r}"
-    return _Survey(layers, recording.operations, tuple(logits.shape), source)
-
-
-def _only_tensor(output: Any) -> Any:
-    """Return the tensor in a layer's output, or None if there is not just one."""
-    tensors = [item for item in tf.nest.flatten(output) if tf.is_tensor(item)]
-    return tensors[0] if len(tensors) == 1 else None

@@ -9,7 +9,7 @@ from PIL import Image
 from tfviz import images
 
 if TYPE_CHECKING:
-    from tfviz._render import Progress
+    from tfviz._job import Progress
 
 FORMATS = (".webp", ".gif")
 

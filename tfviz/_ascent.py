@@ -9,7 +9,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._adapter import Adapter
-from tfviz.objectives import Objective
+from tfviz._objective import Objective
+from tfviz._updates import updater
 from tfviz.params import Latents, Param
 from tfviz.transforms import Transform
 
@@ -99,7 +100,7 @@ class Ascent:
             for name, spec in init.structured_outputs.items()
         }
         self._fired = tf.Variable(tf.zeros(self._seeds.shape[0], tf.bool))
-        self._update = _updater(self._optimizer, self._latents)
+        self._update = updater(self._optimizer, self._latents)
         number = tf.TensorSpec((), tf.int32)
         rate = tf.TensorSpec((), tf.float32)
         self._compiled = {
@@ -183,69 +184,6 @@ class Ascent:
         activations = self._adapter.forward(images, self._objective.layers)
         latents = _values(self._latents)
         return pictures, self._objective.score(activations, images, latents, units)
-
-
-class _Adam:
-    """Adam (Kingma & Ba, https://arxiv.org/abs/1412.6980) as one fused operation."""
-
-    BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
-
-    def __init__(self, latents: dict[str, tf.Variable]) -> None:
-        self._latents = latents
-        self._moments = {
-            name: [tf.Variable(tf.zeros_like(value)) for _ in range(2)]
-            for name, value in latents.items()
-        }
-
-    def reset(self) -> None:
-        for moments in self._moments.values():
-            for moment in moments:
-                moment.assign(tf.zeros_like(moment))
-
-    def __call__(self, gradients: Latents, step: Any, learning_rate: Any) -> None:
-        count = tf.cast(step + 1, tf.float32)
-        for name, variable in self._latents.items():
-            first, second = self._moments[name]
-            tf.raw_ops.ResourceApplyAdam(
-                var=variable.handle,
-                m=first.handle,
-                v=second.handle,
-                beta1_power=self.BETA_1**count,
-                beta2_power=self.BETA_2**count,
-                lr=-learning_rate,  # uphill
-                beta1=self.BETA_1,
-                beta2=self.BETA_2,
-                epsilon=self.EPSILON,
-                grad=gradients[name],
-            )
-
-
-class _KerasUpdate:
-    """A Keras optimizer made anew from the settings of another."""
-
-    def __init__(
-        self, optimizer: keras.optimizers.Optimizer, latents: dict[str, tf.Variable]
-    ) -> None:
-        self._latents = latents
-        self._optimizer = type(optimizer).from_config(optimizer.get_config())
-        self._optimizer.build(list(latents.values()))
-        self._initial = [v.numpy() for v in self._optimizer.variables]
-
-    def reset(self) -> None:
-        for variable, value in zip(
-            self._optimizer.variables, self._initial, strict=True
-        ):
-            variable.assign(value)
-
-    def __call__(self, gradients: Latents, step: Any, learning_rate: Any) -> None:
-        downhill = [-gradients[name] for name in self._latents]
-        self._optimizer.apply(downhill, list(self._latents.values()))
-
-
-def _updater(
-    optimizer: keras.optimizers.Optimizer | None, latents: dict[str, tf.Variable]
-) -> Any:
-    return _KerasUpdate(optimizer, latents) if optimizer else _Adam(latents)
 
 
 def _values(variables: Mapping[str, tf.Variable]) -> Latents:

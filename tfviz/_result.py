@@ -118,15 +118,16 @@ def file_names(names: tuple[str, ...]) -> list[str]:
 
     Names that differ in letters that a file cannot have, or repeat, get a number.
 
-    >>> file_names(("a/conv:3", "logit:goldfish", "a/conv:3"))
-    ['a.conv-3', 'logit-goldfish', 'a.conv-3_2']
+    >>> file_names(("a/conv:3", "-logit:goldfish", "a/conv:3"))
+    ['a.conv-3', 'neg-logit-goldfish', 'a.conv-3_2']
     """
     found: list[str] = []
     taken: set[str] = set()
     for name in names:
-        plain = name.replace("/", ".").replace(":", "-")
+        plain = f"neg:{name[1:]}" if name.startswith("-") else name
+        plain = plain.replace("/", ".").replace(":", "-")
         # Letters that are safe on every system; at most what leaves room to count.
-        plain = re.sub(r"[^\w.,@+*()~#-]", "_", plain)[:180].lstrip(".-") or "unit"
+        plain = re.sub(r"[^\w.,@+()~#-]", "_", plain)[:180].lstrip(".") or "unit"
         unique, count = plain, 1
         while unique.casefold() in taken:  # some systems ignore case
             count += 1

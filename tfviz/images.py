@@ -70,9 +70,10 @@ def sheet(
         left = gap + place % columns * width
         top = gap + place // columns * height
         grid.paste(tile, (left, top))
-        while caption and draw.textlength(caption, font) > tile.width:
-            caption = caption[:-1]
-        draw.text((left, top + tile.height + 2), caption, "black", font)
+        line = caption
+        while line and draw.textlength(line, font) > tile.width:
+            line = line[:-1]
+        draw.text((left, top + tile.height + 2), line, "black", font)
     return grid
 
 
@@ -152,7 +153,7 @@ def centre_crop(
     >>> centre_crop(np.zeros((40, 30, 3), np.float32), (20, 20)).shape
     (20, 20, 3)
     """
-    height, width, channels = picture.shape
+    height, width = picture.shape[:2]
     factor = max(size[0] / height, size[1] / width)
     scaled = (max(size[1], round(width * factor)), max(size[0], round(height * factor)))
     planes = [

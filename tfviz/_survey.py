@@ -1,0 +1,93 @@
+"""What a recorded forward pass tells about a model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from tfviz._logits import before_squashing
+from tfviz._taps import Recording
+
+# The model's output among the activations, apart from any layer called `logits`.
+LOGITS = ":logits"
+PROBABILITIES = ":probabilities"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One place of a model whose activations can be seen.
+
+    Attributes:
+        path: Names of the layers that lead to it, joined by `/`.
+        kind: The class of the layer.
+        shape: Of its output for one image, with axis 0 for the images.
+    """
+
+    path: str
+    kind: str
+    shape: tuple[int | None, ...]
+
+    @property
+    def units(self) -> int | None:
+        """The number of channels, or None where the layer has no last axis."""
+        return self.shape[-1] if len(self.shape) > 1 else None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one traced forward pass at one size tells."""
+
+    layers: dict[str, Layer]
+    operations: dict[str, Any]
+    logits_shape: tuple[int | None, ...] | None
+    logits_source: str
+
+
+def fetched(path: str, output: Any, recording: Recording) -> Any:
+    """Return what a recorded forward pass has at a path."""
+    if path not in (LOGITS, PROBABILITIES):
+        return _only_tensor(recording.outputs[path])
+    output = _only_tensor(output)
+    logits, undone = before_squashing(output)
+    if path == LOGITS:
+        return logits
+    if not undone:
+        return tf.nn.softmax(tf.cast(output, tf.float32))
+    return tf.exp(output) if undone[0].type == "LogSoftmax" else output
+
+
+def described(output: Any, recording: Recording, name: str) -> Survey:
+    """Turn a recording into shapes and words; keep no tensor of its graph."""
+    layers = {}
+    graph = tf.compat.v1.get_default_graph()
+    # In the order of calls, not of returns.
+    for path, operation in recording.operations.items():
+        tensor = _only_tensor(recording.outputs[path])
+        # What is computed inside a loop cannot be seen from here.
+        if tensor is None or tensor.graph is not graph:
+            continue
+        kind = type(operation).__name__
+        layers[path] = Layer(path, kind, (None, *tensor.shape[1:]))
+    output = _only_tensor(output)
+    if output is None:
+        return Survey(layers, recording.operations, None, "several outputs")
+    logits, undone = before_squashing(output)
+    source = "the output; no softmax or sigmoid was found"
+    if undone:
+        names = {operation.name for operation in undone}
+        place = next(
+            (
+                path
+                for path, value in recording.outputs.items()
+                if tf.is_tensor(value) and value.op.name in names
+            ),
+            name,
+        )
+        source = f"what goes into the {undone[0].type.lower()} of {place!r}"
+    return Survey(layers, recording.operations, tuple(logits.shape), source)
+
+
+def _only_tensor(output: Any) -> Any:
+    """Return the tensor in a layer's output, or None if there is not just one."""
+    tensors = [item for item in tf.nest.flatten(output) if tf.is_tensor(item)]
+    return tensors[0] if len(tensors) == 1 else None

@@ -1,0 +1,76 @@
+"""How latents are moved along their gradient."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfviz.params import Latents
+
+
+class Adam:
+    """Adam (Kingma & Ba, https://arxiv.org/abs/1412.6980) as one fused operation."""
+
+    BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+
+    def __init__(self, latents: dict[str, tf.Variable]) -> None:
+        self._latents = latents
+        self._moments = {
+            name: [tf.Variable(tf.zeros_like(value)) for _ in range(2)]
+            for name, value in latents.items()
+        }
+
+    def reset(self) -> None:
+        """Forget all earlier steps."""
+        for moments in self._moments.values():
+            for moment in moments:
+                moment.assign(tf.zeros_like(moment))
+
+    def __call__(self, gradients: Latents, step: Any, learning_rate: Any) -> None:
+        """Take one step uphill."""
+        count = tf.cast(step + 1, tf.float32)
+        for name, variable in self._latents.items():
+            first, second = self._moments[name]
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle,
+                m=first.handle,
+                v=second.handle,
+                beta1_power=self.BETA_1**count,
+                beta2_power=self.BETA_2**count,
+                lr=-learning_rate,  # uphill
+                beta1=self.BETA_1,
+                beta2=self.BETA_2,
+                epsilon=self.EPSILON,
+                grad=gradients[name],
+            )
+
+
+class KerasUpdate:
+    """A Keras optimizer made anew from the settings of another."""
+
+    def __init__(
+        self, optimizer: keras.optimizers.Optimizer, latents: dict[str, tf.Variable]
+    ) -> None:
+        self._latents = latents
+        self._optimizer = type(optimizer).from_config(optimizer.get_config())
+        self._optimizer.build(list(latents.values()))
+        self._initial = [v.numpy() for v in self._optimizer.variables]
+
+    def reset(self) -> None:
+        """Forget all earlier steps."""
+        for variable, value in zip(
+            self._optimizer.variables, self._initial, strict=True
+        ):
+            variable.assign(value)
+
+    def __call__(self, gradients: Latents, step: Any, learning_rate: Any) -> None:
+        """Take one step uphill."""
+        downhill = [-gradients[name] for name in self._latents]
+        self._optimizer.apply(downhill, list(self._latents.values()))
+
+
+def updater(
+    optimizer: keras.optimizers.Optimizer | None, latents: dict[str, tf.Variable]
+) -> Any:
+    """Return what moves the latents: `update(gradients, step, learning_rate)`."""
+    return KerasUpdate(optimizer, latents) if optimizer else Adam(latents)
