@@ -65,6 +65,11 @@ class Adapter:
         self.labels = labels
         if labels is None and self.classes == 1000:
             self.labels = imagenet_labels()
+        elif labels is not None and len(labels.names) != self.classes:
+            raise ValueError(
+                f"There are {len(labels.names)} class names, but model {self.name!r} "
+                f"has {self.classes or 'no'} classes."
+            )
 
     @property
     def name(self) -> str:
@@ -239,7 +244,11 @@ class Adapter:
         if self.input_size and size != self.input_size:
             shrinks = any(a > b for a, b in zip(size, self.input_size, strict=True))
             images = tf.image.resize(images, self.input_size, antialias=shrinks)
-        return call_recorded(self.model, self.preprocess.apply(images))
+        inputs = self.preprocess.apply(images)
+        structure = getattr(self.model, "_inputs_struct", None)
+        if isinstance(structure, (list, tuple, dict)):  # of one, as Keras wants it
+            inputs = tf.nest.pack_sequence_as(structure, [inputs])
+        return call_recorded(self.model, inputs)
 
     def _evaluate(self, images: Any, paths: tuple[str, ...]) -> dict[str, Any]:
         if paths not in self._compiled:

@@ -13,7 +13,7 @@ Score = Callable[[Mapping[str, Any], Any, Mapping[str, Any], Units], Any]
 Size = tuple[int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Objective:
     """A score for each of several images.
 

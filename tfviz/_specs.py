@@ -68,6 +68,8 @@ def _parsed(text: str, adapter: "Adapter | None") -> "list[Objective]":
     paths = [layer.path for layer in adapter.layers()] if adapter else []
     if text in paths:
         return [objectives.layer(text)]
+    if not text:
+        raise ValueError("An empty text names nothing. Write a unit such as fire8:20.")
     terms = _terms(text, paths)
     if len(terms) > 1:
         choices = [_parsed(term, adapter) for term in terms]

@@ -49,7 +49,7 @@ class Transform:
 
     def __call__(self, images: Any, seeds: Any) -> Any:
         """Return the changed images."""
-        return self.apply(images, seeds)
+        return self.apply(tf.convert_to_tensor(images, tf.float32), seeds)
 
 
 def chain(*transforms: Transform) -> Transform:

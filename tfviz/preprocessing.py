@@ -105,7 +105,8 @@ def detect(model: Any, operations: Iterable[tuple[str, Any]]) -> Preprocess | No
             return _from_range(
                 0, high, f"the model has Normalization(mean up to {mean:g}) at {path}"
             )
-        if any(len(weight.shape) > 1 for weight in operation.weights):
+        holds_others = any(other.startswith(f"{path}/") for other, _ in operations)
+        if not holds_others and any(len(w.shape) > 1 for w in operation.weights):
             break
     names = [model.name, *(operation.name for _, operation in operations)]
     for name in names:

@@ -1,0 +1,64 @@
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfviz  # before TensorFlow
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(os.environ.get("TFVIZ_DATA", ROOT.parent / "shared" / "data"))
+
+
+def pytest_collection_modifyitems(items):
+    if DATA.is_dir():
+        return
+    for item in items:
+        if item.get_closest_marker("data"):
+            item.add_marker(pytest.mark.skip(reason=f"no sample data at {DATA}"))
+
+
+@pytest.fixture(scope="session")
+def data():
+    return DATA
+
+
+def build_toy(head="softmax", channels=3, size=32):
+    """A seeded network of four layers: 32x32 -> 15x15x8 -> 7x7x12 -> 5 classes."""
+    keras.utils.set_random_seed(7)
+    return keras.Sequential(
+        [
+            keras.Input((size, size, channels)),
+            keras.layers.Conv2D(8, 3, 2, activation="relu", name="conv_a"),
+            keras.layers.Conv2D(12, 3, 2, activation="relu", name="conv_b"),
+            keras.layers.GlobalAveragePooling2D(name="pool"),
+            keras.layers.Dense(5, activation=head, name="head"),
+        ],
+        name="toy",
+    )
+
+
+@pytest.fixture(scope="session")
+def toy():
+    return build_toy()
+
+
+@pytest.fixture(scope="session")
+def toy_adapter(toy):
+    return tfviz.adapt(toy, (-1, 1), labels=["ant", "bee", "cat", "dog", "cat"])
+
+
+@pytest.fixture(scope="session")
+def squeezenet():
+    return tfviz.adapt(tfviz.load_model("squeezenet"))
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def seeds_for(n, first=0):
+    return tf.constant([[first + i, 10 * i + 1] for i in range(n)], tf.int32)

@@ -1,0 +1,119 @@
+from types import SimpleNamespace
+
+import pytest
+
+from tfviz._specs import _parsed
+from tfviz.objectives import parse
+
+# TensorFlow refuses most of these as names of layers, but not every model is Keras'.
+ODD_PATHS = ("a", "a:3", "a+b", "-a", "logit", "b-1", "a*")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("fire8:20", ["fire8:20"]),
+        (" fire8:20 ", ["fire8:20"]),
+        ("fire8:20@3,4", ["fire8:20@3,4"]),
+        ("fire8", ["fire8"]),
+        ("net/block_1/conv", ["net/block_1/conv"]),
+        ("net/conv#1:2", ["net/conv#1:2"]),
+        ("logit:goldfish", ["logit:goldfish"]),
+        ("logit:great white shark", ["logit:great white shark"]),
+        ("prob:291", ["prob:291"]),
+        ("logit:3-5", ["logit:3", "logit:4", "logit:5"]),
+        ("-fire8:20", ["-fire8:20"]),
+        ("neg:fire8:20", ["-fire8:20"]),
+        ("neg:logit:7", ["-logit:7"]),
+        ("fire8:0-2", ["fire8:0", "fire8:1", "fire8:2"]),
+        ("fire8:5-5", ["fire8:5"]),
+        ("fire8:1-2@0,3", ["fire8:1@0,3", "fire8:2@0,3"]),
+        ("a:1+b:2", ["a:1+b:2"]),
+        ("-a:1+b:2", ["-a:1+b:2"]),
+        ("a:1+-b:2", ["a:1+-b:2"]),
+        ("a:1+neg:b:2+logit:3", ["a:1+-b:2+logit:3"]),
+        ("a:1-2+b:7", ["a:1+b:7", "a:2+b:7"]),
+        ("a:1-2+b:7-8", ["a:1+b:7", "a:2+b:8"]),
+        ("neg:a:1-2", ["-a:1", "-a:2"]),
+    ],
+)
+def test_units_are_read(text, names):
+    assert [unit.names[0] for unit in parse(text)] == names
+
+
+@pytest.mark.parametrize(
+    "text", ["-fire8:3", "a:1+b:2", "a:1+-b:2", "-a:1+b:2@3,4", "fire8", "-logit:3"]
+)
+def test_what_is_written_is_what_is_read(text):
+    (unit,) = parse(text)
+
+    assert unit.texts == (text,)
+
+
+def test_layers_that_match_a_pattern_are_found(squeezenet):
+    names = [unit.names[0] for unit in parse("fire?:3", squeezenet)]
+    assert names == [f"fire{module}:3" for module in range(2, 10)]
+
+    names = [unit.names[0] for unit in parse("fire[23]_squeeze*:0-1", squeezenet)]
+    assert names == [
+        "fire2_squeeze1x1:0",
+        "fire2_squeeze1x1:1",
+        "fire3_squeeze1x1:0",
+        "fire3_squeeze1x1:1",
+    ]
+    assert len(parse("pool*", squeezenet)) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("a", ("layer", "a")),
+        ("a:3", ("layer", "a:3")),
+        ("a:2", ("channel", "a")),
+        ("a:3:1", ("channel", "a:3")),
+        ("a+b", ("layer", "a+b")),
+        ("a+b:1", ("channel", "a+b")),
+        ("-a", ("layer", "-a")),
+        ("neg:-a", ("-", ("layer", "-a"))),
+        ("logit:3", ("channel", "logit")),
+        ("logit", ("layer", "logit")),
+        ("b-1:2", ("channel", "b-1")),
+        ("a*:2", ("channel", "a*")),
+        ("a+b:1+a:2", ("+", ("channel", "a+b"), ("channel", "a"))),
+    ],
+)
+def test_exact_paths_win(text, kind):
+    layers = [SimpleNamespace(path=path) for path in ODD_PATHS]
+    (unit,) = _parsed(text, SimpleNamespace(layers=lambda: layers))
+
+    assert unit.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fire8:", "'fire8:' is no unit"),
+        (":3", "':3' is no unit"),
+        ("fire8:x", "is no unit. Write layer:channel"),
+        ("fire8:3@", "no position after @"),
+        ("fire8:3@1", "layer:channel@row,column"),
+        ("fire8:3@1,2,3", "no position"),
+        ("fire8:9-3", "range 9-3 must go upwards"),
+        ("fire8:0-99999999", "at most 100000"),
+        ("a:1+", "empty side"),
+        ("+a:1", "empty side"),
+        ("logit:", "names no class"),
+        ("a:1-3+b:1-2", "joins 3 and 2 units"),
+        ("fire*:3", "needs the model"),
+        ("", "names nothing"),
+        ("neg:", "names nothing"),
+    ],
+)
+def test_what_cannot_be_read_is_said(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse(text)
+
+
+def test_a_pattern_without_a_match_is_an_error(squeezenet):
+    with pytest.raises(ValueError, match=r"No layer matches 'wire\*'.*tfviz layers"):
+        parse("wire*:3", squeezenet)
