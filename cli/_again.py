@@ -1,6 +1,7 @@
 """Make a saved picture again."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -58,10 +59,12 @@ def job_from(spec: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[Any, s
         steps=spec["steps"],
         learning_rate=spec["learning_rate"],
         optimizer=optimizer,
-        batch_size=spec["batch_size"],
+        batch_size=spec["batch"],
         seed=spec["seed"],
-        at=(spec["repeat"], spec["slot"]),
+        at=(spec["repeat"], spec["slot"], spec["batch_size"]),
     )
+    # Names given to the classes by hand are not in the model.
+    job.pictures = [replace(job.pictures[0], name=spec["name"])]
     _warn_of_differences(spec, job.settings)
     return job, model
 

@@ -99,6 +99,7 @@ class Folder:
         here = [self.finished.get(key) for key in keys]
         # Names taken by other pictures come first, so that none is used again.
         others = [f.stem for k, f in self.finished.items() if k not in set(keys)]
+        others.append("sheet")
         fresh = file_names((*others, *(p.name for p in pictures)))[len(others) :]
         return [
             file.with_suffix(suffix) if file else self.path / f"{name}{suffix}"

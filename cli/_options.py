@@ -6,10 +6,13 @@ import sys
 import warnings
 from collections.abc import Callable
 from difflib import get_close_matches
+from math import inf
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+
+from tfviz._labels import read_labels
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -62,24 +65,85 @@ class ModelSource(click.ParamType):
 
 
 class OutputFolder(click.ParamType):
-    """A folder that files can be written to; made if it is not there."""
+    """A folder that files can be written to, or that can be made."""
 
     name = "DIR"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Path:
-        """Try to write, before any work is done."""
-        path = Path(value)
+        """Refuse what can be no folder; `make_folder` does the rest."""
+        if not str(value):
+            self.fail("an empty name is no folder.", param, ctx)
+        return Path(value)
+
+
+def make_folder(path: Path) -> None:
+    """Make the output folder and try to write to it, before any work is done.
+
+    Raises:
+        click.BadParameter: If it cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".tfviz-{os.getpid()}.part"
+        probe.write_bytes(b"tfviz")
+        probe.unlink()
+    except OSError as error:
+        raise click.BadParameter(
+            f"cannot write to {str(path)!r} ({error.strerror}). Choose another folder.",
+            param_hint="'-o' / '--output'",
+        ) from error
+
+
+class Preprocess(click.ParamType):
+    """A mode of `keras.applications`, or a range."""
+
+    name = "MODE|LO,HI"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """Refuse what the library would refuse, without loading it."""
+        if value in ("caffe", "tf", "torch"):
+            return value
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            probe = path / f".tfviz-{os.getpid()}.part"
-            probe.write_bytes(b"tfviz")
-            probe.unlink()
-        except OSError as error:
+            low, high = (float(part) for part in value.split(","))
+        except ValueError:
             self.fail(
-                f"cannot write to {value!r} ({error.strerror}). Choose another folder.",
+                f"{value!r} is neither caffe, tf, torch nor a range such as 0,255.",
                 param,
                 ctx,
             )
+        if not -inf < low < high < inf:
+            self.fail(
+                f"{value!r} is no range; write the lower end first, as 0,255.",
+                param,
+                ctx,
+            )
+        return value
+
+
+class Positive(click.FloatRange):
+    """A finite number above 0."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Refuse also what is infinite or no number at all."""
+        number = super().convert(value, param, ctx)
+        if not number < inf:
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
+
+class LabelsFile(click.Path):
+    """A file of class names."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Read it once, to refuse it at once."""
+        path = super().convert(value, param, ctx)
+        try:
+            read_labels(path)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
         return path
 
 
@@ -116,13 +180,14 @@ def model_options(command: Callable) -> Callable:
         ),
         click.option(
             "--preprocess",
-            metavar="MODE|LO,HI",
+            type=Preprocess(),
             help="What the model was trained on: caffe, tf, torch, or a range such as "
             "0,255. By default what the model tells.",
         ),
         click.option(
             "--labels",
-            type=click.Path(exists=True, dir_okay=False),
+            type=LabelsFile(exists=True, dir_okay=False),
+            metavar="FILE",
             help="Names of the classes, one a line, or JSON. By default "
             "MODEL.labels.txt beside the model file.",
         ),
@@ -193,6 +258,11 @@ def quiet_tensorflow() -> None:
 def _import_custom(custom: tuple[str, ...]) -> None:
     if not custom:
         return
+    for text in custom:
+        if not all(text.partition(":")):
+            raise click.BadParameter(
+                f"{text!r} is not MODULE:NAME.", param_hint="'--custom'"
+            )
     sys.path.insert(0, "")
     quiet_tensorflow()
     from importlib import import_module  # noqa: PLC0415
@@ -203,7 +273,7 @@ def _import_custom(custom: tuple[str, ...]) -> None:
         module, _, name = text.partition(":")
         try:
             value = getattr(import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as error:
+        except Exception as error:  # the module is the user's own
             raise click.BadParameter(
                 f"{text!r} cannot be imported ({error}). Write MODULE:NAME.",
                 param_hint="'--custom'",

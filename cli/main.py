@@ -42,7 +42,8 @@ def handled(command: Callable) -> Callable:
                 "kept; the same command goes on when this is mended."
             )
         except Exception as error:
-            if type(error).__name__ != "ResourceExhaustedError":
+            names = [kind.__name__ for kind in type(error).__mro__]
+            if "MemoryError" not in names and "ResourceExhaustedError" not in names:
                 raise
             options.fail("not enough memory. Lower --batch-size or --size.")
 
@@ -52,7 +53,7 @@ def handled(command: Callable) -> Callable:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(tfviz.__version__, prog_name="tfviz")
 def main() -> None:
-    r"""See what the units of a Keras model look for.
+    """See what the units of a Keras model look for.
 
     \b
     tfviz demo -o demo
@@ -65,11 +66,12 @@ def main() -> None:
 @click.option("-o", "--output", type=options.OutputFolder(), required=True)
 @handled
 def demo(output: Path) -> None:
-    r"""Render nine units of the bundled network: pictures and sheet.png.
+    """Render nine units of the bundled network: pictures and sheet.png.
 
     \b
     tfviz demo -o demo
     """
+    options.make_folder(output)
     adapter = options.load_adapter("squeezenet", None, None, (), False)
     from tfviz._job import Job  # noqa: PLC0415
     from tfviz.cli._render import fill  # noqa: PLC0415
@@ -119,7 +121,7 @@ def demo(output: Path) -> None:
 )
 @click.option(
     "--learning-rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=options.Positive(),
     default=0.05,
     show_default=True,
     help="Of Adam.",
@@ -154,7 +156,7 @@ def render(  # noqa: PLR0917 (click passes by name)
     as_json: bool,
     **settings: Any,
 ) -> None:
-    r"""Render a picture of each UNIT into a folder.
+    """Render a picture of each UNIT into a folder.
 
     \b
     UNIT is one of
@@ -176,6 +178,7 @@ def render(  # noqa: PLR0917 (click passes by name)
             "Give units to render, such as fire8:20, or a picture with --from FILE"
             + (", not both." if units else ".")
         )
+    options.make_folder(output)
     from tfviz.cli._render import fill  # noqa: PLC0415
 
     if source:
@@ -199,7 +202,7 @@ def render(  # noqa: PLR0917 (click passes by name)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @handled
 def layers(size: tuple[int, int] | None, as_json: bool, **model: Any) -> None:
-    r"""List a model's layers: path, units, shape, kind.
+    """List a model's layers: path, units, shape, kind.
 
     \b
     tfviz layers -m keras:MobileNetV2
@@ -213,7 +216,7 @@ def layers(size: tuple[int, int] | None, as_json: bool, **model: Any) -> None:
         ]
         click.echo(json.dumps(rows, indent=2))
         return
-    width = max(len(layer.path) for layer in found)
+    width = max((len(layer.path) for layer in found), default=0)
     for layer in found:
         shape = "x".join("?" if n is None else str(n) for n in layer.shape[1:])
         click.echo(
@@ -227,7 +230,7 @@ def layers(size: tuple[int, int] | None, as_json: bool, **model: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @handled
 def check(image: str, as_json: bool, **model: Any) -> None:
-    r"""Predict the classes of IMAGE, to see that the preprocessing is right.
+    """Predict the classes of IMAGE, to see that the preprocessing is right.
 
     If the five likeliest classes are nonsense, the model gets a range that it was not
     trained on, and its visualizations would be as wrong: see --preprocess.
@@ -244,7 +247,12 @@ def check(image: str, as_json: bool, **model: Any) -> None:
     if adapter.channels == 1:
         picture = picture.mean(axis=-1, keepdims=True)
     picture = images.centre_crop(picture, adapter.size)
-    values = np.ravel(adapter.probabilities(picture[None]))
+    values = np.asarray(adapter.probabilities(picture[None])[0])
+    if values.ndim != 1:
+        options.fail(
+            f"model {adapter.name!r} has an output of shape {values.shape}, not one "
+            "number for each class, so there is nothing to name. Render its layers."
+        )
     rows = [
         {
             "index": int(i),

@@ -154,6 +154,19 @@ def test_names_read_as_the_algebra():
     assert (-(a + b)).names == ("-(x:1+y:2)",)
     assert (a - (b - a)).names == ("x:1-(y:2-x:1)",)
     assert (0.5 * (a + b)).names == ("0.5*(x:1+y:2)",)
+    assert (np.float32(2) * a).names == ("2*x:1",)
+
+
+def test_texts_are_the_grammar_s_or_are_refused_by_it():
+    """Guards against a difference that reads as a range: channel 2 minus 3."""
+    a, b = objectives.channel("conv-2", 2), objectives.channel("y", 2)
+
+    assert (-a).texts == ("-conv-2:2",)
+    assert objectives.parse("-conv-2:2")[0].texts == (-a).texts
+    assert (-a + b).texts == ("-conv-2:2+y:2",)
+    for objective in (a - b, a - 3, 2 * a, -(a + b), (a * b) + b):
+        with pytest.raises(ValueError, match="put together in Python"):
+            objectives.parse(objective.texts[0])
 
 
 def test_lengths_broadcast_from_one_or_pair():
@@ -227,6 +240,8 @@ def test_bad_units_are_refused_at_once():
         objectives.channel("x", 1.5)
     with pytest.raises(ValueError, match="whole number"):
         objectives.channel("x", [])
+    with pytest.raises(ValueError, match="below 2147483648"):
+        objectives.neuron("x", 0, 99999999999, 1)
     with pytest.raises(ValueError, match="one number or 2"):
         objectives.neuron("x", [1, 2], [1, 2, 3], 0)
     with pytest.raises(ValueError, match="must not be negative"):

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfviz import _environment, preprocessing
+from tfviz._errors import reason_of
 from tfviz._gradients import redirected
 from tfviz._inputs import check_weights, input_shape
 from tfviz._labels import Labels, as_labels, imagenet_labels
@@ -41,12 +42,12 @@ class Adapter:
     ) -> None:
         self.model = model
         self.channels = channels
-        shape = input_shape(model)
-        size = (shape[1], shape[2])
-        self.input_size: Size | None = None if None in size else size
+        _, height, width, _ = input_shape(model)
+        self.input_size: Size | None = None
+        if height or width:
+            self.input_size = (height or USUAL_SIZE, width or USUAL_SIZE)
         self._surveys: dict[Size, Survey] = {}
-        self._compiled: dict[tuple[str, ...], Callable] = {}
-        self._fingerprint: str | None = None
+        self._compiled: dict[Any, Callable] = {}
         self.preprocess = preprocessing.assumed()  # to trace before it is known
         if preprocess is None:
             operations = self._survey(self.size).operations
@@ -207,17 +208,14 @@ class Adapter:
         """Return the name of a class, or None if it is unknown."""
         return self.labels.names[index] if self.labels else None
 
-    @property
     def fingerprint(self) -> str:
-        """A hash of the model's weights, the same wherever the model is loaded."""
-        if self._fingerprint is None:
-            digest = hashlib.blake2b(digest_size=16)
-            for weight in self.model.weights:
-                value = tf.convert_to_tensor(weight).numpy()
-                digest.update(f"{value.shape} {value.dtype}".encode())
-                digest.update(value.tobytes())
-            self._fingerprint = digest.hexdigest()
-        return self._fingerprint
+        """Return a hash of the weights, the same wherever the model is loaded."""
+        digest = hashlib.blake2b(digest_size=16)
+        for weight in self.model.weights:
+            value = tf.convert_to_tensor(weight).numpy()
+            digest.update(f"{value.shape} {value.dtype}".encode())
+            digest.update(value.tobytes())
+        return digest.hexdigest()
 
     def forward(
         self, images: Any, paths: Sequence[str], *, redirect: bool = False
@@ -251,19 +249,23 @@ class Adapter:
         return call_recorded(self.model, inputs)
 
     def _evaluate(self, images: Any, paths: tuple[str, ...]) -> dict[str, Any]:
-        if paths not in self._compiled:
+        key = (paths, tuple(images.shape[1:]))
+        if key not in self._compiled:
             # Compiled, so that a shallow layer costs only its own depth.
-            self._compiled[paths] = tf.function(
+            compiled = tf.function(
                 lambda images: self.forward(images, paths), autograph=False
             )
-        return self._compiled[paths](images)
+            spec = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
+            self._compiled[key] = compiled.get_concrete_function(spec)
+        return self._compiled[key](images)
 
     def _checked_images(self, images: Any) -> Any:
         images = tf.convert_to_tensor(images, tf.float32)
-        if images.shape.rank != 4 or images.shape[-1] != self.channels:
+        sizes = images.shape[1:3] if images.shape.rank == 4 else [None]
+        if None in sizes or images.shape[-1] != self.channels:
             raise ValueError(
-                f"`images` must have the shape (n, height, width, {self.channels}). "
-                f"Received: {tuple(images.shape)}"
+                f"`images` must have the shape (n, height, width, {self.channels}), "
+                f"with a known height and width. Received: {images.shape}"
             )
         self._survey((images.shape[1], images.shape[2]))
         return images
@@ -285,22 +287,22 @@ class Adapter:
         spec = tf.TensorSpec((1, *size, self.channels), tf.float32)
         try:
             tf.function(trace, autograph=False).get_concrete_function(spec)
-        except (ValueError, tf.errors.InvalidArgumentError) as error:
-            if size == self.size:
-                raise
-            reason = str(error).strip().splitlines()[0]
-            raise ValueError(self._too_small(size, reason)) from error
+        except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+            raise ValueError(self._misfit(size, reason_of(error))) from error
         for layer in found[0].layers.values():
             if 0 in layer.shape[1:]:
-                raise ValueError(
-                    self._too_small(size, f"nothing is left at layer {layer.path!r}")
-                )
+                reason = f"nothing is left of them at layer {layer.path!r}"
+                raise ValueError(self._misfit(size, reason))
         return found[0]
 
-    def _too_small(self, size: Size, reason: str) -> str:
+    def _misfit(self, size: Size, reason: str) -> str:
+        if self.size in self._surveys:
+            remedy = f"Take another size; {self.size[0]}x{self.size[1]} works."
+        else:
+            remedy = "Does the model run on such images by itself?"
         return (
-            f"Images of {size[0]}x{size[1]} are too small for model {self.name!r} "
-            f"({reason}). Take a larger size; {self.size[0]}x{self.size[1]} works."
+            f"Images of {size[0]}x{size[1]} do not fit model {self.name!r}: "
+            f"{reason.rstrip('.')}. {remedy}"
         )
 
 
@@ -337,6 +339,11 @@ def adapt(
     '0,255'
     """
     if isinstance(model, Adapter):
+        if preprocess is not None or labels is not None:
+            raise ValueError(
+                "This is an adapter already. Give `preprocess` and `labels` where it "
+                "is made from the model."
+            )
         return model
     _environment.require_channels_last()
     if not callable(model) or not hasattr(model, "_flatten_layers"):

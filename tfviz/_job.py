@@ -68,7 +68,7 @@ class Job:
     Takes the arguments of `render`. Pictures are planned into batches from the full
     list, so that leaving some out moves none to another slot. `at` puts a single
     picture where another job had it, so that its bytes can be the same: its repeat
-    number and its slot.
+    number, its slot and the size of its batch.
 
     Attributes:
         pictures: What is to be made, in the order asked for.
@@ -88,7 +88,7 @@ class Job:
         batch_size: int | None = None,
         seed: int = 0,
         start: ArrayLike | None = None,
-        at: tuple[int, int] | None = None,
+        at: tuple[int, int, int] | None = None,
     ) -> None:
         _check_numbers(steps, learning_rate, batch_size)
         self.adapter: Adapter = adapt(model)
@@ -103,8 +103,9 @@ class Job:
         self._batches = plan_batches(units, batch_size)
         repeats = count_repeats([text for unit in units for text in unit.texts])
         if at is not None:
-            repeats, slots = [at[0]], (at[1],)
-            self._batches = [replace(self._batches[0], slots=slots)]
+            repeat, slot, size = at
+            repeats = [repeat]
+            self._batches = [replace(self._batches[0], slots=(slot,), size=size)]
         self.pictures = plan_pictures(units, repeats, self._batches, int(seed))
         self.settings = self._settings(int(seed))
 
@@ -240,7 +241,11 @@ class Job:
             optimizer = keras.optimizers.serialize(self.optimizer)
         return {
             "tfviz": tfviz.__version__,
-            "model": {"name": self.adapter.name, "hash": self.adapter.fingerprint},
+            "model": {
+                "name": self.adapter.name,
+                "source": getattr(self.adapter.model, "tfviz_source", None),
+                "hash": self.adapter.fingerprint(),
+            },
             "preprocess": self.adapter.preprocess.name,
             "logits": self.adapter.logits_source,
             "param": dict(self.param.spec),

@@ -100,7 +100,7 @@ def as_labels(labels: "Labels | Sequence[str] | str | Path") -> Labels:
         return labels
     if isinstance(labels, (str, Path)):
         return read_labels(labels)
-    return Labels(tuple(labels))
+    return Labels(tuple(map(str, labels)))
 
 
 def _plain(name: str) -> str:

@@ -1,6 +1,7 @@
 """Load models: the bundled one, those of `keras.applications`, and files."""
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -8,10 +9,14 @@ from urllib.parse import parse_qsl
 import keras
 import tensorflow as tf
 
+from tfviz._errors import reason_of
 from tfviz._squeezenet import squeezenet
 
 BUNDLED = {"squeezenet": squeezenet}
-SUFFIXES = (".keras", ".h5", ".hdf5")
+# Model files by their suffix, and how they start: zip archives and HDF5.
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_STARTS = {".keras": b"PK\x03\x04", ".h5": _HDF5, ".hdf5": _HDF5}
+SUFFIXES = tuple(_STARTS)
 
 
 def load_model(source: str | os.PathLike, *, allow_unsafe: bool = False) -> Any:
@@ -37,10 +42,14 @@ def load_model(source: str | os.PathLike, *, allow_unsafe: bool = False) -> Any:
     """
     source = os.fspath(source)
     if source in BUNDLED:
-        return BUNDLED[source]()
-    if source.startswith("keras:"):
-        return _from_applications(source.removeprefix("keras:"))
-    return _from_file(Path(source), allow_unsafe)
+        model = BUNDLED[source]()
+    elif source.startswith("keras:"):
+        model = _from_applications(source.removeprefix("keras:"))
+    else:
+        return _from_file(Path(source), allow_unsafe)
+    # So that a saved picture can tell by which name its model is to be had again.
+    model.tfviz_source = source
+    return model
 
 
 def _from_applications(text: str) -> Any:
@@ -50,8 +59,11 @@ def _from_applications(text: str) -> Any:
     # Networks are the only functions there with a capital letter.
     known = [n for n in dir(keras.applications) if n[:1].isupper()]
     if name not in known:
+        close = get_close_matches(name, known, n=2)
+        hint = f"Did you mean {', '.join(map(repr, close))}? " if close else ""
         raise ValueError(
-            f"keras.applications has no network {name!r}. It has {', '.join(known)}."
+            f"keras.applications has no network {name!r}. {hint}It has "
+            f"{', '.join(known)}."
         )
     if options or weights not in ("imagenet", "none"):
         raise ValueError(
@@ -70,7 +82,7 @@ def _from_applications(text: str) -> Any:
         return build(weights="imagenet")
     except Exception as error:
         raise ValueError(
-            f"The weights of keras:{name} could not be fetched ({_first_line(error)}). "
+            f"The weights of keras:{name} could not be fetched ({reason_of(error)}). "
             "Keras downloads them once, to ~/.keras/models; put the file there by "
             f"hand, or write keras:{name}?weights=none for random ones."
         ) from error
@@ -87,10 +99,18 @@ def _from_file(path: Path, allow_unsafe: bool) -> Any:
             f"{str(path)!r} is no model file: expected a name that ends in "
             f"{', '.join(SUFFIXES)}. Save the model with model.save('name.keras')."
         )
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(len(_STARTS[path.suffix]))
+        if start != _STARTS[path.suffix]:
+            raise ValueError(
+                f"{str(path)!r} cannot be loaded as a Keras model: its first bytes are "
+                "not those of such a file. Save it again with model.save."
+            )
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=not allow_unsafe)
     except Exception as error:
-        reason = _first_line(error)
+        reason = reason_of(error)
         if "Lambda" in str(error) and not allow_unsafe:
             raise ValueError(
                 f"{str(path)!r} holds a Lambda layer, which is Python code that would "
@@ -102,8 +122,3 @@ def _from_file(path: Path, allow_unsafe: bool) -> Any:
             "If it has layers of your own, import them first: --custom MODULE:NAME, "
             "or keras.saving.register_keras_serializable."
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -31,6 +31,7 @@ class Objective:
             against a model seen at an image size; None if there is nothing to do.
         kind: Objectives of equal kinds can be joined, as their scores differ by
             their units alone.
+        is_sum: Whether the names need brackets before a minus or a factor.
     """
 
     layers: tuple[str, ...]
@@ -40,6 +41,10 @@ class Objective:
     texts: tuple[str, ...] = ()
     bind: Callable[[Adapter, Size], "Objective"] | None = None
     kind: Hashable = None
+    is_sum: bool = False
+
+    # NumPy's numbers shall leave the arithmetic to this class.
+    __array_ufunc__ = None
 
     def __post_init__(self) -> None:
         """Fill in what follows from the rest, and check the lengths."""
@@ -114,7 +119,7 @@ class Objective:
             return -self.score(activations, images, latents, units)
 
         def negated(name: str) -> str:
-            return f"-({name})" if _is_sum(name) else f"-{name}"
+            return f"-({name})" if self.is_sum or name.startswith("-") else f"-{name}"
 
         def bind(adapter: Adapter, size: Size) -> "Objective":
             return -self.bound(adapter, size)
@@ -175,12 +180,16 @@ def _combined(left: Any, right: Any, sign: str) -> Objective:
     def bind(adapter: Adapter, size: Size) -> Objective:
         return _combined(*(side.bound(adapter, size) for side in sides), sign)
 
-    def joined(a: str, b: str) -> str:
+    def name(a: str, b: str) -> str:
         if sign == "*":
-            a = f"({a})" if _is_sum(a) else a
+            a = f"({a})" if left.is_sum else a
         if sign != "+":
-            b = f"({b})" if _is_sum(b) or b.startswith("-") else b
+            b = f"({b})" if right.is_sum or b.startswith("-") else b
         return f"{a}{sign}{b}"
+
+    def text(a: str, b: str) -> str:
+        # The grammar knows sums alone; brackets keep the rest from being misread.
+        return f"{a}+{b}" if sign == "+" else f"({a}){sign}({b})"
 
     return Objective(
         tuple(dict.fromkeys(left.layers + right.layers)),
@@ -190,10 +199,11 @@ def _combined(left: Any, right: Any, sign: str) -> Objective:
             for name, values in side.units.items()
         },
         score,
-        tuple(map(joined, left.names, right.names)),
-        tuple(map(joined, left.texts, right.texts)),
+        tuple(map(name, left.names, right.names)),
+        tuple(map(text, left.texts, right.texts)),
         bind,
         (sign, left.kind, right.kind),
+        is_sum=sign != "*",
     )
 
 
@@ -216,13 +226,3 @@ def _as_objective(value: Any) -> Objective:
 
     number = np.asarray([value], np.float32)
     return Objective((), {"number": number}, score, (f"{value:g}",), kind="number")
-
-
-def _is_sum(name: str) -> bool:
-    """Whether a name has a sum or a difference outside of brackets."""
-    depth = 0
-    for place, letter in enumerate(name):
-        depth += (letter == "(") - (letter == ")")
-        if depth == 0 and place and letter in "+-":
-            return True
-    return False

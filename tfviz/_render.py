@@ -94,7 +94,8 @@ def warn_stuck(names: Sequence[str], steps: int) -> None:
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         warn(
             f"{len(names)} unit(s) never fired in {steps} steps, so their pictures "
-            f"show nothing: {shown}. Try another seed, more steps, or `start` with a photo.",
+            f"show nothing: {shown}. Try another seed, more steps, or a photo as the "
+            "start.",
             stacklevel=3,
         )
 

@@ -70,6 +70,11 @@ def _parsed(text: str, adapter: "Adapter | None") -> "list[Objective]":
         return [objectives.layer(text)]
     if not text:
         raise ValueError("An empty text names nothing. Write a unit such as fire8:20.")
+    if "(" in text:
+        raise ValueError(
+            f"{text!r} was put together in Python; the grammar of units has no "
+            "brackets, differences or products. Make it again from Python."
+        )
     terms = _terms(text, paths)
     if len(terms) > 1:
         choices = [_parsed(term, adapter) for term in terms]

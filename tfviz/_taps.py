@@ -45,11 +45,7 @@ def call_recorded(model: Any, inputs: Any) -> tuple[Any, Recording]:
     """
     recording = Recording()
     with _wrapped(model, _wrapper(recording)), _inlined_functions():
-        try:
-            output = model(inputs, training=False)
-        finally:
-            # A penalty on activations leaves a tensor of this trace behind.
-            getattr(model, "_clear_losses", lambda: None)()
+        output = model(inputs, training=False)
     return output, recording
 
 
@@ -112,6 +108,12 @@ def _wrapped(model: Any, wrap: Callable[[Any], Callable]) -> Iterator[None]:
             pending += children(operation)
     _refuse_hidden(inside.values())
     before = []
+    # Penalties on activations would leave tensors of this trace behind.
+    losses = [
+        (kept, list(kept))
+        for layer in (model, *inside.values())
+        if (kept := getattr(layer, "_losses", None)) is not None
+    ]
     try:
         for operation in inside.values():
             # Past Keras' own __setattr__, which would track and might refuse it.
@@ -124,6 +126,9 @@ def _wrapped(model: Any, wrap: Callable[[Any], Callable]) -> Iterator[None]:
                 del operation.__dict__["call"]
             else:
                 operation.__dict__["call"] = call
+        getattr(model, "_clear_losses", lambda: None)()
+        for kept, values in losses:
+            kept[:] = values
 
 
 def _refuse_hidden(operations: Any) -> None:

@@ -38,7 +38,7 @@ def warp(
         result = _gather(images - fill, matrices, size) + fill
 
         def gradient(upstream: Any) -> Any:
-            shape = images.shape[1:3]
+            shape = (images.shape[1], images.shape[2])
             return _scatter(upstream, matrices, shape, taps=ceil(2 * reach))
 
         return result, gradient

@@ -112,7 +112,7 @@ def save(
 
 
 def read_spec(path: str | os.PathLike) -> dict[str, Any] | None:
-    """Return the description that a picture was saved with, or None.
+    """Return the description that tfviz saved a picture with, or None.
 
     Raises:
         ValueError: If the file is no image.
@@ -123,11 +123,15 @@ def read_spec(path: str | os.PathLike) -> dict[str, Any] | None:
                 text = image.text.get(_PNG_KEY)  # type: ignore[attr-defined]
             else:
                 text = image.getexif().get(_EXIF_TAG)
-        return json.loads(text) if text else None
     except FileNotFoundError:
         raise
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)!r} cannot be read as an image.") from error
+    try:
+        spec = json.loads(text or "null")
+    except ValueError:  # a description of another kind
+        return None
+    return spec if isinstance(spec, dict) and "tfviz" in spec else None
 
 
 def read(path: str | os.PathLike) -> NDArray[np.float32]:

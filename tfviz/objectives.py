@@ -242,9 +242,11 @@ def _check_channels(
 
 def _whole_numbers(name: str, value: int | Sequence[int]) -> list[int]:
     numbers = np.atleast_1d(np.asarray(value))
-    if numbers.ndim != 1 or not len(numbers) or numbers.dtype.kind not in "iu":
+    whole = numbers.ndim == 1 and len(numbers) and numbers.dtype.kind in "iu"
+    if not whole or np.abs(numbers).max() >= 2**31:
         raise ValueError(
-            f"`{name}` must be a whole number or a list of them. Received: {value!r}"
+            f"`{name}` must be a whole number below {2**31} or a list of them. "
+            f"Received: {value!r}"
         )
     return numbers.tolist()
 

@@ -4,6 +4,7 @@ A wrong range is the most common cause of bad feature visualizations, and nothin
 fails when it happens. So the map is stated, or found in the model and said.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,6 +27,18 @@ _KNOWN_NAMES = (
     (r"resnet\d+|vgg1[69]", "caffe"),
     (r"mobilenet(v2)?_.*|inception_(resnet_)?v[23]|xception|nasnet.*", "tf"),
     (r"densenet\d+", "torch"),
+)
+
+# Layers that leave the range of their input as it is.
+_NEUTRAL = (
+    "InputLayer",
+    "Resizing",
+    "ZeroPadding",
+    "CenterCrop",
+    "Random",
+    "Gaussian",
+    "Dropout",
+    "Identity",
 )
 
 
@@ -105,9 +118,12 @@ def detect(model: Any, operations: Iterable[tuple[str, Any]]) -> Preprocess | No
             return _from_range(
                 0, high, f"the model has Normalization(mean up to {mean:g}) at {path}"
             )
-        holds_others = any(other.startswith(f"{path}/") for other, _ in operations)
-        if not holds_others and any(len(w.shape) > 1 for w in operation.weights):
+        if any(other.startswith(f"{path}/") for other, _ in operations):
+            continue  # its own layers come next
+        if getattr(operation, "weights", ()):
             break
+        if not kind.startswith(_NEUTRAL):
+            return None  # arithmetic on the input, which its name does not tell of
     names = [model.name, *(operation.name for _, operation in operations)]
     for name in names:
         for pattern, mode in _KNOWN_NAMES:
@@ -135,11 +151,14 @@ def _from_text(text: str, source: str) -> Preprocess:
 
 
 def _from_range(low: float, high: float, source: str) -> Preprocess:
-    if not low < high:
+    low, high = float(low), float(high)
+    if not -math.inf < low < high < math.inf:
         raise ValueError(
-            f"A range needs its lower end first. Received: ({low:g}, {high:g})"
+            "A range needs two finite numbers, the lower one first. "
+            f"Received: ({low:g}, {high:g})"
         )
-    name = f"{low:g},{high:g}"
+    # Exact, as a saved picture is made again with it; but 255, not 255.0.
+    name = ",".join(repr(end).removesuffix(".0") for end in (low, high))
     if (low, high) == (0, 1):
         return Preprocess(name, lambda images: images, source)
     return Preprocess(name, lambda images: images * (high - low) + low, source)
