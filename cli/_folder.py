@@ -106,7 +106,9 @@ class Folder:
             for file, name in zip(here, fresh, strict=True)
         ]
 
-    def write(self, file: Path, picture: Any, spec: Mapping[str, Any], **facts: Any):
+    def write(
+        self, file: Path, picture: Any, spec: Mapping[str, Any], **facts: Any
+    ) -> None:
         """Write a picture, then its line in the manifest.
 
         Args:

@@ -139,7 +139,7 @@ class LabelsFile(click.Path):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """Read it once, to refuse it at once."""
-        path = super().convert(value, param, ctx)
+        path = os.fsdecode(super().convert(value, param, ctx))
         try:
             read_labels(path)
         except ValueError as error:

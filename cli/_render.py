@@ -109,6 +109,7 @@ def _report(files: list[Path], folder: Path, as_json: bool) -> None:
 
 
 def _write_sheet(files: list[Path], path: Path) -> None:
+    import numpy as np  # noqa: PLC0415
     from PIL import Image  # noqa: PLC0415
 
     from tfviz import images  # noqa: PLC0415
@@ -119,15 +120,16 @@ def _write_sheet(files: list[Path], path: Path) -> None:
         spec = images.read_spec(file) or {}
         captions.append(f"{spec['name']}  {spec['score']:.4g}")
         with Image.open(file) as image:
-            image.thumbnail([max(32, SHEET_WIDTH // columns)] * 2)
-            pictures.append(images.np.asarray(image.convert("RGB")))
+            side = max(32, SHEET_WIDTH // columns)
+            image.thumbnail((side, side))
+            pictures.append(np.asarray(image.convert("RGB")))
     images.save(images.sheet(pictures, captions, columns), path)
 
 
 @contextmanager
 def _until_interrupted() -> Iterator[Any]:
     """Let Ctrl-C end the work after the current batch; a second one at once."""
-    asked = []
+    asked: list[int] = []
 
     def ask(number: int, frame: Any) -> None:
         if asked:

@@ -12,13 +12,13 @@ import tfviz
 from tfviz.cli import _options as options
 
 DEMO_UNITS = (
-    "conv1:5",
-    "fire3:20",
-    "fire5:50",
-    "fire7:100",
-    "fire9:5",
+    "conv1:4",
+    "fire3:10",
+    "fire5:13",
+    "fire7:12",
+    "fire9:300",
     "fire8:20@6,6",
-    "fire4",
+    "fire7",
     "logit:goldfish",
     "logit:lion",
 )

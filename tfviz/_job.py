@@ -16,6 +16,7 @@ from tfviz import objectives, params
 from tfviz._adapter import Adapter, adapt
 from tfviz._ascent import Ascent
 from tfviz._plan import count_repeats, plan_batches, plan_pictures
+from tfviz.images import to_floats
 from tfviz.objectives import Objective
 from tfviz.params import Param
 from tfviz.transforms import Transform, distill
@@ -103,9 +104,8 @@ class Job:
         self._batches = plan_batches(units, batch_size)
         repeats = count_repeats([text for unit in units for text in unit.texts])
         if at is not None:
-            repeat, slot, size = at
-            repeats = [repeat]
-            self._batches = [replace(self._batches[0], slots=(slot,), size=size)]
+            repeats, slots = [at[0]], (at[1],)
+            self._batches = [replace(self._batches[0], slots=slots, size=at[2])]
         self.pictures = plan_pictures(units, repeats, self._batches, int(seed))
         self.settings = self._settings(int(seed))
 
@@ -116,7 +116,7 @@ class Job:
 
     def batches_left(self, skip: Set[int]) -> int:
         """Return how many batches have a picture that is not in `skip`."""
-        return sum(not skip.issuperset(planned.places) for planned in self._batches)
+        return sum(not skip >= set(planned.places) for planned in self._batches)
 
     def run(
         self, skip: Set[int] = frozenset(), callbacks: Sequence[Callback] = ()
@@ -172,7 +172,7 @@ class Job:
         names = tuple(self.pictures[planned.places[i]].name for i in wanted)
 
         def images() -> NDArray[np.float32]:
-            return ascent.images()[rows].astype(np.float32) / 255
+            return to_floats(ascent.images()[rows])
 
         history = []
         for first in range(0, self.steps, BLOCK):

@@ -1,6 +1,7 @@
 """Names of a classifier's outputs."""
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def parse_labels(text: str, source: str) -> Labels:
     return Labels(names, wnids if all(wnids) else (), source)
 
 
-def read_labels(path: str | Path) -> Labels:
+def read_labels(path: str | os.PathLike[str]) -> Labels:
     """Read names from a text or JSON file.
 
     Raises:

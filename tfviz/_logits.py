@@ -31,7 +31,8 @@ def before_squashing(output: Any) -> tuple[Any, list[Any]]:
         The tensor before a softmax or sigmoid, or `output` where there is none; and
         the graph's operations that were undone, the squashing first.
     """
-    tensor, passed = output, []
+    tensor = output
+    passed: list[Any] = []
     while tensor.op.type in _RESHAPING:
         passed.insert(0, tensor.op)
         tensor = tensor.op.inputs[0]

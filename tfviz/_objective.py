@@ -178,7 +178,7 @@ def _combined(left: Any, right: Any, sign: str) -> Objective:
         return {"+": a + b, "-": a - b, "*": a * b}[sign]
 
     def bind(adapter: Adapter, size: Size) -> Objective:
-        return _combined(*(side.bound(adapter, size) for side in sides), sign)
+        return _combined(left.bound(adapter, size), right.bound(adapter, size), sign)
 
     def name(a: str, b: str) -> str:
         if sign == "*":

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from tfviz._job import Batch, Callback, Job
 from tfviz._result import Result
+from tfviz.images import to_floats
 from tfviz.params import Param
 from tfviz.transforms import Transform
 
@@ -113,7 +114,7 @@ def _collected(job: Job, batches: list[Batch]) -> Result:
     ]
     images = np.concatenate([batch.images for batch in batches])[order]
     return Result(
-        images=images.astype(np.float32) / 255,
+        images=to_floats(images),
         scores=np.concatenate([batch.scores for batch in batches])[order],
         history=np.concatenate(histories, axis=1)[:, order],
         stuck=np.concatenate([batch.stuck for batch in batches])[order],

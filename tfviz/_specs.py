@@ -89,7 +89,8 @@ def _parsed(text: str, adapter: "Adapter | None") -> "list[Objective]":
         make = objectives.logit if head == "logit" else objectives.probability
         if not tail:
             raise ValueError(f"{text!r} names no class. Write {head}:goldfish.")
-        return [make(target) for target in _range(tail) or [tail]]
+        targets: Sequence[int | str] = _range(tail) or [tail]
+        return [make(target) for target in targets]
     return [
         unit for path in _matching(head, paths) for unit in _channels(path, tail, text)
     ]

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from itertools import groupby
 from typing import Any
 
 import tensorflow as tf
@@ -68,18 +67,20 @@ def chain(*transforms: Transform) -> Transform:
     >>> chain(pad(4), jitter(4), crop(4))(images, [[0, 1], [0, 2]]).shape
     TensorShape([2, 9, 7, 3])
     """
-    steps = [(fold_in(place), step) for place, step in enumerate(transforms)]
     stages: list[Callable[[Any, Any], Any]] = []
-    # Motions are joined where they agree about what lies outside.
-    for fill, group in groupby(steps, lambda s: s[1].motion and s[1].motion.fill):
-        members = list(group)
-        if fill is None:
-            stages.extend(
-                lambda images, seeds, fold=fold, step=step: step(images, fold(seeds))
-                for fold, step in members
-            )
+    motions: list[tuple[Callable[[Any], Any], Motion]] = []
+    for place, step in enumerate(transforms):
+        fold = fold_in(place)
+        # Motions are joined where they agree about what lies outside.
+        if motions and (step.motion is None or step.motion.fill != motions[0][1].fill):
+            stages.append(_joined(motions))
+            motions = []
+        if step.motion is None:
+            stages.append(_seeded(step, fold))
         else:
-            stages.append(_joined([(fold, step.motion) for fold, step in members]))
+            motions.append((fold, step.motion))
+    if motions:
+        stages.append(_joined(motions))
 
     def apply(images: Any, seeds: Any) -> Any:
         for stage in stages:
@@ -113,6 +114,12 @@ def uniform(seeds: Any, count: int) -> Any:
     """Draw `(n, count)` numbers from [0, 1), each image's from its own seed."""
     seeds = tf.unstack(tf.convert_to_tensor(seeds, tf.int32))
     return tf.stack([tf.random.stateless_uniform([count], seed) for seed in seeds])
+
+
+def _seeded(
+    transform: Transform, fold: Callable[[Any], Any]
+) -> Callable[[Any, Any], Any]:
+    return lambda images, seeds: transform(images, fold(seeds))
 
 
 def _joined(motions: list[tuple[Callable[[Any], Any], Motion]]) -> Callable:

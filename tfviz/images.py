@@ -35,6 +35,15 @@ def to_bytes(picture: ArrayLike) -> NDArray[np.uint8]:
     return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 
+def to_floats(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return bytes as floats in [0, 1].
+
+    >>> to_floats(np.array([0, 51, 255], np.uint8)).tolist()
+    [0.0, 0.20000000298023224, 1.0]
+    """
+    return pictures.astype(np.float32) / np.float32(255)
+
+
 def to_pil(picture: ArrayLike) -> Image.Image:
     """Return a picture for Pillow.
 
@@ -142,7 +151,7 @@ def read(path: str | os.PathLike) -> NDArray[np.float32]:
     """
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"), np.float32) / 255
+            return to_floats(np.asarray(image.convert("RGB")))
     except FileNotFoundError:
         raise
     except (OSError, SyntaxError) as error:

@@ -105,14 +105,15 @@ def neuron(
 
     def bind(adapter: Adapter, size: Size) -> Objective:
         shape = _check_channels(adapter, size, layer, channels)
-        if len(shape) != 4:
+        rows_and_columns = shape[1:-1]
+        if len(rows_and_columns) != 2 or None in rows_and_columns:
             raise ValueError(
                 f"Layer {layer!r} has the shape {shape}, so its units have no row and "
                 f"column. Leave the position out: {layer}:{channels[0]}."
             )
         found = []
         for axis, name, places in ((1, "row", rows), (2, "column", columns)):
-            length = shape[axis]
+            length = shape[axis] or 0
             found.append([length // 2 if p == CENTRE else p for p in places])
             for place in found[-1]:
                 if not 0 <= place < length:

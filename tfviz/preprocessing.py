@@ -15,7 +15,7 @@ import tensorflow as tf
 
 # The modes of keras.applications: name -> (blue first, scale, mean, deviation) for
 # images in [0, 1]. https://keras.io/api/applications/
-_MODES = {
+_MODES: dict[str, tuple[bool, float, Any, Any]] = {
     "caffe": (True, 255.0, (103.939, 116.779, 123.68), 1.0),
     "tf": (False, 2.0, 1.0, 1.0),
     "torch": (False, 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -85,7 +85,8 @@ def resolve(preprocess: Any, *, source: str = "as given") -> Preprocess:
     if isinstance(preprocess, str):
         return _from_text(preprocess, source)
     if isinstance(preprocess, (tuple, list)) and len(preprocess) == 2:
-        return _from_range(*preprocess, source)
+        low, high = preprocess
+        return _from_range(low, high, source)
     if callable(preprocess):
         return Preprocess("custom", preprocess, source)
     raise TypeError(

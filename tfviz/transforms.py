@@ -10,7 +10,7 @@ long chain blurs no more than one step. What lies outside of the image is filled
 a constant, grey by default.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil, cos, radians, sin
 from typing import Any
 
@@ -209,8 +209,8 @@ def from_spec(spec: Sequence[Mapping[str, Any]]) -> Transform:
     >>> from_spec(lucid().spec).spec == lucid().spec
     True
     """
-    makers = {f.__name__: f for f in (pad, crop, jitter, scale, rotate, flip, blur)}
-    makers["noise"] = noise
+    known = (pad, crop, jitter, scale, rotate, flip, blur, noise)
+    makers: dict[str, Callable[..., Transform]] = {f.__name__: f for f in known}
     steps = []
     for entry in spec:
         settings = dict(entry)
