@@ -14,7 +14,7 @@ from tfviz.cli import _options as options
 DEMO_UNITS = (
     "conv1:4",
     "fire3:10",
-    "fire5:13",
+    "fire5:6",
     "fire7:12",
     "fire9:300",
     "fire8:20@6,6",

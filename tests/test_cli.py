@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,15 @@ def run(tmp_path, monkeypatch):
         return result
 
     return call
+
+
+@pytest.fixture(scope="module")
+def one_picture(tmp_path_factory):
+    """A folder that holds fire2:3."""
+    folder = tmp_path_factory.mktemp("one")
+    arguments = ["render", "fire2:3", "-o", str(folder), *FAST]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +120,10 @@ class TestRender:
             (["--preprocess", "0,1"], 'preprocess "0,255", not "0,1"'),
         ],
     )
-    def test_a_folder_of_other_settings_is_refused(self, run, change, said):
-        run("render", "fire2:3", "-o", "out", *FAST)
+    def test_a_folder_of_other_settings_is_refused(
+        self, run, change, said, one_picture
+    ):
+        shutil.copytree(one_picture, "out")
         before = {f: (Path("out") / f).read_bytes() for f in names("out")}
         result = run("render", "fire2:4", "-o", "out", *FAST, *change, code=1)
 
@@ -195,12 +207,14 @@ class TestRender:
 class TestAgain:
     @pytest.mark.parametrize("format", ["png", "webp"])
     def test_a_picture_is_made_again_byte_by_byte(self, run, format):
-        units = ["fire2:1", "neg:fire2:5", "fire2:7", "fire2:7", "fire2:1+fire3:2"]
+        units = ["fire2:1", "fire2:7", "fire2:7"]
+        if format == "png":
+            units += ["neg:fire2:5", "fire2:1+fire3:2"]
         slow = ["--size", "64", "--steps", "20", "--format", format]
         run("render", *units, "-o", "out", *slow, "--seed", "3")
-        chosen = [f"fire2-7_2.{format}", f"fire2-1+fire3-2.{format}"]
+        chosen = [f"fire2-7_2.{format}"]
         if format == "png":
-            chosen.append("neg-fire2-5.png")
+            chosen += ["fire2-1+fire3-2.png", "neg-fire2-5.png"]
         for name in chosen:
             run("render", "--from", f"out/{name}", "-o", "new", "--format", format,
                 "--force")  # fmt: skip
@@ -240,11 +254,11 @@ class TestAgain:
         silent = run(*again, "-m", toy_file, "--force").stderr
         assert "Warning" not in silent
 
-    def test_other_versions_are_warned_of(self, run):
-        run("render", "fire2:3", "-o", "out", *FAST)
-        spec = images.read_spec("out/fire2-3.png")
+    def test_other_versions_are_warned_of(self, run, one_picture):
+        file = one_picture / "fire2-3.png"
+        spec = images.read_spec(file)
         spec["versions"]["numpy"] = "1.0"
-        with Image.open("out/fire2-3.png") as picture:
+        with Image.open(file) as picture:
             images.save(picture, "old.png", spec)
         result = run("render", "--from", "old.png", "-o", "new")
 
