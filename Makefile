@@ -9,7 +9,7 @@ demo: .venv/installed
 	@echo "look at demo/sheet.png"
 
 test: .venv/tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 lint: .venv/tested
 	$(BIN)/ruff check .

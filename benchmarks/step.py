@@ -42,31 +42,23 @@ def main() -> None:
     images = tf.Variable(ascent.images().astype(np.float32) / 255)
     units = {name: tf.constant(values) for name, values in objective.units.items()}
 
+    # One step a call: the same steps in a loop are sometimes much slower, by process.
     @tf.function(autograph=False)
-    def bare(count: tf.Tensor) -> tf.Tensor:
-        def body(number: tf.Tensor) -> tuple:
-            seen = tf.identity(images)
-            activations = adapter.forward(seen, objective.layers)
-            scores = objective.score(activations, seen, {}, units)
-            # The next step depends on this one, so that none is optimized away.
-            images.assign_add(1e-6 * tf.gradients(scores, seen)[0])
-            return (number + 1,)
-
-        return tf.while_loop(
-            lambda number: number < count,
-            body,
-            (tf.constant(0),),
-            parallel_iterations=1,
-        )[0]
-
-    steps = tf.constant(options.steps)
+    def bare() -> None:
+        seen = tf.identity(images)
+        activations = adapter.forward(seen, objective.layers)
+        scores = objective.score(activations, seen, {}, units)
+        # The next step depends on this one, so that none is optimized away.
+        images.assign_add(1e-6 * tf.gradients(scores, seen)[0])
 
     def run_full() -> None:
         # Past the first steps, in which dead units are woken.
         ascent.run(32, options.steps, 0.05)
 
     def run_bare() -> None:
-        bare(steps).numpy()
+        for _ in range(options.steps):
+            bare()
+        images.numpy()
 
     ascent.run(0, 16, 0.05)
     run_full()
