@@ -115,16 +115,14 @@ class Ascent:
     def _steps(
         self, seeds: Any, units: Any, first: Any, count: Any, learning_rate: Any
     ) -> Any:
-        self.traces += 1
+        # A function of its own: inside of the loop's cycle, oneDNN's pass over the graph
+        # now finds the gradient of a pool, now misses it, which changes speed and bytes.
+        take_step = tf.function(
+            self._step, autograph=False, experimental_attributes={"_noinline": True}
+        )
 
         def body(number: Any, history: Any) -> tuple[Any, Any]:
-            step = first + number
-            scores, gradients = self._step(seeds + [[1, 0]] * step, units, step)
-            self._update(gradients, step, learning_rate)
-            if self._param.project:
-                projected = self._param.project(_values(self._latents))
-                for name, value in projected.items():
-                    self._latents[name].assign(value)
+            scores = take_step(seeds, units, first + number, learning_rate)
             return number + 1, history.write(number, scores)
 
         history = tf.TensorArray(tf.float32, size=count)
@@ -136,7 +134,9 @@ class Ascent:
         )
         return history.stack()
 
-    def _step(self, seeds: Any, units: Any, step: Any) -> tuple[Any, Latents]:
+    def _step(self, seeds: Any, units: Any, step: Any, learning_rate: Any) -> Any:
+        self.traces += 1
+        seeds += [[1, 0]] * step
         scores, gradients = self._ascended(seeds, units, redirect=False)
         alive = _has_gradient(gradients)
         self._fired.assign(self._fired | alive)
@@ -154,7 +154,12 @@ class Ascent:
             for name, slope in zip(latents, away, strict=True):
                 if slope is not None:
                     gradients[name] -= slope
-        return scores, gradients
+        self._update(gradients, step, learning_rate)
+        if self._param.project:
+            projected = self._param.project(_values(self._latents))
+            for name, value in projected.items():
+                self._latents[name].assign(value)
+        return scores
 
     def _ascended(
         self, seeds: Any, units: Any, *, redirect: bool
