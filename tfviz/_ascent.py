@@ -115,8 +115,9 @@ class Ascent:
     def _steps(
         self, seeds: Any, units: Any, first: Any, count: Any, learning_rate: Any
     ) -> Any:
-        # A function of its own: inside of the loop's cycle, oneDNN's pass over the graph
-        # now finds the gradient of a pool, now misses it, which changes speed and bytes.
+        # A function of its own: inside of the loop's cycle, oneDNN's pass over the
+        # graph now finds the gradient of a pool, now misses it, by chance, which
+        # changes the speed and the bytes.
         take_step = tf.function(
             self._step, autograph=False, experimental_attributes={"_noinline": True}
         )
