@@ -1,4 +1,4 @@
 """Learned priors: params whose decoder is a trained network.
 
-The folder's place in the package; no prior is in this version.
+There are none in this version; a `tfviz.params.Param` of your own can be one.
 """

@@ -286,6 +286,16 @@ def test_logits_are_found_and_said(name, images):
         np.testing.assert_allclose(probabilities, softmax, atol=1e-6)
 
 
+def test_a_single_class_has_the_probability_of_a_sigmoid(images):
+    """Guards against a softmax over one class, which is always 1."""
+    model = with_head(lambda x: layers.Dense(1, name="dense")(x))
+    adapter = tfviz.adapt(model, (0, 1))
+
+    np.testing.assert_allclose(
+        adapter.probabilities(images), 1 / (1 + np.exp(-model(images))), atol=1e-6
+    )
+
+
 def test_inference_is_forced(images):
     """Guards against dropout and normalization in training mode."""
 

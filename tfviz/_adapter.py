@@ -137,7 +137,7 @@ class Adapter:
     def probabilities(self, images: Any) -> Any:
         """Return the model's output after its softmax or sigmoid.
 
-        A model that has none gets a softmax.
+        A model that has none gets a softmax, or a sigmoid for a single class.
         """
         self.require_logits()
         images = self._checked_images(images)

@@ -52,7 +52,8 @@ def fetched(path: str, output: Any, recording: Recording) -> Any:
     if path == LOGITS:
         return logits
     if not undone:
-        return tf.nn.softmax(tf.cast(output, tf.float32))
+        squash = tf.nn.sigmoid if output.shape[-1] == 1 else tf.nn.softmax
+        return squash(tf.cast(output, tf.float32))
     return tf.exp(output) if undone[0].type == "LogSoftmax" else output
 
 
