@@ -20,6 +20,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=f"no sample data at {DATA}"))
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    """Give networks the same random weights in each run, whatever ran before."""
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture(scope="session")
 def data():
     return DATA
