@@ -98,7 +98,8 @@ class Folder:
         keys = [(picture.text, picture.repeat) for picture in pictures]
         here = [self.finished.get(key) for key in keys]
         # Names taken by other pictures come first, so that none is used again.
-        others = [f.stem for k, f in self.finished.items() if k not in set(keys)]
+        asked = set(keys)
+        others = [f.stem for k, f in self.finished.items() if k not in asked]
         others.append("sheet")
         fresh = file_names((*others, *(p.name for p in pictures)))[len(others) :]
         return [

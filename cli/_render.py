@@ -78,7 +78,7 @@ def fill(
                 done.add(place)
                 if outcome["stuck"]:
                     stuck.append(outcome["name"])
-            progress.batch(batch, [job.pictures[p].name for p in batch.places])
+            progress.finished([job.pictures[p].name for p in batch.places])
             started = time.monotonic()
             if interrupted() and len(done) < len(keys):
                 raise click.ClickException(
@@ -156,7 +156,7 @@ class _Lines:
     def step(self, progress: Any) -> None:
         """Say nothing between batches."""
 
-    def batch(self, batch: Any, names: list[str]) -> None:
+    def finished(self, names: list[str]) -> None:
         """Print which pictures are finished, and the time that is left."""
         self._here += len(names)
         spent = time.monotonic() - self._start
@@ -180,7 +180,7 @@ class _Bar:
         self._bar.update(progress.step - self._step)
         self._step = progress.step
 
-    def batch(self, batch: Any, names: list[str]) -> None:
+    def finished(self, names: list[str]) -> None:
         """Begin the next batch."""
         self._step = 0
 

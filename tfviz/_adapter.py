@@ -37,12 +37,11 @@ class Adapter:
         labels: The names of the model's outputs, or None.
     """
 
-    def __init__(
-        self, model: Any, preprocess: Any, labels: Labels | None, channels: int
-    ) -> None:
+    def __init__(self, model: Any, preprocess: Any, labels: Labels | None) -> None:
+        _, height, width, channels = input_shape(model)
+        check_weights(model)
         self.model = model
-        self.channels = channels
-        _, height, width, _ = input_shape(model)
+        self.channels = channels or 3
         self.input_size: Size | None = None
         if height or width:
             self.input_size = (height or USUAL_SIZE, width or USUAL_SIZE)
@@ -348,11 +347,4 @@ def adapt(
     _environment.require_channels_last()
     if not callable(model) or not hasattr(model, "_flatten_layers"):
         raise TypeError(f"tfviz needs a Keras model. Received: {type(model).__name__}")
-    shape = input_shape(model)
-    check_weights(model)
-    return Adapter(
-        model,
-        preprocess,
-        None if labels is None else as_labels(labels),
-        shape[-1] or 3,
-    )
+    return Adapter(model, preprocess, None if labels is None else as_labels(labels))

@@ -152,8 +152,8 @@ def join(objectives: Sequence[Objective]) -> Objective:
     return replace(
         first,
         units=units,
-        names=sum((o.names for o in objectives), ()),
-        texts=sum((o.texts for o in objectives), ()),
+        names=tuple(name for o in objectives for name in o.names),
+        texts=tuple(text for o in objectives for text in o.texts),
         bind=None,
     )
 

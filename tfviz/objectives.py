@@ -52,9 +52,7 @@ def channel(layer: str, index: int | Sequence[int]) -> Objective:
     indices = _whole_numbers("index", index)
 
     def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
-        values = activations[layer]
-        means = tf.reduce_mean(values, axis=list(range(1, values.shape.rank - 1)))
-        return tf.gather(means, units["channel"], axis=1, batch_dims=1)
+        return _means(activations[layer], units["channel"])
 
     def bind(adapter: Adapter, size: Size) -> Objective:
         _check_channels(adapter, size, layer, indices)
@@ -200,9 +198,7 @@ def _of_class(prefix: str, source: str, target: Any) -> Objective:
         raise ValueError("`target` must name at least one class. Received: []")
 
     def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
-        values = activations[source]
-        means = tf.reduce_mean(values, axis=list(range(1, values.shape.rank - 1)))
-        return tf.gather(means, units["class"], axis=1, batch_dims=1)
+        return _means(activations[source], units["class"])
 
     def bind(adapter: Adapter, size: Size) -> Objective:
         indices = [adapter.class_index(target) for target in targets]
@@ -220,6 +216,12 @@ def _of_class(prefix: str, source: str, target: Any) -> Objective:
         )
 
     return build(targets, targets)
+
+
+def _means(values: Any, indices: Any) -> Any:
+    """Return the mean over all positions of one channel for each image, `(n,)`."""
+    means = tf.reduce_mean(values, axis=list(range(1, values.shape.rank - 1)))
+    return tf.gather(means, indices, axis=1, batch_dims=1)
 
 
 def _at(place: int) -> str:
