@@ -611,6 +611,8 @@ class TestModelsThatAreRefused:
     def test_that_are_no_models(self):
         with pytest.raises(TypeError, match=r"Keras model. Received: str"):
             tfviz.adapt("squeezenet.keras")
+        with pytest.raises(TypeError, match="Keras model. Received: "):
+            tfviz.adapt(Subclassed)  # the class, not a model of it
 
     def test_several_outputs_have_layers_but_no_logits(self, images):
         inputs = keras.Input((16, 16, 3))

@@ -345,6 +345,6 @@ def adapt(
             )
         return model
     _environment.require_channels_last()
-    if not callable(model) or not hasattr(model, "_flatten_layers"):
+    if isinstance(model, type) or not hasattr(model, "_flatten_layers"):
         raise TypeError(f"tfviz needs a Keras model. Received: {type(model).__name__}")
     return Adapter(model, preprocess, None if labels is None else as_labels(labels))
