@@ -3,12 +3,11 @@
 import os
 import re
 import sys
-import warnings
 from collections.abc import Callable
 from difflib import get_close_matches
 from math import inf
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -279,18 +278,3 @@ def _import_custom(custom: tuple[str, ...]) -> None:
                 param_hint="'--custom'",
             ) from error
         keras.saving.get_custom_objects()[name] = value
-
-
-def one_line_warnings() -> None:
-    """Print warnings as one line, and those for developers not at all."""
-
-    def show(message: Any, category: Any, *_: Any, **__: Any) -> None:
-        if issubclass(category, UserWarning):
-            click.echo(f"Warning: {message}", err=True)
-
-    warnings.showwarning = show
-
-
-def fail(message: str) -> NoReturn:
-    """End with one line and exit code 1."""
-    raise click.ClickException(message)

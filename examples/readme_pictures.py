@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import tfviz
-from tfviz.cli.main import DEMO_STEPS, DEMO_UNITS
+from tfviz.cli.render import DEMO_STEPS, DEMO_UNITS
 
 
 def main() -> None:

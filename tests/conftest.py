@@ -1,12 +1,11 @@
 import os
 from pathlib import Path
 
+import tfviz  # first: TensorFlow must not be imported before it
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
-import tfviz  # before TensorFlow
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("TFVIZ_DATA", ROOT.parent / "shared" / "data"))

@@ -1,0 +1,210 @@
+"""The commands that make pictures of units."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfviz.cli import _options as options
+from tfviz.cli._errors import handled
+
+DEMO_UNITS = (
+    "conv1:4",
+    "fire3:10",
+    "fire5:6",
+    "fire7:12",
+    "fire9:300",
+    "fire8:20@6,6",
+    "fire7",
+    "logit:goldfish",
+    "logit:lion",
+)
+DEMO_STEPS = 128
+
+
+@click.command()
+@click.option("-o", "--output", type=options.OutputFolder(), required=True)
+@handled
+def demo(output: Path) -> None:
+    """Render nine units of the bundled network: pictures and sheet.png.
+
+    \b
+    tfviz demo -o demo
+    """
+    options.make_folder(output)
+    adapter = options.load_adapter("squeezenet", None, None, (), False)
+    from tfviz._job import Job  # noqa: PLC0415
+    from tfviz.cli._fill import fill  # noqa: PLC0415
+
+    job = Job(adapter, DEMO_UNITS, steps=DEMO_STEPS)
+    fill(job, output, model="squeezenet", suffix=".png", sheet=True)
+
+
+@click.command(cls=options.Units)
+@click.argument("units", metavar="UNIT...", nargs=-1)
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Make the picture in FILE again, from its own description.",
+)
+@click.option(
+    "-o", "--output", type=options.OutputFolder(), required=True, help="The folder."
+)
+@options.model_options
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Gradient steps.",
+)
+@click.option(
+    "--size",
+    type=options.Size(),
+    help="Of the pictures, in pixels. By default the model's, or 224.",
+)
+@click.option(
+    "--param",
+    type=click.Choice(["fourier", "pixels"]),
+    default="fourier",
+    show_default=True,
+    help="How pictures are held.",
+)
+@click.option(
+    "--transforms",
+    type=click.Choice(["distill", "lucid", "none"]),
+    default="distill",
+    show_default=True,
+    help="What pictures must survive.",
+)
+@click.option(
+    "--learning-rate",
+    type=options.Positive(),
+    default=0.05,
+    show_default=True,
+    help="Of Adam.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="For other ones.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help="Pictures made at once. By default up to 8.",
+)
+@click.option(
+    "--format",
+    "suffix",
+    type=click.Choice(["png", "webp"]),
+    default="png",
+    show_default=True,
+    help="Of the files; both without loss.",
+)
+@click.option("--sheet", is_flag=True, help="Also draw all in DIR/sheet.png.")
+@click.option("--force", is_flag=True, help="Render again what is finished.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+@click.pass_context
+@handled
+def render(  # noqa: PLR0917 (click passes by name)
+    ctx: click.Context,
+    units: tuple[str, ...],
+    source: str | None,
+    output: Path,
+    suffix: str,
+    sheet: bool,
+    force: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Render a picture of each UNIT into a folder.
+
+    \b
+    UNIT is one of
+      fire8:20          a channel                 fire8:20@3,4  a neuron (row,column)
+      fire8             a whole layer (DeepDream) logit:goldfish, prob:291  a class
+      neg:fire8:20      what it responds to least fire8:20+fire9:3  both at once
+      fire8:0-15        a range                   'fire*:3'  all layers that match
+
+    Finished pictures are not rendered again, so an interrupted run goes on where it
+    was. What was made is listed in DIR/manifest.jsonl.
+
+    \b
+    tfviz render fire8:0-511 -o fire8 --size 128
+    tfviz render logit:goldfish neg:fire9:3 -o out
+    tfviz render --from out/logit-goldfish.png -o again
+    """
+    if bool(units) == bool(source):
+        raise click.UsageError(
+            "Give units to render, such as fire8:20, or a picture with --from FILE"
+            + (", not both." if units else ".")
+        )
+    options.make_folder(output)
+    from tfviz.cli._fill import fill  # noqa: PLC0415
+
+    if source:
+        job, model = _job_again(ctx, source)
+    else:
+        job, model = _job_of(units, settings), settings["model"]
+    fill(
+        job,
+        output,
+        model=model,
+        suffix=f".{suffix}",
+        force=force,
+        sheet=sheet,
+        as_json=as_json,
+    )
+
+
+def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
+    adapter = options.load_adapter(
+        settings["model"],
+        settings["preprocess"],
+        settings["labels"],
+        settings["custom"],
+        settings["allow_unsafe"],
+    )
+    from tfviz import params, transforms  # noqa: PLC0415
+    from tfviz._job import Job  # noqa: PLC0415
+
+    height, width = settings["size"] or adapter.size
+    make = {"fourier": params.fourier, "pixels": params.pixels}[settings["param"]]
+    return Job(
+        adapter,
+        units,
+        make(height, width, adapter.channels),
+        transforms.PRESETS[settings["transforms"]](),
+        steps=settings["steps"],
+        learning_rate=settings["learning_rate"],
+        batch_size=settings["batch_size"],
+        seed=settings["seed"],
+    )
+
+
+def _job_again(ctx: click.Context, source: str) -> tuple[Any, str]:
+    """Return the job that makes the picture in a file again, and its model."""
+    from tfviz import images  # noqa: PLC0415
+    from tfviz.cli._again import job_from  # noqa: PLC0415
+
+    own = ("units", "source", "output", "suffix", "sheet", "force", "as_json")
+    model = ("model", "preprocess", "labels", "custom", "allow_unsafe")
+    given = {
+        name
+        for name in ctx.params
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    }
+    extra = sorted(given - {*own, *model})
+    if extra:
+        names = ", ".join("--" + name.replace("_", "-") for name in extra)
+        raise click.UsageError(
+            f"--from takes {names} from the file. Leave it out, or name the unit "
+            "instead of --from."
+        )
+    spec = images.read_spec(source)
+    if not spec or "unit" not in spec:
+        raise click.ClickException(
+            f"{source} holds no description of a single picture. --from takes a file "
+            "that tfviz wrote, not a sheet."
+        )
+    chosen = {name: ctx.params[name] for name in model if name in given}
+    return job_from(spec, chosen)
