@@ -146,6 +146,54 @@ class LabelsFile(click.Path):
         return path
 
 
+class Held(click.ParamType):
+    """`NAME=VALUE`, where the value is a number or several."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, Any]:
+        """Return the name and the value."""
+        if isinstance(value, tuple):
+            return value
+        name, sign, text = value.partition("=")
+        try:
+            numbers = [float(part) for part in text.split(",")]
+        except ValueError:
+            numbers = []
+        if not name or not sign or not numbers:
+            self.fail(f"{value!r} is not NAME=VALUE; write age=30.", param, ctx)
+        return name, numbers[0] if len(numbers) == 1 else numbers
+
+
+class Penalty(click.ParamType):
+    """`NAME=WEIGHT`."""
+
+    name = "NAME=WEIGHT"
+    known = ("total_variation", "l1", "l2", "high_frequency", "blur_difference")
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, float]:
+        """Return the name and the weight."""
+        if isinstance(value, tuple):
+            return value
+        name, _, text = value.partition("=")
+        if name not in self.known:
+            close = get_close_matches(name, self.known, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            self.fail(
+                f"there is no penalty {name!r}.{hint} There are "
+                f"{', '.join(self.known)}.",
+                param,
+                ctx,
+            )
+        try:
+            weight = float(text)
+        except ValueError:
+            weight = inf
+        if not -inf < weight < inf:
+            self.fail(f"{value!r} has no weight; write {name}=2.", param, ctx)
+        return name, weight
+
+
 class Units(click.Command):
     """A command whose arguments may look like options: `-fire8:20`."""
 
@@ -201,29 +249,77 @@ def model_options(command: Callable) -> Callable:
             is_flag=True,
             help="Let the model file run Python code (Lambda layers).",
         ),
+        click.option(
+            "--hold",
+            type=Held(),
+            multiple=True,
+            help="The value of an input beside the image, such as age=30 or "
+            "meta=0.5,2.",
+        ),
+        click.option(
+            "--image-input",
+            metavar="NAME",
+            help="Which of several images that the model takes is to be made.",
+        ),
+        click.option(
+            "--output-name",
+            metavar="NAME",
+            help="Which of several outputs of the model has the classes.",
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(min=1),
+            help="Processor threads to use. By default all.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
     return command
 
 
+# What `load_adapter` takes, and a saved picture can be made again with.
+MODEL_OPTIONS = (
+    "model",
+    "preprocess",
+    "labels",
+    "custom",
+    "allow_unsafe",
+    "hold",
+    "image_input",
+    "output_name",
+    "threads",
+)
+
+
 def load_adapter(
     model: str,
-    preprocess: str | None,
-    labels: str | None,
-    custom: tuple[str, ...],
-    allow_unsafe: bool,
+    preprocess: str | None = None,
+    labels: str | None = None,
+    *,
+    custom: tuple[str, ...] = (),
+    allow_unsafe: bool = False,
+    hold: tuple[tuple[str, Any], ...] = (),
+    image_input: str | None = None,
+    output_name: str | None = None,
+    threads: int | None = None,
 ) -> Any:
     """Load a model as the options say, and print what was found out about it."""
     _import_custom(custom)
-    quiet_tensorflow()
+    quiet_tensorflow(threads)
     import tfviz  # noqa: PLC0415
 
     if labels is None:
         beside = Path(model).with_suffix(".labels.txt")
         labels = str(beside) if beside.is_file() else None
     loaded = tfviz.load_model(model, allow_unsafe=allow_unsafe)
-    adapter = tfviz.adapt(loaded, preprocess, labels=labels)
+    adapter = tfviz.adapt(
+        loaded,
+        preprocess,
+        labels=labels,
+        held=dict(hold) or None,
+        image_input=image_input,
+        output=output_name,
+    )
     click.echo(
         f"{adapter.name}: input {adapter.preprocess}; logits: {adapter.logits_source}",
         err=True,
@@ -231,8 +327,17 @@ def load_adapter(
     return adapter
 
 
-def quiet_tensorflow() -> None:
-    """Import TensorFlow without what it prints on the way."""
+def quiet_tensorflow(threads: int | None = None) -> None:
+    """Import TensorFlow without what it prints on the way, and limit its threads."""
+    _silently_import_tensorflow()
+    if threads is not None:
+        import tensorflow as tf  # noqa: PLC0415
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def _silently_import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "tensorflow" in sys.modules or os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
         return

@@ -17,22 +17,34 @@ __all__ = [
     "Progress",
     "Result",
     "adapt",
+    "directions",
+    "diverse",
     "images",
     "load_model",
     "objectives",
     "params",
     "preprocessing",
     "render",
+    "stops",
     "transforms",
 ]
 
 _environment.prefer_onednn()
 
 if TYPE_CHECKING:
-    from tfviz import images, objectives, params, preprocessing, transforms
+    from tfviz import (
+        directions,
+        images,
+        objectives,
+        params,
+        preprocessing,
+        stops,
+        transforms,
+    )
     from tfviz._adapter import Adapter, adapt
     from tfviz._animation import Animation
-    from tfviz._job import Progress
+    from tfviz._batch import Progress
+    from tfviz._diverse import diverse
     from tfviz._models import load_model
     from tfviz._render import render
     from tfviz._result import Result
@@ -41,9 +53,10 @@ else:
     _HOME = {
         "Adapter": "_adapter",
         "Animation": "_animation",
-        "Progress": "_job",
+        "Progress": "_batch",
         "Result": "_result",
         "adapt": "_adapter",
+        "diverse": "_diverse",
         "load_model": "_models",
         "render": "_render",
     }

@@ -1,21 +1,45 @@
 """The compiled part of the loop: several gradient steps in one call."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._adapter import Adapter
+from tfviz._groups import similarities
 from tfviz._objective import Objective
-from tfviz._updates import updater
+from tfviz._updates import Method, updater
 from tfviz.params import Latents, Param
 from tfviz.transforms import Transform
 
 # A picture without any gradient may use the redirected one this long, as in Lucid.
 REDIRECTED_STEPS = 16
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The pictures of a batch as they are, and what is known about them.
+
+    Attributes:
+        pictures: `(n, height, width, channels)`.
+        scores: `(n,)`, of just these bytes, without transforms.
+        unit_scores: `(n,)`, the same without penalties and diversity.
+        distances: `(n, group)`, from each picture to those of its group: 1 minus the
+            cosine of their Gram matrices. None if they are not compared.
+        alpha: `(n, height, width)` in [0, 1], how much a pixel mattered over all
+            steps. None if it was not asked for.
+        fired: `(n,)`, whether the unit ever had a gradient of its own.
+    """
+
+    pictures: NDArray[np.uint8]
+    scores: NDArray[np.float32]
+    unit_scores: NDArray[np.float32]
+    distances: NDArray[np.float32] | None
+    alpha: NDArray[np.float32] | None
+    fired: NDArray[np.bool_]
 
 
 class Ascent:
@@ -33,13 +57,13 @@ class Ascent:
         objective: Objective,
         param: Param,
         transforms: Transform,
-        optimizer: keras.optimizers.Optimizer | None = None,
+        method: Method | None = None,
     ) -> None:
         self._adapter = adapter
         self._objective = objective
         self._param = param
         self._transforms = transforms
-        self._optimizer = optimizer
+        self._method = method or Method()
         self._compiled: dict[str, Any] = {}
         self.traces = 0
 
@@ -58,7 +82,8 @@ class Ascent:
         for name, value in latents.items():
             self._latents[name].assign(value)
         self._update.reset()
-        self._fired.assign(tf.zeros_like(self._fired))
+        for note in (self._fired, self._mattered):
+            note.assign(tf.zeros_like(note))
 
     def run(self, first: int, count: int, learning_rate: float) -> NDArray[np.float32]:
         """Take `count` steps, the first of them with the number `first`.
@@ -78,14 +103,21 @@ class Ascent:
         """Return the pictures as they are now."""
         return self._compiled["bytes"]().numpy()
 
-    def finish(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Return the pictures and the scores of just these, without transforms."""
-        pictures, scores = self._compiled["scored"](self._units)
-        return pictures.numpy(), scores.numpy()
+    def unit_scores(self) -> NDArray[np.float32]:
+        """Return the scores of the units in the pictures as they are now."""
+        return self._compiled["scored"](self._units)[2].numpy()
 
-    def fired(self) -> NDArray[np.bool_]:
-        """Return which pictures ever had a gradient of their own."""
-        return self._fired.numpy()
+    def finish(self) -> Outcome:
+        """Return the pictures as they are now, with what is known about them."""
+        pictures, scores, of_units, distances = self._compiled["scored"](self._units)
+        return Outcome(
+            pictures.numpy(),
+            scores.numpy(),
+            of_units.numpy(),
+            distances.numpy() if self._objective.compared else None,
+            _opacity(self._mattered.numpy()) if self._method.alpha else None,
+            self._fired.numpy(),
+        )
 
     def _compile(self) -> None:
         def traced(function: Any, *arguments: Any) -> Any:
@@ -99,8 +131,11 @@ class Ascent:
             name: tf.Variable(tf.zeros(spec.shape))
             for name, spec in init.structured_outputs.items()
         }
-        self._fired = tf.Variable(tf.zeros(self._seeds.shape[0], tf.bool))
-        self._update = updater(self._optimizer, self._latents)
+        n = self._seeds.shape[0]
+        self._fired = tf.Variable(tf.zeros(n, tf.bool))
+        seen = self._param.shape[:2] if self._method.alpha else (0, 0)
+        self._mattered = tf.Variable(tf.zeros((n, *seen)))
+        self._update = updater(self._method.optimizer, self._latents)
         number = tf.TensorSpec((), tf.int32)
         rate = tf.TensorSpec((), tf.float32)
         self._compiled = {
@@ -138,14 +173,13 @@ class Ascent:
     def _step(self, seeds: Any, units: Any, step: Any, learning_rate: Any) -> Any:
         self.traces += 1
         seeds += [[1, 0]] * step
-        scores, gradients = self._ascended(seeds, units, redirect=False)
-        alive = _has_gradient(gradients)
+        scores, alive, gradients = self._ascended(seeds, units, redirect=False)
         self._fired.assign(self._fired | alive)
         # Tracing a second gradient costs nothing while no picture needs it.
         gradients = tf.cond(
             (step < REDIRECTED_STEPS) & ~tf.reduce_all(alive),
             lambda: _chosen(
-                alive, gradients, self._ascended(seeds, units, redirect=True)[1]
+                alive, gradients, self._ascended(seeds, units, redirect=True)[2]
             ),
             lambda: gradients,
         )
@@ -164,45 +198,81 @@ class Ascent:
 
     def _ascended(
         self, seeds: Any, units: Any, *, redirect: bool
-    ) -> tuple[Any, Latents]:
-        """Return the scores and the gradient of their sum."""
+    ) -> tuple[Any, Any, Latents]:
+        """Return the scores, which units have a gradient, and that of the scores."""
         latents = _values(self._latents)
-        images = self._param.decode(latents)
-        seen = self._transforms(images, seeds)
-        layers = self._objective.layers
-        activations = self._adapter.forward(seen, layers, redirect=redirect)
-        scores = self._objective.score(activations, images, latents, units)
+        images = self._method.shape_gradient()(self._param.decode(latents))
+        seen = tf.identity(self._transforms(images, seeds))
+        objective = self._objective
+        activations = self._adapter.forward(seen, objective.layers, redirect=redirect)
+        scores = objective.score(activations, images, latents, units)
         # Not a GradientTape: only this heeds the redirected gradients.
-        slopes = tf.gradients(scores, list(latents.values()))
-        return scores, {
-            name: tf.zeros_like(value) if slope is None else slope
-            for (name, value), slope in zip(latents.items(), slopes, strict=True)
-        }
+        of_images, of_seen, *slopes = tf.gradients(
+            scores, [images, seen, *latents.values()]
+        )
+        if self._method.alpha and not redirect and of_images is not None:
+            self._mattered.assign_add(tf.reduce_mean(tf.abs(of_images), axis=-1))
+        # What is seen, not what is held: penalties and their like do not look there.
+        alive = _has_gradient(of_seen, seen)
+        if not objective.layers:  # nothing of the network that could be off
+            alive = tf.ones_like(alive)
+        if objective.signal and not redirect:
+            alive = tf.cond(
+                tf.reduce_all(self._fired),
+                lambda: tf.identity(self._fired),
+                lambda: _has_gradient(
+                    tf.gradients(
+                        objective.signal(activations, images, latents, units), seen
+                    )[0],
+                    seen,
+                ),
+            )
+        return (
+            scores,
+            alive,
+            {
+                name: tf.zeros_like(value) if slope is None else slope
+                for (name, value), slope in zip(latents.items(), slopes, strict=True)
+            },
+        )
 
     def _bytes(self) -> Any:
         images = self._param.decode(_values(self._latents))
         images = tf.clip_by_value(images, 0, 1)
         return tf.cast(tf.round(images * 255), tf.uint8)
 
-    def _scored(self, units: Any) -> tuple[Any, Any]:
+    def _scored(self, units: Any) -> tuple[Any, Any, Any, Any]:
         pictures = self._bytes()
         images = tf.cast(pictures, tf.float32) / 255
-        activations = self._adapter.forward(images, self._objective.layers)
-        latents = _values(self._latents)
-        return pictures, self._objective.score(activations, images, latents, units)
+        objective = self._objective
+        activations = self._adapter.forward(images, objective.layers)
+        known = (activations, images, _values(self._latents), units)
+        scores = objective.score(*known)
+        of_units = objective.signal(*known) if objective.signal else scores
+        distances = tf.zeros_like(scores)
+        if objective.compared:
+            cosines = similarities(activations[objective.compared], objective.group)
+            distances = tf.maximum(1 - cosines, 0)
+            distances = tf.reshape(distances, (-1, objective.group))
+        return pictures, scores, of_units, distances
 
 
 def _values(variables: Mapping[str, tf.Variable]) -> Latents:
     return {name: tf.identity(variable) for name, variable in variables.items()}
 
 
-def _has_gradient(gradients: Latents) -> Any:
-    """Return for each image whether any of its gradients is not zero, `(n,)`."""
-    found = [
-        tf.reduce_any(tf.not_equal(value, 0), axis=list(range(1, value.shape.rank)))
-        for value in gradients.values()
-    ]
-    return tf.reduce_any(tf.stack(found), axis=0)
+def _has_gradient(slopes: Any, images: Any) -> Any:
+    """Return for each image whether any of its slopes is not zero, `(n,)`."""
+    if slopes is None:
+        return tf.zeros(images.shape[0], tf.bool)
+    return tf.reduce_any(tf.not_equal(slopes, 0), axis=(1, 2, 3))
+
+
+def _opacity(mattered: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale what pixels mattered, `(n, height, width)`, to [0, 1] for each picture."""
+    # A few pixels that stand far out shall not make all others invisible.
+    top = np.percentile(mattered, 99, axis=(1, 2), keepdims=True)
+    return np.clip(mattered / np.maximum(top, np.finfo(np.float32).tiny), 0, 1)
 
 
 def _chosen(alive: Any, plain: Latents, redirected: Latents) -> Latents:

@@ -6,6 +6,8 @@ from typing import Any
 import tensorflow as tf
 
 from tfviz._logits import before_squashing
+from tfviz._outputs import output_names
+from tfviz._rectified import PRE, before_relu
 from tfviz._taps import Recording
 
 # The model's output among the activations, apart from any layer called `logits`.
@@ -21,11 +23,13 @@ class Layer:
         path: Names of the layers that lead to it, joined by `/`.
         kind: The class of the layer.
         shape: Of its output for one image, with axis 0 for the images.
+        rectified: Whether a ReLU comes last, so that `path:pre` is what is before it.
     """
 
     path: str
     kind: str
     shape: tuple[int | None, ...]
+    rectified: bool = False
 
     @property
     def units(self) -> int | None:
@@ -46,6 +50,8 @@ class Survey:
 def fetched(path: str, output: Any, recording: Recording) -> Any:
     """Return what a recorded forward pass has at a path."""
     if path not in (LOGITS, PROBABILITIES):
+        if path.endswith(PRE) and path not in recording.outputs:
+            return before_relu(_only_tensor(recording.outputs[path.removesuffix(PRE)]))
         return _only_tensor(recording.outputs[path])
     output = _only_tensor(output)
     logits, undone = before_squashing(output)
@@ -57,7 +63,7 @@ def fetched(path: str, output: Any, recording: Recording) -> Any:
     return tf.exp(output) if undone[0].type == "LogSoftmax" else output
 
 
-def described(output: Any, recording: Recording, name: str) -> Survey:
+def described(output: Any, recording: Recording, model: Any) -> Survey:
     """Turn a recording into shapes and words; keep no tensor of its graph."""
     layers = {}
     graph = tf.compat.v1.get_default_graph()
@@ -68,21 +74,24 @@ def described(output: Any, recording: Recording, name: str) -> Survey:
         if tensor is None or tensor.graph is not graph:
             continue
         kind = type(operation).__name__
-        layers[path] = Layer(path, kind, (None, *tensor.shape[1:]))
+        rectified = before_relu(tensor) is not None
+        layers[path] = Layer(path, kind, (None, *tensor.shape[1:]), rectified)
+    names = output_names(model, output)
     output = _only_tensor(output)
     if output is None:
-        return Survey(layers, recording.operations, None, "several outputs")
+        source = f"several outputs ({', '.join(map(repr, names))})"
+        return Survey(layers, recording.operations, None, source)
     logits, undone = before_squashing(output)
     source = "the output; no softmax or sigmoid was found"
     if undone:
-        names = {operation.name for operation in undone}
+        passed = {operation.name for operation in undone}
         place = next(
             (
                 path
                 for path, value in recording.outputs.items()
-                if tf.is_tensor(value) and value.op.name in names
+                if tf.is_tensor(value) and value.op.name in passed
             ),
-            name,
+            model.name,
         )
         source = f"what goes into the {undone[0].type.lower()} of {place!r}"
     return Survey(layers, recording.operations, tuple(logits.shape), source)

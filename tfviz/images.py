@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 FORMATS = {".png": "PNG", ".webp": "WEBP"}
@@ -44,17 +44,27 @@ def to_floats(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     return pictures.astype(np.float32) / np.float32(255)
 
 
-def to_pil(picture: ArrayLike) -> Image.Image:
+def to_pil(picture: ArrayLike, alpha: ArrayLike | None = None) -> Image.Image:
     """Return a picture for Pillow.
 
     One channel is shown in grey, three in colour, and any other number as grey
     pictures side by side, one a channel.
+
+    Args:
+        picture: `(height, width, channels)`.
+        alpha: `(height, width)`, how opaque each pixel is, or None for no such layer.
     """
     picture = to_bytes(picture)
     channels = picture.shape[-1]
     if channels == 3:
-        return Image.fromarray(picture)
-    return Image.fromarray(np.concatenate(list(np.moveaxis(picture, -1, 0)), axis=1))
+        image = Image.fromarray(picture)
+    else:
+        planes = list(np.moveaxis(picture, -1, 0))
+        image = Image.fromarray(np.concatenate(planes, axis=1))
+    if alpha is not None:
+        copies = 1 if channels == 3 else channels
+        image.putalpha(Image.fromarray(np.tile(to_bytes(alpha), (1, copies))))
+    return image
 
 
 def sheet(
@@ -110,7 +120,7 @@ def save(
                 options["pnginfo"] = PngInfo()
                 options["pnginfo"].add_itxt(_PNG_KEY, text)
         else:
-            options["lossless"] = True
+            options["lossless"] = options["exact"] = True
             if text is not None:
                 exif = Image.Exif()
                 exif[_EXIF_TAG] = text
@@ -151,7 +161,8 @@ def read(path: str | os.PathLike) -> NDArray[np.float32]:
     """
     try:
         with Image.open(path) as image:
-            return to_floats(np.asarray(image.convert("RGB")))
+            upright = ImageOps.exif_transpose(image)  # cameras note how they were held
+            return to_floats(np.asarray(upright.convert("RGB")))
     except FileNotFoundError:
         raise
     except (OSError, SyntaxError) as error:
@@ -176,6 +187,35 @@ def centre_crop(
     top, left = (scaled[1] - size[0]) // 2, (scaled[0] - size[1]) // 2
     cut = np.stack(planes, axis=-1)[top : top + size[0], left : left + size[1]]
     return np.clip(cut, 0, 1)
+
+
+def fitted(
+    picture: NDArray[np.float32], size: tuple[int, int], channels: int
+) -> NDArray[np.float32]:
+    """Return a colour picture as a model takes it: cut to a size, grey if need be.
+
+    Args:
+        picture: `(height, width, 3)` in [0, 1].
+        size: Height and width.
+        channels: 3, or 1 for grey.
+
+    Returns:
+        `(*size, channels)` in [0, 1].
+
+    Raises:
+        ValueError: If `channels` is another number.
+
+    >>> fitted(np.zeros((40, 30, 3), np.float32), (20, 20), 1).shape
+    (20, 20, 1)
+    """
+    if channels not in (1, 3):
+        raise ValueError(
+            f"A picture has colours, or is grey, but the model takes {channels} "
+            "channels."
+        )
+    if channels == 1:
+        picture = picture.mean(axis=-1, keepdims=True)
+    return centre_crop(picture, size)
 
 
 def check_format(path: Path) -> None:

@@ -38,6 +38,8 @@ class Param:
         project: `project(latents) -> latents`, applied after each step, or None.
         penalty: `penalty(latents) -> (n,)`, subtracted from the score, or None.
         encode: `encode(images) -> latents` whose decoding is near `images`, or None.
+        group: How many images, one after the other, share something; a batch holds
+            whole groups.
     """
 
     init: Callable[[Any], Latents]
@@ -47,6 +49,7 @@ class Param:
     project: Callable[[Latents], Latents] | None = None
     penalty: Callable[[Latents], Any] | None = None
     encode: Callable[[Any], Latents] | None = None
+    group: int = 1
 
 
 def pixels(
