@@ -189,9 +189,13 @@ class TestBatches:
                 batch_size=3,
             )
 
-        whole = {p: i for b in job().run() for p, i in zip(b.places, b.outcome.pictures)}
+        whole = {
+            p: i for b in job().run() for p, i in zip(b.places, b.outcome.pictures)
+        }
         part = {
-            p: i for b in job().run({0, 1, 2, 4}) for p, i in zip(b.places, b.outcome.pictures)
+            p: i
+            for b in job().run({0, 1, 2, 4})
+            for p, i in zip(b.places, b.outcome.pictures)
         }
 
         assert sorted(part) == [3, 5, 6]
@@ -205,7 +209,7 @@ class TestBatches:
         (again,) = job.run()
 
         np.testing.assert_array_equal(
-            again.outcome.pictures[0] / np.float32(255), whole.outcome.pictures[2]
+            again.outcome.pictures[0] / np.float32(255), whole.images[2]
         )
 
 

@@ -94,7 +94,9 @@ def _of_class(
         return build(indices, [adapter.class_name(i) or str(i) for i in indices])
 
     def build(indices: Any, names: Sequence[Any]) -> Objective:
-        units = {"class": np.asarray(indices)}
+        # Names, until a model says which numbers they are.
+        known = np.asarray(indices)
+        units = {"class": known.astype(np.int32) if known.dtype.kind in "iu" else known}
         if place is not None:
             units["row"] = np.full(len(indices), place[0], np.int32)
             units["column"] = np.full(len(indices), place[1], np.int32)

@@ -86,14 +86,14 @@ class _Entry:
     def checked(self, value: Any) -> Any:
         """Return a value with a batch axis of 1, as this input takes it."""
         wanted = tuple(self.shape[1:])
-        array = np.asarray(value)
         try:
+            array = np.asarray(value, float)
             if array.ndim < len(wanted):  # a number stands for all of the input
                 array = np.broadcast_to(array, [n or 1 for n in wanted])
             array = array if array.ndim > len(wanted) else array[None]
             tf.TensorShape((1, *wanted)).assert_is_compatible_with(array.shape)
             return tf.cast(tf.convert_to_tensor(array), self.dtype)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, tf.errors.OpError) as error:
             raise ValueError(
                 f"Input {self.name!r} has the shape {wanted}. "
                 f"Received: {value!r} for it"
