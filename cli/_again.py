@@ -56,7 +56,9 @@ def job_from(spec: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[Any, s
             "which a file cannot hold. Make it again from Python."
         )
     method = Method(
-        optimizer, spec["gradient_blur"], spec["normalize_gradient"], spec["alpha"]
+        optimizer,
+        *(spec[name] for name in ("gradient_blur", "normalize_gradient", "alpha")),
+        spec["smooth_pools"],
     )
     job = Job(
         adapter,

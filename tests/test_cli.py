@@ -11,29 +11,12 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import build_toy
+from conftest import FAST, build_toy, error_of, names
 from PIL import Image
 
 import tfviz
 from tfviz import images
 from tfviz.cli.main import main
-
-FAST = ["--size", "64", "--steps", "4", "--transforms", "none"]
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Run a command in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments, code=0):
-        result = CliRunner().invoke(main, [str(a) for a in arguments])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +36,6 @@ def toy_file(tmp_path_factory):
     return path
 
 
-def names(folder):
-    return sorted(file.name for file in Path(folder).iterdir())
-
-
 def manifest(folder):
     text = Path(folder, "manifest.jsonl").read_text()
     return [json.loads(line) for line in text.splitlines()]
@@ -66,13 +45,6 @@ def written(file):
     """Return what changes when a file is written again."""
     status = file.stat()
     return status.st_ino, status.st_mtime_ns
-
-
-def error_of(result):
-    """Return the only line that is an error."""
-    (line,) = [x for x in result.stderr.splitlines() if x.startswith("Error: ")]
-    assert "Traceback" not in result.output
-    return line
 
 
 class TestRender:

@@ -260,6 +260,7 @@ class Job:
             "gradient_blur": self.method.gradient_blur,
             "normalize_gradient": self.method.normalize_gradient,
             "alpha": self.method.alpha,
+            "smooth_pools": self.method.smooth_pools,
             "stop": [dict(rule.spec) for rule in self.stop],
             "batch": self._batch_size,
             "seed": seed,

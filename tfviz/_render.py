@@ -29,6 +29,7 @@ def render(
     optimizer: keras.optimizers.Optimizer | None = None,
     gradient_blur: float = 0.0,
     normalize_gradient: bool = False,
+    smooth_pools: bool = False,
     batch_size: int | None = None,
     seed: int = 0,
     start: ArrayLike | Result | None = None,
@@ -55,6 +56,9 @@ def render(
             does by itself.
         normalize_gradient: Whether to scale the gradient in each image to a root mean
             square of 1, for optimizers that, unlike Adam, do not scale it themselves.
+        smooth_pools: Whether max-pools share their gradient among the inputs of a
+            window, in proportion to their squares, instead of giving it all to the
+            largest, which leaves a grid in some pictures.
         batch_size: Pictures that are made at once; those of one layer and kind, at
             most 8, by default. It is part of what makes a picture repeatable: the
             same slot of the same batch size gives the same bytes whatever stands
@@ -96,7 +100,9 @@ def render(
         transforms,
         steps=steps,
         learning_rate=learning_rate,
-        method=Method(optimizer, gradient_blur, normalize_gradient, alpha),
+        method=Method(
+            optimizer, gradient_blur, normalize_gradient, alpha, smooth_pools
+        ),
         batch_size=batch_size,
         seed=seed,
         start=start,

@@ -22,12 +22,14 @@ class Method:
         normalize_gradient: Whether the gradient in each image is scaled to a root mean
             square of 1.
         alpha: Whether to note where in the image the gradient was.
+        smooth_pools: Whether max-pools share their gradient within a window.
     """
 
     optimizer: keras.optimizers.Optimizer | None = None
     gradient_blur: float = 0.0
     normalize_gradient: bool = False
     alpha: bool = False
+    smooth_pools: bool = False
 
     def shape_gradient(self) -> Callable[[Any], Any]:
         """Return the identity for images, whose gradient is blurred and normalized."""
