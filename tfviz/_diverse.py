@@ -1,5 +1,6 @@
 """Several pictures of one unit, as different as the unit lets them be."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -127,7 +128,10 @@ def _searched(
     low, high, found = 0.0, np.inf, 0.0
     weight = FIRST_WEIGHT * scale
     for _ in range(SEARCHES):
-        result = rendered(weight)
+        with warnings.catch_warnings():
+            # A weight that drowns the unit is to be expected on the way.
+            warnings.simplefilter("ignore", UserWarning)
+            result = rendered(weight)
         kept = (float(np.min(result.unit_scores)) - start) / scale
         tried.append({"weight": weight, "share": kept})
         if kept >= share:

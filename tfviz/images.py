@@ -74,12 +74,13 @@ def sheet(
 
     Args:
         pictures: Of equal sizes.
-        captions: One for each; what does not fit is cut.
+        captions: One for each; what does not fit is cut. Without any, the pictures
+            stand close together.
         columns: By default such that the grid is about square.
     """
     tiles = [to_pil(picture).convert("RGB") for picture in pictures]
     columns = columns or int(np.ceil(np.sqrt(len(tiles))))
-    gap, text = 8, 18
+    gap, text = (8, 18) if any(captions) else (2, 0)
     width, height = tiles[0].width + gap, tiles[0].height + text + gap
     rows = int(np.ceil(len(tiles) / columns))
     grid = Image.new("RGB", (columns * width + gap, rows * height + gap), "white")
