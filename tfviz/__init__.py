@@ -17,6 +17,7 @@ __all__ = [
     "Progress",
     "Result",
     "adapt",
+    "dream",
     "images",
     "load_model",
     "objectives",
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from tfviz import images, objectives, params, preprocessing, transforms
     from tfviz._adapter import Adapter, adapt
     from tfviz._animation import Animation
+    from tfviz._dream import dream
     from tfviz._job import Progress
     from tfviz._models import load_model
     from tfviz._render import render
@@ -44,6 +46,7 @@ else:
         "Progress": "_job",
         "Result": "_result",
         "adapt": "_adapter",
+        "dream": "_dream",
         "load_model": "_models",
         "render": "_render",
     }
