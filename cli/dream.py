@@ -37,6 +37,14 @@ class Picture(click.ParamType):
         return path
 
 
+class Ratio(options.Positive):
+    """A finite number above 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.min = 1
+
+
 @click.command(cls=options.Units)
 @click.argument("photo", type=click.Path(exists=True, dir_okay=False))
 @click.argument("unit", required=False)
@@ -53,7 +61,7 @@ class Picture(click.ParamType):
 )
 @click.option(
     "--ratio",
-    type=click.FloatRange(min=1, max=100, min_open=True),
+    type=Ratio(),
     default=1.4,
     show_default=True,
     help="Of the sizes of two octaves.",
@@ -126,7 +134,6 @@ def dream(  # noqa: PLR0917 (click passes by name)
     adapter = options.load_adapter(**model)
     from tfviz._dream import Dream  # noqa: PLC0415
     from tfviz._octaves import shrunk  # noqa: PLC0415
-    from tfviz._render import warn_stuck  # noqa: PLC0415
 
     if adapter.channels == 1:
         picture = picture.mean(axis=-1, keepdims=True)
@@ -143,8 +150,6 @@ def dream(  # noqa: PLR0917 (click passes by name)
     )
     with _progress(work) as step:
         result = work.run([step])
-    if result.stuck[0]:
-        warn_stuck(result.names, len(result.history))
     try:
         result.save(output)
     except OSError as error:

@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any
+from warnings import warn
 
 import keras
 import numpy as np
@@ -18,7 +19,6 @@ from tfviz._job import Callback, Progress
 from tfviz._objective import Objective
 from tfviz._octaves import octave_sizes, resized
 from tfviz._plan import plan_batches, plan_pictures
-from tfviz._render import warn_stuck
 from tfviz._result import Result
 from tfviz._tiles import Size, Tiles, count_tiles, even_tile
 from tfviz._transform import uniform
@@ -102,10 +102,7 @@ def dream(
         tile=tile,
         seed=seed,
     )
-    result = work.run(callbacks)
-    if result.stuck[0]:
-        warn_stuck(result.names, len(result.history))
-    return result
+    return work.run(callbacks)
 
 
 class Dream:
@@ -178,6 +175,9 @@ class Dream:
 
         Raises:
             FloatingPointError: If a score is not finite.
+
+        Warns:
+            UserWarning: If the unit never fired.
         """
         photo_score = self.tiles.score(self._photo)
         history: list[float] = []
@@ -195,6 +195,12 @@ class Dream:
                 fired |= alive
                 history.append(score)
                 stopped = self._told(callbacks, picture, history, octave)
+        if not fired:
+            warn(
+                f"{self._picture.name} never fired on this photo in {len(history)} "
+                "steps, so nothing was dreamed. Try another unit, photo or seed.",
+                stacklevel=3,
+            )
         pixels = to_floats(to_bytes(picture))
         return Result(
             images=pixels[None],
@@ -264,17 +270,14 @@ def _tile_size(tile: int | None, adapter: Adapter, photo: Size) -> Size:
                 f"tiles have that size. Leave `tile` out. Received: tile={tile}"
             )
         return adapter.input_size
-    if tile is None:
-        size = tuple(even_tile(length, LARGEST_TILE) for length in photo)
-    else:
-        size = (int(tile), int(tile))
+    height, width = (int(tile or even_tile(length, LARGEST_TILE)) for length in photo)
     try:
-        adapter.layers(size)
+        adapter.layers((height, width))
     except ValueError as error:
         raise ValueError(
-            f"A tile of {size[0]}x{size[1]} is too small; give a larger `tile`. {error}"
+            f"A tile of {height}x{width} is too small; give a larger `tile`. {error}"
         ) from error
-    return size
+    return height, width
 
 
 def _only_unit(objective: Any, adapter: Adapter) -> Objective:

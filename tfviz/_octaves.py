@@ -32,9 +32,9 @@ def octave_sizes(photo: Size, octaves: int, scale: float) -> list[Size]:
         height, width = (round(length / scale**place) for length in photo)
         if min(height, width) < SMALLEST_OCTAVE:
             raise ValueError(
-                f"An image of {photo[0]}x{photo[1]} has room for {place} octaves at "
-                f"scale={scale:g}; the next would be {height}x{width}, under "
-                f"{SMALLEST_OCTAVE} pixels. Received: octaves={octaves}"
+                f"An image of {photo[0]}x{photo[1]} has room for {place} octaves, each "
+                f"{scale:g} times as large as the last; one more would be {height}x"
+                f"{width}, under {SMALLEST_OCTAVE} pixels. Received: octaves={octaves}"
             )
         sizes.insert(0, (height, width))
     return sizes
@@ -47,7 +47,8 @@ def resized(picture: Floats, size: Size) -> Floats:
     scaled = np.empty((*size, picture.shape[2]), np.float32)
     for channel in range(picture.shape[2]):
         plane = Image.fromarray(np.ascontiguousarray(picture[..., channel]))
-        scaled[..., channel] = plane.resize(size[::-1], Image.Resampling.BICUBIC)
+        plane = plane.resize(size[::-1], Image.Resampling.BICUBIC)
+        scaled[..., channel] = np.asarray(plane)
     return scaled
 
 
