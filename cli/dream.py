@@ -57,7 +57,8 @@ class Ratio(options.Positive):
     type=click.IntRange(min=1),
     default=4,
     show_default=True,
-    help="Sizes of the photo to dream on, up to its own.",
+    help="Sizes of the photo to dream on, up to its own; more of them for larger "
+    "things.",
 )
 @click.option(
     "--ratio",

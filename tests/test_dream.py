@@ -326,7 +326,9 @@ class TestDead:
 
         assert result.stuck.tolist() == [True]
         assert result.scores.tolist() == [0.0]
-        np.testing.assert_array_equal(result.images[0], images.to_bytes(photo) / 255.0)
+        np.testing.assert_array_equal(
+            result.images[0], images.to_floats(images.to_bytes(photo))
+        )
 
     def test_a_unit_that_is_off_on_the_photo_is_woken(self):
         kernel = np.ones((1, 1, 3, 1), np.float32)

@@ -59,7 +59,9 @@ def dream(
             `objectives.parse` reads. A layer (`fire8`) gives DeepDream's mean of
             squares. A position in a layer's map would be one in each tile, and is
             refused.
-        octaves: Sizes at which the photo is dreamed on, its own included.
+        octaves: Sizes at which the photo is dreamed on, its own included. What is
+            dreamed has about the same size in pixels on each of them, so that a large
+            photo needs more of them for large things.
         scale: How much larger each octave is than the one before.
         steps: Gradient steps in each octave.
         learning_rate: How far a step moves a pixel's value, on average.
