@@ -3,6 +3,7 @@
 import click
 
 import tfviz
+from tfviz.cli.dream import dream
 from tfviz.cli.models import check, layers
 from tfviz.cli.render import demo, render
 
@@ -19,5 +20,5 @@ def main() -> None:
     """
 
 
-for command in (demo, render, layers, check):
+for command in (demo, render, dream, layers, check):
     main.add_command(command)

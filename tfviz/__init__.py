@@ -19,6 +19,7 @@ __all__ = [
     "adapt",
     "directions",
     "diverse",
+    "dream",
     "images",
     "load_model",
     "objectives",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from tfviz._animation import Animation
     from tfviz._batch import Progress
     from tfviz._diverse import diverse
+    from tfviz._dream import dream
     from tfviz._models import load_model
     from tfviz._render import render
     from tfviz._result import Result
@@ -57,6 +59,7 @@ else:
         "Result": "_result",
         "adapt": "_adapter",
         "diverse": "_diverse",
+        "dream": "_dream",
         "load_model": "_models",
         "render": "_render",
     }

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
-import tfviz
 from tfviz._adapter import Adapter, adapt
 from tfviz._arguments import (
     check_numbers,
@@ -21,6 +20,7 @@ from tfviz._arguments import (
 )
 from tfviz._ascent import Ascent
 from tfviz._batch import Batch, Finished, Progress
+from tfviz._origin import origin
 from tfviz._plan import count_repeats, plan_batches, plan_pictures
 from tfviz._result import Result
 from tfviz._updates import Method
@@ -240,18 +240,7 @@ class Job:
         optimizer = {"name": "adam"}
         if self.method.optimizer is not None:
             optimizer = keras.optimizers.serialize(self.method.optimizer)
-        return {
-            "tfviz": tfviz.__version__,
-            "model": {
-                "name": self.adapter.name,
-                "source": getattr(self.adapter.model, "tfviz_source", None),
-                "hash": self.adapter.fingerprint(),
-            },
-            "preprocess": self.adapter.preprocess.name,
-            "logits": self.adapter.logits_source,
-            "held": self.adapter.held,
-            "image_input": self.adapter.image_input,
-            "output": self.adapter.output,
+        return origin(self.adapter) | {
             "param": dict(self.param.spec),
             "transforms": [dict(entry) for entry in self.transforms.spec],
             "steps": self.steps,
@@ -267,11 +256,6 @@ class Job:
             "start": None if self._start is None else _digest(self._start),
             "penalties": {},
             "diversity": None,
-            "versions": {
-                "tensorflow": tf.__version__,
-                "keras": keras.__version__,
-                "numpy": np.__version__,
-            },
         }
 
 

@@ -157,16 +157,22 @@ def read_spec(path: str | os.PathLike) -> dict[str, Any] | None:
 def read(path: str | os.PathLike) -> NDArray[np.float32]:
     """Return an image file as RGB `(height, width, 3)` in [0, 1].
 
+    It is turned as its camera held it; what is transparent becomes white.
+
     Raises:
         ValueError: If the file is no image.
     """
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)  # cameras note how they were held
+            if upright.has_transparency_data:
+                upright = upright.convert("RGBA")
+                white = Image.new("RGBA", upright.size, "white")
+                upright = Image.alpha_composite(white, upright)
             return to_floats(np.asarray(upright.convert("RGB")))
     except FileNotFoundError:
         raise
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{os.fspath(path)!r} cannot be read as an image.") from error
 
 
