@@ -17,25 +17,30 @@ __all__ = [
     "Progress",
     "Result",
     "adapt",
+    "check_range",
     "images",
+    "levels",
     "load_model",
     "objectives",
     "params",
     "preprocessing",
     "render",
+    "top_units",
     "transforms",
 ]
 
 _environment.prefer_onednn()
 
 if TYPE_CHECKING:
-    from tfviz import images, objectives, params, preprocessing, transforms
+    from tfviz import images, levels, objectives, params, preprocessing, transforms
     from tfviz._adapter import Adapter, adapt
     from tfviz._animation import Animation
     from tfviz._job import Progress
     from tfviz._models import load_model
+    from tfviz._range_check import check_range
     from tfviz._render import render
     from tfviz._result import Result
+    from tfviz._top import top_units
 else:
     # TensorFlow takes seconds to import; `tfviz --help` must not wait for it.
     _HOME = {
@@ -44,8 +49,10 @@ else:
         "Progress": "_job",
         "Result": "_result",
         "adapt": "_adapter",
+        "check_range": "_range_check",
         "load_model": "_models",
         "render": "_render",
+        "top_units": "_top",
     }
 
     def __getattr__(name):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 FORMATS = {".png": "PNG", ".webp": "WEBP"}
@@ -144,14 +144,16 @@ def read_spec(path: str | os.PathLike) -> dict[str, Any] | None:
 
 
 def read(path: str | os.PathLike) -> NDArray[np.float32]:
-    """Return an image file as RGB `(height, width, 3)` in [0, 1].
+    """Return an image file as RGB `(height, width, 3)` in [0, 1], upright.
 
     Raises:
         ValueError: If the file is no image.
     """
     try:
         with Image.open(path) as image:
-            return to_floats(np.asarray(image.convert("RGB")))
+            # Cameras store a turned picture, and say so.
+            upright = ImageOps.exif_transpose(image)
+            return to_floats(np.asarray(upright.convert("RGB")))
     except FileNotFoundError:
         raise
     except (OSError, SyntaxError) as error:
