@@ -3,7 +3,6 @@
 import json
 import shlex
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +12,7 @@ from tfviz.cli._errors import handled
 
 # As many pictures as fit a small sheet.
 PASTED_UNITS = 9
+
 
 IMAGE = click.Path(exists=True, dir_okay=False)
 
@@ -67,19 +67,140 @@ def top(
     from tfviz._top import PHOTOS, top_units  # noqa: PLC0415
 
     found = top_units(adapter, image, layers or None, n=n, levels=levels)
-    first = {unit.layer: unit.unit for unit in reversed(found)}
-    command = _render_command(list(first.values())[::-1], model)
+    command = _render_command(found, model)
     if as_json:
         rows = [asdict(unit) for unit in found]
         click.echo(json.dumps({"units": rows, "render": command}, indent=2))
         return
     width = max(len(unit.unit) for unit in found)
-    layer = None
     for unit in found:
-        if unit.layer != layer:
-            layer = unit.layer
-            usual = "usual" if unit.usual == PHOTOS else "the layer's mean"
-            click.echo(f"{layer}, sigma above {usual}:")
-        peak = f"  most at {unit.peak} ({unit.peak_value:.3g})" if unit.peak else ""
-        click.echo(f"  {unit.unit:{width}}  {unit.value:8.3g}  {unit.above:+5.1f}{peak}")
+        usual = "usual" if unit.usual == PHOTOS else "its layer's mean"
+        peak = f"   most at {unit.peak} ({unit.peak_value:.3g})" if unit.peak else ""
+        click.echo(
+            f"{unit.unit:{width}}  {unit.value:8.3g}  {unit.above:5.1f} sigma above "
+            f"{usual}{peak}"
+        )
     click.echo(command)
+
+
+def _render_command(found: list[Any], model: dict[str, Any]) -> str:
+    """Return a command that renders the first unit of each layer."""
+    first: dict[str, str] = {}
+    for unit in found:
+        first.setdefault(unit.layer, unit.unit)
+    words = ["tfviz", "render", *list(first.values())[:PASTED_UNITS]]
+    words += ["-m", model["model"]]
+    if model["preprocess"]:
+        words.append(f"--preprocess={model['preprocess']}")
+    if model["labels"]:
+        words += ["--labels", model["labels"]]
+    for custom in model["custom"]:
+        words += ["--custom", custom]
+    if model["allow_unsafe"]:
+        words.append("--allow-unsafe")
+    return shlex.join([*words, "-o", "out"])
+
+
+@click.command()
+@options.model_options
+@click.argument("pictures", metavar="IMAGE...", type=IMAGE, nargs=-1, required=True)
+@click.option(
+    "--class",
+    "truth",
+    metavar="NAME",
+    help="What all the images show, by name, identifier or index.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@handled
+def check(
+    pictures: tuple[str, ...], truth: str | None, as_json: bool, **model: Any
+) -> None:
+    """Find out on IMAGEs whether the model gets the range it was trained on.
+
+    Prints the five likeliest classes of each image, and warns if another range than
+    the one in use fits the model better: its visualizations would be as wrong. Take
+    photos such as the model was trained on; three tell much more than one.
+
+    \b
+    tfviz check goldfish.jpg -m keras:MobileNetV2
+    tfviz check goldfish.jpg --class goldfish -m mine.keras --preprocess=-1,1
+    """
+    adapter = options.load_adapter(**model)
+    from tfviz import check_range  # noqa: PLC0415
+
+    found = check_range(adapter, list(pictures), truth=truth)
+    rows = [_likeliest(adapter, p) for p in found.trials[0].probabilities]
+    if as_json:
+        click.echo(json.dumps(_outcome(adapter, found, pictures, rows), indent=2))
+    else:
+        for picture, five in zip(pictures, rows, strict=True):
+            if len(pictures) > 1:
+                click.echo(f"{picture}:")
+            for row in five:
+                name = row["name"] or ""
+                click.echo(f"{row['probability']:7.1%}  {row['index']:4}  {name}")
+    click.echo(_in_words(adapter, found), err=True)
+
+
+def _likeliest(adapter: Any, probabilities: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": int(i),
+            "name": adapter.class_name(int(i)),
+            "probability": float(probabilities[i]),
+        }
+        for i in (-probabilities).argsort()[:5]
+    ]
+
+
+def _outcome(
+    adapter: Any, found: Any, pictures: tuple[str, ...], rows: list[Any]
+) -> dict[str, Any]:
+    return {
+        "preprocess": adapter.preprocess.name,
+        "top": rows[0],
+        "images": [
+            {"file": picture, "top": five}
+            for picture, five in zip(pictures, rows, strict=True)
+        ],
+        "verdict": found.verdict,
+        "probable": found.probable,
+        "reason": found.reason,
+        "ranges": [
+            {
+                "preprocess": trial.preprocess,
+                "movement": trial.movement,
+                "misfit": trial.misfit,
+                "top": _likeliest(adapter, trial.probabilities[0]),
+            }
+            for trial in found.trials
+        ],
+    }
+
+
+def _in_words(adapter: Any, found: Any) -> str:
+    from tfviz._range_check import RIGHT, UNSURE  # noqa: PLC0415
+
+    used = found.trials[0]
+    if found.verdict == RIGHT:
+        return f"The range {used.preprocess} is right: {found.reason}."
+    if found.verdict == UNSURE:
+        return (
+            f"Not sure that the range {used.preprocess} is right: {found.reason}. More "
+            "photos tell more, as does --class."
+        )
+    best, *others = found.probable
+    trial = next((t for t in found.trials if t.preprocess == best), used)
+    said = " or ".join([best, *others])
+    return (
+        f"Warning: with {used.preprocess}, as used, the model gives "
+        f"{_answer(adapter, used)}; with {best} it gives {_answer(adapter, trial)}. "
+        f"It was probably trained on {said} ({found.reason}): pass "
+        f"--preprocess={best}"
+    )
+
+
+def _answer(adapter: Any, trial: Any) -> str:
+    (row,) = _likeliest(adapter, trial.probabilities[0])[:1]
+    name = row["name"] or f"class {row['index']}"
+    return f"{row['probability']:.0%} to {name!r}"

@@ -187,9 +187,7 @@ def _chosen(adapter: Adapter, layers: str | Sequence[str] | None) -> list[str]:
             adapter.require_logits()
             chosen.append(LOGITS)
         elif any(sign in text for sign in WILDCARDS):
-            matching = [
-                p for p, x in known.items() if fnmatchcase(p, text) and x.units
-            ]
+            matching = [p for p, x in known.items() if fnmatchcase(p, text) and x.units]
             if not matching:
                 raise ValueError(
                     f"No layer matches {text!r}. `tfviz layers` lists all; quote "
@@ -204,5 +202,7 @@ def _chosen(adapter: Adapter, layers: str | Sequence[str] | None) -> list[str]:
 def _late(adapter: Adapter, layers: list[Layer]) -> Layer | None:
     """Return the last layer whose channels are features at places, not classes."""
     channels = [x for x in layers if x.units and x.units != adapter.classes]
-    maps = [x for x in channels if len(x.shape) > 2 and any(s != 1 for s in x.shape[1:-1])]
+    maps = [
+        x for x in channels if len(x.shape) > 2 and any(s != 1 for s in x.shape[1:-1])
+    ]
     return (maps or channels or [None])[-1]
