@@ -4,7 +4,9 @@ import click
 
 import tfviz
 from tfviz.cli.dream import dream
-from tfviz.cli.models import check, layers
+from tfviz.cli.levels import levels
+from tfviz.cli.models import layers
+from tfviz.cli.photos import check, top
 from tfviz.cli.render import demo, render
 
 
@@ -20,5 +22,5 @@ def main() -> None:
     """
 
 
-for command in (demo, render, dream, layers, check):
+for command in (demo, render, dream, layers, check, top, levels):
     main.add_command(command)

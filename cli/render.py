@@ -245,8 +245,9 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
     )
     import keras  # noqa: PLC0415
 
-    from tfviz import images, stops, transforms  # noqa: PLC0415
+    from tfviz import stops, transforms  # noqa: PLC0415
     from tfviz._job import Job  # noqa: PLC0415
+    from tfviz._photo import fitted  # noqa: PLC0415
     from tfviz._updates import Method  # noqa: PLC0415
     from tfviz.cli._units import extended, param_of  # noqa: PLC0415
 
@@ -267,7 +268,7 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
     ]
     start = settings["start"]
     if start is not None:
-        start = images.fitted(images.read(start), (height, width), adapter.channels)
+        start = fitted(adapter, start, (height, width))
     names = ("penalties", "diverse", "diversity", "diversity_layer")
     objectives, notes = extended(
         adapter, units, **{name: settings[name] for name in names}

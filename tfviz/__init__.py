@@ -17,16 +17,19 @@ __all__ = [
     "Progress",
     "Result",
     "adapt",
+    "check_range",
     "directions",
     "diverse",
     "dream",
     "images",
+    "levels",
     "load_model",
     "objectives",
     "params",
     "preprocessing",
     "render",
     "stops",
+    "top_units",
     "transforms",
 ]
 
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from tfviz import (
         directions,
         images,
+        levels,
         objectives,
         params,
         preprocessing,
@@ -48,8 +52,10 @@ if TYPE_CHECKING:
     from tfviz._diverse import diverse
     from tfviz._dream import dream
     from tfviz._models import load_model
+    from tfviz._range_check import check_range
     from tfviz._render import render
     from tfviz._result import Result
+    from tfviz._top import top_units
 else:
     # TensorFlow takes seconds to import; `tfviz --help` must not wait for it.
     _HOME = {
@@ -60,8 +66,10 @@ else:
         "adapt": "_adapter",
         "diverse": "_diverse",
         "dream": "_dream",
+        "check_range": "_range_check",
         "load_model": "_models",
         "render": "_render",
+        "top_units": "_top",
     }
 
     def __getattr__(name):

@@ -155,7 +155,7 @@ def read_spec(path: str | os.PathLike) -> dict[str, Any] | None:
 
 
 def read(path: str | os.PathLike) -> NDArray[np.float32]:
-    """Return an image file as RGB `(height, width, 3)` in [0, 1].
+    """Return an image file as RGB `(height, width, 3)` in [0, 1], upright.
 
     It is turned as its camera held it; what is transparent becomes white.
 
@@ -194,35 +194,6 @@ def centre_crop(
     top, left = (scaled[1] - size[0]) // 2, (scaled[0] - size[1]) // 2
     cut = np.stack(planes, axis=-1)[top : top + size[0], left : left + size[1]]
     return np.clip(cut, 0, 1)
-
-
-def fitted(
-    picture: NDArray[np.float32], size: tuple[int, int], channels: int
-) -> NDArray[np.float32]:
-    """Return a colour picture as a model takes it: cut to a size, grey if need be.
-
-    Args:
-        picture: `(height, width, 3)` in [0, 1].
-        size: Height and width.
-        channels: 3, or 1 for grey.
-
-    Returns:
-        `(*size, channels)` in [0, 1].
-
-    Raises:
-        ValueError: If `channels` is another number.
-
-    >>> fitted(np.zeros((40, 30, 3), np.float32), (20, 20), 1).shape
-    (20, 20, 1)
-    """
-    if channels not in (1, 3):
-        raise ValueError(
-            f"A picture has colours, or is grey, but the model takes {channels} "
-            "channels."
-        )
-    if channels == 1:
-        picture = picture.mean(axis=-1, keepdims=True)
-    return centre_crop(picture, size)
 
 
 def check_format(path: Path) -> None:
