@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-import numpy as np
 
 from tfviz.cli import _options as options
 from tfviz.cli._errors import handled
@@ -100,7 +99,8 @@ def _render_command(found: list[Any], model: dict[str, Any]) -> str:
     if model["allow_unsafe"]:
         words.append("--allow-unsafe")
     for name, value in model["hold"]:
-        text = ",".join(f"{number:g}" for number in np.atleast_1d(value))
+        numbers = value if isinstance(value, list) else [value]
+        text = ",".join(f"{number:g}" for number in numbers)
         words += ["--hold", f"{name}={text}"]
     for option in ("image_input", "output_name"):
         if model[option]:

@@ -173,7 +173,7 @@ class TestRender:
         run("render", "logit:bee", "neg:conv_b:2", "-m", toy_file, "-o", "out",
             "--preprocess=-1,1", "--steps", 3, "--transforms", "none")  # fmt: skip
 
-        assert names("out") == ["logit-bee.png", "manifest.jsonl", "neg-conv_b-2.png"]
+        assert names("out") == ["logit-bee.png", "manifest.jsonl", "neg-conv_b-pre-2.png"]
 
 
 class TestAgain:
@@ -186,7 +186,7 @@ class TestAgain:
         run("render", *units, "-o", "out", *slow, "--seed", "3")
         chosen = [f"fire2-7_2.{format}"]
         if format == "png":
-            chosen += ["fire2-1+fire3-2.png", "neg-fire2-5.png"]
+            chosen += ["fire2-1+fire3-2.png", "neg-fire2-pre-5.png"]
         for name in chosen:
             run("render", "--from", f"out/{name}", "-o", "new", "--format", format,
                 "--force")  # fmt: skip
