@@ -75,7 +75,7 @@ def load_file(path: Path, *, allow_unsafe: bool = False) -> Any:
         try:
             model = _by_tf_keras(path, allow_unsafe)
         except Exception as error:
-            reason += f" And tf_keras, which loads older files: {_reason(error)}"
+            reason = f"Keras 3: {reason}; tf_keras, for older files: {_reason(error)}"
         else:
             warnings.warn(
                 f"{path.name!r} was written by Keras {written.keras_version or 1} and "
@@ -95,7 +95,7 @@ def load_file(path: Path, *, allow_unsafe: bool = False) -> Any:
             "or keras.saving.register_keras_serializable."
         )
     raise ValueError(
-        f"{str(path)!r} cannot be loaded as a Keras model: {reason} {remedy}"
+        f"{str(path)!r} cannot be loaded as a Keras model: {reason}. {remedy}"
     ) from refusal
 
 
@@ -120,7 +120,8 @@ def _by_tf_keras(path: Path, allow_unsafe: bool) -> Any:
 def _reason(error: Exception) -> str:
     """Return why Keras refuses a file, without the settings of the layer."""
     _, found, cause = str(error).rpartition("Exception encountered: ")
-    return cause.strip().splitlines()[0] if found else reason_of(error)
+    reason = cause.strip().splitlines()[0] if found else reason_of(error)
+    return reason.rstrip(".")
 
 
 def _unsafe(path: Path, code: str) -> str:
@@ -164,8 +165,12 @@ def _code_in(config: Any) -> Iterator[str]:
     module = config.get("module")
     if isinstance(module, str) and name is not None:
         own = module.partition(".")[0] in ("keras", "tf_keras", "builtins")
-        known = {config.get("registered_name"), name} & {
-            *keras.saving.get_custom_objects()
-        }
-        if not own and not known:
+        if not own and not _is_registered(config.get("registered_name") or name):
             yield f"a layer of the Python module {module!r}"
+
+
+def _is_registered(name: str) -> bool:
+    """Tell whether the user has named a layer of their own."""
+    import tf_keras  # noqa: PLC0415 (seldom needed, and slow to import)
+
+    return any(k.saving.get_registered_object(name) for k in (keras, tf_keras))

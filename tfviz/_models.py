@@ -122,7 +122,7 @@ def _from_hub(source: str) -> Any:
         reason = reason_of(getattr(error, "reason", error))
         raise ValueError(
             f"{source!r} could not be fetched ({reason}). Download and unpack "
-            "it it by hand and give its folder, or let TFHUB_CACHE_DIR name a "
+            "it by hand and give its folder, or let TFHUB_CACHE_DIR name a "
             "folder in which tensorflow_hub has it."
         ) from error
     # In a cache, folders have no names.

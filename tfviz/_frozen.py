@@ -1,7 +1,6 @@
 """Load a SavedModel and choose the function in it that takes images."""
 
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +55,22 @@ def frozen_graph(folder: Path, signature: str | None = None) -> FrozenGraph:
         raise ValueError(
             f"{str(folder)!r} cannot be loaded as a SavedModel: {reason_of(error)}"
         ) from error
-    specs = function.structured_outputs
-    names = sorted(specs) if isinstance(specs, dict) else map(str, count())
-    return FrozenGraph(
-        frozen.graph.as_graph_def(),
-        {t.op.name: tf.TensorSpec(t.shape, t.dtype) for t in frozen.inputs},
+    names = function.structured_outputs
+    named = isinstance(names, dict) and len(names) == len(frozen.outputs)
+    names = sorted(names) if named else map(str, range(len(frozen.outputs)))
+    outputs = {
+        name: tensor.name
+        for name, tensor in zip(names, frozen.outputs, strict=True)
         # Not labels as text, or the index of the best class.
-        {
-            name: tensor.name
-            for name, tensor in zip(names, frozen.outputs, strict=False)
-            if tensor.dtype.is_floating
-        },
-    )
+        if tensor.dtype.is_floating
+    }
+    if not outputs:
+        raise ValueError(
+            f"{str(folder)!r} gives no floats, so nothing in it has a gradient. Export "
+            "a signature that returns logits or features."
+        )
+    inputs = {t.op.name: tf.TensorSpec(t.shape, t.dtype) for t in frozen.inputs}
+    return FrozenGraph(frozen.graph.as_graph_def(), inputs, outputs)
 
 
 def _chosen(loaded: Any, folder: Path, signature: str | None) -> Any:
@@ -113,17 +116,18 @@ def _tags(folder: Path) -> list[str] | None:
 
 def _called(loaded: Any) -> Any:
     """Return what a module without signatures does when it is called on images."""
-    options = getattr(getattr(loaded, "__call__", None), "concrete_functions", [])
+    call = loaded.__call__ if callable(loaded) else None
     fitting = []
-    for function in options:
+    for function in getattr(call, "concrete_functions", ()):
         arguments = tf.nest.flatten(function.structured_input_signature)
         tensors = [a for a in arguments if isinstance(a, tf.TensorSpec)]
         # Among the others is whether it is to be trained.
         if any(argument is True for argument in arguments):
             continue
         if len(tensors) == 1 and takes_images(tensors[0]):
-            fixed = sum(d is not None for d in tensors[0].shape.dims or ())
-            fitting.append((fixed, len(fitting), function))
+            shape = tensors[0].shape
+            fixed = shape.rank and sum(n is not None for n in shape.as_list())
+            fitting.append((fixed or 0, len(fitting), function))
     if not fitting:
         raise ValueError(
             "it has no signature, and no function that takes images alone. Save it "
