@@ -160,7 +160,7 @@ class TestSources:
         [
             ("alexnet", FileNotFoundError, "no model 'alexnet'. Give squeezenet"),
             ("models/mime.keras", FileNotFoundError, "Did you mean 'mine.keras'"),
-            ("models/net/l", FileNotFoundError, "Did you mean '1'"),
+            ("models/net/11", FileNotFoundError, "Did you mean '1'"),
             (
                 "models/net",
                 ValueError,
@@ -169,7 +169,7 @@ class TestSources:
             ("models", ValueError, "no model file; the folder has no saved_model.pb"),
             ("models/text.txt", ValueError, "no model file; expected one that ends in"),
             ("models/net/1/saved_model.pb", ValueError, "its folder: 'models/net/1'"),
-            ("hub:models/nett", FileNotFoundError, "Did you mean 'net'|no model"),
+            ("hub:models/nett", FileNotFoundError, "no model 'hub:models/nett'"),
             ("hub:models/mine.keras", ValueError, "is no model file"),
             ("hub:", ValueError, "'hub:' names nothing"),
             ("", ValueError, "'' names nothing"),
@@ -411,9 +411,9 @@ def test_the_command_line_sees_a_saved_model(tmp_path, monkeypatch):
     listed = run("layers", "-m", "toy").stdout.splitlines()
     assert len(listed) == 10
     path = next(line.split()[0] for line in listed if line.endswith("Relu"))
-    run("render", f"{path}:1", "-m", "toy", "-o", "out", "--steps", "2")
+    run("render", path, "-m", "toy", "-o", "out", "--steps", "2")
     assert [f.name for f in Path("out").glob("*.png")] == [
-        path.replace("/", ".") + "-1.png"
+        path.replace("/", ".") + ".png"
     ]
     top = json.loads(run("check", "red.png", "-m", "toy", "--json").stdout)["top"]
     assert sum(row["probability"] for row in top) == pytest.approx(1)
@@ -438,3 +438,93 @@ def test_a_second_network_of_others_renders(data):
         adapter, "logit:goldfish", transforms=transforms.distill(), steps=32
     )
     assert np.argmax(adapter.logits(result.images)) == 1
+
+
+# What each file of others is: its range where it does not tell it, input, number of
+# classes, a channel in the middle, and where the logits are found.
+KERAS = "keras.src"
+LEGACY = "tf_keras.src"
+CLASSIFIERS = {
+    "potato_disease.h5": (
+        (KERAS, None, (256, 256, 3), 3),
+        ("conv2d_3:0", "the softmax of 'dense_1'"),
+    ),
+    "potato_disease_savedmodel": (
+        ("tfviz._saved_model", None, (256, 256, 3), 3),
+        (
+            "sequential_2/conv2d_3/Relu:0",
+            "the softmax of 'sequential_2/dense_1/Softmax'",
+        ),
+    ),
+    "brain_tumor.h5": (
+        (KERAS, (0, 1), (256, 256, 3), 4),
+        ("conv2d_14:3", "the softmax of 'dense_5'"),
+    ),
+    "emotion_mini_xception_gray.hdf5": (
+        (KERAS, (-1, 1), (64, 64, 1), 7),
+        ("add_2:0", "the softmax of 'predictions'"),
+    ),
+    "lane_segmentation_80x160.h5": (
+        (LEGACY, (0, 255), (80, 160, 3), 1),
+        ("Conv5:0", "no softmax or sigmoid was found"),
+    ),
+    "waste_mobilenetv2_nested.h5": (
+        (LEGACY, (-1, 1), (224, 224, 3), 4),
+        (
+            "sequential_1/model1/block_6_expand_relu:7",
+            "the softmax of 'sequential_3/dense_Dense2'",
+        ),
+    ),
+}
+
+
+@pytest.mark.data
+@pytest.mark.filterwarnings("ignore:.*is loaded with tf_keras")
+@pytest.mark.parametrize("file", CLASSIFIERS)
+def test_classifiers_of_others_render(file, data):
+    (loader, preprocess, shape, classes), (unit, source) = CLASSIFIERS[file]
+    model = tfviz.load_model(data / "models" / "classifiers" / file)
+    adapter = tfviz.adapt(model, preprocess)
+
+    assert type(model).__module__.startswith(loader)
+    assert (*adapter.input_size, adapter.channels) == shape
+    assert adapter.classes == classes
+    assert adapter.logits_source.endswith(source)
+    assert adapter.preprocess.name == (
+        "{},{}".format(*preprocess) if preprocess else "0,255"  # which it tells
+    )
+
+    small = params.fourier(shape[0] // 4, shape[1] // 4, shape[2])
+    result = tfviz.render(
+        adapter, [unit, "logit:0"], small, transforms.none(), steps=24
+    )
+    start, end = result.history[0], result.scores
+    assert not result.stuck.any()
+    assert np.isfinite(result.history).all()
+    assert (end > start + 0.5 * np.abs(start) + 0.1).all(), (start, end)
+    assert (result.images.std(axis=(1, 2, 3)) > 0.03).all()
+
+
+@pytest.mark.data
+def test_a_file_and_a_saved_model_of_one_network_agree(data, rng):
+    folder = data / "models" / "classifiers"
+    file, module = (
+        tfviz.adapt(tfviz.load_model(folder / name))
+        for name in ("potato_disease.h5", "potato_disease_savedmodel")
+    )
+    photos = rng.uniform(size=(2, 64, 48, 3)).astype(np.float32)
+    expected = file.logits(photos).numpy()
+
+    assert np.ptp(expected) > 1
+    np.testing.assert_allclose(module.logits(photos), expected, atol=1e-4, rtol=1e-5)
+    np.testing.assert_allclose(
+        module(photos, "sequential_2/conv2d_3/Relu")["sequential_2/conv2d_3/Relu"],
+        file(photos, "conv2d_3")["conv2d_3"],
+        atol=1e-4,
+    )
+    small = params.fourier(64, 64)
+    scores = [
+        tfviz.render(a, "logit:0", small, transforms.none(), steps=12).scores
+        for a in (file, module)
+    ]
+    np.testing.assert_allclose(scores[0], scores[1], rtol=0.05)
