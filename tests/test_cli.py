@@ -173,7 +173,11 @@ class TestRender:
         run("render", "logit:bee", "neg:conv_b:2", "-m", toy_file, "-o", "out",
             "--preprocess=-1,1", "--steps", 3, "--transforms", "none")  # fmt: skip
 
-        assert names("out") == ["logit-bee.png", "manifest.jsonl", "neg-conv_b-pre-2.png"]
+        assert names("out") == [
+            "logit-bee.png",
+            "manifest.jsonl",
+            "neg-conv_b-pre-2.png",
+        ]
 
 
 class TestAgain:
@@ -350,7 +354,7 @@ BAD = [
     (["-fire8:20"], 2, "Write neg:fire8:20"),
     (["-mixed4:3"], 2, "Write neg:mixed4:3"),
     ([], 2, "Give units to render, such as fire8:20"),
-    (["fire2:1", "-m", "nothing.keras"], 2, "there is no model 'nothing.keras'"),
+    (["fire2:1", "-m", "nothing.keras"], 2, "There is no model 'nothing.keras'"),
     (["fire2:1", "-m", "text.txt"], 2, "no model file; expected one that ends in"),
     (["fire2:1", "-m", "corrupt.keras"], 1, "cannot be loaded as a Keras model"),
     (["fire2:1", "-m", "corrupt.h5"], 1, "cannot be loaded as a Keras model"),

@@ -56,7 +56,10 @@ class TestSaving:
             "slot": 1,
             "name": "logit:goldfish",
             "score": -2.0,
+            "unit_score": -2.0,
             "stuck": False,
+            "steps_taken": 4,
+            "stopped": "plateau",
         }
 
     def test_a_file_gets_a_sheet_of_several(self, result, format, tmp_path):
