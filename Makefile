@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench gallery clean
 
 demo: .venv/installed
 	$(BIN)/tfviz demo -o demo
@@ -17,6 +17,9 @@ lint: .venv/tested
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/step.py
+
+gallery: .venv/installed
+	$(BIN)/python examples/gallery.py docs/pictures
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
