@@ -84,7 +84,7 @@ def dream(
         FloatingPointError: If a score is not finite.
 
     Warns:
-        UserWarning: If the unit never fired, so that the photo stayed as it is.
+        UserWarning: If the unit never fired, so that the picture means nothing.
 
     >>> import numpy as np, tfviz
     >>> model = tfviz.load_model("squeezenet")
@@ -113,6 +113,7 @@ class Dream:
     Attributes:
         sizes: Height and width of each octave, the smallest first.
         steps: Gradient steps in each.
+        tiles: What takes the gradient.
     """
 
     def __init__(
@@ -188,7 +189,7 @@ class Dream:
         if not fired:
             warn(
                 f"{self._picture.name} never fired on this photo in {len(history)} "
-                "steps, so nothing was dreamed. Try another unit, photo or seed.",
+                "steps, so the picture shows nothing of it. Try another unit or photo.",
                 stacklevel=3,
             )
         pixels = to_floats(to_bytes(picture))
