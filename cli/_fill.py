@@ -42,7 +42,8 @@ def fill(
         click.ClickException: If the folder holds pictures of other settings, cannot
             be written, or the run was interrupted.
     """
-    from tfviz._render import as_result, warn_stuck  # noqa: PLC0415
+    from tfviz._render import as_result  # noqa: PLC0415
+    from tfviz._stuck import warn_stuck  # noqa: PLC0415
 
     here = Folder(folder)
     keys = [(picture.text, picture.repeat) for picture in job.pictures]
@@ -74,8 +75,7 @@ def fill(
                     seconds=round(seconds / len(batch.places), 3),
                 )
                 done.add(place)
-                if spec["stuck"]:
-                    stuck.append(spec["name"])
+            stuck += batch.tried
             progress.finished([job.pictures[p].name for p in batch.places])
             started = time.monotonic()
             if interrupted() and len(done) < len(keys):
@@ -83,7 +83,7 @@ def fill(
                     f"interrupted: {len(done)} of {len(keys)} pictures are in "
                     f"{folder}. The same command goes on from here."
                 )
-    warn_stuck(stuck, job.steps)
+    warn_stuck(stuck)
     if sheet:
         _write_sheet(files, folder / "sheet.png")
     _report(files, folder, as_json)

@@ -91,7 +91,10 @@ FACTORIES = [
 ]
 
 
-@pytest.mark.parametrize("name", [*FACTORIES, "render", "adapt", "load_model"])
+@pytest.mark.parametrize(
+    "name",
+    [*FACTORIES, "render", "adapt", "load_model", "dream", "diverse", "top_units"],
+)
 def test_what_users_call_has_an_example(name):
     if name.split(".")[-1] in WITHOUT_EXAMPLE:
         return

@@ -3,7 +3,6 @@
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,7 +12,7 @@ import tensorflow as tf
 
 from tfviz import _environment, preprocessing
 from tfviz._errors import reason_of
-from tfviz._gradients import redirected
+from tfviz._gradients import overridden
 from tfviz._inputs import check_weights, inputs_of
 from tfviz._labels import Labels, as_labels, imagenet_labels
 from tfviz._outputs import OutputError, chosen_output
@@ -263,24 +262,30 @@ class Adapter:
         return digest.hexdigest()
 
     def forward(
-        self, images: Any, paths: Sequence[str], *, redirect: bool = False
+        self,
+        images: Any,
+        paths: Sequence[str],
+        *,
+        redirect: bool = False,
+        smooth_pools: bool = False,
     ) -> dict[str, Any]:
         """Trace the model on images in [0, 1] inside a graph.
 
         Args:
             images: `(n, height, width, channels)`; resized where the model has a size.
             paths: Layers' paths, `LOGITS` or `PROBABILITIES`; taken to exist.
-            redirect: Whether rectifiers get the gradient of `_gradients`.
+            redirect: Whether units that are off get a gradient; see `_gradients`.
+            smooth_pools: Whether max-pools share their gradient within a window.
 
         Returns:
             Float32 activations by path.
         """
-        with redirected() if redirect else nullcontext():
+        with overridden(redirect=redirect, smooth_pools=smooth_pools):
             output, recording = self._traced(images)
-        return {
-            path: tf.cast(fetched(path, output, recording), tf.float32)
-            for path in paths
-        }
+            return {
+                path: tf.cast(fetched(path, output, recording), tf.float32)
+                for path in paths
+            }
 
     def _traced(self, images: Any) -> tuple[Any, Recording]:
         size = (images.shape[1], images.shape[2])

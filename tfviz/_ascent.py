@@ -9,6 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._adapter import Adapter
+from tfviz._gradients import VANISHING, unreturned
 from tfviz._groups import similarities
 from tfviz._objective import Objective
 from tfviz._updates import Method, updater
@@ -40,6 +41,17 @@ class Outcome:
     distances: NDArray[np.float32] | None
     alpha: NDArray[np.float32] | None
     fired: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _View:
+    """What one step looks at, from the latents to the scores."""
+
+    latents: Latents
+    images: Any
+    seen: Any
+    scores: Any
+    of_units: Any
 
 
 class Ascent:
@@ -84,6 +96,7 @@ class Ascent:
         self._update.reset()
         for note in (self._fired, self._mattered):
             note.assign(tf.zeros_like(note))
+        self._bar.assign(tf.fill(self._bar.shape, np.inf))
 
     def run(self, first: int, count: int, learning_rate: float) -> NDArray[np.float32]:
         """Take `count` steps, the first of them with the number `first`.
@@ -106,6 +119,15 @@ class Ascent:
     def unit_scores(self) -> NDArray[np.float32]:
         """Return the scores of the units in the pictures as they are now."""
         return self._compiled["scored"](self._units)[2].numpy()
+
+    def score_units(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scores `(n,)` of the units in other images, one for each slot."""
+        if "units" not in self._compiled:
+            compiled = tf.function(self._scored_units, autograph=False)
+            self._compiled["units"] = compiled.get_concrete_function(
+                tf.TensorSpec(images.shape, tf.float32), self._units
+            )
+        return self._compiled["units"](tf.constant(images), self._units).numpy()
 
     def finish(self) -> Outcome:
         """Return the pictures as they are now, with what is known about them."""
@@ -133,6 +155,8 @@ class Ascent:
         }
         n = self._seeds.shape[0]
         self._fired = tf.Variable(tf.zeros(n, tf.bool))
+        # What a picture's gradient must exceed for its unit to be on.
+        self._bar = tf.Variable(tf.zeros(n))
         seen = self._param.shape[:2] if self._method.alpha else (0, 0)
         self._mattered = tf.Variable(tf.zeros((n, *seen)))
         self._update = updater(self._method.optimizer, self._latents)
@@ -173,16 +197,31 @@ class Ascent:
     def _step(self, seeds: Any, units: Any, step: Any, learning_rate: Any) -> Any:
         self.traces += 1
         seeds += [[1, 0]] * step
-        scores, alive, gradients = self._ascended(seeds, units, redirect=False)
-        self._fired.assign(self._fired | alive)
+        view = self._viewed(seeds, units, redirect=False)
+        gradients, of_images, of_seen = _uphill(view)
+        if self._method.alpha and of_images is not None:
+            self._mattered.assign_add(tf.reduce_mean(tf.abs(of_images), axis=-1))
+        strength = self._strength(view, of_seen, needed=step < REDIRECTED_STEPS)
+        # At first of every picture, later of those that are off or get no gradient.
+        doubtful = strength <= self._bar
+
+        def compared() -> tuple[Latents, Any]:
+            redirected, reach, own = self._redirected(seeds, units)
+            off = doubtful & (own <= VANISHING * reach)
+            # A gradient above the bar, of a unit that is off, leads further away.
+            bar = VANISHING * reach
+            bar = tf.where(strength > bar, np.inf, bar)
+            bar = tf.where(off, bar, tf.where(doubtful, 0.0, self._bar))
+            return _chosen(off, redirected, gradients), bar
+
         # Tracing a second gradient costs nothing while no picture needs it.
-        gradients = tf.cond(
-            (step < REDIRECTED_STEPS) & ~tf.reduce_all(alive),
-            lambda: _chosen(
-                alive, gradients, self._ascended(seeds, units, redirect=True)[2]
-            ),
-            lambda: gradients,
+        gradients, bar = tf.cond(
+            (step < REDIRECTED_STEPS) & tf.reduce_any(doubtful),
+            compared,
+            lambda: (gradients, tf.identity(self._bar)),
         )
+        self._bar.assign(bar)
+        self._fired.assign(self._fired | (strength > bar))
         if self._param.penalty:
             latents = _values(self._latents)
             away = tf.gradients(self._param.penalty(latents), list(latents.values()))
@@ -194,52 +233,61 @@ class Ascent:
             projected = self._param.project(_values(self._latents))
             for name, value in projected.items():
                 self._latents[name].assign(value)
-        return scores
+        return view.scores
 
-    def _ascended(
-        self, seeds: Any, units: Any, *, redirect: bool
-    ) -> tuple[Any, Any, Latents]:
-        """Return the scores, which units have a gradient, and that of the scores."""
+    def _redirected(self, seeds: Any, units: Any) -> tuple[Latents, Any, Any]:
+        """Return the redirected gradient, its strength, and what of it is true."""
+        view = self._viewed(seeds, units, redirect=True)
+        gradients, _, of_seen = _uphill(view)
+        reach = self._strength(view, of_seen)
+        with unreturned():
+            own = self._strength(view, _uphill(view)[2])
+        return gradients, reach, own
+
+    def _viewed(self, seeds: Any, units: Any, *, redirect: bool) -> _View:
+        """Trace all from the latents to the scores."""
         latents = _values(self._latents)
         images = self._method.shape_gradient()(self._param.decode(latents))
         seen = tf.identity(self._transforms(images, seeds))
         objective = self._objective
-        activations = self._adapter.forward(seen, objective.layers, redirect=redirect)
-        scores = objective.score(activations, images, latents, units)
-        # Not a GradientTape: only this heeds the redirected gradients.
-        of_images, of_seen, *slopes = tf.gradients(
-            scores, [images, seen, *latents.values()]
+        activations = self._adapter.forward(
+            seen,
+            objective.layers,
+            redirect=redirect,
+            smooth_pools=self._method.smooth_pools,
         )
-        if self._method.alpha and not redirect and of_images is not None:
-            self._mattered.assign_add(tf.reduce_mean(tf.abs(of_images), axis=-1))
-        # What is seen, not what is held: penalties and their like do not look there.
-        alive = _has_gradient(of_seen, seen)
-        if not objective.layers:  # nothing of the network that could be off
-            alive = tf.ones_like(alive)
-        if objective.signal and not redirect:
-            alive = tf.cond(
-                tf.reduce_all(self._fired),
-                lambda: tf.identity(self._fired),
-                lambda: _has_gradient(
-                    tf.gradients(
-                        objective.signal(activations, images, latents, units), seen
-                    )[0],
-                    seen,
-                ),
-            )
-        return (
-            scores,
-            alive,
-            {
-                name: tf.zeros_like(value) if slope is None else slope
-                for (name, value), slope in zip(latents.items(), slopes, strict=True)
-            },
+        known = (activations, images, latents, units)
+        scores = objective.score(*known)
+        of_units = objective.signal(*known) if objective.signal else scores
+        return _View(latents, images, seen, scores, of_units)
+
+    def _strength(self, view: _View, of_seen: Any, *, needed: Any = True) -> Any:
+        """Return the largest slope of the units in what the model sees, `(n,)`.
+
+        Terms of the objective that do without the model must not hide a unit that is
+        off. Where there are others, this takes a second way back, unless all units
+        have fired and it is not `needed` for anything else.
+        """
+        if not self._objective.layers:  # nothing of the network that could be off
+            return tf.fill(self._fired.shape, np.inf)
+        if self._objective.signal is None:
+            return _largest(of_seen, view.seen)
+        return tf.cond(
+            tf.reduce_all(self._fired) & ~tf.convert_to_tensor(needed),
+            lambda: tf.fill(self._fired.shape, np.inf),
+            lambda: _largest(tf.gradients(view.of_units, view.seen)[0], view.seen),
         )
 
     def _bytes(self) -> Any:
         images = self._param.decode(_values(self._latents))
         images = tf.clip_by_value(images, 0, 1)
         return tf.cast(tf.round(images * 255), tf.uint8)
+
+    def _scored_units(self, images: Any, units: Any) -> Any:
+        objective = self._objective
+        activations = self._adapter.forward(images, objective.layers)
+        score = objective.signal or objective.score
+        return score(activations, images, _values(self._latents), units)
 
     def _scored(self, units: Any) -> tuple[Any, Any, Any, Any]:
         pictures = self._bytes()
@@ -261,11 +309,23 @@ def _values(variables: Mapping[str, tf.Variable]) -> Latents:
     return {name: tf.identity(variable) for name, variable in variables.items()}
 
 
-def _has_gradient(slopes: Any, images: Any) -> Any:
-    """Return for each image whether any of its slopes is not zero, `(n,)`."""
+def _uphill(view: _View) -> tuple[Latents, Any, Any]:
+    """Return the slopes of the scores in the latents, the images and what is seen."""
+    # Not a GradientTape: only this heeds the redirected gradients.
+    *slopes, of_images, of_seen = tf.gradients(
+        view.scores, [*view.latents.values(), view.images, view.seen]
+    )
+    gradients = {
+        name: tf.zeros_like(value) if slope is None else slope
+        for (name, value), slope in zip(view.latents.items(), slopes, strict=True)
+    }
+    return gradients, of_images, of_seen
+
+
+def _largest(slopes: Any, images: Any) -> Any:
     if slopes is None:
-        return tf.zeros(images.shape[0], tf.bool)
-    return tf.reduce_any(tf.not_equal(slopes, 0), axis=(1, 2, 3))
+        return tf.zeros(images.shape[0])
+    return tf.reduce_max(tf.abs(slopes), axis=(1, 2, 3))
 
 
 def _opacity(mattered: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -275,12 +335,12 @@ def _opacity(mattered: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.clip(mattered / np.maximum(top, np.finfo(np.float32).tiny), 0, 1)
 
 
-def _chosen(alive: Any, plain: Latents, redirected: Latents) -> Latents:
+def _chosen(which: Any, first: Latents, second: Latents) -> Latents:
     return {
         name: tf.where(
-            tf.reshape(alive, (-1, *[1] * (value.shape.rank - 1))),
+            tf.reshape(which, (-1, *[1] * (value.shape.rank - 1))),
             value,
-            redirected[name],
+            second[name],
         )
-        for name, value in plain.items()
+        for name, value in first.items()
     }

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfviz._ascent import Ascent, Outcome
+from tfviz._stuck import Stuck
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Batch:
         history: `(steps, n)`; NaN for the steps that a picture did not need.
         steps: `(n,)`, how many were taken.
         stopped: What ended each picture before all steps: a rule, `callback`, or None.
+        tried: For each picture that is stuck, what was tried in vain.
     """
 
     places: tuple[int, ...]
@@ -50,6 +52,7 @@ class Batch:
     history: NDArray[np.float32]
     steps: NDArray[np.int32]
     stopped: tuple[str | None, ...]
+    tried: tuple[Stuck, ...] = ()
 
 
 class Finished:

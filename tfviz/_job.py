@@ -23,6 +23,7 @@ from tfviz._batch import Batch, Finished, Progress
 from tfviz._origin import origin
 from tfviz._plan import count_repeats, plan_batches, plan_pictures
 from tfviz._result import Result
+from tfviz._stuck import investigated
 from tfviz._updates import Method
 from tfviz.images import to_floats
 from tfviz.params import Param
@@ -181,9 +182,17 @@ class Job:
         finished.add(
             np.ones(planned.size, bool), ascent, min(first + BLOCK, self.steps)
         )
-        return finished.batch(
-            tuple(planned.places[i] for i in wanted), rows, np.concatenate(history)
-        )
+        scores = np.concatenate(history)
+        batch = finished.batch(tuple(planned.places[i] for i in wanted), rows, scores)
+        stuck = {
+            row: name
+            for row, name, fired in zip(rows, names, batch.outcome.fired, strict=True)
+            if not fired
+        }
+        if not stuck:
+            return batch
+        shape = (planned.size, *self.param.shape)
+        return replace(batch, tried=investigated(ascent, stuck, scores, shape))
 
     def _placed(self, repeat: int, slot: int, size: int) -> tuple[list[int], list]:
         """Return the repeat numbers and the batch of one picture, or of its group."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Any
-from warnings import warn
 
 import keras
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfviz._batch import Batch
 from tfviz._job import Callback, Job
 from tfviz._result import Result
+from tfviz._stuck import warn_stuck
 from tfviz._updates import Method
 from tfviz.images import to_floats
 from tfviz.params import Param
@@ -108,21 +108,9 @@ def render(
         start=start,
         stop=stop,
     )
-    result = as_result(job, list(job.run(callbacks=callbacks)))
-    warn_stuck([n for n, s in zip(result.names, result.stuck, strict=True) if s], steps)
-    return result
-
-
-def warn_stuck(names: Sequence[str], steps: int) -> None:
-    """Warn of pictures whose unit never had a gradient."""
-    if names:
-        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        warn(
-            f"{len(names)} unit(s) never fired in {steps} steps, so their pictures "
-            f"show nothing: {shown}. Try another seed, more steps, or a photo as the "
-            "start.",
-            stacklevel=3,
-        )
+    batches = list(job.run(callbacks=callbacks))
+    warn_stuck([stuck for batch in batches for stuck in batch.tried])
+    return as_result(job, batches)
 
 
 def as_result(job: Job, batches: Sequence[Batch]) -> Result:
