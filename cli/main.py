@@ -3,6 +3,7 @@
 import click
 
 import tfviz
+from tfviz.cli.calibrate import calibrate
 from tfviz.cli.models import check, layers
 from tfviz.cli.render import demo, render
 
@@ -19,5 +20,5 @@ def main() -> None:
     """
 
 
-for command in (demo, render, layers, check):
+for command in (demo, render, layers, check, calibrate):
     main.add_command(command)

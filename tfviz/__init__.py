@@ -23,13 +23,14 @@ __all__ = [
     "params",
     "preprocessing",
     "render",
+    "statistics",
     "transforms",
 ]
 
 _environment.prefer_onednn()
 
 if TYPE_CHECKING:
-    from tfviz import images, objectives, params, preprocessing, transforms
+    from tfviz import images, objectives, params, preprocessing, statistics, transforms
     from tfviz._adapter import Adapter, adapt
     from tfviz._animation import Animation
     from tfviz._job import Progress
@@ -51,7 +52,7 @@ else:
     def __getattr__(name):
         if name not in __all__:
             raise AttributeError(f"module 'tfviz' has no attribute {name!r}")
-        if name != "images":  # the only one without TensorFlow
+        if name not in ("images", "statistics"):  # the only ones without TensorFlow
             _environment.require_tensorflow_backend()
         if name in _HOME:
             return getattr(import_module(f"tfviz.{_HOME[name]}"), name)

@@ -18,6 +18,9 @@ from tfviz._param import (
     normal,
 )
 
+_GAIN = 0.25
+_FALL = 1.0
+
 
 def laplacian(
     height: int,
@@ -60,6 +63,7 @@ def laplacian(
     check_from_one(levels=levels)
     check_not_negative(stddev=stddev)
     sizes = [(-(-height // 2**k), -(-width // 2**k)) for k in range(levels)]
+    gains = [_GAIN * _FALL ** (levels - 1 - k) for k in range(levels)]
     to_pixels = tf.constant(matrix.T)
     from_pixels = tf.constant(np.linalg.inv(matrix).T)
 
@@ -72,9 +76,9 @@ def laplacian(
         }
 
     def decode(latents: Latents) -> Any:
-        total = latents[f"level_{levels - 1}"]
+        total = gains[-1] * latents[f"level_{levels - 1}"]
         for k in reversed(range(levels - 1)):
-            total = latents[f"level_{k}"] + tf.image.resize(total, sizes[k])
+            total = gains[k] * latents[f"level_{k}"] + tf.image.resize(total, sizes[k])
         return tf.sigmoid(tf.matmul(total, to_pixels))
 
     def encode(images: Any) -> Latents:
@@ -82,9 +86,10 @@ def laplacian(
         latents = {}
         for k in range(levels - 1):
             coarse = tf.image.resize(total, sizes[k + 1], antialias=True)
-            latents[f"level_{k}"] = total - tf.image.resize(coarse, sizes[k])
+            fine = total - tf.image.resize(coarse, sizes[k])
+            latents[f"level_{k}"] = fine / gains[k]
             total = coarse
-        return latents | {f"level_{levels - 1}": total}
+        return latents | {f"level_{levels - 1}": total / gains[-1]}
 
     spec = describe("laplacian", shape, color, levels=levels, stddev=stddev)
     return Param(init, decode, shape, spec, encode=encode)

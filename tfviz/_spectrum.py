@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 # Below every amplitude that matters: only keeps logarithms finite.
 _TINY = 1e-12
+# Up to here, in cycles per pixel, a spectrum is that of the scene; the two octaves
+# above are as sharp as the lens, the scaling and the compression left them.
+_HIGHEST_OF_SCENE = 1 / 8
 
 
 def frequencies(height: int, width: int) -> NDArray[np.float64]:
@@ -49,15 +52,17 @@ def energy(amplitude: NDArray, width: int) -> NDArray:
 def slope(amplitude: NDArray, width: int) -> NDArray[np.float64]:
     """Fit `1 / frequency ** slope` to each channel, all octaves counting the same.
 
+    Only frequencies up to an eighth of a cycle per pixel are used.
+
     Args:
         amplitude: `(channels, height, width // 2 + 1)`.
         width: Of the images.
 
     Returns:
-        `(channels,)`: about 1 for photographs.
+        `(channels,)`: a little above 1 for photographs.
     """
     frequency = frequencies(amplitude.shape[1], width)
-    used = frequency > 0
+    used = (frequency > 0) & (frequency <= _HIGHEST_OF_SCENE)
     position = np.log(frequency[used])
     # An octave further up has four times as many waves.
     weight = (np.ones_like(frequency) * column_counts(width))[used] / frequency[used] ** 2
@@ -86,6 +91,9 @@ def resample(amplitude: NDArray, height: int, width: int) -> NDArray[np.float64]
     fall = slope(amplitude, size)[:, None, None]
     flat = np.log(np.maximum(amplitude, _TINY))
     flat += fall * np.log(np.maximum(frequencies(size, size), 1 / size))
+    # How much the means of images differ says little of the waves next to it.
+    mean = flat[:, 0, 0].copy()
+    flat[:, 0, 0] = (flat[:, 0, 1] + flat[:, 1, 0]) / 2
     # Rows are put in the order of their frequencies, and those that stand for both
     # ends of the band at each of them.
     rows = np.fft.fftfreq(size)
@@ -96,8 +104,10 @@ def resample(amplitude: NDArray, height: int, width: int) -> NDArray[np.float64]
     down = _interpolation(rows, np.fft.fftfreq(height))
     right = _interpolation(np.fft.rfftfreq(size), np.fft.rfftfreq(width))
     flat = down @ flat @ right.T
-    floor = 1 / max(height, width)
-    wanted = np.exp(flat - fall * np.log(np.maximum(frequencies(height, width), floor)))
+    flat[:, 0, 0] = mean
+    lowest = 1 / max(height, width)
+    frequency = np.maximum(frequencies(height, width), lowest)
+    wanted = np.exp(flat - fall * np.log(frequency))
     scale = np.sqrt(energy(amplitude, size) / energy(wanted, width))
     return wanted * scale[:, None, None]
 
