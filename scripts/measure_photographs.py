@@ -4,6 +4,16 @@
 
 PHOTOS is a folder or a zip file; every JPEG and PNG in it counts whose shorter side
 has at least ``--size`` pixels.
+
+The file in the package is of 934 photographs of ImageNet, one of each class whose
+shorter side has 224 pixels or more, measured at 224. The other choice was Tiny
+ImageNet, 64,000 photographs of 64 pixels. Its colour matrix is the same to 0.01, and
+below an eighth of a cycle per pixel so is the brightness: resampled to 224 pixels,
+0.9 to 1.05 of what the larger photographs have. In the highest octave it has 1.9
+times their amplitude, as small pictures are sharper than large ones, and 0.8 of the
+colour in the middle, which JPEG keeps at half the size. So the larger ones were used,
+whose number is enough: halves of them differ by 4 to 8 percent from wave to wave, and
+by 1 percent in brightness and 10 percent in colour as a whole.
 """
 
 import argparse

@@ -17,7 +17,7 @@ def natural(rng, n=40, size=32, channels=3):
     )
     white = rng.normal(size=(n, channels, size, size))
     pink = np.fft.irfft2(np.fft.rfft2(white) / frequency, s=(size, size))
-    pink *= 0.09 / pink.std()
+    pink *= 0.05 / pink.std()
     mean = np.linspace(0.4, 0.6, channels)
     found = mean + np.moveaxis(pink, 1, -1) @ mixing.T
     assert found.min() > 0
@@ -65,9 +65,12 @@ class TestMeasure:
     def test_a_generator_of_bytes_of_any_size_is_measured(self, rng):
         found = images.to_bytes(natural(rng, size=48))
         seen = statistics.measure((image[:, :40] for image in found), size=24)
-        cut = np.stack([images.centre_crop(images.to_floats(i), (24, 24)) for i in (
-            image[:, :40] for image in found
-        )])
+        cut = np.stack(
+            [
+                images.centre_crop(images.to_floats(i), (24, 24))
+                for i in (image[:, :40] for image in found)
+            ]
+        )
         expected = statistics.measure(cut, size=24)
 
         assert seen.digest == expected.digest
@@ -133,7 +136,8 @@ class TestFiles:
     def test_the_digest_tells_any_two_apart(self, rng):
         found = natural(rng)
         digests = {
-            statistics.measure(x, size=32).digest for x in (found, found[:-1], 1 - found)
+            statistics.measure(x, size=32).digest
+            for x in (found, found[:-1], 1 - found)
         }
 
         assert len(digests) == 3
@@ -240,7 +244,9 @@ class TestBundled:
         """What the script's docstring says about photographs of 64 pixels."""
         archive = zipfile.ZipFile(data / "tiny-imagenet-64px.zip")
         names = sorted(n for n in archive.namelist() if n.endswith(".JPEG"))[::200]
-        small = statistics.measure((images.read(archive.open(n)) for n in names), size=64)
+        small = statistics.measure(
+            (images.read(archive.open(n)) for n in names), size=64
+        )
         known = statistics.bundled()
         ratio = small.amplitude(224, 224)[0] / known.amplitude(224, 224)[0]
         frequency = frequencies(224, 224)

@@ -69,12 +69,11 @@ def cppn(
     to_pixels = tf.constant(matrix.T)
 
     def init(seeds: Any) -> Latents:
-        seeds = tf.convert_to_tensor(seeds, tf.int32)
         latents = {}
         for k, (wide, narrow) in enumerate(zip(inputs, outputs, strict=True)):
             # The last layer starts at zero, and so the image at grey.
             size = 1 / (WEIGHT_GAIN * np.sqrt(wide)) if k < layers else 0.0
-            weight = normal(seeds + [[0, k]], (wide, narrow))
+            weight = normal(seeds, (wide, narrow), stream=k)
             latents[f"weight_{k}"] = size * weight
             latents[f"bias_{k}"] = tf.zeros_like(weight[:, :1])
         return latents

@@ -221,8 +221,6 @@ def analyze(planes: Any) -> Any:
     return tf.bitcast(waves, tf.float32)
 
 
-
-
 def _amplitude(height: int, width: int, decay: float) -> NDArray[np.float32]:
     """Return the natural amplitude of each frequency, `(height, width // 2 + 1)`.
 

@@ -18,8 +18,9 @@ from tfviz._param import (
     normal,
 )
 
-_GAIN = 0.25
-_FALL = 1.0
+# How strongly a level moves the image, of the next coarser one. With equal levels,
+# pictures are of glaring detail, as in `pixels`.
+_FALL = 0.7
 
 
 def laplacian(
@@ -27,7 +28,7 @@ def laplacian(
     width: int,
     channels: int = 3,
     *,
-    levels: int = 4,
+    levels: int = 5,
     stddev: float = 0.01,
     color: ArrayLike | None = None,
 ) -> Param:
@@ -42,8 +43,8 @@ def laplacian(
         height: Of the images, in pixels.
         width: Of the images, in pixels.
         channels: Of the images.
-        levels: How many images are summed; each has half the size of the one before,
-            rounded up, and is enlarged linearly.
+        levels: How many images are summed. Each has half the size of the one before,
+            rounded up, and is enlarged linearly; a step moves it further by 1 / 0.7.
         stddev: Standard deviation of the start of each level, before the sigmoid.
         color: As in `pixels`.
 
@@ -63,15 +64,13 @@ def laplacian(
     check_from_one(levels=levels)
     check_not_negative(stddev=stddev)
     sizes = [(-(-height // 2**k), -(-width // 2**k)) for k in range(levels)]
-    gains = [_GAIN * _FALL ** (levels - 1 - k) for k in range(levels)]
+    gains = [_FALL ** (levels - 1 - k) for k in range(levels)]
     to_pixels = tf.constant(matrix.T)
     from_pixels = tf.constant(np.linalg.inv(matrix).T)
 
     def init(seeds: Any) -> Latents:
-        seeds = tf.convert_to_tensor(seeds, tf.int32)
         return {
-            # Another stream for each level.
-            f"level_{k}": stddev * normal(seeds + [[0, k]], (*size, channels))
+            f"level_{k}": stddev * normal(seeds, (*size, channels), stream=k)
             for k, size in enumerate(sizes)
         }
 

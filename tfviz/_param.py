@@ -44,9 +44,20 @@ class Param:
     group: int = 1
 
 
-def normal(seeds: Any, shape: tuple[int, ...]) -> Any:
-    """Draw `(n, *shape)` normal numbers, each image from its own seed."""
-    return _draw(tf.random.stateless_normal, seeds, shape)
+def normal(seeds: Any, shape: tuple[int, ...], stream: int | None = None) -> Any:
+    """Draw `(n, *shape)` normal numbers, each image from its own seed.
+
+    Args:
+        seeds: `(n, 2)`.
+        shape: Of what each image gets.
+        stream: Sets draws from the same seeds apart.
+    """
+    draw = tf.random.stateless_normal
+    if stream is None:
+        return _draw(draw, seeds, shape)
+    return _draw(
+        lambda shape, seed: draw(shape, tf.random.fold_in(seed, stream)), seeds, shape
+    )
 
 
 def uniform(seeds: Any, shape: tuple[int, ...]) -> Any:

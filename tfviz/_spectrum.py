@@ -65,7 +65,8 @@ def slope(amplitude: NDArray, width: int) -> NDArray[np.float64]:
     used = (frequency > 0) & (frequency <= _HIGHEST_OF_SCENE)
     position = np.log(frequency[used])
     # An octave further up has four times as many waves.
-    weight = (np.ones_like(frequency) * column_counts(width))[used] / frequency[used] ** 2
+    counts = np.broadcast_to(column_counts(width), frequency.shape)
+    weight = counts[used] / frequency[used] ** 2
     weight /= weight.sum()
     position = position - np.sum(weight * position)
     values = np.log(np.maximum(amplitude[:, used], _TINY))

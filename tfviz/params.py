@@ -20,8 +20,7 @@ from tfviz._cppn import cppn
 from tfviz._fourier import aligned, fourier
 from tfviz._laplacian import laplacian
 from tfviz._maco import maco
-from tfviz._param import Latents as Latents
-from tfviz._param import Param
+from tfviz._param import Latents, Param
 from tfviz._pixels import pixels
 
 __all__ = [

@@ -143,7 +143,9 @@ def measure(images: Iterable[ArrayLike], *, size: int = 224) -> Statistics:
     [0.5, 0.5]
     """
     if int(size) != size or size < 16:
-        raise ValueError(f"`size` must be a whole number from 16. Received: size={size}")
+        raise ValueError(
+            f"`size` must be a whole number from 16. Received: size={size}"
+        )
     # The product of each pair of channels, wave by wave: unlike the amplitudes, it
     # gives those of any mixture of the channels, also of the one known at the end.
     products: NDArray | float = 0.0
