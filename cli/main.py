@@ -3,6 +3,7 @@
 import click
 
 import tfviz
+from tfviz.cli.calibrate import calibrate
 from tfviz.cli.dream import dream
 from tfviz.cli.levels import levels
 from tfviz.cli.models import layers
@@ -22,5 +23,5 @@ def main() -> None:
     """
 
 
-for command in (demo, render, dream, layers, check, top, levels):
+for command in (demo, render, dream, layers, check, top, calibrate, levels):
     main.add_command(command)

@@ -28,6 +28,7 @@ __all__ = [
     "params",
     "preprocessing",
     "render",
+    "statistics",
     "stops",
     "top_units",
     "transforms",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         objectives,
         params,
         preprocessing,
+        statistics,
         stops,
         transforms,
     )
@@ -75,7 +77,7 @@ else:
     def __getattr__(name):
         if name not in __all__:
             raise AttributeError(f"module 'tfviz' has no attribute {name!r}")
-        if name != "images":  # the only one without TensorFlow
+        if name not in ("images", "statistics"):  # the only ones without TensorFlow
             _environment.require_tensorflow_backend()
         if name in _HOME:
             return getattr(import_module(f"tfviz.{_HOME[name]}"), name)
