@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tfviz.cli import _options as options
+from tfviz.cli import _types as types
 from tfviz.cli._errors import fail, handled
 
 SUFFIXES = (".png", ".webp")
@@ -37,7 +38,7 @@ class Picture(click.ParamType):
         return path
 
 
-class Ratio(options.Positive):
+class Ratio(types.Positive):
     """A finite number above 1."""
 
     def __init__(self) -> None:
@@ -45,7 +46,7 @@ class Ratio(options.Positive):
         self.min = 1
 
 
-@click.command(cls=options.Units)
+@click.command(cls=types.Units)
 @click.argument("photo", type=click.Path(exists=True, dir_okay=False))
 @click.argument("unit", required=False)
 @click.option(
@@ -76,7 +77,7 @@ class Ratio(options.Positive):
 )
 @click.option(
     "--learning-rate",
-    type=options.Positive(),
+    type=types.Positive(),
     default=0.005,
     show_default=True,
     help="How far a step moves a pixel's value, on average.",
@@ -143,7 +144,7 @@ def dream(  # noqa: PLR0917 (click passes by name)
         shrunk(picture, size) if size else picture,
         unit or DEFAULT_UNIT,
         octaves=octaves,
-        scale=ratio,
+        ratio=ratio,
         steps=steps,
         learning_rate=learning_rate,
         tile=tile,

@@ -6,12 +6,13 @@ from typing import Any
 import click
 
 from tfviz.cli import _options as options
+from tfviz.cli import _types as types
 from tfviz.cli._errors import handled
 
 
 @click.command()
 @options.model_options
-@click.option("--size", type=options.Size(), help="Of the images, in pixels.")
+@click.option("--size", type=types.Size(), help="Of the images, in pixels.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @handled
 def layers(size: tuple[int, int] | None, as_json: bool, **model: Any) -> None:

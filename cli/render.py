@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from tfviz.cli import _options as options
+from tfviz.cli import _types as types
 from tfviz.cli._errors import handled
 
 DEMO_UNITS = (
@@ -25,7 +26,7 @@ OPTIMIZERS = ("adam", "sgd", "rmsprop", "nadam", "adamw", "adamax", "adagrad", "
 
 
 @click.command()
-@click.option("-o", "--output", type=options.OutputFolder(), required=True)
+@click.option("-o", "--output", type=types.OutputFolder(), required=True)
 @handled
 def demo(output: Path) -> None:
     """Render nine units of the bundled network: pictures and sheet.png.
@@ -42,7 +43,7 @@ def demo(output: Path) -> None:
     fill(job, output, model="squeezenet", suffix=".png", sheet=True)
 
 
-@click.command(cls=options.Units)
+@click.command(cls=types.Units)
 @click.argument("units", metavar="UNIT...", nargs=-1)
 @click.option(
     "--from",
@@ -52,7 +53,7 @@ def demo(output: Path) -> None:
     help="Make the picture in FILE again, from its own description.",
 )
 @click.option(
-    "-o", "--output", type=options.OutputFolder(), required=True, help="The folder."
+    "-o", "--output", type=types.OutputFolder(), required=True, help="The folder."
 )
 @options.model_options
 @click.option(
@@ -64,7 +65,7 @@ def demo(output: Path) -> None:
 )
 @click.option(
     "--size",
-    type=options.Size(),
+    type=types.Size(),
     help="Of the pictures, in pixels. By default the model's, or 224.",
 )
 @click.option(
@@ -91,7 +92,7 @@ def demo(output: Path) -> None:
 @click.option(
     "--penalty",
     "penalties",
-    type=options.Penalty(),
+    type=types.Penalty(),
     multiple=True,
     help="Subtract WEIGHT times total_variation, l1, l2, high_frequency or "
     "blur_difference from the score.",
@@ -104,7 +105,7 @@ def demo(output: Path) -> None:
 )
 @click.option(
     "--diversity",
-    type=options.Positive(),
+    type=types.Positive(),
     help="The weight of the difference, in units of the score: about what a unit "
     "reaches by itself.",
 )
@@ -115,7 +116,7 @@ def demo(output: Path) -> None:
 )
 @click.option(
     "--learning-rate",
-    type=options.Positive(),
+    type=types.Positive(),
     default=0.05,
     show_default=True,
     help="Of the optimizer.",
@@ -161,7 +162,7 @@ def demo(output: Path) -> None:
 )
 @click.option(
     "--seconds",
-    type=options.Positive(),
+    type=types.Positive(),
     help="Stop a batch of pictures after this time.",
 )
 @click.option(

@@ -145,7 +145,7 @@ class TestTiles:
 
 
 class TestOctaves:
-    def test_sizes_grow_by_the_scale_up_to_the_photo(self):
+    def test_sizes_grow_by_the_ratio_up_to_the_photo(self):
         assert octave_sizes((101, 200), 3, 1.4) == [(52, 102), (72, 143), (101, 200)]
         assert octave_sizes((50, 40), 1, 2.0) == [(50, 40)]
 
@@ -218,7 +218,7 @@ class TestDream:
             ((101, 63), "fire5:3", {}),
             ((64, 64), "logit:goldfish", {}),
             ((90, 61), "-fire2:7", {"tile": 40}),
-            ((50, 70), "fire3+fire2:3", {"tile": 128, "scale": 1.2}),
+            ((50, 70), "fire3+fire2:3", {"tile": 128, "ratio": 1.2}),
         ],
     )
     def test_the_picture_scores_above_the_photo(self, squeezenet, size, unit, options):
@@ -266,7 +266,7 @@ class TestDream:
 
     def test_all_octaves_share_one_trace(self, squeezenet):
         work = Dream(
-            squeezenet, smooth(120, 80), "fire2", octaves=4, scale=1.4, steps=2,
+            squeezenet, smooth(120, 80), "fire2", octaves=4, ratio=1.4, steps=2,
             learning_rate=0.01, tile=None, seed=0,
         )  # fmt: skip
         work.run()
@@ -309,7 +309,7 @@ class TestDream:
         (file,) = result.save(tmp_path / "dream.png")
         spec = images.read_spec(file)
 
-        wanted = {"octaves": 2, "scale": 1.4, "steps": 3, "seed": 5, "dream": "fire2:3"}
+        wanted = {"octaves": 2, "ratio": 1.4, "steps": 3, "seed": 5, "dream": "fire2:3"}
         assert wanted.items() <= spec.items()
         assert spec["score"] == pytest.approx(float(result.scores[0]))
         assert spec["photo_score"] < spec["score"]
@@ -362,7 +362,7 @@ REFUSED = [
     (GREY, "fire2", {"octaves": 9}, ValueError, "has room for 5 octaves"),
     (GREY, "fire2", {"octaves": 0}, ValueError, "octaves=0"),
     (GREY, "fire2", {"steps": 1.5}, ValueError, "steps=1.5"),
-    (GREY, "fire2", {"scale": 1.0}, ValueError, "`scale` must be above 1"),
+    (GREY, "fire2", {"ratio": 1.0}, ValueError, "`ratio` must be above 1"),
     (GREY, "fire2", {"learning_rate": 0}, ValueError, "learning_rate=0"),
     (GREY, "fire2", {"learning_rate": np.nan}, ValueError, "learning_rate=nan"),
     (GREY, "fire2", {"tile": -4}, ValueError, "tile=-4"),
@@ -445,7 +445,7 @@ class TestCommand:
         run("photo.png", "fire7", "-o", "b.png", *FAST, "--seed", 3, "--ratio", 1.3)
         result = tfviz.dream(
             squeezenet, images.read("photo.png"), "fire7", octaves=2, steps=2,
-            seed=3, scale=1.3,
+            seed=3, ratio=1.3,
         )  # fmt: skip
         result.save("c.png")
 
@@ -457,9 +457,8 @@ class TestCommand:
         from inspect import signature
 
         ours = {o.name: o.default for o in main.commands["dream"].params}
-        ours["scale"] = ours.pop("ratio")
         theirs = signature(tfviz.dream).parameters
-        for name in ("octaves", "scale", "steps", "learning_rate", "seed"):
+        for name in ("octaves", "ratio", "steps", "learning_rate", "seed"):
             assert ours[name] == theirs[name].default
 
     def test_a_photo_is_turned_as_its_camera_held_it(self, run):

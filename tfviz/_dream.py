@@ -36,7 +36,7 @@ def dream(
     objective: Any,
     *,
     octaves: int = 4,
-    scale: float = 1.4,
+    ratio: float = 1.4,
     steps: int = 10,
     learning_rate: float = 0.005,
     tile: int | None = None,
@@ -62,7 +62,7 @@ def dream(
         octaves: Sizes at which the photo is dreamed on, its own included. What is
             dreamed has about the same size in pixels on each of them, so that a large
             photo needs more of them for large things.
-        scale: How much larger each octave is than the one before.
+        ratio: How much larger each octave is than the one before.
         steps: Gradient steps in each octave.
         learning_rate: How far a step moves a pixel's value, on average.
         tile: Side of the square tiles, in pixels. By default that of the model's
@@ -98,7 +98,7 @@ def dream(
         image,
         objective,
         octaves=octaves,
-        scale=scale,
+        ratio=ratio,
         steps=steps,
         learning_rate=learning_rate,
         tile=tile,
@@ -123,16 +123,16 @@ class Dream:
         objective: Any,
         *,
         octaves: int,
-        scale: float,
+        ratio: float,
         steps: int,
         learning_rate: float,
         tile: int | None,
         seed: int,
     ) -> None:
-        _check_numbers(octaves, scale, steps, learning_rate, tile)
+        _check_numbers(octaves, ratio, steps, learning_rate, tile)
         adapter = adapt(model)
         self._photo = _checked_image(image, adapter)
-        self.sizes = octave_sizes(self._photo.shape[:2], int(octaves), float(scale))
+        self.sizes = octave_sizes(self._photo.shape[:2], int(octaves), float(ratio))
         self.steps, self._rate = int(steps), float(learning_rate)
         size = _tile_size(tile, adapter, self.sizes[-1])
         unit = _only_unit(objective, adapter).bound(adapter, size)
@@ -144,7 +144,7 @@ class Dream:
         self._settings = {
             **origin(adapter),
             "octaves": len(self.sizes),
-            "scale": float(scale),
+            "ratio": float(ratio),
             "steps": self.steps,
             "learning_rate": self._rate,
             "tile": list(size),
@@ -317,7 +317,7 @@ def _checked_image(image: ArrayLike, adapter: Adapter) -> Floats:
 
 
 def _check_numbers(
-    octaves: int, scale: float, steps: int, learning_rate: float, tile: int | None
+    octaves: int, ratio: float, steps: int, learning_rate: float, tile: int | None
 ) -> None:
     counts = {"octaves": octaves, "steps": steps}
     if tile is not None:
@@ -327,8 +327,8 @@ def _check_numbers(
             raise ValueError(
                 f"`{name}` must be a whole number from 1. Received: {name}={value}"
             )
-    if not 1 < scale < math.inf:
-        raise ValueError(f"`scale` must be above 1. Received: scale={scale}")
+    if not 1 < ratio < math.inf:
+        raise ValueError(f"`ratio` must be above 1. Received: ratio={ratio}")
     if not 0 < learning_rate < math.inf:
         raise ValueError(
             f"`learning_rate` must be above 0. Received: learning_rate={learning_rate}"

@@ -11,13 +11,13 @@ Size = tuple[int, int]
 Floats = NDArray[np.float32]
 
 
-def octave_sizes(photo: Size, octaves: int, scale: float) -> list[Size]:
+def octave_sizes(photo: Size, octaves: int, ratio: float) -> list[Size]:
     """Return the sizes of the octaves, the smallest first.
 
     Args:
         photo: Height and width of the photo, which is the last octave.
         octaves: How many.
-        scale: How much larger each is than the one before.
+        ratio: How much larger each is than the one before.
 
     Raises:
         ValueError: If the smallest would be too small.
@@ -29,11 +29,11 @@ def octave_sizes(photo: Size, octaves: int, scale: float) -> list[Size]:
         )
     sizes: list[Size] = []
     for place in range(octaves):
-        height, width = (round(length / scale**place) for length in photo)
+        height, width = (round(length / ratio**place) for length in photo)
         if min(height, width) < SMALLEST_OCTAVE:
             raise ValueError(
                 f"An image of {photo[0]}x{photo[1]} has room for {place} octaves, each "
-                f"{scale:g} times as large as the last; one more would be {height}x"
+                f"{ratio:g} times as large as the last; one more would be {height}x"
                 f"{width}, under {SMALLEST_OCTAVE} pixels. Received: octaves={octaves}"
             )
         sizes.insert(0, (height, width))
