@@ -75,8 +75,8 @@ def interpolation():
     line = objectives.interpolate(a, b, n=6)
     apart = render(line, batch_size=6)
     aligned = render(line, params.aligned(SIZE, SIZE, group=6), batch_size=6)
-    shares = [f"{1 - t:.0%} fire7:12, {t:.0%} fire8:20" for t in np.linspace(0, 1, 6)]
-    captions = [f"{name}: {s}" for name in ("own", "aligned") for s in shares]
+    shares = [f"{1 - t:.0%} to {t:.0%}" for t in np.linspace(0, 1, 6)]
+    captions = [f"{s}, {name}" for name in ("alone", "aligned") for s in shares]
     return sheet([*apart.images, *aligned.images], captions, 6)
 
 
@@ -121,13 +121,13 @@ def regularizers():
     unit, none = objectives.logit("goldfish"), transforms.none()
     plain = params.pixels(SIZE, SIZE)
     penalized = {
-        f"{weight} {name}": unit - weight * penalty
+        f"{weight:,} {name}": unit - weight * penalty
         for name, weight, penalty in (
-            ("total variation", 300, objectives.total_variation()),
-            ("L1", 100, objectives.l1()),
-            ("L2", 300, objectives.l2()),
-            ("high frequency", 3000, objectives.high_frequency()),
-            ("blur difference", 3000, objectives.blur_difference()),
+            ("total variation", 5_000, objectives.total_variation()),
+            ("L1", 10_000, objectives.l1()),
+            ("L2", 40_000, objectives.l2()),
+            ("high frequency", 100_000, objectives.high_frequency()),
+            ("blur difference", 100_000, objectives.blur_difference()),
         )
     }
     found = {"nothing": render(unit, plain, none)}

@@ -552,7 +552,7 @@ BAD = [
     (["photo.png", "--size", "15"], 2, "15 is not in the range x>=16"),
     (["photo.png", "--seed", "x"], 2, "'x' is not a valid integer"),
     (["photo.png", "-m", "keras:VGG16"], 2, "tfviz layers -m keras:VGG16"),
-    (["photo.png", "-m", "nothing.keras"], 2, "there is no model"),
+    (["photo.png", "-m", "nothing.keras"], 2, "There is no model"),
     (["photo.png", "-o", "dream.jpg"], 2, "must end in .png or .webp"),
     (["photo.png", "-o", "folder.png"], 2, "'folder.png' is a folder"),
     (["photo.png", "-o", "text.jpg/dream.png"], 2, "cannot write to 'text.jpg'"),
