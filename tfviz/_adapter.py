@@ -51,6 +51,7 @@ class Adapter:
         if preprocess is None:
             operations = self._survey(self.size).operations
             found = preprocessing.detect(model, operations.items())
+            found = getattr(model, "detected_preprocess", found)
             if found is None:
                 warnings.warn(
                     f"Nothing in model {self.name!r} tells what range its input has; "
@@ -156,7 +157,8 @@ class Adapter:
         Raises:
             ValueError: If there is none at `path`.
         """
-        layers = self._survey(size or self.size).layers
+        survey = self._survey(size or self.size)
+        layers = survey.layers | survey.unlisted
         if path in layers:
             return layers[path]
         # The name of a layer in a nested model is not yet its path.
@@ -316,6 +318,7 @@ def adapt(
     Args:
         model: A model of Keras 3 or `tf_keras`: functional, sequential, nested or
             subclassed; the last must have been called once. Comes back unchanged.
+            Or what `load_model` made of a SavedModel.
         preprocess: How images in [0, 1] become the model's input: a mode of
             `keras.applications` (`caffe`, `tf`, `torch`), a range `(low, high)`, or a
             function. By default what the model's own layers or its name tell; a
@@ -345,6 +348,10 @@ def adapt(
             )
         return model
     _environment.require_channels_last()
-    if isinstance(model, type) or not hasattr(model, "_flatten_layers"):
-        raise TypeError(f"tfviz needs a Keras model. Received: {type(model).__name__}")
+    seen = hasattr(model, "_flatten_layers") or hasattr(model, "call_recorded")
+    if isinstance(model, type) or not seen:
+        raise TypeError(
+            "tfviz needs a Keras model, or a module that load_model loaded. "
+            f"Received: {type(model).__name__}"
+        )
     return Adapter(model, preprocess, None if labels is None else as_labels(labels))

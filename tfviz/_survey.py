@@ -35,9 +35,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Survey:
-    """What one traced forward pass at one size tells."""
+    """What one traced forward pass at one size tells.
+
+    Operations of a graph that only hand on values are `unlisted`.
+    """
 
     layers: dict[str, Layer]
+    unlisted: dict[str, Layer]
     operations: dict[str, Any]
     logits_shape: tuple[int | None, ...] | None
     logits_source: str
@@ -59,19 +63,23 @@ def fetched(path: str, output: Any, recording: Recording) -> Any:
 
 def described(output: Any, recording: Recording, name: str) -> Survey:
     """Turn a recording into shapes and words; keep no tensor of its graph."""
-    layers = {}
+    layers: dict[str, Layer] = {}
+    unlisted: dict[str, Layer] = {}
     graph = tf.compat.v1.get_default_graph()
     # In the order of calls, not of returns.
-    for path, operation in recording.operations.items():
+    for path in recording.operations | recording.outputs:
         tensor = _only_tensor(recording.outputs[path])
         # What is computed inside a loop cannot be seen from here.
         if tensor is None or tensor.graph is not graph:
             continue
-        kind = type(operation).__name__
-        layers[path] = Layer(path, kind, (None, *tensor.shape[1:]))
+        operation = recording.operations.get(path)
+        is_node = operation is None or isinstance(operation, tf.compat.v1.NodeDef)
+        kind = tensor.op.type if is_node else type(operation).__name__
+        found = unlisted if operation is None else layers
+        found[path] = Layer(path, kind, (None, *tensor.shape[1:]))
     output = _only_tensor(output)
     if output is None:
-        return Survey(layers, recording.operations, None, "several outputs")
+        return Survey(layers, unlisted, recording.operations, None, "several outputs")
     logits, undone = before_squashing(output)
     source = "the output; no softmax or sigmoid was found"
     if undone:
@@ -85,7 +93,7 @@ def described(output: Any, recording: Recording, name: str) -> Survey:
             name,
         )
         source = f"what goes into the {undone[0].type.lower()} of {place!r}"
-    return Survey(layers, recording.operations, tuple(logits.shape), source)
+    return Survey(layers, unlisted, recording.operations, tuple(logits.shape), source)
 
 
 def _only_tensor(output: Any) -> Any:
