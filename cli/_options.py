@@ -4,7 +4,6 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from difflib import get_close_matches
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ from typing import Any
 import click
 
 from tfviz._labels import read_labels
-
-MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+from tfviz._sources import check_source
 
 
 class Size(click.ParamType):
@@ -33,34 +31,18 @@ class Size(click.ParamType):
 
 
 class ModelSource(click.ParamType):
-    """The name of a model or a file that holds one."""
+    """The name of a model, or a file or folder that holds one."""
 
     name = "MODEL"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
         """Refuse what is certainly no model, before anything is loaded."""
-        if value == "squeezenet" or value.startswith("keras:"):
-            return value
-        path = Path(value)
-        if not path.exists():
-            folder = path.parent if path.parent.is_dir() else Path()
-            names = [p.name for p in folder.iterdir() if p.suffix in MODEL_SUFFIXES]
-            close = get_close_matches(path.name, names, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            self.fail(
-                f"there is no model {value!r}.{hint} Give squeezenet, keras:NAME or a "
-                f"file that ends in {', '.join(MODEL_SUFFIXES)}.",
-                param,
-                ctx,
-            )
-        if path.suffix not in MODEL_SUFFIXES:
-            self.fail(
-                f"{value!r} is no model file; expected one that ends in "
-                f"{', '.join(MODEL_SUFFIXES)}.",
-                param,
-                ctx,
-            )
-        return value
+        try:
+            check_source(value)
+        except (ValueError, FileNotFoundError) as error:
+            self.fail(str(error), param, ctx)
+        # Names are made of it, which `.` does not have.
+        return str(Path.cwd()) if value == "." else value
 
 
 class OutputFolder(click.ParamType):
@@ -174,8 +156,9 @@ def model_options(command: Callable) -> Callable:
             type=ModelSource(),
             default="squeezenet",
             show_default=True,
-            help="squeezenet, keras:NAME, keras:NAME?weights=none, or a .keras or .h5 "
-            "file.",
+            help="squeezenet, keras:NAME, keras:NAME?weights=none, a .keras or .h5 "
+            "file, a SavedModel's folder, or hub:URL. One of several signatures: "
+            "FOLDER?signature=NAME.",
         ),
         click.option(
             "--preprocess",

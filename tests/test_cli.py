@@ -378,7 +378,7 @@ BAD = [
     (["-fire8:20"], 2, "Write neg:fire8:20"),
     (["-mixed4:3"], 2, "Write neg:mixed4:3"),
     ([], 2, "Give units to render, such as fire8:20"),
-    (["fire2:1", "-m", "nothing.keras"], 2, "there is no model 'nothing.keras'"),
+    (["fire2:1", "-m", "nothing.keras"], 2, "There is no model 'nothing.keras'"),
     (["fire2:1", "-m", "text.txt"], 2, "no model file; expected one that ends in"),
     (["fire2:1", "-m", "corrupt.keras"], 1, "cannot be loaded as a Keras model"),
     (["fire2:1", "-m", "corrupt.h5"], 1, "cannot be loaded as a Keras model"),
@@ -570,6 +570,8 @@ WITHOUT_TENSORFLOW = [
     ["render", "fire8:1", "--preprocess", "coffee", "-o", "out"],
     ["render", "fire8:1", "--learning-rate", "nan", "-o", "out"],
     ["layers", "-m", "nothing.keras"],
+    ["layers", "-m", "hub:nowhere"],
+    ["layers", "-m", "."],
     ["check", "nothing.png"],
 ]
 
