@@ -546,6 +546,8 @@ WITHOUT_TENSORFLOW = [
     ["render", "fire8:1", "--preprocess", "coffee", "-o", "out"],
     ["render", "fire8:1", "--learning-rate", "nan", "-o", "out"],
     ["layers", "-m", "nothing.keras"],
+    ["layers", "-m", "hub:nowhere"],
+    ["layers", "-m", "."],
     ["check", "nothing.png"],
 ]
 

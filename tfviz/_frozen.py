@@ -117,7 +117,7 @@ def _tags(folder: Path) -> list[str] | None:
 def _called(loaded: Any) -> Any:
     """Return what a module without signatures does when it is called on images."""
     call = loaded.__call__ if callable(loaded) else None
-    fitting = []
+    fitting: list[tuple[int, int, Any]] = []
     for function in getattr(call, "concrete_functions", ()):
         arguments = tf.nest.flatten(function.structured_input_signature)
         tensors = [a for a in arguments if isinstance(a, tf.TensorSpec)]
