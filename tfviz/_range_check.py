@@ -3,15 +3,16 @@
 Confidence alone does not tell: bytes fed to a network that was trained on [-1, 1]
 make it certain of nonsense. What does tell, the surest first:
 
-* the true class of the photos, if somebody says it;
 * batch normalization, which remembers the mean and spread of its inputs in training;
+* the true class of the photos, if somebody says it; a weak classifier misses it in its
+  own range as well;
 * how far a photo moves the outputs, compared to no photo. A trained classifier moves
   them by a few units. In a range that is a hundred times too small it hardly looks at
   the photo; in one that is too large its outputs run away;
 * the model's own layers or name, as `preprocessing.detect` reads them.
 """
 
-from collections.abc import Sequence
+import os
 from copy import copy
 from dataclasses import dataclass
 from itertools import islice
@@ -36,9 +37,10 @@ FOR_COLOUR = ("caffe", "torch")
 TRUTH_RATIO = 10.0
 # The first normalizations see the range of the input most plainly.
 NORMALIZATIONS = 2
-# How many times as well another range must fit them. No photo fits quite: a misfit
-# below the floor is as good as none.
-MISFIT_RATIO, MISFIT_FLOOR = 2.0, 0.1
+# How many times as well another range must fit them, on a photo or two and on more.
+# No photo fits quite: a misfit below the floor is as good as none.
+MISFIT_RATIO, MISFIT_RATIO_OF_MANY, MANY = 1.75, 1.4, 3
+MISFIT_FLOOR = 0.1
 # Channels that are scaled to nothing tell nothing about what goes in.
 LEAST_SCALE = 1e-3
 # What a photo usually moves the outputs by, and by which factor another range must
@@ -115,24 +117,24 @@ def check_range(
     '0,255'
     """
     adapter = adapt(model)
+    adapter.require_logits()
     true_class = None if truth is None else adapter.class_index(truth)
-    several = isinstance(images, (Sequence, np.ndarray)) and not isinstance(images, str)
-    if isinstance(images, np.ndarray):
-        several = images.ndim == 4
-    photos = [fitted(adapter, image) for image in (images if several else [images])]
+    if isinstance(images, (str, os.PathLike)) or getattr(images, "ndim", 0) == 3:
+        images = [images]
+    photos = [fitted(adapter, image) for image in images]
     if not photos:
         raise ValueError("There is no image to check the range on.")
     trials = _trials(adapter, np.stack(photos))
-    found = (
-        _by_truth(adapter, trials, true_class)
-        or _by_normalizations(trials)
-        or _by_movement(trials)
+    evidence = (
+        _by_normalizations(trials),
+        _by_truth(adapter, trials, true_class),
+        _by_movement(trials),
+        _by_declaration(adapter, trials[0].preprocess),
     )
-    if not found or found[0] == UNSURE:
-        found = _by_declaration(adapter, trials[0].preprocess) or found
-    if not found:
-        found = UNSURE, (), f"the model answers to {trials[0].preprocess} as models do"
-    return RangeCheck(*found, trials)
+    found = [finding for finding in evidence if finding]
+    sure = [finding for finding in found if finding[0] != UNSURE]
+    undecided = UNSURE, (), "the model answers as usual, as it does in other ranges"
+    return RangeCheck(*[*sure, *found, undecided][0], trials)
 
 
 Finding = tuple[str, tuple[str, ...], str]
@@ -155,25 +157,30 @@ def _by_truth(
     probable = [i for i in np.argsort(likely)[::-1] if likely[i] * 3 > likely[best]]
     name = adapter.class_name(true_class) or f"class {true_class}"
     said = (
-        f"{name!r}, which is right, gets {likely[0]:.2g} with {trials[0].preprocess} "
-        f"and {likely[best]:.2g} with {trials[best].preprocess}"
+        f"{name!r}, which is right, gets {likely[0]:.3g} with {trials[0].preprocess} "
+        f"and {likely[best]:.3g} with {trials[best].preprocess}"
     )
     return WRONG, tuple(trials[i].preprocess for i in probable), said
 
 
 def _by_normalizations(trials: tuple[RangeTrial, ...]) -> Finding | None:
-    misfits = [trial.misfit for trial in trials if trial.misfit is not None]
+    misfits = [
+        trial.misfit + MISFIT_FLOOR for trial in trials if trial.misfit is not None
+    ]
     if len(misfits) < len(trials):
         return None
-    best = int(np.argmin(misfits))
-    used, other = trials[0].preprocess, trials[best].preprocess
-    said = "batch normalization gets inputs that are off those of its training by "
-    if not best:
-        return RIGHT, (), f"{said}{misfits[0]:.2g}, and by more in other ranges"
-    said += f"{misfits[0]:.2g} with {used} and by {misfits[best]:.2g} with {other}"
-    ratio = (misfits[0] + MISFIT_FLOOR) / (misfits[best] + MISFIT_FLOOR)
-    if ratio > MISFIT_RATIO:
-        return WRONG, (other,), said
+    many = len(trials[0].probabilities) >= MANY
+    enough = MISFIT_RATIO_OF_MANY if many else MISFIT_RATIO
+    other = 1 + int(np.argmin(misfits[1:]))
+    said = "batch normalization gets inputs that are off those of its training by " + (
+        " and by ".join(
+            f"{t.misfit:.3g} with {t.preprocess}" for t in (trials[0], trials[other])
+        )
+    )
+    if misfits[other] > enough * misfits[0]:
+        return RIGHT, (), said
+    if misfits[0] > enough * misfits[other]:
+        return WRONG, (trials[other].preprocess,), said
     return UNSURE, (), said
 
 
@@ -184,12 +191,12 @@ def _by_movement(trials: tuple[RangeTrial, ...]) -> Finding | None:
         i for i in order if unusual[i] - unusual[order[0]] <= log(MOVEMENT_RATIO)
     ]
     used, best = trials[0], trials[order[0]]
-    said = f"photos move the outputs by {used.movement:.2g} with {used.preprocess}"
+    said = f"photos move the outputs by {used.movement:.3g} with {used.preprocess}"
     if working == [0]:
         return RIGHT, (), f"{said}, and by far too much or too little in other ranges"
     if 0 in working:
         return None
-    said += f" and by {best.movement:.2g} with {best.preprocess}"
+    said += f" and by {best.movement:.3g} with {best.preprocess}"
     return (
         WRONG,
         tuple(trials[i].preprocess for i in working),
@@ -200,8 +207,10 @@ def _by_movement(trials: tuple[RangeTrial, ...]) -> Finding | None:
 def _by_declaration(adapter: Adapter, used: str) -> Finding | None:
     operations = adapter._survey(adapter.size).operations
     told = preprocessing.detect(adapter.model, operations.items())
-    if told is None or _same(told.name, used):
+    if told is None:
         return None
+    if _same(told.name, used):
+        return RIGHT, (), told.source
     return WRONG, (told.name,), told.source
 
 
@@ -241,7 +250,7 @@ def _trial(
         moments = []
         for path in normalizations:
             x = values[path][:n]
-            moments.append(tf.nn.moments(x, axes=range(x.shape.rank - 1)))
+            moments.append(tf.nn.moments(x, axes=list(range(x.shape.rank - 1))))
         return values[LOGITS], values[PROBABILITIES][:n], moments
 
     logits, probabilities, moments = (
