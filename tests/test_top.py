@@ -153,7 +153,7 @@ class TestLayers:
         # Two classes are called cat.
         assert names == {"logit:ant", "logit:bee", "logit:2", "logit:dog", "logit:4"}
 
-    @pytest.mark.parametrize("name", ["a+b", "a (b)", "7", "", "x:y", "p@1,2"])
+    @pytest.mark.parametrize("name", ["a+b", "a (b)", "7", "0-3", "", "x:y", "p@1,2"])
     def test_names_that_no_unit_can_have_become_indices(self, toy, photo, name):
         adapter = tfviz.adapt(toy, (-1, 1), labels=[name, "bee", "red fox", "d", "e"])
         found = tfviz.top_units(adapter, photo, "logit")

@@ -29,6 +29,9 @@ from tfviz._photo import fitted
 
 RIGHT, WRONG, UNSURE = "right", "wrong", "unsure"
 
+# Photos at once.
+BATCH = 8
+
 RIVALS = ("0,1", "-1,1", "0,255", "caffe", "torch")
 FOR_COLOUR = ("caffe", "torch")
 
@@ -124,6 +127,12 @@ def check_range(
     photos = [fitted(adapter, image) for image in images]
     if not photos:
         raise ValueError("There is no image to check the range on.")
+    shape = adapter._survey(adapter.size).logits_shape[1:]  # type: ignore[index]
+    if len(shape) != 1:
+        raise ValueError(
+            f"Model {adapter.name!r} has an output of shape {tuple(shape)}, not one "
+            "number for each class, so there is nothing to name. Render its layers."
+        )
     trials = _trials(adapter, np.stack(photos))
     evidence = (
         _by_normalizations(trials),
@@ -192,6 +201,9 @@ def _by_movement(trials: tuple[RangeTrial, ...]) -> Finding | None:
     ]
     used, best = trials[0], trials[order[0]]
     said = f"photos move the outputs by {used.movement:.3g} with {used.preprocess}"
+    # Where no range comes near it, the photo is blank or the network untrained.
+    if unusual[order[0]] > 2 * log(MOVEMENT_RATIO):
+        return None
     if working == [0]:
         return RIGHT, (), f"{said}, and by far too much or too little in other ranges"
     if 0 in working:
@@ -223,59 +235,56 @@ def _trials(adapter: Adapter, photos: NDArray[np.float32]) -> tuple[RangeTrial, 
         and (adapter.channels == 3 or name not in FOR_COLOUR)
     ]
     normalizations = _normalizations(adapter)
-    return tuple(
-        _trial(adapter, preprocess, photos, normalizations)
-        for preprocess in (used, *rivals)
-    )
-
-
-def _trial(
-    adapter: Adapter,
-    preprocess: preprocessing.Preprocess,
-    photos: NDArray[np.float32],
-    normalizations: dict[str, Any],
-) -> RangeTrial:
-    other = copy(adapter)  # of the same model; only the range differs
-    other.preprocess = preprocess
-
-    def measured(images: Any) -> tuple[Any, ...]:
-        flat = tf.reduce_mean(images, axis=[1, 2], keepdims=True) + tf.zeros_like(
-            images
+    measured = _compiled(adapter, tuple(normalizations))
+    flat = tf.zeros_like(photos) + photos.mean(axis=(1, 2), keepdims=True)
+    photos = tf.constant(photos)
+    trials = []
+    for preprocess in (used, *rivals):
+        parts = []
+        for start in range(0, len(photos), BATCH):
+            pair = [x[start : start + BATCH] for x in (photos, flat)]
+            parts.append(measured(tf.stack([preprocess.apply(x) for x in pair])))
+        change, probabilities, moments = tf.nest.map_structure(
+            lambda *batches: np.concatenate([b.numpy() for b in batches]), *parts
         )
-        values = other.forward(
-            tf.concat([images, flat], axis=0),
+        trials.append(
+            RangeTrial(
+                preprocess.name,
+                probabilities,
+                _movement(change),
+                _misfit(list(normalizations.values()), moments),
+            )
+        )
+    return tuple(trials)
+
+
+def _compiled(adapter: Adapter, normalizations: tuple[str, ...]) -> Any:
+    """Return a function from inputs of a photo and of no photo to what they do.
+
+    Preprocessing is left to the caller, so that the model is traced once.
+    """
+    bare = copy(adapter)
+    bare.preprocess = preprocessing.assumed()
+
+    def measured(pairs: Any) -> tuple[Any, ...]:
+        n = tf.shape(pairs)[1]
+        values = bare.forward(
+            tf.reshape(pairs, (-1, *pairs.shape[2:])),
             (LOGITS, PROBABILITIES, *normalizations),
         )
-        n = tf.shape(images)[0]
-        moments = []
-        for path in normalizations:
-            x = values[path][:n]
-            moments.append(tf.nn.moments(x, axes=list(range(x.shape.rank - 1))))
-        return values[LOGITS], values[PROBABILITIES][:n], moments
+        moments = [tf.nn.moments(values[p][:n], axes=[1, 2]) for p in normalizations]
+        logits = values[LOGITS]
+        change = logits[:n] - logits[n:]
+        return change, values[PROBABILITIES][:n], moments
 
-    logits, probabilities, moments = (
-        tf.nest.map_structure(lambda tensor: tensor.numpy(), values)
-        for values in tf.function(measured, autograph=False)(tf.constant(photos))
-    )
-    if probabilities.ndim != 2:
-        raise ValueError(
-            f"Model {adapter.name!r} has an output of shape {probabilities.shape[1:]}, "
-            "not one number for each class, so there is nothing to name. Render its "
-            "layers."
-        )
-    difference = logits[: len(photos)] - logits[len(photos) :]
-    if difference.shape[1] == 1:  # a sigmoid: against a second class that stays at 0
-        difference = np.pad(difference, ((0, 0), (0, 1)))
-    misfits = [
-        _misfit(layer, *found)
-        for layer, found in zip(normalizations.values(), moments, strict=True)
-    ]
-    return RangeTrial(
-        preprocess.name,
-        probabilities,
-        float(np.median(difference.std(axis=1, dtype=np.float64))),
-        float(np.mean(misfits)) if misfits else None,
-    )
+    spec = tf.TensorSpec((2, None, *adapter.size, adapter.channels), tf.float32)
+    return tf.function(measured, [spec], autograph=False)
+
+
+def _movement(change: NDArray[np.float32]) -> float:
+    if change.shape[1] == 1:  # a sigmoid: against a second class that stays at 0
+        change = np.pad(change, ((0, 0), (0, 1)))
+    return float(np.median(change.std(axis=1, dtype=np.float64)))
 
 
 def _normalizations(adapter: Adapter) -> dict[str, Any]:
@@ -285,27 +294,34 @@ def _normalizations(adapter: Adapter) -> dict[str, Any]:
         layer.path: operations[layer.path]
         for layer in adapter.layers()
         if layer.kind == "BatchNormalization"
+        and len(layer.shape) == 4
         and np.any(operations[layer.path].moving_mean)
     }
     return dict(islice(trained.items(), NORMALIZATIONS))
 
 
-def _misfit(layer: Any, mean: NDArray[Any], variance: NDArray[Any]) -> float:
-    """Compare what a batch normalization gave out with what it gives in training.
+def _misfit(layers: list[Any], moments: list[Any]) -> float | None:
+    """Compare what batch normalizations gave out with what they give in training.
 
     Args:
-        layer: The layer.
-        mean: `(channels,)`, of its outputs.
-        variance: `(channels,)`, of its outputs.
+        layers: The layers.
+        moments: Of the outputs of each: means and variances of each photo,
+            `(photos, channels)`.
     """
-    # Out of the layer came scale * z + shift; z is standard normal in training.
-    scale = np.asarray(layer.gamma) if layer.scale else np.ones_like(mean)
-    shift = np.asarray(layer.beta) if layer.center else 0
-    kept = np.abs(scale) > LEAST_SCALE
-    mean = ((mean - shift)[kept] / scale[kept]).astype(np.float64)
-    variance = np.maximum(variance[kept] / scale[kept].astype(np.float64) ** 2, 1e-9)
-    divergence = (mean**2 + variance - 1 - np.log(variance)) / 2
-    return float(np.median(divergence)) if kept.any() else 0.0
+    found = []
+    for layer, (means, variances) in zip(layers, moments, strict=True):
+        mean = means.mean(axis=0, dtype=np.float64)
+        variance = variances.mean(axis=0, dtype=np.float64) + means.var(axis=0)
+        # scale * z + shift, where z is standard normal in training.
+        scale = np.asarray(layer.gamma) if layer.scale else np.ones_like(mean)
+        shift = np.asarray(layer.beta) if layer.center else np.zeros_like(mean)
+        kept = np.abs(scale) > LEAST_SCALE
+        if kept.any():
+            mean = (mean - shift)[kept] / scale[kept]
+            variance = np.maximum(variance[kept] / scale[kept] ** 2, 1e-9)
+            divergence = (mean**2 + variance - 1 - np.log(variance)) / 2
+            found.append(float(np.median(divergence)))
+    return float(np.mean(found)) if found else None
 
 
 def _same(name: str, other: str) -> bool:
