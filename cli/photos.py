@@ -190,7 +190,7 @@ def _in_words(adapter: Any, found: Any) -> str:
 
     used = found.trials[0]
     if found.verdict == RIGHT:
-        return f"The range {used.preprocess} is right: {found.reason}."
+        return f"The range {used.preprocess} seems right: {found.reason}."
     if found.verdict == UNSURE:
         return (
             f"Not sure that the range {used.preprocess} is right: {found.reason}. More "
@@ -198,11 +198,11 @@ def _in_words(adapter: Any, found: Any) -> str:
         )
     best, *others = found.probable
     trial = next((t for t in found.trials if t.preprocess == best), used)
-    said = " or ".join([best, *others])
+    less = f", less likely on {' or '.join(others)}" if others else ""
     return (
         f"Warning: with {used.preprocess}, as used, the model gives "
         f"{_answer(adapter, used)}; with {best} it gives {_answer(adapter, trial)}. "
-        f"It was probably trained on {said} ({found.reason}): pass "
+        f"It was probably trained on {best}{less} ({found.reason}): pass "
         f"--preprocess={best}"
     )
 

@@ -3,15 +3,16 @@
 Confidence alone does not tell: bytes fed to a network that was trained on [-1, 1]
 make it certain of nonsense. What does tell, the surest first:
 
-* the true class of the photos, if somebody says it;
 * batch normalization, which remembers the mean and spread of its inputs in training;
+* the true class of the photos, if somebody says it; a weak classifier misses it in its
+  own range as well;
 * how far a photo moves the outputs, compared to no photo. A trained classifier moves
   them by a few units. In a range that is a hundred times too small it hardly looks at
   the photo; in one that is too large its outputs run away;
 * the model's own layers or name, as `preprocessing.detect` reads them.
 """
 
-from collections.abc import Sequence
+import os
 from copy import copy
 from dataclasses import dataclass
 from itertools import islice
@@ -28,6 +29,9 @@ from tfviz._photo import fitted
 
 RIGHT, WRONG, UNSURE = "right", "wrong", "unsure"
 
+# Photos at once.
+BATCH = 8
+
 RIVALS = ("0,1", "-1,1", "0,255", "caffe", "torch")
 FOR_COLOUR = ("caffe", "torch")
 
@@ -36,9 +40,10 @@ FOR_COLOUR = ("caffe", "torch")
 TRUTH_RATIO = 10.0
 # The first normalizations see the range of the input most plainly.
 NORMALIZATIONS = 2
-# How many times as well another range must fit them. No photo fits quite: a misfit
-# below the floor is as good as none.
-MISFIT_RATIO, MISFIT_FLOOR = 2.0, 0.1
+# How many times as well another range must fit them, on a photo or two and on more.
+# No photo fits quite: a misfit below the floor is as good as none.
+MISFIT_RATIO, MISFIT_RATIO_OF_MANY, MANY = 1.75, 1.4, 3
+MISFIT_FLOOR = 0.1
 # Channels that are scaled to nothing tell nothing about what goes in.
 LEAST_SCALE = 1e-3
 # What a photo usually moves the outputs by, and by which factor another range must
@@ -115,24 +120,30 @@ def check_range(
     '0,255'
     """
     adapter = adapt(model)
+    adapter.require_logits()
     true_class = None if truth is None else adapter.class_index(truth)
-    several = isinstance(images, (Sequence, np.ndarray)) and not isinstance(images, str)
-    if isinstance(images, np.ndarray):
-        several = images.ndim == 4
-    photos = [fitted(adapter, image) for image in (images if several else [images])]
+    if isinstance(images, (str, os.PathLike)) or getattr(images, "ndim", 0) == 3:
+        images = [images]
+    photos = [fitted(adapter, image) for image in images]
     if not photos:
         raise ValueError("There is no image to check the range on.")
+    shape = adapter._survey(adapter.size).logits_shape[1:]  # type: ignore[index]
+    if len(shape) != 1:
+        raise ValueError(
+            f"Model {adapter.name!r} has an output of shape {tuple(shape)}, not one "
+            "number for each class, so there is nothing to name. Render its layers."
+        )
     trials = _trials(adapter, np.stack(photos))
-    found = (
-        _by_truth(adapter, trials, true_class)
-        or _by_normalizations(trials)
-        or _by_movement(trials)
+    evidence = (
+        _by_normalizations(trials),
+        _by_truth(adapter, trials, true_class),
+        _by_movement(trials),
+        _by_declaration(adapter, trials[0].preprocess),
     )
-    if not found or found[0] == UNSURE:
-        found = _by_declaration(adapter, trials[0].preprocess) or found
-    if not found:
-        found = UNSURE, (), f"the model answers to {trials[0].preprocess} as models do"
-    return RangeCheck(*found, trials)
+    found = [finding for finding in evidence if finding]
+    sure = [finding for finding in found if finding[0] != UNSURE]
+    undecided = UNSURE, (), "the model answers as usual, as it does in other ranges"
+    return RangeCheck(*[*sure, *found, undecided][0], trials)
 
 
 Finding = tuple[str, tuple[str, ...], str]
@@ -155,25 +166,30 @@ def _by_truth(
     probable = [i for i in np.argsort(likely)[::-1] if likely[i] * 3 > likely[best]]
     name = adapter.class_name(true_class) or f"class {true_class}"
     said = (
-        f"{name!r}, which is right, gets {likely[0]:.2g} with {trials[0].preprocess} "
-        f"and {likely[best]:.2g} with {trials[best].preprocess}"
+        f"{name!r}, which is right, gets {likely[0]:.3g} with {trials[0].preprocess} "
+        f"and {likely[best]:.3g} with {trials[best].preprocess}"
     )
     return WRONG, tuple(trials[i].preprocess for i in probable), said
 
 
 def _by_normalizations(trials: tuple[RangeTrial, ...]) -> Finding | None:
-    misfits = [trial.misfit for trial in trials if trial.misfit is not None]
+    misfits = [
+        trial.misfit + MISFIT_FLOOR for trial in trials if trial.misfit is not None
+    ]
     if len(misfits) < len(trials):
         return None
-    best = int(np.argmin(misfits))
-    used, other = trials[0].preprocess, trials[best].preprocess
-    said = "batch normalization gets inputs that are off those of its training by "
-    if not best:
-        return RIGHT, (), f"{said}{misfits[0]:.2g}, and by more in other ranges"
-    said += f"{misfits[0]:.2g} with {used} and by {misfits[best]:.2g} with {other}"
-    ratio = (misfits[0] + MISFIT_FLOOR) / (misfits[best] + MISFIT_FLOOR)
-    if ratio > MISFIT_RATIO:
-        return WRONG, (other,), said
+    many = len(trials[0].probabilities) >= MANY
+    enough = MISFIT_RATIO_OF_MANY if many else MISFIT_RATIO
+    other = 1 + int(np.argmin(misfits[1:]))
+    said = "batch normalization gets inputs that are off those of its training by " + (
+        " and by ".join(
+            f"{t.misfit:.3g} with {t.preprocess}" for t in (trials[0], trials[other])
+        )
+    )
+    if misfits[other] > enough * misfits[0]:
+        return RIGHT, (), said
+    if misfits[0] > enough * misfits[other]:
+        return WRONG, (trials[other].preprocess,), said
     return UNSURE, (), said
 
 
@@ -184,12 +200,15 @@ def _by_movement(trials: tuple[RangeTrial, ...]) -> Finding | None:
         i for i in order if unusual[i] - unusual[order[0]] <= log(MOVEMENT_RATIO)
     ]
     used, best = trials[0], trials[order[0]]
-    said = f"photos move the outputs by {used.movement:.2g} with {used.preprocess}"
+    said = f"photos move the outputs by {used.movement:.3g} with {used.preprocess}"
+    # Where no range comes near it, the photo is blank or the network untrained.
+    if unusual[order[0]] > 2 * log(MOVEMENT_RATIO):
+        return None
     if working == [0]:
         return RIGHT, (), f"{said}, and by far too much or too little in other ranges"
     if 0 in working:
         return None
-    said += f" and by {best.movement:.2g} with {best.preprocess}"
+    said += f" and by {best.movement:.3g} with {best.preprocess}"
     return (
         WRONG,
         tuple(trials[i].preprocess for i in working),
@@ -200,8 +219,10 @@ def _by_movement(trials: tuple[RangeTrial, ...]) -> Finding | None:
 def _by_declaration(adapter: Adapter, used: str) -> Finding | None:
     operations = adapter._survey(adapter.size).operations
     told = preprocessing.detect(adapter.model, operations.items())
-    if told is None or _same(told.name, used):
+    if told is None:
         return None
+    if _same(told.name, used):
+        return RIGHT, (), told.source
     return WRONG, (told.name,), told.source
 
 
@@ -214,59 +235,56 @@ def _trials(adapter: Adapter, photos: NDArray[np.float32]) -> tuple[RangeTrial, 
         and (adapter.channels == 3 or name not in FOR_COLOUR)
     ]
     normalizations = _normalizations(adapter)
-    return tuple(
-        _trial(adapter, preprocess, photos, normalizations)
-        for preprocess in (used, *rivals)
-    )
-
-
-def _trial(
-    adapter: Adapter,
-    preprocess: preprocessing.Preprocess,
-    photos: NDArray[np.float32],
-    normalizations: dict[str, Any],
-) -> RangeTrial:
-    other = copy(adapter)  # of the same model; only the range differs
-    other.preprocess = preprocess
-
-    def measured(images: Any) -> tuple[Any, ...]:
-        flat = tf.reduce_mean(images, axis=[1, 2], keepdims=True) + tf.zeros_like(
-            images
+    measured = _compiled(adapter, tuple(normalizations))
+    flat = tf.zeros_like(photos) + photos.mean(axis=(1, 2), keepdims=True)
+    photos = tf.constant(photos)
+    trials = []
+    for preprocess in (used, *rivals):
+        parts = []
+        for start in range(0, len(photos), BATCH):
+            pair = [x[start : start + BATCH] for x in (photos, flat)]
+            parts.append(measured(tf.stack([preprocess.apply(x) for x in pair])))
+        change, probabilities, moments = tf.nest.map_structure(
+            lambda *batches: np.concatenate([b.numpy() for b in batches]), *parts
         )
-        values = other.forward(
-            tf.concat([images, flat], axis=0),
+        trials.append(
+            RangeTrial(
+                preprocess.name,
+                probabilities,
+                _movement(change),
+                _misfit(list(normalizations.values()), moments),
+            )
+        )
+    return tuple(trials)
+
+
+def _compiled(adapter: Adapter, normalizations: tuple[str, ...]) -> Any:
+    """Return a function from inputs of a photo and of no photo to what they do.
+
+    Preprocessing is left to the caller, so that the model is traced once.
+    """
+    bare = copy(adapter)
+    bare.preprocess = preprocessing.assumed()
+
+    def measured(pairs: Any) -> tuple[Any, ...]:
+        n = tf.shape(pairs)[1]
+        values = bare.forward(
+            tf.reshape(pairs, (-1, *pairs.shape[2:])),
             (LOGITS, PROBABILITIES, *normalizations),
         )
-        n = tf.shape(images)[0]
-        moments = []
-        for path in normalizations:
-            x = values[path][:n]
-            moments.append(tf.nn.moments(x, axes=range(x.shape.rank - 1)))
-        return values[LOGITS], values[PROBABILITIES][:n], moments
+        moments = [tf.nn.moments(values[p][:n], axes=[1, 2]) for p in normalizations]
+        logits = values[LOGITS]
+        change = logits[:n] - logits[n:]
+        return change, values[PROBABILITIES][:n], moments
 
-    logits, probabilities, moments = (
-        tf.nest.map_structure(lambda tensor: tensor.numpy(), values)
-        for values in tf.function(measured, autograph=False)(tf.constant(photos))
-    )
-    if probabilities.ndim != 2:
-        raise ValueError(
-            f"Model {adapter.name!r} has an output of shape {probabilities.shape[1:]}, "
-            "not one number for each class, so there is nothing to name. Render its "
-            "layers."
-        )
-    difference = logits[: len(photos)] - logits[len(photos) :]
-    if difference.shape[1] == 1:  # a sigmoid: against a second class that stays at 0
-        difference = np.pad(difference, ((0, 0), (0, 1)))
-    misfits = [
-        _misfit(layer, *found)
-        for layer, found in zip(normalizations.values(), moments, strict=True)
-    ]
-    return RangeTrial(
-        preprocess.name,
-        probabilities,
-        float(np.median(difference.std(axis=1, dtype=np.float64))),
-        float(np.mean(misfits)) if misfits else None,
-    )
+    spec = tf.TensorSpec((2, None, *adapter.size, adapter.channels), tf.float32)
+    return tf.function(measured, [spec], autograph=False)
+
+
+def _movement(change: NDArray[np.float32]) -> float:
+    if change.shape[1] == 1:  # a sigmoid: against a second class that stays at 0
+        change = np.pad(change, ((0, 0), (0, 1)))
+    return float(np.median(change.std(axis=1, dtype=np.float64)))
 
 
 def _normalizations(adapter: Adapter) -> dict[str, Any]:
@@ -276,27 +294,34 @@ def _normalizations(adapter: Adapter) -> dict[str, Any]:
         layer.path: operations[layer.path]
         for layer in adapter.layers()
         if layer.kind == "BatchNormalization"
+        and len(layer.shape) == 4
         and np.any(operations[layer.path].moving_mean)
     }
     return dict(islice(trained.items(), NORMALIZATIONS))
 
 
-def _misfit(layer: Any, mean: NDArray[Any], variance: NDArray[Any]) -> float:
-    """Compare what a batch normalization gave out with what it gives in training.
+def _misfit(layers: list[Any], moments: list[Any]) -> float | None:
+    """Compare what batch normalizations gave out with what they give in training.
 
     Args:
-        layer: The layer.
-        mean: `(channels,)`, of its outputs.
-        variance: `(channels,)`, of its outputs.
+        layers: The layers.
+        moments: Of the outputs of each: means and variances of each photo,
+            `(photos, channels)`.
     """
-    # Out of the layer came scale * z + shift; z is standard normal in training.
-    scale = np.asarray(layer.gamma) if layer.scale else np.ones_like(mean)
-    shift = np.asarray(layer.beta) if layer.center else 0
-    kept = np.abs(scale) > LEAST_SCALE
-    mean = ((mean - shift)[kept] / scale[kept]).astype(np.float64)
-    variance = np.maximum(variance[kept] / scale[kept].astype(np.float64) ** 2, 1e-9)
-    divergence = (mean**2 + variance - 1 - np.log(variance)) / 2
-    return float(np.median(divergence)) if kept.any() else 0.0
+    found = []
+    for layer, (means, variances) in zip(layers, moments, strict=True):
+        mean = means.mean(axis=0, dtype=np.float64)
+        variance = variances.mean(axis=0, dtype=np.float64) + means.var(axis=0)
+        # scale * z + shift, where z is standard normal in training.
+        scale = np.asarray(layer.gamma) if layer.scale else np.ones_like(mean)
+        shift = np.asarray(layer.beta) if layer.center else np.zeros_like(mean)
+        kept = np.abs(scale) > LEAST_SCALE
+        if kept.any():
+            mean = (mean - shift)[kept] / scale[kept]
+            variance = np.maximum(variance[kept] / scale[kept] ** 2, 1e-9)
+            divergence = (mean**2 + variance - 1 - np.log(variance)) / 2
+            found.append(float(np.median(divergence)))
+    return float(np.mean(found)) if found else None
 
 
 def _same(name: str, other: str) -> bool:

@@ -146,12 +146,13 @@ def _above(means: NDArray[np.float64], level: Level | None) -> NDArray[np.float6
 def _class_name(adapter: Adapter, index: int) -> str:
     """Return how a class is written in a unit: its name, where that will do."""
     name = (adapter.class_name(index) or "").strip().replace(" ", "_")
+    # Digits would be read as an index or a range, the signs as another unit.
+    if not any(map(str.isalpha, name)) or not set(name).isdisjoint("+():@,"):
+        return str(index)
     try:
-        if adapter.class_index(name) == index and set(name).isdisjoint("+():@,"):
-            return name
-    except ValueError:  # no name, or several classes of that name
-        pass
-    return str(index)
+        return name if adapter.class_index(name) == index else str(index)
+    except ValueError:  # several classes of that name
+        return str(index)
 
 
 def _known(adapter: Adapter, levels: Any) -> Levels | None:

@@ -6,6 +6,7 @@ photos, and kept in a file.
 """
 
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +32,17 @@ _STATISTICS = ("mean", "deviation", "highest")
 # Bits of a float's fraction that are not written: levels are good to three digits at
 # best, and zeros compress to nothing.
 _DROPPED_BITS = 12
+# What NumPy raises for files of other kinds, cut off or corrupt.
+NO_LEVELS = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    EOFError,
+    OSError,
+    BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -286,14 +298,7 @@ def _read(file: IO[bytes], name: str) -> Levels:
             facts = [
                 arrays[key].item() for key in ("count", "fingerprint", "preprocess")
             ]
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        KeyError,
-        AttributeError,
-        BadZipFile,
-    ) as error:
+    except NO_LEVELS as error:
         raise ValueError(
             f"{name!r} holds no levels. Make a file of them with `tfviz levels`, or "
             "levels.measure(...).save(path)."
