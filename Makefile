@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench sweep clean
 
 demo: .venv/installed
 	$(BIN)/tfviz demo -o demo
@@ -17,6 +17,10 @@ lint: .venv/tested
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/step.py
+
+# FULL=1 for every network of keras.applications. Goes on where it stopped.
+sweep: .venv/tested
+	$(BIN)/python -m pytest tests/test_sweep.py -m sweep
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

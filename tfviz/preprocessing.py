@@ -21,12 +21,18 @@ _MODES: dict[str, tuple[bool, float, Any, Any]] = {
     "torch": (False, 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 
-# What keras.applications' networks without such layers inside were trained on.
+# What keras.applications' networks without such layers inside were trained on. The
+# second half has them, unless it was built with `include_preprocessing=False`.
 _KNOWN_NAMES = (
     (r"resnet\d+v2", "tf"),
     (r"resnet\d+|vgg1[69]", "caffe"),
     (r"mobilenet(v2)?_.*|inception_(resnet_)?v[23]|xception|nasnet.*", "tf"),
     (r"densenet\d+", "torch"),
+    (r"convnext_(tiny|small|base|large|xlarge)|efficientnetv2-b\d", "torch"),
+    (r"efficientnetv2-[sml]", "-1,0.9921875"),  # bytes / 128 - 1
+    (r"mobilenetv3(small|large)", "tf"),
+    (r"resnet-rs-\d+", "torch"),  # this and the next are in tf_keras only
+    (r"regnet[xy]\d+", "0,1"),
 )
 
 # Layers that leave the range of their input as it is.
@@ -122,11 +128,17 @@ def detect(model: Any, operations: Iterable[tuple[str, Any]]) -> Preprocess | No
         if any(other.startswith(f"{path}/") for other, _ in operations):
             continue  # its own layers come next
         if getattr(operation, "weights", ()):
-            break
+            kernel = getattr(operation, "kernel", None)
+            # Whoever gave such a network other channels has trained it anew.
+            rgb = kernel is not None and kernel.shape[-2] == 3
+            return _from_names(model, operations) if rgb else None
         if not kind.startswith(_NEUTRAL):
-            return None  # arithmetic on the input, which its name does not tell of
-    names = [model.name, *(operation.name for _, operation in operations)]
-    for name in names:
+            break  # arithmetic on the input, which its name does not tell of
+    return None
+
+
+def _from_names(model: Any, operations: list[tuple[str, Any]]) -> Preprocess | None:
+    for name in (model.name, *(operation.name for _, operation in operations)):
         for pattern, mode in _KNOWN_NAMES:
             if re.fullmatch(pattern, name.lower()):
                 return _from_text(mode, f"{name} of keras.applications was trained so")
