@@ -11,6 +11,7 @@ import os
 import resource
 import sys
 import time
+import traceback
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -77,7 +78,8 @@ def tried(name):
         row |= checked(name, row["input"])
         row["outcome"] = WORKS
     except Exception as error:
-        row["outcome"] = f"{type(error).__name__}: {error}"
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        row["outcome"] = f"{type(error).__name__} {error} in `{place.line}`"
     row["seconds"] = round(time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     row["peak"] = round(peak / (2**20 if sys.platform == "darwin" else 2**10))
@@ -88,8 +90,12 @@ def checked(name, size):
     """Return what was found in a network, or fail."""
     keras.utils.set_random_seed(0)
     build = getattr(keras.applications, name)
+    prepare = sys.modules[build.__module__].preprocess_input
     model = build(weights=None, input_shape=(size, size, 3))
-    calibrate(model, size)
+    rng = np.random.default_rng(0)
+    images = rng.uniform(size=(8, size, size, 3)).astype(np.float32)
+    inputs = prepare(images * 255)
+    calibrate(model, inputs)
     before = state(model)
     adapter = tfviz.adapt(model)
     layers = {layer.path: layer for layer in adapter.layers()}
@@ -99,10 +105,6 @@ def checked(name, size):
     assert wanted <= layers.keys(), wanted - layers.keys()
 
     # The input is prepared as keras.applications does it.
-    images = np.random.default_rng(0).uniform(size=(1, size, size, 3))
-    images = images.astype(np.float32)
-    prepare = sys.modules[build.__module__].preprocess_input
-    inputs = prepare(images * 255)
     found = adapter.preprocess.apply(tf.constant(images))
     np.testing.assert_allclose(found, inputs, atol=1e-4)
 
@@ -121,6 +123,7 @@ def checked(name, size):
         tfviz.params.fourier(size, size),
         tfviz.transforms.none(),
         steps=STEPS,
+        start=images[:2],
     )
     assert np.isfinite(result.history).all()
     assert (result.scores > result.history[0]).all(), (result.history, result.scores)
@@ -145,10 +148,10 @@ def channel_and_class(path, channel, target):
     )
 
 
-def calibrate(model, size):
-    """Give normalizations the statistics of noise.
+def calibrate(model, inputs):
+    """Give normalizations the statistics of some inputs, as training would.
 
-    Without any, the signal of a deep network with random weights dies away.
+    Without, the signal of a deep network with random weights dies away.
     """
     norms = [
         layer
@@ -158,7 +161,7 @@ def calibrate(model, size):
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
-    model(np.random.default_rng(1).normal(size=(8, size, size, 3)), training=True)
+    model(inputs, training=True)
     for norm, momentum in zip(norms, momenta):
         norm.momentum = momentum
 
@@ -176,35 +179,37 @@ def state(model):
     return digest.digest(), [set(layer.__dict__) for layer in model._flatten_layers()]
 
 
+HEAD = f"""\
+# Networks of keras.applications
+
+Made by `make sweep`; with `FULL=1` for all networks, not just the smallest of each
+family. Each has random weights and the smallest input it takes. It works if:
+
+- every layer of it is listed;
+- the input is prepared as its own `preprocess_input` does it;
+- the softmax of the logits is the model's output;
+- a channel of the middle layer and a class score higher after {STEPS} steps, and the
+  channel as high as in a model that is cut there;
+- its weights and attributes are as before.
+
+Versions: tfviz {tfviz.__version__}, Keras {keras.__version__}, TensorFlow
+{tf.__version__}. Seconds and the peak memory of the process are for all of that,
+compilation included.
+
+| network | input | layers | logits are | seconds | peak MB | outcome |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
 def write_table(rows):
-    lines = [
-        "# Networks of keras.applications",
-        "",
-        "Made by `make sweep` (with `FULL=1` for all networks, not just the smallest "
-        "of each family).",
-        "Each network has random weights and the smallest input it takes. It works if:",
-        "",
-        "- every layer of it is listed;",
-        "- the input is prepared as its own `preprocess_input` does it;",
-        "- the softmax of the logits is the model's output;",
-        f"- a channel of the middle layer and a class score higher after {STEPS} steps, "
-        "and as high as in a model that is cut there;",
-        "- its weights and attributes are as before.",
-        "",
-        f"Versions: tfviz {tfviz.__version__}, Keras {keras.__version__}, "
-        f"TensorFlow {tf.__version__}. Seconds and the peak memory of the process are "
-        "for all of that, compilation included.",
-        "",
-        "| network | input | layers | logits are | seconds | peak MB | outcome |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = []
     for row in (rows[name] for name in sorted(rows, key=str.lower)):
-        outcome = row["outcome"].partition("\n")[0].replace("|", "/")
+        outcome = " ".join(row["outcome"].split()).replace("|", "/")
         lines.append(
             f"| {row['model']} | {row['input']}x{row['input']} | {row['layers']} "
-            f"| {row['logits']} | {row['seconds']} | {row['peak']} | {outcome} |"
+            f"| {row['logits']} | {row['seconds']} | {row['peak']} | {outcome} |\n"
         )
     TABLE.parent.mkdir(exist_ok=True)
     unfinished = TABLE.with_suffix(".md.part")
-    unfinished.write_text("\n".join(lines) + "\n")
+    unfinished.write_text(HEAD + "".join(lines))
     unfinished.replace(TABLE)

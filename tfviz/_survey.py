@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfviz._logits import before_squashing
+from tfviz._logits import before_squashing, probabilities
 from tfviz._taps import Recording
 
 # The model's output among the activations, apart from any layer called `logits`.
@@ -48,13 +48,9 @@ def fetched(path: str, output: Any, recording: Recording) -> Any:
     if path not in (LOGITS, PROBABILITIES):
         return _only_tensor(recording.outputs[path])
     output = _only_tensor(output)
-    logits, undone = before_squashing(output)
-    if path == LOGITS:
-        return logits
-    if not undone:
-        squash = tf.nn.sigmoid if output.shape[-1] == 1 else tf.nn.softmax
-        return squash(tf.cast(output, tf.float32))
-    return tf.exp(output) if undone[0].type == "LogSoftmax" else output
+    if path == PROBABILITIES:
+        return probabilities(output)
+    return before_squashing(output)[0]
 
 
 def described(output: Any, recording: Recording, name: str) -> Survey:
@@ -64,8 +60,9 @@ def described(output: Any, recording: Recording, name: str) -> Survey:
     # In the order of calls, not of returns.
     for path, operation in recording.operations.items():
         tensor = _only_tensor(recording.outputs[path])
-        # What is computed inside a loop cannot be seen from here.
-        if tensor is None or tensor.graph is not graph:
+        # What is computed inside a loop cannot be seen from here, and a layer that
+        # returns its weights shows nothing of the image.
+        if tensor is None or getattr(tensor, "graph", None) is not graph:
             continue
         kind = type(operation).__name__
         layers[path] = Layer(path, kind, (None, *tensor.shape[1:]))
@@ -80,7 +77,7 @@ def described(output: Any, recording: Recording, name: str) -> Survey:
             (
                 path
                 for path, value in recording.outputs.items()
-                if tf.is_tensor(value) and value.op.name in names
+                if hasattr(value, "op") and value.op.name in names
             ),
             name,
         )

@@ -104,6 +104,9 @@ def resolve(preprocess: Any, *, source: str = "as given") -> Preprocess:
 def detect(model: Any, operations: Iterable[tuple[str, Any]]) -> Preprocess | None:
     """Find out what a model wants from its first layers, or else from its name.
 
+    A model of KerasHub has a preprocessor, which tells; an input of integers means
+    bytes.
+
     Args:
         model: A Keras model.
         operations: The paths and layers of its forward pass, in order.
@@ -111,6 +114,13 @@ def detect(model: Any, operations: Iterable[tuple[str, Any]]) -> Preprocess | No
     Returns:
         The map, with what was found as its source; None if nothing was.
     """
+    converter = getattr(getattr(model, "preprocessor", None), "image_converter", None)
+    if converter is not None:  # of a model of KerasHub; not called by the model
+        return _from_converter(converter, f"{converter.name} of its preprocessor")
+    inputs = getattr(model, "inputs", None) or []
+    dtype = tf.as_dtype(inputs[0].dtype) if len(inputs) == 1 else tf.float32
+    if dtype.is_integer:
+        return _from_range(0, 255, f"the model's input is of {dtype.name}")
     operations = list(operations)
     for path, operation in operations:
         kind = type(operation).__name__
@@ -135,6 +145,21 @@ def detect(model: Any, operations: Iterable[tuple[str, Any]]) -> Preprocess | No
         if not kind.startswith(_NEUTRAL):
             break  # arithmetic on the input, which its name does not tell of
     return None
+
+
+def _from_converter(converter: Any, source: str) -> Preprocess:
+    """Turn the scale and offset that KerasHub gives bytes into a map."""
+    scale = 255 * np.asarray(1.0 if converter.scale is None else converter.scale)
+    offset = np.asarray(0.0 if converter.offset is None else converter.offset)
+    low, high = np.broadcast_arrays(offset, offset + scale)
+    if np.ptp(low) == np.ptp(high) == 0:
+        return _from_range(low.flat[0], high.flat[0], source)
+    _, _, mean, deviation = _MODES["torch"]
+    ends = [(end - np.array(mean)) / deviation for end in (0, 1)]
+    if low.shape == (3,) and np.allclose([low, high], ends, atol=1e-3):
+        return _from_text("torch", source)
+    scale, offset = scale.astype(np.float32), offset.astype(np.float32)
+    return Preprocess("custom", lambda images: images * scale + offset, source)
 
 
 def _from_names(model: Any, operations: list[tuple[str, Any]]) -> Preprocess | None:
