@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench sweep clean
+.PHONY: demo test lint bench gallery sweep clean
 
 demo: .venv/installed
 	$(BIN)/tfviz demo -o demo
@@ -17,6 +17,9 @@ lint: .venv/tested
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/step.py
+
+gallery: .venv/installed
+	$(BIN)/python examples/gallery.py docs/pictures
 
 # FULL=1 for every network of keras.applications. Goes on where it stopped.
 sweep: .venv/tested

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from tfviz.cli import _options as options
+from tfviz.cli._units import extended_again
 
 
 def job_from(spec: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[Any, str]:
@@ -31,17 +32,20 @@ def job_from(spec: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[Any, s
             "The picture was made with a preprocessing function, which a file cannot "
             "hold. Make it again from Python."
         )
+    given = {k: v for k, v in chosen.items() if k not in ("model", "preprocess")}
+    given.setdefault("hold", tuple(spec["held"].items()))
+    given.setdefault("image_input", spec["image_input"])
+    given.setdefault("output_name", spec["output"])
     adapter = options.load_adapter(
         model,
         preprocess,
-        chosen.get("labels"),
-        chosen.get("custom", ()),
-        chosen.get("allow_unsafe", False),
+        **given,
     )
     import keras  # noqa: PLC0415
 
-    from tfviz import params, transforms  # noqa: PLC0415
+    from tfviz import params, stops, transforms  # noqa: PLC0415
     from tfviz._job import Job  # noqa: PLC0415
+    from tfviz._updates import Method  # noqa: PLC0415
 
     optimizer = None
     if spec["optimizer"] != {"name": "adam"}:
@@ -51,20 +55,27 @@ def job_from(spec: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[Any, s
             "The picture was made from a start image or with a param of your own, "
             "which a file cannot hold. Make it again from Python."
         )
+    method = Method(
+        optimizer,
+        *(spec[name] for name in ("gradient_blur", "normalize_gradient", "alpha")),
+        spec["smooth_pools"],
+    )
     job = Job(
         adapter,
-        spec["unit"],
+        extended_again(adapter, spec),
         params.from_spec(spec["param"]),
         transforms.from_spec(spec["transforms"]),
         steps=spec["steps"],
         learning_rate=spec["learning_rate"],
-        optimizer=optimizer,
+        method=method,
+        stop=[stops.from_spec(rule) for rule in spec["stop"]],
         batch_size=spec["batch"],
         seed=spec["seed"],
+        notes={name: spec.get(name) for name in ("penalties", "diversity")},
         at=(spec["repeat"], spec["slot"], spec["batch_size"]),
     )
     # Names given to the classes by hand are not in the model.
-    job.pictures = [replace(job.pictures[0], name=spec["name"])]
+    job.pictures = [replace(picture, name=spec["name"]) for picture in job.pictures]
     _warn_of_differences(spec, job.settings)
     return job, model
 

@@ -42,6 +42,9 @@ def fill(
         click.ClickException: If the folder holds pictures of other settings, cannot
             be written, or the run was interrupted.
     """
+    from tfviz._render import as_result  # noqa: PLC0415
+    from tfviz._stuck import warn_stuck  # noqa: PLC0415
+
     here = Folder(folder)
     keys = [(picture.text, picture.repeat) for picture in job.pictures]
     other = here.other_settings(job.settings, keys if force else ())
@@ -61,23 +64,18 @@ def fill(
         started = time.monotonic()
         for batch in job.run(done, callbacks=[progress.step]):
             seconds = time.monotonic() - started
-            for row, place in enumerate(batch.places):
-                outcome = {
-                    "name": job.pictures[place].name,
-                    "score": float(batch.scores[row]),
-                    "stuck": bool(batch.stuck[row]),
-                }
-                spec = job.settings | job.pictures[place].spec | outcome
+            result = as_result(job, [batch])
+            for row, place in enumerate(sorted(batch.places)):
+                spec = result.picture_spec(row)
                 here.write(
                     files[place],
-                    batch.images[row],
+                    result.picture(row),
                     spec,
                     model=model,
                     seconds=round(seconds / len(batch.places), 3),
                 )
                 done.add(place)
-                if outcome["stuck"]:
-                    stuck.append(outcome["name"])
+            stuck += batch.tried
             progress.finished([job.pictures[p].name for p in batch.places])
             started = time.monotonic()
             if interrupted() and len(done) < len(keys):
@@ -85,10 +83,7 @@ def fill(
                     f"interrupted: {len(done)} of {len(keys)} pictures are in "
                     f"{folder}. The same command goes on from here."
                 )
-    if stuck:
-        from tfviz._render import warn_stuck  # noqa: PLC0415
-
-        warn_stuck(stuck, job.steps)
+    warn_stuck(stuck)
     if sheet:
         _write_sheet(files, folder / "sheet.png")
     _report(files, folder, as_json)

@@ -12,7 +12,19 @@ from tfviz._result import file_names
 MANIFEST = "manifest.jsonl"
 # What a picture's description tells about the picture, not about the job. Versions
 # may change between two runs; they are compared where a picture is made again.
-_OWN = {"name", "score", "stuck", "unit", "repeat", "slot", "batch_size"}
+_OWN = {
+    "name",
+    "score",
+    "unit_score",
+    "distances",
+    "stuck",
+    "steps_taken",
+    "stopped",
+    "unit",
+    "repeat",
+    "slot",
+    "batch_size",
+}
 _VERSIONS = {"tfviz", "versions"}
 
 Key = tuple[str, int]
@@ -114,11 +126,11 @@ class Folder:
 
         Args:
             file: The name.
-            picture: As bytes.
+            picture: For Pillow.
             spec: Its description.
             **facts: For the manifest alone: times and paths.
         """
-        images.save(images.to_pil(picture), file, spec)
+        images.save(picture, file, spec)
         line = _entry(file, spec) | facts
         line["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         with (self.path / MANIFEST).open("a", encoding="utf-8") as manifest:
@@ -132,7 +144,8 @@ def shared_settings(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _entry(file: Path, spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {"file": file.name} | {name: spec[name] for name in sorted(_OWN)}
+    own = {name: spec[name] for name in sorted(_OWN & spec.keys())}
+    return {"file": file.name} | own
 
 
 def _short(value: Any) -> str:

@@ -1,78 +1,14 @@
 """Options that several commands share, and their types."""
 
 import os
-import re
 import sys
 from collections.abc import Callable
-from difflib import get_close_matches
-from math import inf
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tfviz._labels import read_labels
-
-MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
-
-
-class Size(click.ParamType):
-    """`N` or `HEIGHTxWIDTH`, in pixels."""
-
-    name = "N|HxW"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        """Return height and width."""
-        if isinstance(value, tuple):
-            return value
-        match = re.fullmatch(r"(\d+)(?:x(\d+))?", value)
-        if not match or not all(int(n) for n in match.groups() if n):
-            self.fail(f"{value!r} is no size; write 224 or 180x240.", param, ctx)
-        height, width = match.groups()
-        return int(height), int(width or height)
-
-
-class ModelSource(click.ParamType):
-    """The name of a model or a file that holds one."""
-
-    name = "MODEL"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        """Refuse what is certainly no model, before anything is loaded."""
-        if value == "squeezenet" or value.startswith("keras:"):
-            return value
-        path = Path(value)
-        if not path.exists():
-            folder = path.parent if path.parent.is_dir() else Path()
-            names = [p.name for p in folder.iterdir() if p.suffix in MODEL_SUFFIXES]
-            close = get_close_matches(path.name, names, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            self.fail(
-                f"there is no model {value!r}.{hint} Give squeezenet, keras:NAME or a "
-                f"file that ends in {', '.join(MODEL_SUFFIXES)}.",
-                param,
-                ctx,
-            )
-        if path.suffix not in MODEL_SUFFIXES:
-            self.fail(
-                f"{value!r} is no model file; expected one that ends in "
-                f"{', '.join(MODEL_SUFFIXES)}.",
-                param,
-                ctx,
-            )
-        return value
-
-
-class OutputFolder(click.ParamType):
-    """A folder that files can be written to, or that can be made."""
-
-    name = "DIR"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
-        """Refuse what can be no folder; `make_folder` does the rest."""
-        if not str(value):
-            self.fail("an empty name is no folder.", param, ctx)
-        return Path(value)
+from tfviz.cli import _types as types
 
 
 def make_folder(path: Path) -> None:
@@ -93,99 +29,28 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
-class Preprocess(click.ParamType):
-    """A mode of `keras.applications`, or a range."""
-
-    name = "MODE|LO,HI"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        """Refuse what the library would refuse, without loading it."""
-        if value in ("caffe", "tf", "torch"):
-            return value
-        try:
-            low, high = (float(part) for part in value.split(","))
-        except ValueError:
-            self.fail(
-                f"{value!r} is neither caffe, tf, torch nor a range such as 0,255.",
-                param,
-                ctx,
-            )
-        if not -inf < low < high < inf:
-            self.fail(
-                f"{value!r} is no range; write the lower end first, as 0,255.",
-                param,
-                ctx,
-            )
-        return value
-
-
-class Positive(click.FloatRange):
-    """A finite number above 0."""
-
-    def __init__(self) -> None:
-        super().__init__(min=0, min_open=True)
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        """Refuse also what is infinite or no number at all."""
-        number = super().convert(value, param, ctx)
-        if not number < inf:
-            self.fail(f"{value} is no finite number.", param, ctx)
-        return number
-
-
-class LabelsFile(click.Path):
-    """A file of class names."""
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Read it once, to refuse it at once."""
-        path = os.fsdecode(super().convert(value, param, ctx))
-        try:
-            read_labels(path)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return path
-
-
-class Units(click.Command):
-    """A command whose arguments may look like options: `-fire8:20`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Explain a unit with a leading hyphen."""
-        for arg in args:
-            if arg == "--":
-                break
-            # `-mkeras:VGG16` is an option with its value, and a real one.
-            unit = re.match(r"-(?!-)(?!mkeras:)([^-].*[:/].*|\w{3,}\d+)$", arg)
-            if unit and not Path(arg[2:]).exists():
-                raise click.UsageError(
-                    f"{arg!r} looks like a unit to be minimized, but a leading hyphen "
-                    f"makes an option. Write neg:{unit[1]}.",
-                    ctx,
-                )
-        return super().parse_args(ctx, args)
-
-
 def model_options(command: Callable) -> Callable:
     """Add the options that say which model, and how it sees images."""
     options = [
         click.option(
             "-m",
             "--model",
-            type=ModelSource(),
+            type=types.ModelSource(),
             default="squeezenet",
             show_default=True,
-            help="squeezenet, keras:NAME, keras:NAME?weights=none, or a .keras or .h5 "
-            "file.",
+            help="squeezenet, keras:NAME, keras:NAME?weights=none, a .keras or .h5 "
+            "file, a SavedModel's folder, or hub:URL. One of several signatures: "
+            "FOLDER?signature=NAME.",
         ),
         click.option(
             "--preprocess",
-            type=Preprocess(),
+            type=types.Preprocess(),
             help="What the model was trained on: caffe, tf, torch, or a range such as "
             "0,255. By default what the model tells.",
         ),
         click.option(
             "--labels",
-            type=LabelsFile(exists=True, dir_okay=False),
+            type=types.LabelsFile(exists=True, dir_okay=False),
             metavar="FILE",
             help="Names of the classes, one a line, or JSON. By default "
             "MODEL.labels.txt beside the model file.",
@@ -201,29 +66,77 @@ def model_options(command: Callable) -> Callable:
             is_flag=True,
             help="Let the model file run Python code (Lambda layers).",
         ),
+        click.option(
+            "--hold",
+            type=types.Held(),
+            multiple=True,
+            help="The value of an input beside the image, such as age=30 or "
+            "meta=0.5,2.",
+        ),
+        click.option(
+            "--image-input",
+            metavar="NAME",
+            help="Which of several images that the model takes is to be made.",
+        ),
+        click.option(
+            "--output-name",
+            metavar="NAME",
+            help="Which of several outputs of the model has the classes.",
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(min=1),
+            help="Processor threads to use. By default all.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
     return command
 
 
+# What `load_adapter` takes, and a saved picture can be made again with.
+MODEL_OPTIONS = (
+    "model",
+    "preprocess",
+    "labels",
+    "custom",
+    "allow_unsafe",
+    "hold",
+    "image_input",
+    "output_name",
+    "threads",
+)
+
+
 def load_adapter(
     model: str,
-    preprocess: str | None,
-    labels: str | None,
-    custom: tuple[str, ...],
-    allow_unsafe: bool,
+    preprocess: str | None = None,
+    labels: str | None = None,
+    *,
+    custom: tuple[str, ...] = (),
+    allow_unsafe: bool = False,
+    hold: tuple[tuple[str, Any], ...] = (),
+    image_input: str | None = None,
+    output_name: str | None = None,
+    threads: int | None = None,
 ) -> Any:
     """Load a model as the options say, and print what was found out about it."""
     _import_custom(custom)
-    quiet_tensorflow()
+    quiet_tensorflow(threads)
     import tfviz  # noqa: PLC0415
 
     if labels is None:
         beside = Path(model).with_suffix(".labels.txt")
         labels = str(beside) if beside.is_file() else None
     loaded = tfviz.load_model(model, allow_unsafe=allow_unsafe)
-    adapter = tfviz.adapt(loaded, preprocess, labels=labels)
+    adapter = tfviz.adapt(
+        loaded,
+        preprocess,
+        labels=labels,
+        held=dict(hold) or None,
+        image_input=image_input,
+        output=output_name,
+    )
     click.echo(
         f"{adapter.name}: input {adapter.preprocess}; logits: {adapter.logits_source}",
         err=True,
@@ -231,8 +144,17 @@ def load_adapter(
     return adapter
 
 
-def quiet_tensorflow() -> None:
-    """Import TensorFlow without what it prints on the way."""
+def quiet_tensorflow(threads: int | None = None) -> None:
+    """Import TensorFlow without what it prints on the way, and limit its threads."""
+    _silently_import_tensorflow()
+    if threads is not None:
+        import tensorflow as tf  # noqa: PLC0415
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def _silently_import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "tensorflow" in sys.modules or os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
         return

@@ -3,7 +3,11 @@
 import click
 
 import tfviz
-from tfviz.cli.models import check, layers
+from tfviz.cli.calibrate import calibrate
+from tfviz.cli.dream import dream
+from tfviz.cli.levels import levels
+from tfviz.cli.models import layers
+from tfviz.cli.photos import check, top
 from tfviz.cli.render import demo, render
 
 
@@ -19,5 +23,5 @@ def main() -> None:
     """
 
 
-for command in (demo, render, layers, check):
+for command in (demo, render, dream, layers, check, top, calibrate, levels):
     main.add_command(command)

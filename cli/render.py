@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from tfviz.cli import _options as options
+from tfviz.cli import _types as types
 from tfviz.cli._errors import handled
 
 DEMO_UNITS = (
@@ -20,10 +21,12 @@ DEMO_UNITS = (
     "logit:lion",
 )
 DEMO_STEPS = 128
+# Of Keras, by their names there; the first is our own faster form of it.
+OPTIMIZERS = ("adam", "sgd", "rmsprop", "nadam", "adamw", "adamax", "adagrad", "lion")
 
 
 @click.command()
-@click.option("-o", "--output", type=options.OutputFolder(), required=True)
+@click.option("-o", "--output", type=types.OutputFolder(), required=True)
 @handled
 def demo(output: Path) -> None:
     """Render nine units of the bundled network: pictures and sheet.png.
@@ -32,7 +35,7 @@ def demo(output: Path) -> None:
     tfviz demo -o demo
     """
     options.make_folder(output)
-    adapter = options.load_adapter("squeezenet", None, None, (), False)
+    adapter = options.load_adapter("squeezenet")
     from tfviz._job import Job  # noqa: PLC0415
     from tfviz.cli._fill import fill  # noqa: PLC0415
 
@@ -40,7 +43,7 @@ def demo(output: Path) -> None:
     fill(job, output, model="squeezenet", suffix=".png", sheet=True)
 
 
-@click.command(cls=options.Units)
+@click.command(cls=types.Units)
 @click.argument("units", metavar="UNIT...", nargs=-1)
 @click.option(
     "--from",
@@ -50,7 +53,7 @@ def demo(output: Path) -> None:
     help="Make the picture in FILE again, from its own description.",
 )
 @click.option(
-    "-o", "--output", type=options.OutputFolder(), required=True, help="The folder."
+    "-o", "--output", type=types.OutputFolder(), required=True, help="The folder."
 )
 @options.model_options
 @click.option(
@@ -62,29 +65,110 @@ def demo(output: Path) -> None:
 )
 @click.option(
     "--size",
-    type=options.Size(),
+    type=types.Size(),
     help="Of the pictures, in pixels. By default the model's, or 224.",
 )
 @click.option(
     "--param",
-    type=click.Choice(["fourier", "pixels"]),
+    type=click.Choice(["fourier", "pixels", "maco", "laplacian", "cppn"]),
     default="fourier",
     show_default=True,
     help="How pictures are held.",
 )
 @click.option(
+    "--statistics",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Colours, and for maco waves, that `tfviz calibrate` measured. By default "
+    "those of photos.",
+)
+@click.option(
     "--transforms",
-    type=click.Choice(["distill", "lucid", "none"]),
+    type=click.Choice(["distill", "lucid", "maco", "none"]),
     default="distill",
     show_default=True,
     help="What pictures must survive.",
 )
 @click.option(
+    "--penalty",
+    "penalties",
+    type=types.Penalty(),
+    multiple=True,
+    help="Subtract WEIGHT times total_variation, l1, l2, high_frequency or "
+    "blur_difference from the score.",
+)
+@click.option(
+    "--diverse",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Make N pictures of each unit that differ from each other.",
+)
+@click.option(
+    "--diversity",
+    type=types.Positive(),
+    help="The weight of the difference, in units of the score: about what a unit "
+    "reaches by itself.",
+)
+@click.option(
+    "--diversity-layer",
+    metavar="LAYER",
+    help="Where pictures are compared. By default the unit's own layer.",
+)
+@click.option(
     "--learning-rate",
-    type=options.Positive(),
+    type=types.Positive(),
     default=0.05,
     show_default=True,
-    help="Of Adam.",
+    help="Of the optimizer.",
+)
+@click.option(
+    "--optimizer",
+    type=click.Choice(OPTIMIZERS),
+    default="adam",
+    show_default=True,
+    help="What moves the pictures.",
+)
+@click.option(
+    "--gradient-blur",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Blur the gradient by this many pixels.",
+)
+@click.option(
+    "--normalize-gradient",
+    is_flag=True,
+    help="Scale each picture's gradient to the same size.",
+)
+@click.option(
+    "--smooth-pools",
+    is_flag=True,
+    help="Share the gradient of max-pools among their inputs.",
+)
+@click.option(
+    "--alpha",
+    is_flag=True,
+    help="Write how much each pixel mattered as transparency, as for maco.",
+)
+@click.option(
+    "--start",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Start all pictures from this image instead of from grey.",
+)
+@click.option(
+    "--plateau",
+    is_flag=True,
+    help="Stop where the score no longer rises.",
+)
+@click.option(
+    "--seconds",
+    type=types.Positive(),
+    help="Stop a batch of pictures after this time.",
+)
+@click.option(
+    "--target",
+    type=float,
+    help="Stop where the unit responds this much.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="For other ones.")
 @click.option(
@@ -158,26 +242,57 @@ def render(  # noqa: PLR0917 (click passes by name)
 
 def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
     adapter = options.load_adapter(
-        settings["model"],
-        settings["preprocess"],
-        settings["labels"],
-        settings["custom"],
-        settings["allow_unsafe"],
+        **{name: settings[name] for name in options.MODEL_OPTIONS}
     )
-    from tfviz import params, transforms  # noqa: PLC0415
+    import keras  # noqa: PLC0415
+
+    from tfviz import stops, transforms  # noqa: PLC0415
     from tfviz._job import Job  # noqa: PLC0415
+    from tfviz._photo import fitted  # noqa: PLC0415
+    from tfviz._updates import Method  # noqa: PLC0415
+    from tfviz.cli._units import extended, param_of  # noqa: PLC0415
 
     height, width = settings["size"] or adapter.size
-    make = {"fourier": params.fourier, "pixels": params.pixels}[settings["param"]]
+    param = param_of(settings["param"], height, width, adapter, settings["statistics"])
+    optimizer = None
+    if settings["optimizer"] != "adam":
+        rate = {"learning_rate": settings["learning_rate"]}
+        optimizer = keras.optimizers.get(
+            {"class_name": settings["optimizer"], "config": rate}
+        )
+    rules = {"seconds": stops.seconds, "target": stops.target}
+    stop = [stops.plateau()] if settings["plateau"] else []
+    stop += [
+        rule(settings[name])
+        for name, rule in rules.items()
+        if settings[name] is not None
+    ]
+    start = settings["start"]
+    if start is not None:
+        start = fitted(adapter, start, (height, width))
+    names = ("penalties", "diverse", "diversity", "diversity_layer")
+    objectives, notes = extended(
+        adapter, units, **{name: settings[name] for name in names}
+    )
     return Job(
         adapter,
-        units,
-        make(height, width, adapter.channels),
+        objectives,
+        param,
         transforms.PRESETS[settings["transforms"]](),
         steps=settings["steps"],
         learning_rate=settings["learning_rate"],
+        method=Method(
+            optimizer,
+            settings["gradient_blur"],
+            settings["normalize_gradient"],
+            settings["alpha"],
+            settings["smooth_pools"],
+        ),
         batch_size=settings["batch_size"],
         seed=settings["seed"],
+        start=start,
+        stop=stop,
+        notes=notes,
     )
 
 
@@ -187,7 +302,7 @@ def _job_again(ctx: click.Context, source: str) -> tuple[Any, str]:
     from tfviz.cli._again import job_from  # noqa: PLC0415
 
     own = ("units", "source", "output", "suffix", "sheet", "force", "as_json")
-    model = ("model", "preprocess", "labels", "custom", "allow_unsafe")
+    model = options.MODEL_OPTIONS
     given = {
         name
         for name in ctx.params

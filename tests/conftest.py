@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from click.testing import CliRunner
+from tfviz.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("TFVIZ_DATA", ROOT.parent / "shared" / "data"))
@@ -67,3 +69,33 @@ def rng():
 
 def seeds_for(n, first=0):
     return tf.constant([[first + i, 10 * i + 1] for i in range(n)], tf.int32)
+
+
+# Of `tfviz render`, for the command line's tests.
+FAST = ["--size", "64", "--steps", "4", "--transforms", "none"]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run a command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments, code=0):
+        result = CliRunner().invoke(main, [str(a) for a in arguments])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result
+
+    return call
+
+
+def names(folder):
+    return sorted(file.name for file in Path(folder).iterdir())
+
+
+def error_of(result):
+    """Return the only line that is an error."""
+    (line,) = [x for x in result.stderr.splitlines() if x.startswith("Error: ")]
+    assert "Traceback" not in result.output
+    return line

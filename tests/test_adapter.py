@@ -621,7 +621,7 @@ class TestModelsThatAreRefused:
         adapter = tfviz.adapt(model, (0, 1))
 
         assert adapter(images, "conv")["conv"].shape == (2, 16, 16, 4)
-        with pytest.raises(ValueError, match="no single output"):
+        with pytest.raises(ValueError, match="several outputs .*Say which"):
             adapter.logits(images)
 
 

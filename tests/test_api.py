@@ -68,7 +68,7 @@ def test_arguments_are_described_by_their_names(name):
         p for p in inspect.signature(value).parameters if not p.startswith("_")
     ]
     if "Args:" in text:
-        described = set(re.findall(r"^    \*?(\w+): ", text, re.MULTILINE))
+        described = set(re.findall(r"^    \*{0,2}(\w+): ", text, re.MULTILINE))
         assert set(parameters) <= described
     else:  # one line says it all
         assert len(parameters) <= 3
@@ -91,7 +91,10 @@ FACTORIES = [
 ]
 
 
-@pytest.mark.parametrize("name", [*FACTORIES, "render", "adapt", "load_model"])
+@pytest.mark.parametrize(
+    "name",
+    [*FACTORIES, "render", "adapt", "load_model", "dream", "diverse", "top_units"],
+)
 def test_what_users_call_has_an_example(name):
     if name.split(".")[-1] in WITHOUT_EXAMPLE:
         return

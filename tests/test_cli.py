@@ -11,29 +11,12 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import build_toy
+from conftest import FAST, build_toy, error_of, names
 from PIL import Image
 
 import tfviz
 from tfviz import images
 from tfviz.cli.main import main
-
-FAST = ["--size", "64", "--steps", "4", "--transforms", "none"]
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Run a command in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments, code=0):
-        result = CliRunner().invoke(main, [str(a) for a in arguments])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +36,6 @@ def toy_file(tmp_path_factory):
     return path
 
 
-def names(folder):
-    return sorted(file.name for file in Path(folder).iterdir())
-
-
 def manifest(folder):
     text = Path(folder, "manifest.jsonl").read_text()
     return [json.loads(line) for line in text.splitlines()]
@@ -66,13 +45,6 @@ def written(file):
     """Return what changes when a file is written again."""
     status = file.stat()
     return status.st_ino, status.st_mtime_ns
-
-
-def error_of(result):
-    """Return the only line that is an error."""
-    (line,) = [x for x in result.stderr.splitlines() if x.startswith("Error: ")]
-    assert "Traceback" not in result.output
-    return line
 
 
 class TestRender:
@@ -201,7 +173,11 @@ class TestRender:
         run("render", "logit:bee", "neg:conv_b:2", "-m", toy_file, "-o", "out",
             "--preprocess=-1,1", "--steps", 3, "--transforms", "none")  # fmt: skip
 
-        assert names("out") == ["logit-bee.png", "manifest.jsonl", "neg-conv_b-2.png"]
+        assert names("out") == [
+            "logit-bee.png",
+            "manifest.jsonl",
+            "neg-conv_b-pre-2.png",
+        ]
 
 
 class TestAgain:
@@ -214,7 +190,7 @@ class TestAgain:
         run("render", *units, "-o", "out", *slow, "--seed", "3")
         chosen = [f"fire2-7_2.{format}"]
         if format == "png":
-            chosen += ["fire2-1+fire3-2.png", "neg-fire2-5.png"]
+            chosen += ["fire2-1+fire3-2.png", "neg-fire2-pre-5.png"]
         for name in chosen:
             run("render", "--from", f"out/{name}", "-o", "new", "--format", format,
                 "--force")  # fmt: skip
@@ -378,7 +354,7 @@ BAD = [
     (["-fire8:20"], 2, "Write neg:fire8:20"),
     (["-mixed4:3"], 2, "Write neg:mixed4:3"),
     ([], 2, "Give units to render, such as fire8:20"),
-    (["fire2:1", "-m", "nothing.keras"], 2, "there is no model 'nothing.keras'"),
+    (["fire2:1", "-m", "nothing.keras"], 2, "There is no model 'nothing.keras'"),
     (["fire2:1", "-m", "text.txt"], 2, "no model file; expected one that ends in"),
     (["fire2:1", "-m", "corrupt.keras"], 1, "cannot be loaded as a Keras model"),
     (["fire2:1", "-m", "corrupt.h5"], 1, "cannot be loaded as a Keras model"),

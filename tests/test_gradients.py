@@ -1,10 +1,16 @@
+import warnings
+
+import tfviz  # first: TensorFlow must not be imported before it
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
-import tfviz
-from tfviz._gradients import redirected
+from tfviz import _ascent
+from tfviz._gradients import VANISHING, overridden, unreturned
+from tfviz._stuck import RANDOM_IMAGES, random_images
+from tfviz._updates import Method
 
 
 def gradients(function, inputs):
@@ -13,7 +19,7 @@ def gradients(function, inputs):
     @tf.function(autograph=False)
     def run(inputs):
         plain = tf.gradients(function(inputs), inputs)[0]
-        with redirected():
+        with overridden(redirect=True):
             outputs = function(inputs)
         return plain, tf.gradients(outputs, inputs)[0]
 
@@ -64,21 +70,327 @@ def test_the_rectifier_with_a_ceiling_is_left_from_both_sides():
     )
 
 
-def dead_model(offset=-0.3):
+@pytest.mark.parametrize(
+    ("function", "off", "on"),
+    [(tf.nn.relu, -1.0, 2.0), (tf.nn.sigmoid, -20.0, 2.0), (tf.nn.silu, -2.0, 2.0)],
+)
+def test_without_what_is_redirected_only_the_true_part_is_left(function, off, on):
+    @tf.function(autograph=False)
+    def run(inputs):
+        plain = tf.gradients(function(inputs), inputs)[0]
+        with overridden(redirect=True):
+            outputs = function(inputs)
+        with unreturned():
+            own = tf.gradients(outputs, inputs)[0]
+        return plain, own, tf.gradients(outputs, inputs)[0]
+
+    plain, own, redirect = (
+        g.numpy() for g in run(tf.constant([[off, off], [off, on]]))
+    )
+    np.testing.assert_array_equal(own[0], 0)
+    np.testing.assert_allclose(own[1], plain[1], rtol=1e-6)
+    np.testing.assert_array_equal(redirect[0], 1)
+
+
+class TestBound:
+    @pytest.mark.parametrize(
+        "function",
+        [
+            lambda x: keras.ops.maximum(x, 0),
+            lambda x: tf.maximum(0.0, x),
+            lambda x: keras.ops.clip(x, 0, 6),
+            lambda x: keras.activations.relu(x, max_value=4.0),
+        ],
+    )
+    def test_a_constant_floor_is_left_upwards(self, function):
+        plain, redirect = gradients(function, [[-1.0, -2.0], [-1.0, 2.0]])
+
+        np.testing.assert_array_equal(plain, [[0, 0], [0, 1]])
+        np.testing.assert_array_equal(redirect, [[1, 1], [0, 1]])
+        down = gradients(lambda x: -function(x), [[-1.0, -2.0]])[1]
+        np.testing.assert_array_equal(down, 0)
+
+    def test_a_constant_ceiling_is_left_downwards(self):
+        up, down = (
+            keras.activations.hard_tanh,
+            lambda x: -keras.activations.hard_tanh(x),
+        )
+
+        np.testing.assert_array_equal(gradients(up, [[2.0, 3.0]])[1], 0)
+        np.testing.assert_array_equal(gradients(down, [[2.0, 3.0]])[1], -1)
+        np.testing.assert_array_equal(gradients(down, [[2.0, 0.0]])[1], [[0, -1]])
+
+    def test_the_larger_of_two_branches_keeps_its_gradient(self):
+        def maxout(x):
+            return tf.maximum(x, 2 * x + 1) + tf.maximum(tf.zeros((1, 2)), tf.ones(()))
+
+        plain, redirect = gradients(maxout, [[1.0, 2.0], [-3.0, -2.0]])
+
+        np.testing.assert_array_equal(plain, [[2, 2], [1, 1]])
+        np.testing.assert_array_equal(redirect, plain)
+
+
+SQUASHING = {
+    "sigmoid": tf.nn.sigmoid,
+    "tanh": tf.nn.tanh,
+    "softsign": lambda x: tf.nn.softsign(10 * x),
+    "softplus": tf.nn.softplus,
+    "elu": tf.nn.elu,
+    "selu": tf.nn.selu,
+}
+TWO_SIDED = ("sigmoid", "tanh", "softsign")
+
+
+class TestSaturation:
+    @pytest.mark.parametrize("name", SQUASHING)
+    def test_what_is_saturated_passes_the_whole_gradient_back_into_range(self, name):
+        function, factor = SQUASHING[name], 10 if name == "softsign" else 1
+        weights = tf.constant([[2.0, -1.0]])
+        plain, redirect = gradients(lambda x: function(x) * weights, [[-20.0, -30.0]])
+
+        assert np.abs(plain).max() < 2 * factor * VANISHING
+        np.testing.assert_allclose(redirect, [[2 * factor, plain[0, 1]]], rtol=1e-6)
+
+    @pytest.mark.parametrize("name", TWO_SIDED)
+    def test_a_squashing_is_left_from_above_too(self, name):
+        function, factor = SQUASHING[name], 10 if name == "softsign" else 1
+        plain, up = gradients(function, [[20.0, 30.0]])
+        down = gradients(lambda x: -function(x), [[20.0, 30.0]])[1]
+
+        np.testing.assert_array_equal(up, plain)
+        np.testing.assert_array_equal(down, -factor)
+
+    @pytest.mark.parametrize("name", SQUASHING)
+    def test_one_position_in_range_keeps_the_true_gradient(self, name):
+        plain, redirect = gradients(SQUASHING[name], [[-20.0, -1.0], [0.5, 20.0]])
+
+        np.testing.assert_array_equal(redirect, plain)
+        assert (np.abs(plain).max(axis=1) > VANISHING).all()
+
+    @pytest.mark.parametrize(
+        "function", [*SQUASHING.values(), tf.nn.relu6, tf.nn.softmax]
+    )
+    def test_the_true_gradient_is_that_of_tensorflow(self, function, rng):
+        values = rng.normal(0, 3, (5, 4, 4, 2))
+        plain, redirect = gradients(lambda x: function(x) ** 3, values)
+
+        np.testing.assert_allclose(redirect, plain, rtol=1e-5, atol=1e-7)
+
+    def test_a_probability_of_nothing_is_pushed_up_and_one_of_all_down(self):
+        def second(x):
+            return tf.nn.softmax(x)[:, 1]
+
+        plain, redirect = gradients(second, [[0.0, -30.0, 0.0]])
+        assert np.abs(plain).max() < 1e-12
+        np.testing.assert_allclose(redirect, [[0, 1, 0]], atol=1e-12)
+        np.testing.assert_allclose(
+            gradients(lambda x: -second(x), [[0.0, 30.0, 0.0]])[1],
+            [[0, -1, 0]],
+            atol=1e-12,
+        )
+
+    def test_slopes_that_do_not_vanish_are_left_alone(self):
+        plain, redirect = gradients(tf.nn.leaky_relu, [[-50.0, -60.0]])
+
+        np.testing.assert_array_equal(redirect, plain)
+        np.testing.assert_allclose(plain, 0.2)
+
+
+# Each with its minimum, and a place where it is shut.
+GATED = {
+    "gelu": (keras.activations.gelu, -0.75, -9.0),
+    "gelu_tanh": (lambda x: keras.activations.gelu(x, True), -0.75, -9.0),
+    "silu": (keras.activations.silu, -1.28, -25.0),
+    "hard_silu": (keras.activations.hard_silu, -1.5, -4.0),
+    "mish": (keras.activations.mish, -1.19, -25.0),
+    "tf_keras gelu": (tf_keras.activations.gelu, -0.75, -9.0),
+    "tf_keras swish": (tf_keras.activations.swish, -1.28, -25.0),
+    "tf_keras mobile": (lambda x: x * tf.nn.relu6(x + 3.0) * (1 / 6), -1.5, -4.0),
+    "thresholded": (tf_keras.layers.ThresholdedReLU(1.0), 0.99, -4.0),
+}
+
+
+class TestGate:
+    @pytest.mark.parametrize("name", GATED)
+    def test_what_is_shut_everywhere_is_pushed_up(self, name):
+        function, _, shut = GATED[name]
+        plain, redirect = gradients(function, [[shut, shut - 1], [shut, 1.5]])
+
+        assert np.abs(plain[0]).max() < 1e-6
+        assert (redirect[0] >= 0.15).all()  # a sixth of hard SiLU stands outside
+        np.testing.assert_allclose(redirect[1], plain[1], rtol=1e-5, atol=1e-9)
+        # One that is to be as low as can be has its minimum above too.
+        down = gradients(lambda x: -function(x), [[shut, shut - 1]])[1]
+        assert (down >= 0).all()
+
+    @pytest.mark.parametrize("name", sorted(set(GATED) - {"thresholded"}))
+    def test_below_the_minimum_it_is_not_led_away(self, name):
+        function, minimum, _ = GATED[name]
+        below = [[minimum - 0.1, minimum - 0.5]]
+        plain, redirect = gradients(function, below)
+
+        assert (plain < 0).all()
+        assert (redirect > 0).all()
+
+    @pytest.mark.parametrize("name", GATED)
+    def test_one_position_above_the_minimum_keeps_the_true_gradient(self, name):
+        function, minimum, _ = GATED[name]
+        plain, redirect = gradients(function, [[minimum - 1, minimum + 0.1]])
+
+        np.testing.assert_allclose(redirect, plain, rtol=1e-5, atol=1e-7)
+
+    @pytest.mark.parametrize(
+        "function",
+        [
+            lambda x: x * x,
+            lambda x: x * tf.nn.sigmoid(tf.reduce_mean(x, axis=1, keepdims=True)),
+            lambda x: x * tf.nn.sigmoid(x[:, ::-1]),
+            lambda x: x * tf.nn.relu(x + 9),
+        ],
+    )
+    def test_other_products_keep_their_gradient(self, function):
+        plain, redirect = gradients(function, [[-4.0, -3.0, -2.5]])
+
+        np.testing.assert_allclose(redirect, plain, rtol=1e-6)
+
+
+def pooled_by_hand(inputs, gradient, size, stride, before):
+    """Share each window's gradient by the squares of its inputs, in a loop."""
+    shared = np.zeros_like(inputs)
+    _, height, width, _ = inputs.shape
+    for i in range(gradient.shape[1]):
+        for j in range(gradient.shape[2]):
+            top, left = i * stride - before[0], j * stride - before[1]
+            rows = slice(max(top, 0), min(top + size, height))
+            columns = slice(max(left, 0), min(left + size, width))
+            squares = inputs[:, rows, columns] ** 2
+            parts = squares / squares.sum(axis=(1, 2), keepdims=True)
+            shared[:, rows, columns] += parts * gradient[:, i : i + 1, j : j + 1]
+    return shared
+
+
+class TestSmoothPools:
+    @pytest.mark.parametrize("padding", ["valid", "same"])
+    @pytest.mark.parametrize(("size", "stride"), [(3, 2), (2, 2), (3, 1), (2, 3)])
+    @pytest.mark.parametrize("layers", [keras.layers, tf_keras.layers])
+    def test_a_window_shares_by_squares(self, layers, size, stride, padding, rng):
+        pool = layers.MaxPooling2D(size, stride, padding=padding)
+        inputs = rng.normal(size=(2, 9, 12, 3)).astype(np.float32)
+        weights = rng.normal(size=pool(inputs).shape).astype(np.float32)
+
+        found = smooth_gradient(pool, inputs, weights)
+
+        before = (0, 0)
+        if padding == "same":
+            lengths = zip(weights.shape[1:3], inputs.shape[1:3], strict=True)
+            before = [max((n - 1) * stride + size - m, 0) // 2 for n, m in lengths]
+        expected = pooled_by_hand(inputs, weights, size, stride, before)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found.sum(), weights.sum(), rtol=1e-4, atol=1e-4)
+
+    def test_explicit_padding(self, rng):
+        def pool(x):
+            return tf.nn.max_pool2d(x, 3, 2, [[0, 0], [1, 0], [0, 1], [0, 0]])
+
+        inputs = rng.normal(size=(1, 8, 8, 2)).astype(np.float32)
+        weights = rng.normal(size=pool(inputs).shape).astype(np.float32)
+
+        np.testing.assert_allclose(
+            smooth_gradient(pool, inputs, weights),
+            pooled_by_hand(inputs, weights, 3, 2, (1, 0)),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+
+    def test_a_window_of_zeros_shares_evenly(self):
+        inputs = np.zeros((1, 4, 4, 1), np.float32)
+        found = smooth_gradient(
+            keras.layers.MaxPooling2D(2), inputs, np.ones((1, 2, 2, 1))
+        )
+
+        np.testing.assert_allclose(found, 0.25)
+
+    def test_the_model_keeps_its_activations_and_redirects_too(self):
+        model = keras.Sequential(
+            [
+                keras.Input((8, 8, 3)),
+                keras.layers.MaxPooling2D(2, name="pool"),
+                keras.layers.ReLU(name="relu"),
+            ]
+        )
+        adapter = tfviz.adapt(model, (-1, 1))  # grey is 0, black and white are +-1
+
+        @tf.function(autograph=False)
+        def run(images, redirect, smooth):
+            options = {"redirect": redirect, "smooth_pools": smooth}
+            values = adapter.forward(images, ("relu",), **options)["relu"]
+            return values, tf.gradients(values, images)[0]
+
+        images = tf.constant(np.linspace(0, 0.45, 192).reshape(1, 8, 8, 3), tf.float32)
+        values, gradient = run(images, True, True)
+        np.testing.assert_array_equal(values, run(images, False, False)[0])
+        np.testing.assert_allclose(tf.reduce_sum(gradient), 2 * 48, rtol=1e-5)
+        assert (gradient.numpy() > 0).all()
+        assert (run(images, True, False)[1].numpy() > 0).sum() == 48
+        assert not run(images, False, True)[1].numpy().any()
+
+    def test_the_loop_uses_it_and_the_final_score_does_not(self):
+        model = keras.Sequential(
+            [
+                keras.Input((16, 16, 3)),
+                keras.layers.Conv2D(4, 3, name="conv"),
+                keras.layers.MaxPooling2D(3, 2, name="pool"),
+            ]
+        )
+        adapter = tfviz.adapt(model, (-1, 1))
+        objective = tfviz.objectives.channel("pool", [1, 2])
+        param, transforms = tfviz.params.pixels(16, 16), tfviz.transforms.none()
+        images = []
+        for smooth in (False, True):
+            method = Method(smooth_pools=smooth)
+            ascent = _ascent.Ascent(adapter, objective, param, transforms, method)
+            ascent.start(np.array([[0, 1], [2, 3]], np.int32), objective.units)
+            ascent.run(0, 8, 0.05)
+            outcome = ascent.finish()
+            pictures, scores = outcome.pictures, outcome.scores
+            images.append(pictures)
+            seen = adapter(pictures / np.float32(255), "pool")["pool"].numpy()
+            np.testing.assert_allclose(
+                scores, [seen[0, ..., 1].mean(), seen[1, ..., 2].mean()], rtol=1e-5
+            )
+            assert ascent.traces == 1
+        assert not np.array_equal(*images)
+
+
+def smooth_gradient(pool, inputs, weights):
+    @tf.function(autograph=False)
+    def run(inputs):
+        with overridden(smooth_pools=True):
+            outputs = pool(inputs)
+        return tf.gradients(outputs, inputs, tf.constant(weights, tf.float32))[0]
+
+    return run(tf.constant(inputs)).numpy()
+
+
+def dead_model(offset=-0.3, activation="relu", gain=1.0):
     """Two channels: the first is off at a grey start, the second is on."""
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
         [
             keras.Input((16, 16, 3)),
-            keras.layers.Conv2D(2, 3, activation="relu", name="conv"),
+            keras.layers.Conv2D(2, 3, activation=activation, name="conv"),
             keras.layers.GlobalAveragePooling2D(),
         ],
         name="dead",
     )
-    kernel = model.layers[0].get_weights()[0]
-    kernel -= kernel.mean(axis=(0, 1, 2))  # answers to grey with its bias alone
-    model.layers[0].set_weights([kernel, np.array([offset, 0.3], np.float32)])
+    fill_dead(model.layers[0], offset, gain)
     return tfviz.adapt(model, (-1, 1))
+
+
+def fill_dead(convolution, offset, gain):
+    kernel = convolution.get_weights()[0]
+    kernel -= kernel.mean(axis=(0, 1, 2))  # answers to grey with its bias alone
+    convolution.set_weights([gain * kernel, np.array([offset, 0.3], np.float32)])
 
 
 def run(adapter, unit, steps, **options):
@@ -92,26 +404,122 @@ def run(adapter, unit, steps, **options):
     )
 
 
-def test_a_unit_that_is_off_at_the_start_is_woken():
-    result = run(dead_model(), "conv:0-1", 60)
+def without_remedy(monkeypatch):
+    """Take no picture for one that is off."""
+    monkeypatch.setattr(_ascent, "VANISHING", -1.0)
 
-    assert not result.stuck.any()
-    assert (result.history[0] == 0).tolist() == [True, False]
-    assert (result.scores > 0.1).all()
+
+# The offset of a unit that is off, the gain that lets images reach it, and a score
+# that only a unit that is on has.
+OFF = {
+    "relu6": (-5.0, 20.0, 0.3),
+    "hard_tanh": (-6.0, 20.0, -0.95),
+    "sigmoid": (-25.0, 100.0, 0.01),
+    "elu": (-25.0, 100.0, 1.0),
+    "gelu": (-12.0, 100.0, 1.0),
+    "silu": (-28.0, 100.0, 1.0),
+    "hard_silu": (-8.0, 100.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("activation", OFF)
+def test_a_unit_that_is_off_at_the_start_is_woken(activation, monkeypatch):
+    offset, gain, lowest = OFF[activation]
+    adapter = dead_model(offset, activation, gain)
+    woken = run(adapter, "conv:0-1", 32)
+    without_remedy(monkeypatch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        left = run(adapter, "conv:0-1", 32)
+
+    assert woken.scores[0] > lowest > left.scores[0]
+    assert not woken.stuck.any()
+    # The other one has the same bytes with and without the remedy.
+    np.testing.assert_array_equal(woken.images[1], left.images[1])
+    assert np.abs(left.images[0] - 0.5).max() < np.abs(woken.images[0] - 0.5).max()
+
+
+@pytest.mark.parametrize("activation", ["gelu", "silu"])
+def test_a_unit_below_the_minimum_is_not_left_there(activation, monkeypatch):
+    adapter = dead_model(-4.0, activation, gain=30.0)
+    woken = run(adapter, "conv:0-1", 32)
+    without_remedy(monkeypatch)
+    left = run(adapter, "conv:0-1", 32)
+
+    assert woken.scores[0] > 1
+    assert left.history[0, 0] < left.scores[0] < 0  # rises to 0 from below
+    np.testing.assert_array_equal(woken.images[1], left.images[1])
+
+
+class Subclassed(keras.Model):
+    """A model that calls TensorFlow's functions, with a block inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = keras.layers.Conv2D(2, 3, name="conv")
+        self.block = keras.Sequential(
+            [keras.layers.Activation("hard_tanh")], name="block"
+        )
+
+    def call(self, inputs):
+        values = tf.nn.silu(self.convolution(inputs))
+        return tf.reduce_mean(self.block(tf.maximum(values, 0.0) / 100), axis=(1, 2))
+
+
+def functional(module, function):
+    inputs = module.Input((16, 16, 3))
+    values = module.layers.Conv2D(2, 3, name="conv")(inputs)
+    outputs = module.layers.GlobalAveragePooling2D()(function(values))
+    return module.Model(inputs, outputs)
+
+
+def nested():
+    inside = functional(keras, keras.ops.silu)
+    return keras.Sequential([keras.Input((16, 16, 3)), inside], name="outside")
+
+
+KINDS = {
+    "operation": lambda: functional(keras, lambda x: keras.ops.maximum(x, 0)),
+    "layer": lambda: functional(keras, keras.layers.ReLU(4.0)),
+    "tf_keras": lambda: functional(tf_keras, tf_keras.layers.Activation("swish")),
+    "tf_keras operation": lambda: functional(tf_keras, tf.nn.gelu),
+    "nested": nested,
+    "subclassed": Subclassed,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_of_all_kinds_are_woken(kind, monkeypatch):
+    model = KINDS[kind]()
+    model(np.zeros((1, 16, 16, 3), np.float32))
+    inside = model.layers[-1] if kind == "nested" else model
+    [convolution] = [layer for layer in inside.layers if layer.name == "conv"]
+    fill_dead(convolution, -3.5, 20.0)
+    adapter = tfviz.adapt(model, (-1, 1))
+    woken = run(adapter, "logit:0-1", 32)
+    without_remedy(monkeypatch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        left = run(adapter, "logit:0-1", 32)
+
+    assert woken.scores[0] > 0.004 > left.scores[0]
+    assert not woken.stuck.any()
+    np.testing.assert_array_equal(woken.images[1], left.images[1])
 
 
 def test_a_neighbour_is_not_changed_by_a_woken_unit():
-    alone = run(dead_model(), "conv:1", 24, batch_size=2)
-    both = run(dead_model(), ["conv:1", "conv:0"], 24, batch_size=2)
+    for adapter in (dead_model(), dead_model(-4.0, "gelu", 30.0)):
+        alone = run(adapter, "conv:1", 24, batch_size=2)
+        both = run(adapter, ["conv:1", "conv:0"], 24, batch_size=2)
 
-    np.testing.assert_array_equal(both.images[0], alone.images[0])
+        np.testing.assert_array_equal(both.images[0], alone.images[0])
 
 
 def test_only_the_first_steps_are_redirected():
     """A unit out of reach is given up after 16 steps: its latents stay put."""
     adapter = dead_model(offset=-1e6)
     images = []
-    with pytest.warns(UserWarning, match="never fired in 48 steps"):
+    with pytest.warns(UserWarning, match="never fired"):
         run(adapter, "conv:0", 48, callbacks=[lambda p: images.append(p.images())])
 
     assert np.abs(images[0] - 0.5).max() > 0.05
@@ -119,15 +527,91 @@ def test_only_the_first_steps_are_redirected():
     assert np.abs(images[2] - images[1]).max() < np.abs(images[0] - 0.5).max()
 
 
-def test_what_never_fires_is_reported():
-    with pytest.warns(UserWarning, match=r"1 unit\(s\) never fired.*: conv:0\. Try"):
-        result = run(dead_model(offset=-1e6), "conv:0-1", 20)
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_the_scale_of_an_objective_does_not_matter(scale):
+    """What is small because of its factor is not taken for what is saturated."""
+    adapter = dead_model(-25.0, "sigmoid", 100.0)
+    objective = scale * tfviz.objectives.channel("conv", [1, 0])
+    ascent = _ascent.Ascent(
+        adapter,
+        objective.bound(adapter, (16, 16)),
+        tfviz.params.pixels(16, 16),
+        tfviz.transforms.none(),
+        Method(keras.optimizers.SGD(3.0 / scale)),
+    )
+    ascent.start(np.array([[0, 1], [2, 3]], np.int32), objective.units)
+    ascent.run(0, 1, 0.05)
+    assert ascent.finish().fired.tolist() == [True, False]
+
+    ascent.run(1, 31, 0.05)
+    pictures = ascent.images().astype(int)
+    assert ascent.finish().fired.tolist() == [True, True]
+    assert np.abs(pictures - 127.5).max(axis=(1, 2, 3)).min() > 5
+
+
+def test_a_term_of_the_image_does_not_hide_a_unit_that_is_off():
+    def smooth(activations, images, latents, units):
+        return -tf.reduce_mean(tf.square(images - 0.5), axis=(1, 2, 3))
+
+    kept = tfviz.objectives.Objective((), {}, smooth, ("smooth",))
+    result = run(dead_model(), tfviz.objectives.channel("conv", [0, 1]) + kept, 60)
+
+    assert (result.scores > 0.05).all()
+    with pytest.warns(UserWarning, match="1 unit.*never fired"):
+        run(dead_model(-1e6), tfviz.objectives.channel("conv", [0, 1]) + kept, 20)
+
+
+def test_what_never_fires_is_reported_with_what_was_tried():
+    adapter = dead_model(offset=-1e6)
+    with pytest.warns(UserWarning, match="never fired") as caught:
+        result = run(adapter, "conv:0-1", 20)
 
     assert result.stuck.tolist() == [True, False]
     assert result.scores[0] == 0
+    [warning] = caught
+    assert str(warning.message) == (
+        "1 unit(s) never fired, so their pictures show nothing: conv:0 (highest score "
+        "0 in 20 steps, 16 with redirected gradients, and 0 over 32 random images). "
+        "Try another seed, more steps, or a photo as the start."
+    )
+
+
+def test_the_random_images_tell_whether_a_unit_can_fire(monkeypatch):
+    adapter = dead_model(offset=-2.0, gain=4.0)
+    images = random_images(16, 16, 3)
+    seen = adapter(images, "conv")["conv"].numpy().mean(axis=(1, 2))
+    without_remedy(monkeypatch)
+    best = seen[:, 0].max()
+    with pytest.warns(
+        UserWarning, match=f"conv:0 .highest score 0.*and {best:.4g} over"
+    ):
+        run(adapter, ["conv:1", "conv:0"], 4, batch_size=3)
+
+    assert best > 0.01
+
+
+def test_random_images_go_from_noise_to_plain_colours():
+    images = random_images(20, 33, 3)
+
+    assert images.shape == (RANDOM_IMAGES, 20, 33, 3)
+    assert images.dtype == np.float32
+    assert 0 <= images.min() < 0.05
+    assert 0.95 < images.max() <= 1
+    spread = images.std(axis=(1, 2)).mean(axis=1)
+    assert (spread[:8] > 0.25).all()
+    assert np.ptp(images[8:16, :4, :4], axis=(1, 2)).max() == 0
+    assert np.ptp(images[24:], axis=(1, 2)).max() == 0
+    assert len({image.tobytes() for image in images}) == RANDOM_IMAGES
+
+
+def test_nothing_more_is_run_where_nothing_is_stuck(monkeypatch):
+    monkeypatch.setattr(_ascent.Ascent, "score_units", None)
+
+    assert not run(dead_model(), "conv:0-1", 24).stuck.any()
 
 
 def test_a_woken_unit_is_not_stuck_even_if_it_began_dead():
     result = run(dead_model(), "conv:0", 24)
 
     assert result.stuck.tolist() == [False]
+    assert result.history[0] == 0

@@ -13,7 +13,10 @@ def result(rng):
     return Result(
         images=(rng.integers(0, 256, (3, 9, 12, 3)) / 255).astype(np.float32),
         scores=np.array([1.5, -2, 1e6], np.float32),
+        unit_scores=np.array([1.5, -2, 1e6], np.float32),
         history=np.zeros((4, 3), np.float32),
+        steps=np.array([4, 4, 4], np.int32),
+        stopped=(None, "plateau", None),
         stuck=np.array([False, False, True]),
         names=("a/conv:3", "logit:goldfish", "-fire8:2"),
         spec={
@@ -53,7 +56,10 @@ class TestSaving:
             "slot": 1,
             "name": "logit:goldfish",
             "score": -2.0,
+            "unit_score": -2.0,
             "stuck": False,
+            "steps_taken": 4,
+            "stopped": "plateau",
         }
 
     def test_a_file_gets_a_sheet_of_several(self, result, format, tmp_path):

@@ -1,9 +1,11 @@
 import keras
 import numpy as np
 import pytest
+import scipy.ndimage
 import tensorflow as tf
 
-from tfviz import objectives
+from tfviz import directions, objectives
+from tfviz._groups import similarities
 from tfviz._survey import LOGITS, PROBABILITIES
 
 SIZE = (32, 32)
@@ -14,7 +16,7 @@ def images():
     return np.random.default_rng(3).uniform(size=(3, 32, 32, 3)).astype(np.float32)
 
 
-def scores(adapter, objective, images):
+def scores(adapter, objective, images, latents=None):
     """Score images as the loop does."""
     objective = objective.bound(adapter, SIZE)
     images = tf.convert_to_tensor(images)
@@ -24,11 +26,17 @@ def scores(adapter, objective, images):
     def run(images):
         activations = adapter.forward(images, layers)
         units = {name: tf.constant(values) for name, values in objective.units.items()}
-        return objective.score(activations, images, {}, units)
+        held = {"latent": images} if latents is None else latents
+        return objective.score(activations, images, held, units)
 
     return run(images)
 
 
+def photo(seed):
+    return np.random.default_rng(seed).uniform(size=(40, 32, 3)).astype(np.float32)
+
+
+VECTORS = np.random.default_rng(5).normal(size=(3, 12)).astype(np.float32)
 EVERY = {
     "channel": lambda: objectives.channel("conv_b", [0, 5, 11]),
     "dense channel": lambda: objectives.channel("head", [0, 1, 4]),
@@ -42,6 +50,27 @@ EVERY = {
         objectives.channel("conv_b", [0, 5, 11]) + 0.5 * objectives.neuron("conv_a", 3)
     ),
     "product": lambda: objectives.logit([0, 2, 4]) * objectives.channel("conv_a", 1),
+    "before the relu": lambda: objectives.channel("conv_b:pre", [0, 5, 11]),
+    "direction": lambda: objectives.direction("conv_b:pre", VECTORS, power=1.5),
+    "direction at": lambda: objectives.direction("conv_b", VECTORS, row=2, column=5),
+    "few channels": lambda: objectives.direction("conv_b", {3: 1, 7: -0.5}),
+    "random direction": lambda: objectives.random_direction("conv_b", [0, 1, 2]),
+    "dense direction": lambda: objectives.direction("pool", VECTORS),
+    "inversion": lambda: objectives.inversion("conv_a", photo(1)),
+    "caricature": lambda: objectives.caricature("conv_b", photo(1), power=2),
+    "interpolation": lambda: objectives.interpolate(
+        objectives.channel("conv_b", 1), objectives.channel("conv_a", 2), n=3
+    ),
+    "total variation": objectives.total_variation,
+    "l1": objectives.l1,
+    "l2": lambda: objectives.l2(centre=0.3),
+    "l1 of latents": lambda: objectives.l1(of="latents"),
+    "l2 of latents": lambda: objectives.l2(of="latents"),
+    "high frequency": lambda: objectives.high_frequency(cutoff=0.2),
+    "blur difference": lambda: objectives.blur_difference(stddev=1.5),
+    "penalized": lambda: (
+        objectives.channel("conv_b", [0, 5, 11]) - 0.5 * objectives.total_variation()
+    ),
 }
 
 
@@ -63,7 +92,7 @@ class TestEveryObjective:
 
         for i in range(3):
             alone = scores(toy_adapter, objective[[i]], images[i : i + 1])
-            np.testing.assert_allclose(alone, together[i : i + 1], rtol=1e-5)
+            np.testing.assert_allclose(alone, together[i : i + 1], rtol=1e-5, atol=1e-7)
 
     def test_gradient_agrees_with_finite_differences(self, name, toy_adapter, images):
         objective = EVERY[name]()
@@ -104,6 +133,383 @@ def test_scores_are_what_they_say(toy, toy_adapter, images):
         np.testing.assert_allclose(
             scores(toy_adapter, objective, images), value, rtol=1e-4
         )
+
+
+class TestPenalties:
+    """Each against NumPy, SciPy or TensorFlow, at an odd and non-square size."""
+
+    shape = (2, 33, 18, 3)
+
+    def score(self, penalty, images):
+        images = tf.constant(images)
+        return penalty.score({}, images, {"a": images, "b": images[:, :3]}, {}).numpy()
+
+    def test_total_variation(self, rng):
+        images = rng.uniform(size=self.shape).astype(np.float32)
+        expected = tf.image.total_variation(tf.constant(images)) / np.prod(
+            self.shape[1:]
+        )
+
+        found = self.score(objectives.total_variation(), images)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+    def test_distances_from_grey(self, rng):
+        images = rng.uniform(size=self.shape).astype(np.float32)
+        both = np.concatenate(
+            [images.reshape(2, -1), images[:, :3].reshape(2, -1)], axis=1
+        )
+        for penalty, expected in (
+            (objectives.l1(), np.abs(images - 0.5).mean((1, 2, 3))),
+            (objectives.l2(), ((images - 0.5) ** 2).mean((1, 2, 3))),
+            (objectives.l1(centre=0), images.mean((1, 2, 3))),
+            (objectives.l1(of="latents"), both.mean(1)),
+            (objectives.l2(of="latents"), (both**2).mean(1)),
+        ):
+            np.testing.assert_allclose(self.score(penalty, images), expected, rtol=1e-5)
+
+    @pytest.mark.parametrize("cutoff", [0, 0.125, 0.3, 0.6])
+    @pytest.mark.parametrize("size", [(33, 18), (16, 21), (8, 8)])
+    def test_high_frequency(self, cutoff, size, rng):
+        images = rng.uniform(size=(2, *size, 3)).astype(np.float32)
+        rows = np.fft.fftfreq(size[0])[:, None]
+        columns = np.fft.fftfreq(size[1])[None]
+        keep = np.hypot(rows, columns) > cutoff
+        waves = np.fft.fft2(images, axes=(1, 2)) * keep[None, ..., None]
+        expected = (np.fft.ifft2(waves, axes=(1, 2)).real ** 2).mean((1, 2, 3))
+
+        found = self.score(objectives.high_frequency(cutoff=cutoff), images)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+
+    def test_blur_difference(self, rng):
+        images = rng.uniform(size=self.shape).astype(np.float32)
+        blurred = scipy.ndimage.gaussian_filter(
+            images, (0, 1.5, 1.5, 0), mode="reflect", truncate=4
+        )
+
+        found = self.score(objectives.blur_difference(stddev=1.5), images)
+        expected = ((images - blurred) ** 2).mean((1, 2, 3))
+        np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+    def test_a_weight_means_the_same_at_every_size(self):
+        """Guards against sums over pixels, whose weights do not transfer."""
+        for penalty in (
+            objectives.total_variation(),
+            objectives.l1(),
+            objectives.l2(),
+            objectives.high_frequency(),
+            objectives.blur_difference(),
+        ):
+            small, large = (
+                self.score(
+                    penalty,
+                    np.random.default_rng(0)
+                    .uniform(size=(1, size, size, 3))
+                    .astype(np.float32),
+                )
+                for size in (64, 224)
+            )
+            assert small[0] == pytest.approx(large[0], rel=0.05)
+
+    def test_settings_out_of_range_are_refused(self):
+        with pytest.raises(ValueError, match="Received: of='pixels'"):
+            objectives.l1(of="pixels")
+        with pytest.raises(ValueError, match="Received: cutoff=0.8"):
+            objectives.high_frequency(cutoff=0.8)
+        with pytest.raises(ValueError, match="blur needs"):
+            objectives.blur_difference(stddev=0)
+
+
+class TestDirections:
+    def test_one_channel_is_that_channel(self, toy_adapter, images):
+        vector = np.eye(12, dtype=np.float32)[[1, 5, 8]]
+        direction = objectives.direction("conv_b", vector)
+        np.testing.assert_allclose(
+            scores(toy_adapter, direction, images),
+            scores(toy_adapter, objectives.channel("conv_b", [1, 5, 8]), images),
+            rtol=1e-5,
+        )
+
+    def test_few_channels_are_their_weighted_sum(self, toy_adapter, images):
+        few = objectives.direction("conv_b", {3: 1, 7: -0.5})[[0] * 3]
+        three, seven = (
+            scores(toy_adapter, objectives.channel("conv_b", [c] * 3), images)
+            for c in (3, 7)
+        )
+        np.testing.assert_allclose(
+            scores(toy_adapter, few, images), three - 0.5 * seven, rtol=1e-4, atol=1e-6
+        )
+
+    @pytest.mark.parametrize("power", [0, 1, 2.5])
+    def test_dot_times_cosine_s_power(self, power, toy_adapter, images):
+        values = toy_adapter(images, "conv_b:pre")["conv_b:pre"].numpy()
+        v = VECTORS[:, None, None]
+        dot = (values * v).sum(-1)
+        cosine = dot / np.linalg.norm(values, axis=-1) / np.linalg.norm(v, axis=-1)
+        expected = dot * np.maximum(cosine, 0.1) ** power
+
+        everywhere = objectives.direction("conv_b:pre", VECTORS, power=power)
+        at = objectives.direction("conv_b:pre", VECTORS, power=power, row=2, column=5)
+        np.testing.assert_allclose(
+            scores(toy_adapter, everywhere, images), expected.mean((1, 2)), rtol=1e-3
+        )
+        np.testing.assert_allclose(
+            scores(toy_adapter, at, images), expected[:, 2, 5], rtol=1e-3
+        )
+
+    def test_dead_activations_give_no_nan(self):
+        objective = objectives.direction("x", [[1.0, 2.0]], power=2)
+        values = tf.zeros((1, 3, 3, 2))
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            units = {"vector": tf.constant(objective.units["vector"])}
+            score = objective.score({"x": values}, None, {}, units)
+        assert score.numpy() == 0
+        assert np.isfinite(tape.gradient(score, values)).all()
+
+    def test_images_of_a_set_and_their_difference(self, toy_adapter, rng):
+        some, others = rng.uniform(size=(2, 40, 32, 32, 3)).astype(np.float32)
+        values = toy_adapter(some, "conv_b")["conv_b"].numpy().mean((0, 1, 2))
+        against = toy_adapter(others, "conv_b")["conv_b"].numpy().mean((0, 1, 2))
+
+        found = directions.of_images(toy_adapter, "conv_b", some, others)
+        np.testing.assert_allclose(found, values - against, atol=1e-5)
+        single = directions.of_images(toy_adapter, "conv_b", some[0])
+        np.testing.assert_allclose(
+            single,
+            toy_adapter(some[:1], "conv_b")["conv_b"].numpy().mean((0, 1, 2)),
+            atol=1e-5,
+        )
+
+    def test_positions_of_an_image(self, toy_adapter, images):
+        found = directions.at_positions(toy_adapter, "conv_b", images[1])
+
+        expected = toy_adapter(images, "conv_b")["conv_b"].numpy()[1]
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+    def test_random_ones_have_length_one_and_their_seed_s_direction(self):
+        one, same, other = (directions.random(512, seed) for seed in (3, 3, 4))
+
+        assert np.linalg.norm(one) == pytest.approx(1, rel=1e-5)
+        np.testing.assert_array_equal(one, same)
+        assert abs(one @ other) < 0.2
+
+    def test_no_images_are_refused(self, toy_adapter):
+        with pytest.raises(ValueError, match="at least one. Received: .0, 2, 2, 3."):
+            directions.of_images(toy_adapter, "conv_b", np.zeros((0, 2, 2, 3)))
+
+    @pytest.mark.parametrize(
+        ("build", "message"),
+        [
+            (lambda: objectives.direction("x", [0.0, 0]), "must not be zero"),
+            (lambda: objectives.direction("x", [np.nan, 0]), "finite"),
+            (lambda: objectives.direction("x", [1], power=-1), "power=-1"),
+            (lambda: objectives.direction("x", {-1: 2}), "channels from 0"),
+            (lambda: objectives.direction("x", {}), "channels from 0"),
+            (lambda: objectives.random_direction("x", -1), "from 0"),
+            (lambda: directions.of_images(None, "x", 0), "needs a Keras model"),
+        ],
+    )
+    def test_bad_ones_are_refused(self, build, message):
+        with pytest.raises((ValueError, TypeError), match=message):
+            build()
+
+    @pytest.mark.parametrize(
+        ("objective", "message"),
+        [
+            (lambda: objectives.direction("conv_b", [1.0] * 5), "12 channels.*5"),
+            (lambda: objectives.direction("conv_b", {12: 1}), "channels 0 to 11"),
+            (lambda: objectives.direction("pool", {1: 1}, row=1), "no row and column"),
+            (lambda: objectives.direction("conv_b", {1: 1}, row=9), "Received: row 9"),
+            (lambda: objectives.random_direction("conv_c", 1), "Did you mean"),
+        ],
+    )
+    def test_what_does_not_fit_the_layer_is_said(self, objective, message, toy_adapter):
+        with pytest.raises(ValueError, match=message):
+            objective().bound(toy_adapter, SIZE)
+
+
+class TestOfAnImage:
+    def test_inversion_is_0_for_the_image_itself(self, toy_adapter, images):
+        itself = objectives.inversion("conv_b", images)
+        other = objectives.inversion("conv_b", images[[1, 2, 0]])
+
+        np.testing.assert_allclose(scores(toy_adapter, itself, images), 0, atol=1e-6)
+        values = toy_adapter(images, "conv_b")["conv_b"].numpy()
+        target = values[[1, 2, 0]]
+        expected = -((values - target) ** 2).sum((1, 2, 3)) / (target**2).sum((1, 2, 3))
+        np.testing.assert_allclose(
+            scores(toy_adapter, other, images), expected, rtol=1e-3
+        )
+
+    def test_caricature_is_how_far_the_layer_goes(self, toy_adapter, images):
+        values = toy_adapter(images, "conv_b")["conv_b"].numpy().reshape(3, -1)
+        target = values[[1, 2, 0]]
+        along = (values * target).sum(1) / np.linalg.norm(target, axis=1)
+        cosine = along / np.linalg.norm(values, axis=1)
+        objective = objectives.caricature("conv_b", images[[1, 2, 0]], power=2)
+
+        np.testing.assert_allclose(
+            scores(toy_adapter, objective, images),
+            along * cosine**2 / values.shape[1] ** 0.5,
+            rtol=1e-3,
+        )
+
+    def test_the_image_is_scaled_to_what_is_seen(self, toy_adapter):
+        objective = objectives.inversion("conv_a", photo(0)).bound(toy_adapter, SIZE)
+
+        assert objective.units["target"].shape == (1, 15, 15, 8)
+
+    def test_bad_images_are_refused(self):
+        for image in (
+            np.zeros((3, 3)),
+            np.full((3, 3, 3), 2.0),
+            np.full((2, 2, 3), -1),
+        ):
+            with pytest.raises(ValueError, match=r"lie in \[0, 1\]"):
+                objectives.inversion("x", image)
+        with pytest.raises(ValueError, match="power=-2"):
+            objectives.caricature("x", np.zeros((3, 3, 3)), power=-2)
+
+
+class TestDiversity:
+    def cosines(self, values):
+        flat = values.reshape(len(values), -1, values.shape[-1]).astype(np.float64)
+        gram = np.einsum("npc,npd->ncd", flat, flat).reshape(len(values), -1)
+        gram /= np.linalg.norm(gram, axis=1, keepdims=True)
+        return gram @ gram.T
+
+    def test_it_is_the_mean_cosine_to_the_others(self, toy_adapter, rng):
+        images = rng.uniform(size=(6, 32, 32, 3)).astype(np.float32)
+        images[3:] **= 3
+        values = toy_adapter(images, "conv_b")["conv_b"].numpy()
+        objective = objectives.diversity("conv_b", 3)[[0, 1, 2] * 2]
+
+        found = scores(toy_adapter, objective, images)
+        for group in (slice(0, 3), slice(3, 6)):
+            cosines = self.cosines(values[group])
+            expected = -(cosines.sum(1) - 1) / 2
+            np.testing.assert_allclose(found[group], expected, rtol=1e-4)
+
+    def test_equal_images_have_the_least(self, toy_adapter, images):
+        same = np.repeat(images[:1], 4, axis=0)
+        found = scores(toy_adapter, objectives.diversity("conv_b", 4), same)
+
+        np.testing.assert_allclose(found, -1, rtol=1e-5)
+
+    def test_the_weight_does_not_depend_on_the_number(self, toy_adapter, images):
+        """Guards against a sum over pairs, which grows with the batch."""
+        pair = np.repeat(images[:2], [1, 1], axis=0)
+        many = np.repeat(images[:2], [1, 5], axis=0)
+        of_pair = scores(toy_adapter, objectives.diversity("conv_b", 2), pair)
+        of_many = scores(toy_adapter, objectives.diversity("conv_b", 6), many)
+
+        np.testing.assert_allclose(of_pair[0], of_many[0], rtol=1e-4)
+
+    def test_large_activations_do_not_overflow(self):
+        """Guards against squares of squares that leave float32."""
+        values = tf.constant(np.random.default_rng(0).uniform(size=(2, 3, 3, 4)))
+        small, large = (
+            similarities(tf.cast(values, tf.float32) * factor, 2)
+            for factor in (1e-12, 1e12)
+        )
+        np.testing.assert_allclose(small, large, rtol=1e-5)
+
+    def test_its_gradient_is_that_of_finite_differences(self, toy_adapter, images):
+        objective = objectives.diversity("conv_b", 3)
+        start = tf.constant(images)
+        with tf.GradientTape() as tape:
+            tape.watch(start)
+            total = tf.reduce_sum(scores(toy_adapter, objective, start))
+        gradient = tape.gradient(total, start).numpy()
+        length = np.linalg.norm(gradient)
+        step = 0.05 * gradient / length
+        up, down = (
+            float(tf.reduce_sum(scores(toy_adapter, objective, images + s * step)))
+            for s in (1, -1)
+        )
+        assert (up - down) / 0.1 == pytest.approx(length, rel=0.05)
+
+    def test_it_keeps_its_own_sign_beside_a_negative(self, toy_adapter, images):
+        """Guards against minus (unit + diversity), which makes all pictures alike."""
+        unit, apart = objectives.channel("conv_b", 3), objectives.diversity("conv_b", 3)
+        found = scores(toy_adapter, -unit + 2 * apart, images)
+
+        of_unit = scores(toy_adapter, unit[[0] * 3], images)
+        expected = -of_unit + 2 * scores(toy_adapter, apart, images)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+    def test_groups_stay_whole(self):
+        apart = objectives.diversity("x", 3)
+        four = objectives.channel("x", range(6)) + apart
+
+        assert (len(apart), apart.group, len(four), four.group) == (3, 3, 6, 3)
+        assert four[[3, 4, 5]].names[0].startswith("x:3")
+        for places in ([0, 1], [1, 2, 3], [2, 1, 0]):
+            with pytest.raises(ValueError, match="stay together"):
+                four[places]
+        with pytest.raises(ValueError, match="cannot be combined"):
+            _ = objectives.channel("x", range(4)) + apart
+        with pytest.raises(ValueError, match="3 and 2 images cannot be combined"):
+            _ = apart + objectives.diversity("x", 2)
+        with pytest.raises(ValueError, match="from 2"):
+            objectives.diversity("x", 1)
+
+
+class TestInterpolation:
+    def test_two_corners_in_equal_steps(self, toy_adapter, images):
+        a, b = objectives.channel("conv_b", 1), objectives.neuron("conv_a", 2)
+        line = objectives.interpolate(a, b, n=3)
+        of_a, of_b = (scores(toy_adapter, o[[0] * 3], images).numpy() for o in (a, b))
+
+        np.testing.assert_allclose(
+            scores(toy_adapter, line, images),
+            [of_a[0], (of_a[1] + of_b[1]) / 2, of_b[2]],
+            rtol=1e-4,
+        )
+
+    def test_four_corners_of_a_grid(self, toy_adapter, rng):
+        images = rng.uniform(size=(9, 32, 32, 3)).astype(np.float32)
+        corners = [objectives.channel("conv_b", i) for i in range(4)]
+        grid = objectives.interpolate(*corners, n=3)
+        each = np.stack(
+            [scores(toy_adapter, corner[[0] * 9], images) for corner in corners]
+        )
+        found = scores(toy_adapter, grid, images).numpy()
+
+        for place, corner in ((0, 0), (2, 1), (6, 2), (8, 3)):
+            assert found[place] == pytest.approx(each[corner, place], rel=1e-4)
+        assert found[4] == pytest.approx(each[:, 4].mean(), rel=1e-4)
+        assert found[1] == pytest.approx(each[:2, 1].mean(), rel=1e-4)
+
+    def test_other_numbers_are_refused(self):
+        a = objectives.channel("x", 1)
+        with pytest.raises(ValueError, match="two or four"):
+            objectives.interpolate(a, a, a)
+        with pytest.raises(ValueError, match="two or four"):
+            objectives.interpolate(a, objectives.channel("x", [1, 2]))
+        with pytest.raises(ValueError, match="n=1"):
+            objectives.interpolate(a, a, n=1)
+
+
+class TestSignal:
+    """What tells a unit that is off from one that is on."""
+
+    def signal(self, objective):
+        units = {name: tf.constant(v) for name, v in objective.units.items()}
+        activations = {"x": tf.ones((1, 2, 2, 4)) * [1.0, 2, 3, 4]}
+        if objective.signal is None:
+            return None
+        return float(objective.signal(activations, tf.ones((1, 2, 2, 3)), {}, units)[0])
+
+    def test_it_is_the_units_without_penalties(self):
+        unit, penalty = objectives.channel("x", 2), objectives.l1()
+
+        for objective in (unit, 2 * unit, unit + 1, -unit, unit + unit, penalty):
+            assert self.signal(objective) is None
+        assert self.signal(unit - 5 * penalty) == 3
+        assert self.signal(penalty + unit) == 3
+        assert self.signal(unit - penalty + objectives.channel("x", 0)) == 4
+        assert self.signal((unit - penalty) - (unit - penalty)) == 0
 
 
 @pytest.mark.parametrize(

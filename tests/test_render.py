@@ -189,9 +189,13 @@ class TestBatches:
                 batch_size=3,
             )
 
-        whole = {p: i for b in job().run() for p, i in zip(b.places, b.images)}
+        whole = {
+            p: i for b in job().run() for p, i in zip(b.places, b.outcome.pictures)
+        }
         part = {
-            p: i for b in job().run({0, 1, 2, 4}) for p, i in zip(b.places, b.images)
+            p: i
+            for b in job().run({0, 1, 2, 4})
+            for p, i in zip(b.places, b.outcome.pictures)
         }
 
         assert sorted(part) == [3, 5, 6]
@@ -205,7 +209,7 @@ class TestBatches:
         (again,) = job.run()
 
         np.testing.assert_array_equal(
-            again.images[0] / np.float32(255), whole.images[2]
+            again.outcome.pictures[0] / np.float32(255), whole.images[2]
         )
 
 
@@ -246,7 +250,7 @@ class TestShapes:
         (batch,) = job.run()
 
         assert job.pictures[0].text == "fire2:1@9,9"  # of 76 pixels, not of 64
-        assert batch.images.shape == (1, 64, 64, 3)
+        assert batch.outcome.pictures.shape == (1, 64, 64, 3)
 
 
 class TestOptimizer:

@@ -35,6 +35,14 @@ ODD_PATHS = ("a", "a:3", "a+b", "-a", "logit", "b-1", "a*")
         ("a:1-2+b:7", ["a:1+b:7", "a:2+b:7"]),
         ("a:1-2+b:7-8", ["a:1+b:7", "a:2+b:8"]),
         ("neg:a:1-2", ["-a:1", "-a:2"]),
+        ("block:20@5", ["block:20@5"]),
+        ("block:1-2@cls", ["block:1@cls", "block:2@cls"]),
+        ("logit:3@40,80", ["logit:3@40,80"]),
+        ("logit:1-2@0,7", ["logit:1@0,7", "logit:2@0,7"]),
+        ("fire8:random:7", ["fire8:random:7"]),
+        ("fire8:random:0-1", ["fire8:random:0", "fire8:random:1"]),
+        ("fire8:pre:20", ["fire8:pre:20"]),
+        ("fire8:pre", ["fire8:pre"]),
     ],
 )
 def test_units_are_read(text, names):
@@ -42,12 +50,49 @@ def test_units_are_read(text, names):
 
 
 @pytest.mark.parametrize(
-    "text", ["-fire8:3", "a:1+b:2", "a:1+-b:2", "-a:1+b:2@3,4", "fire8", "-logit:3"]
+    "text",
+    [
+        "-fire8:3",
+        "a:1+b:2",
+        "a:1+-b:2",
+        "-a:1+b:2@3,4",
+        "fire8",
+        "-logit:3",
+        "-fire8:pre:3",
+        "a:random:4+logit:3@1,2",
+        "a:7@cls",
+    ],
 )
 def test_what_is_written_is_what_is_read(text):
     (unit,) = parse(text)
 
     assert unit.texts == (text,)
+
+
+def test_negatives_are_read_before_the_relu(squeezenet):
+    """Guards against the least of a rectified unit, which is nothing."""
+    units = ["neg:fire8:3", "-fire8:3", "neg:fire8_expand1x1:3", "neg:fire8:pre:3"]
+    names = [unit.names[0] for text in units for unit in parse(text, squeezenet)]
+    assert names == [
+        "-fire8:pre:3",
+        "-fire8:pre:3",
+        "-fire8_expand1x1:pre:3",
+        "-fire8:pre:3",
+    ]
+
+    for text, name in {
+        "neg:conv10:3": "-conv10:3",  # has no ReLU
+        "neg:logit:3": "-logit:3",
+        "neg:fire8": "-fire8",  # squares have no sign
+        "neg:fire8:random:3": "-fire8:pre:random:3",
+        "neg:fire8:3@1,2": "-fire8:pre:3@1,2",
+        "neg:fire8:3+fire8:4": "-fire8:pre:3+fire8:4",
+    }.items():
+        assert [unit.names[0] for unit in parse(text, squeezenet)] == [name]
+    names = [unit.names[0] for unit in parse("neg:fire[89]:3", squeezenet)]
+    assert names == ["-fire8:pre:3", "-fire9:pre:3"]
+    names = [unit.names[0] for unit in parse("fire[89]:pre:3", squeezenet)]
+    assert names == ["fire8:pre:3", "fire9:pre:3"]
 
 
 def test_layers_that_match_a_pattern_are_found(squeezenet):
@@ -96,7 +141,9 @@ def test_exact_paths_win(text, kind):
         (":3", "':3' is no unit"),
         ("fire8:x", "is no unit. Write layer:channel"),
         ("fire8:3@", "no position after @"),
-        ("fire8:3@1", "layer:channel@row,column"),
+        ("fire8:3@x", "layer:channel@row,column, or layer:channel@token"),
+        ("fire8:random:x", "has no seed"),
+        ("fire8:3@cl", "no position"),
         ("fire8:3@1,2,3", "no position"),
         ("fire8:9-3", "range 9-3 must go upwards"),
         ("fire8:0-99999999", "at most 100000"),

@@ -17,11 +17,13 @@ EVERY = {
     "turn": transforms.rotate([90, 180, 45, 200]),
     "scale": transforms.scale([0.7, 1.0, 1.6]),
     "flip": transforms.flip(),
+    "box": transforms.box(0.4, 0.9),
     "blur": transforms.blur(0.5, 1.5),
     "noise": transforms.noise(0.1),
     "none": transforms.none(),
     "distill": transforms.distill(),
     "lucid": transforms.lucid(),
+    "maco": transforms.maco(),
     "mixed": transforms.chain(
         transforms.jitter(2), transforms.noise(0.1), transforms.rotate([5, -5])
     ),
@@ -164,6 +166,47 @@ def test_flip_mirrors_half_of_the_images(rng):
     assert 70 < same.sum() < 130
 
 
+def test_box_agrees_with_scipy(rng):
+    image = rng.uniform(size=(14, 20))
+    rows, columns = np.meshgrid(np.arange(14), np.arange(20), indexing="ij")
+    # The ramps tell where each pixel comes from.
+    planes = np.stack([image, rows, columns], axis=-1).astype(np.float32)
+    seen = transforms.box(0.3, 0.6)(np.stack([planes] * 5), seeds_for(5)).numpy()
+    for picture in seen:
+        places = np.moveaxis(picture[..., 1:], -1, 0)
+        expected = scipy.ndimage.map_coordinates(image, places, order=1)
+        np.testing.assert_allclose(picture[..., 0], expected, atol=1e-4)
+        # The box has the shape of the image.
+        height, width = places[0, -1, 0] - places[0, 0, 0], np.ptp(places[1])
+        assert height / 13 == pytest.approx(width / 19, rel=1e-4)
+        assert 0.3 <= width / 19 <= 0.6
+
+
+def test_a_box_of_the_whole_image_is_the_image(rng):
+    images = rng.uniform(size=(3, 9, 12, 2)).astype(np.float32)
+
+    np.testing.assert_allclose(
+        transforms.box(1, 1)(images, seeds_for(3)), images, atol=1e-5
+    )
+
+
+def test_boxes_are_drawn_as_published():
+    """Sides are uniform, centres normal about the middle, and all of it inside."""
+    ramp = np.broadcast_to(np.arange(60, dtype=np.float32)[:, None], (1500, 2, 60, 1))
+    seen = transforms.box(0.1, 0.3)(ramp, seeds_for(1500)).numpy()
+    first, last = seen[:, 0, 15, 0], seen[:, 0, 45, 0]
+    share = (last - first) / 30
+    centre = (first + last + 1 - share) / 120
+
+    assert seen.min() >= 0
+    assert seen.max() <= 59
+    assert share.mean() == pytest.approx(0.2, abs=0.005)
+    assert share.std() == pytest.approx(0.2 / np.sqrt(12), abs=0.005)
+    assert centre.mean() == pytest.approx(0.5, abs=0.02)
+    assert centre.std() == pytest.approx(0.15, abs=0.01)
+    assert np.abs(np.corrcoef(share, centre)[0, 1]) < 0.1
+
+
 @pytest.mark.parametrize("stddev", [0.6, 2.0])
 def test_blur_agrees_with_scipy(stddev, rng):
     images = rng.uniform(size=(2, 7, 13, 5)).astype(np.float32)
@@ -233,6 +276,7 @@ def test_presets_keep_or_grow_the_size_as_they_say(rng):
 
     assert transforms.distill()(images, seeds_for(1)).shape == (1, 64, 50, 3)
     assert transforms.lucid()(images, seeds_for(1)).shape == (1, 76, 62, 3)
+    assert transforms.maco()(images, seeds_for(1)).shape == (1, 64, 50, 3)
     np.testing.assert_array_equal(transforms.none()(images, seeds_for(1)), images)
 
 
@@ -258,6 +302,9 @@ def test_bad_settings_are_refused(rng):
         transforms.pad(1.5)
     with pytest.raises(ValueError, match="above 0"):
         transforms.scale([1, 0])
+    for low, high in [(0, 0.5), (0.5, 0.4), (0.5, 1.1)]:
+        with pytest.raises(ValueError, match=f"low={low}, high={high}"):
+            transforms.box(low, high)
     with pytest.raises(ValueError, match="at least one"):
         transforms.rotate([])
     with pytest.raises(ValueError, match="low=2, high=1"):

@@ -17,41 +17,67 @@ __all__ = [
     "Progress",
     "Result",
     "adapt",
+    "check_range",
+    "directions",
+    "diverse",
+    "dream",
     "images",
+    "levels",
     "load_model",
     "objectives",
     "params",
     "preprocessing",
     "render",
+    "statistics",
+    "stops",
+    "top_units",
     "transforms",
 ]
 
 _environment.prefer_onednn()
 
 if TYPE_CHECKING:
-    from tfviz import images, objectives, params, preprocessing, transforms
+    from tfviz import (
+        directions,
+        images,
+        levels,
+        objectives,
+        params,
+        preprocessing,
+        statistics,
+        stops,
+        transforms,
+    )
     from tfviz._adapter import Adapter, adapt
     from tfviz._animation import Animation
-    from tfviz._job import Progress
+    from tfviz._batch import Progress
+    from tfviz._diverse import diverse
+    from tfviz._dream import dream
     from tfviz._models import load_model
+    from tfviz._range_check import check_range
     from tfviz._render import render
     from tfviz._result import Result
+    from tfviz._top import top_units
 else:
     # TensorFlow takes seconds to import; `tfviz --help` must not wait for it.
     _HOME = {
         "Adapter": "_adapter",
         "Animation": "_animation",
-        "Progress": "_job",
+        "Progress": "_batch",
         "Result": "_result",
         "adapt": "_adapter",
+        "diverse": "_diverse",
+        "dream": "_dream",
+        "check_range": "_range_check",
         "load_model": "_models",
         "render": "_render",
+        "top_units": "_top",
     }
 
     def __getattr__(name):
         if name not in __all__:
             raise AttributeError(f"module 'tfviz' has no attribute {name!r}")
-        if name != "images":  # the only one without TensorFlow
+        if name not in ("images", "statistics"):  # the only ones without TensorFlow
             _environment.require_tensorflow_backend()
         if name in _HOME:
             return getattr(import_module(f"tfviz.{_HOME[name]}"), name)

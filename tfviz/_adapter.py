@@ -2,8 +2,8 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import tensorflow as tf
 
 from tfviz import _environment, preprocessing
 from tfviz._errors import reason_of
-from tfviz._gradients import redirected
-from tfviz._inputs import check_weights, input_shape
+from tfviz._gradients import overridden
+from tfviz._inputs import check_weights, inputs_of
 from tfviz._labels import Labels, as_labels, imagenet_labels
+from tfviz._outputs import OutputError, chosen_output
+from tfviz._rectified import PRE
 from tfviz._survey import LOGITS, PROBABILITIES, Layer, Survey, described, fetched
 from tfviz._taps import Recording, call_recorded
 
@@ -35,12 +37,28 @@ class Adapter:
         input_size: Height and width of the model's input; None where it takes any.
         channels: Channels of the model's input.
         labels: The names of the model's outputs, or None.
+        held: The values of the model's other inputs, by name.
+        image_input: Which of several images is the one to be made, or None.
+        output: Which of several outputs has the classes, or None.
     """
 
-    def __init__(self, model: Any, preprocess: Any, labels: Labels | None) -> None:
-        _, height, width, channels = input_shape(model)
+    def __init__(
+        self,
+        model: Any,
+        preprocess: Any,
+        labels: Labels | None,
+        *,
+        held: Mapping[str, Any] | None = None,
+        image_input: str | None = None,
+        output: str | int | None = None,
+    ) -> None:
+        self._inputs = inputs_of(model, held, image_input)
+        _, height, width, channels = self._inputs.shape
         check_weights(model)
         self.model = model
+        self.held = dict(self._inputs.held)
+        self.image_input = image_input
+        self.output = output
         self.channels = channels or 3
         self.input_size: Size | None = None
         if height or width:
@@ -51,6 +69,7 @@ class Adapter:
         if preprocess is None:
             operations = self._survey(self.size).operations
             found = preprocessing.detect(model, operations.items())
+            found = getattr(model, "detected_preprocess", found)
             if found is None:
                 warnings.warn(
                     f"Nothing in model {self.name!r} tells what range its input has; "
@@ -86,6 +105,11 @@ class Adapter:
         """The number of the model's outputs, or None if it has no single output."""
         shape = self._survey(self.size).logits_shape
         return shape[-1] if shape else None
+
+    def output_shape(self, size: Size) -> tuple[int | None, ...]:
+        """Return the shape of the logits for images of a size."""
+        self.require_logits()
+        return self._survey(size).logits_shape or ()
 
     @property
     def logits_source(self) -> str:
@@ -153,12 +177,25 @@ class Adapter:
     def layer(self, path: str, size: Size | None = None) -> Layer:
         """Return one layer, or say which are called nearly so.
 
+        Args:
+            path: Of the layer; with `:pre` at its end, what is before its ReLU.
+            size: As for `layers`.
+
         Raises:
             ValueError: If there is none at `path`.
         """
-        layers = self._survey(size or self.size).layers
+        survey = self._survey(size or self.size)
+        layers = survey.layers | survey.unlisted
         if path in layers:
             return layers[path]
+        if path.endswith(PRE):
+            rectified = self.layer(path.removesuffix(PRE), size)
+            if not rectified.rectified:
+                raise ValueError(
+                    f"Layer {rectified.path!r} does not end in a ReLU, so there is no "
+                    f"{path!r}. Its own values have a sign: take {rectified.path!r}."
+                )
+            return replace(rectified, path=path, rectified=False)
         # The name of a layer in a nested model is not yet its path.
         ends = [known for known in layers if known.endswith(f"/{path}")]
         close = ends[:3] or get_close_matches(path, layers, n=3, cutoff=0.5)
@@ -168,6 +205,14 @@ class Adapter:
             "`tfviz layers` or adapter.layers() lists all."
         )
 
+    def before_relu(self, path: str) -> str:
+        """Return the path of what is before a layer's ReLU, or `path` if it has none.
+
+        What is no layer comes back as it is.
+        """
+        found = self._survey(self.size).layers.get(path)
+        return path + PRE if found and found.rectified else path
+
     def require_logits(self) -> None:
         """Check that the model has one output.
 
@@ -176,8 +221,8 @@ class Adapter:
         """
         if self.classes is None:
             raise ValueError(
-                f"Model {self.name!r} has no single output, so it has no logits. "
-                "Name a layer instead."
+                f"Model {self.name!r} has {self._survey(self.size).logits_source}. Say "
+                "which has the classes with `output` (--output-name), or name a layer."
             )
 
     def class_index(self, target: int | str) -> int:
@@ -217,35 +262,39 @@ class Adapter:
         return digest.hexdigest()
 
     def forward(
-        self, images: Any, paths: Sequence[str], *, redirect: bool = False
+        self,
+        images: Any,
+        paths: Sequence[str],
+        *,
+        redirect: bool = False,
+        smooth_pools: bool = False,
     ) -> dict[str, Any]:
         """Trace the model on images in [0, 1] inside a graph.
 
         Args:
             images: `(n, height, width, channels)`; resized where the model has a size.
             paths: Layers' paths, `LOGITS` or `PROBABILITIES`; taken to exist.
-            redirect: Whether rectifiers get the gradient of `_gradients`.
+            redirect: Whether units that are off get a gradient; see `_gradients`.
+            smooth_pools: Whether max-pools share their gradient within a window.
 
         Returns:
             Float32 activations by path.
         """
-        with redirected() if redirect else nullcontext():
+        with overridden(redirect=redirect, smooth_pools=smooth_pools):
             output, recording = self._traced(images)
-        return {
-            path: tf.cast(fetched(path, output, recording), tf.float32)
-            for path in paths
-        }
+            return {
+                path: tf.cast(fetched(path, output, recording), tf.float32)
+                for path in paths
+            }
 
     def _traced(self, images: Any) -> tuple[Any, Recording]:
         size = (images.shape[1], images.shape[2])
         if self.input_size and size != self.input_size:
             shrinks = any(a > b for a, b in zip(size, self.input_size, strict=True))
             images = tf.image.resize(images, self.input_size, antialias=shrinks)
-        inputs = self.preprocess.apply(images)
-        structure = getattr(self.model, "_inputs_struct", None)
-        if isinstance(structure, (list, tuple, dict)):  # of one, as Keras wants it
-            inputs = tf.nest.pack_sequence_as(structure, [inputs])
-        return call_recorded(self.model, inputs)
+        inputs = self._inputs.pack(self.preprocess.apply(images))
+        output, recording = call_recorded(self.model, inputs)
+        return chosen_output(self.model, output, self.output), recording
 
     def _evaluate(self, images: Any, paths: tuple[str, ...]) -> dict[str, Any]:
         key = (paths, tuple(images.shape[1:]))
@@ -280,12 +329,14 @@ class Adapter:
 
         def trace(images: Any) -> Any:
             output, recording = self._traced(images)
-            found.append(described(output, recording, self.name))
+            found.append(described(output, recording, self.model))
             return images
 
         spec = tf.TensorSpec((1, *size, self.channels), tf.float32)
         try:
             tf.function(trace, autograph=False).get_concrete_function(spec)
+        except OutputError:
+            raise
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
             raise ValueError(self._misfit(size, reason_of(error))) from error
         for layer in found[0].layers.values():
@@ -310,25 +361,36 @@ def adapt(
     preprocess: Any = None,
     *,
     labels: Labels | Sequence[str] | str | Path | None = None,
+    held: Mapping[str, Any] | None = None,
+    image_input: str | None = None,
+    output: str | int | None = None,
 ) -> Adapter:
     """See a Keras model as a function from images to activations.
 
     Args:
         model: A model of Keras 3 or `tf_keras`: functional, sequential, nested or
             subclassed; the last must have been called once. Comes back unchanged.
+            Or what `load_model` made of a SavedModel.
         preprocess: How images in [0, 1] become the model's input: a mode of
             `keras.applications` (`caffe`, `tf`, `torch`), a range `(low, high)`, or a
             function. By default what the model's own layers or its name tell; a
             warning where they do not.
         labels: Names of the outputs, or a file of them. By default ImageNet's for a
             model of 1000 outputs.
+        held: For a model of several inputs, the value of each but the image by its
+            name: a number, or an array of the input's shape without the batch axis.
+        image_input: For a model that takes several images, the name of the one to be
+            made.
+        output: For a model of several outputs, the name or index of the one that has
+            the classes. Layers can be asked for without it.
 
     Returns:
         The adapter. `adapter.preprocess` and `adapter.logits_source` say what was
         found.
 
     Raises:
-        ValueError: If the model takes no images, or its weights hold NaN.
+        ValueError: If the model takes no images, an input has no value, there is no
+            such output, or the weights hold NaN.
         TypeError: If it is not a Keras model.
         RuntimeError: If Keras puts channels first.
 
@@ -338,13 +400,25 @@ def adapt(
     '0,255'
     """
     if isinstance(model, Adapter):
-        if preprocess is not None or labels is not None:
+        settings = (preprocess, labels, held, image_input, output)
+        if any(setting is not None for setting in settings):
             raise ValueError(
-                "This is an adapter already. Give `preprocess` and `labels` where it "
-                "is made from the model."
+                "This is an adapter already. Give `preprocess`, `labels` and the other "
+                "settings where it is made from the model."
             )
         return model
     _environment.require_channels_last()
-    if isinstance(model, type) or not hasattr(model, "_flatten_layers"):
-        raise TypeError(f"tfviz needs a Keras model. Received: {type(model).__name__}")
-    return Adapter(model, preprocess, None if labels is None else as_labels(labels))
+    seen = hasattr(model, "_flatten_layers") or hasattr(model, "call_recorded")
+    if isinstance(model, type) or not seen:
+        raise TypeError(
+            "tfviz needs a Keras model, or a module that load_model loaded. "
+            f"Received: {type(model).__name__}"
+        )
+    return Adapter(
+        model,
+        preprocess,
+        None if labels is None else as_labels(labels),
+        held=held,
+        image_input=image_input,
+        output=output,
+    )

@@ -1,21 +1,57 @@
 """The compiled part of the loop: several gradient steps in one call."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._adapter import Adapter
+from tfviz._gradients import VANISHING, unreturned
+from tfviz._groups import similarities
 from tfviz._objective import Objective
-from tfviz._updates import updater
+from tfviz._updates import Method, updater
 from tfviz.params import Latents, Param
 from tfviz.transforms import Transform
 
 # A picture without any gradient may use the redirected one this long, as in Lucid.
 REDIRECTED_STEPS = 16
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The pictures of a batch as they are, and what is known about them.
+
+    Attributes:
+        pictures: `(n, height, width, channels)`.
+        scores: `(n,)`, of just these bytes, without transforms.
+        unit_scores: `(n,)`, the same without penalties and diversity.
+        distances: `(n, group)`, from each picture to those of its group: 1 minus the
+            cosine of their Gram matrices. None if they are not compared.
+        alpha: `(n, height, width)` in [0, 1], how much a pixel mattered over all
+            steps. None if it was not asked for.
+        fired: `(n,)`, whether the unit ever had a gradient of its own.
+    """
+
+    pictures: NDArray[np.uint8]
+    scores: NDArray[np.float32]
+    unit_scores: NDArray[np.float32]
+    distances: NDArray[np.float32] | None
+    alpha: NDArray[np.float32] | None
+    fired: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _View:
+    """What one step looks at, from the latents to the scores."""
+
+    latents: Latents
+    images: Any
+    seen: Any
+    scores: Any
+    of_units: Any
 
 
 class Ascent:
@@ -33,13 +69,13 @@ class Ascent:
         objective: Objective,
         param: Param,
         transforms: Transform,
-        optimizer: keras.optimizers.Optimizer | None = None,
+        method: Method | None = None,
     ) -> None:
         self._adapter = adapter
         self._objective = objective
         self._param = param
         self._transforms = transforms
-        self._optimizer = optimizer
+        self._method = method or Method()
         self._compiled: dict[str, Any] = {}
         self.traces = 0
 
@@ -58,7 +94,9 @@ class Ascent:
         for name, value in latents.items():
             self._latents[name].assign(value)
         self._update.reset()
-        self._fired.assign(tf.zeros_like(self._fired))
+        for note in (self._fired, self._mattered):
+            note.assign(tf.zeros_like(note))
+        self._bar.assign(tf.fill(self._bar.shape, np.inf))
 
     def run(self, first: int, count: int, learning_rate: float) -> NDArray[np.float32]:
         """Take `count` steps, the first of them with the number `first`.
@@ -78,14 +116,30 @@ class Ascent:
         """Return the pictures as they are now."""
         return self._compiled["bytes"]().numpy()
 
-    def finish(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Return the pictures and the scores of just these, without transforms."""
-        pictures, scores = self._compiled["scored"](self._units)
-        return pictures.numpy(), scores.numpy()
+    def unit_scores(self) -> NDArray[np.float32]:
+        """Return the scores of the units in the pictures as they are now."""
+        return self._compiled["scored"](self._units)[2].numpy()
 
-    def fired(self) -> NDArray[np.bool_]:
-        """Return which pictures ever had a gradient of their own."""
-        return self._fired.numpy()
+    def score_units(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scores `(n,)` of the units in other images, one for each slot."""
+        if "units" not in self._compiled:
+            compiled = tf.function(self._scored_units, autograph=False)
+            self._compiled["units"] = compiled.get_concrete_function(
+                tf.TensorSpec(images.shape, tf.float32), self._units
+            )
+        return self._compiled["units"](tf.constant(images), self._units).numpy()
+
+    def finish(self) -> Outcome:
+        """Return the pictures as they are now, with what is known about them."""
+        pictures, scores, of_units, distances = self._compiled["scored"](self._units)
+        return Outcome(
+            pictures.numpy(),
+            scores.numpy(),
+            of_units.numpy(),
+            distances.numpy() if self._objective.compared else None,
+            _opacity(self._mattered.numpy()) if self._method.alpha else None,
+            self._fired.numpy(),
+        )
 
     def _compile(self) -> None:
         def traced(function: Any, *arguments: Any) -> Any:
@@ -99,8 +153,13 @@ class Ascent:
             name: tf.Variable(tf.zeros(spec.shape))
             for name, spec in init.structured_outputs.items()
         }
-        self._fired = tf.Variable(tf.zeros(self._seeds.shape[0], tf.bool))
-        self._update = updater(self._optimizer, self._latents)
+        n = self._seeds.shape[0]
+        self._fired = tf.Variable(tf.zeros(n, tf.bool))
+        # What a picture's gradient must exceed for its unit to be on.
+        self._bar = tf.Variable(tf.zeros(n))
+        seen = self._param.shape[:2] if self._method.alpha else (0, 0)
+        self._mattered = tf.Variable(tf.zeros((n, *seen)))
+        self._update = updater(self._method.optimizer, self._latents)
         number = tf.TensorSpec((), tf.int32)
         rate = tf.TensorSpec((), tf.float32)
         self._compiled = {
@@ -138,17 +197,31 @@ class Ascent:
     def _step(self, seeds: Any, units: Any, step: Any, learning_rate: Any) -> Any:
         self.traces += 1
         seeds += [[1, 0]] * step
-        scores, gradients = self._ascended(seeds, units, redirect=False)
-        alive = _has_gradient(gradients)
-        self._fired.assign(self._fired | alive)
+        view = self._viewed(seeds, units, redirect=False)
+        gradients, of_images, of_seen = _uphill(view)
+        if self._method.alpha and of_images is not None:
+            self._mattered.assign_add(tf.reduce_mean(tf.abs(of_images), axis=-1))
+        strength = self._strength(view, of_seen, needed=step < REDIRECTED_STEPS)
+        # At first of every picture, later of those that are off or get no gradient.
+        doubtful = strength <= self._bar
+
+        def compared() -> tuple[Latents, Any]:
+            redirected, reach, own = self._redirected(seeds, units)
+            off = doubtful & (own <= VANISHING * reach)
+            # A gradient above the bar, of a unit that is off, leads further away.
+            bar = VANISHING * reach
+            bar = tf.where(strength > bar, np.inf, bar)
+            bar = tf.where(off, bar, tf.where(doubtful, 0.0, self._bar))
+            return _chosen(off, redirected, gradients), bar
+
         # Tracing a second gradient costs nothing while no picture needs it.
-        gradients = tf.cond(
-            (step < REDIRECTED_STEPS) & ~tf.reduce_all(alive),
-            lambda: _chosen(
-                alive, gradients, self._ascended(seeds, units, redirect=True)[1]
-            ),
-            lambda: gradients,
+        gradients, bar = tf.cond(
+            (step < REDIRECTED_STEPS) & tf.reduce_any(doubtful),
+            compared,
+            lambda: (gradients, tf.identity(self._bar)),
         )
+        self._bar.assign(bar)
+        self._fired.assign(self._fired | (strength > bar))
         if self._param.penalty:
             latents = _values(self._latents)
             away = tf.gradients(self._param.penalty(latents), list(latents.values()))
@@ -160,57 +233,114 @@ class Ascent:
             projected = self._param.project(_values(self._latents))
             for name, value in projected.items():
                 self._latents[name].assign(value)
-        return scores
+        return view.scores
 
-    def _ascended(
-        self, seeds: Any, units: Any, *, redirect: bool
-    ) -> tuple[Any, Latents]:
-        """Return the scores and the gradient of their sum."""
+    def _redirected(self, seeds: Any, units: Any) -> tuple[Latents, Any, Any]:
+        """Return the redirected gradient, its strength, and what of it is true."""
+        view = self._viewed(seeds, units, redirect=True)
+        gradients, _, of_seen = _uphill(view)
+        reach = self._strength(view, of_seen)
+        with unreturned():
+            own = self._strength(view, _uphill(view)[2])
+        return gradients, reach, own
+
+    def _viewed(self, seeds: Any, units: Any, *, redirect: bool) -> _View:
+        """Trace all from the latents to the scores."""
         latents = _values(self._latents)
-        images = self._param.decode(latents)
-        seen = self._transforms(images, seeds)
-        layers = self._objective.layers
-        activations = self._adapter.forward(seen, layers, redirect=redirect)
-        scores = self._objective.score(activations, images, latents, units)
-        # Not a GradientTape: only this heeds the redirected gradients.
-        slopes = tf.gradients(scores, list(latents.values()))
-        return scores, {
-            name: tf.zeros_like(value) if slope is None else slope
-            for (name, value), slope in zip(latents.items(), slopes, strict=True)
-        }
+        images = self._method.shape_gradient()(self._param.decode(latents))
+        seen = tf.identity(self._transforms(images, seeds))
+        objective = self._objective
+        activations = self._adapter.forward(
+            seen,
+            objective.layers,
+            redirect=redirect,
+            smooth_pools=self._method.smooth_pools,
+        )
+        known = (activations, images, latents, units)
+        scores = objective.score(*known)
+        of_units = objective.signal(*known) if objective.signal else scores
+        return _View(latents, images, seen, scores, of_units)
+
+    def _strength(self, view: _View, of_seen: Any, *, needed: Any = True) -> Any:
+        """Return the largest slope of the units in what the model sees, `(n,)`.
+
+        Terms of the objective that do without the model must not hide a unit that is
+        off. Where there are others, this takes a second way back, unless all units
+        have fired and it is not `needed` for anything else.
+        """
+        if not self._objective.layers:  # nothing of the network that could be off
+            return tf.fill(self._fired.shape, np.inf)
+        if self._objective.signal is None:
+            return _largest(of_seen, view.seen)
+        return tf.cond(
+            tf.reduce_all(self._fired) & ~tf.convert_to_tensor(needed),
+            lambda: tf.fill(self._fired.shape, np.inf),
+            lambda: _largest(tf.gradients(view.of_units, view.seen)[0], view.seen),
+        )
 
     def _bytes(self) -> Any:
         images = self._param.decode(_values(self._latents))
         images = tf.clip_by_value(images, 0, 1)
         return tf.cast(tf.round(images * 255), tf.uint8)
 
-    def _scored(self, units: Any) -> tuple[Any, Any]:
+    def _scored_units(self, images: Any, units: Any) -> Any:
+        objective = self._objective
+        activations = self._adapter.forward(images, objective.layers)
+        score = objective.signal or objective.score
+        return score(activations, images, _values(self._latents), units)
+
+    def _scored(self, units: Any) -> tuple[Any, Any, Any, Any]:
         pictures = self._bytes()
         images = tf.cast(pictures, tf.float32) / 255
-        activations = self._adapter.forward(images, self._objective.layers)
-        latents = _values(self._latents)
-        return pictures, self._objective.score(activations, images, latents, units)
+        objective = self._objective
+        activations = self._adapter.forward(images, objective.layers)
+        known = (activations, images, _values(self._latents), units)
+        scores = objective.score(*known)
+        of_units = objective.signal(*known) if objective.signal else scores
+        distances = tf.zeros_like(scores)
+        if objective.compared:
+            cosines = similarities(activations[objective.compared], objective.group)
+            distances = tf.maximum(1 - cosines, 0)
+            distances = tf.reshape(distances, (-1, objective.group))
+        return pictures, scores, of_units, distances
 
 
 def _values(variables: Mapping[str, tf.Variable]) -> Latents:
     return {name: tf.identity(variable) for name, variable in variables.items()}
 
 
-def _has_gradient(gradients: Latents) -> Any:
-    """Return for each image whether any of its gradients is not zero, `(n,)`."""
-    found = [
-        tf.reduce_any(tf.not_equal(value, 0), axis=list(range(1, value.shape.rank)))
-        for value in gradients.values()
-    ]
-    return tf.reduce_any(tf.stack(found), axis=0)
+def _uphill(view: _View) -> tuple[Latents, Any, Any]:
+    """Return the slopes of the scores in the latents, the images and what is seen."""
+    # Not a GradientTape: only this heeds the redirected gradients.
+    *slopes, of_images, of_seen = tf.gradients(
+        view.scores, [*view.latents.values(), view.images, view.seen]
+    )
+    gradients = {
+        name: tf.zeros_like(value) if slope is None else slope
+        for (name, value), slope in zip(view.latents.items(), slopes, strict=True)
+    }
+    return gradients, of_images, of_seen
 
 
-def _chosen(alive: Any, plain: Latents, redirected: Latents) -> Latents:
+def _largest(slopes: Any, images: Any) -> Any:
+    if slopes is None:
+        return tf.zeros(images.shape[0])
+    return tf.reduce_max(tf.abs(slopes), axis=(1, 2, 3))
+
+
+def _opacity(mattered: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale what pixels mattered, `(n, height, width)`, to [0, 1] for each picture."""
+    # A few pixels that stand far out shall not make all others invisible.
+    top = np.percentile(mattered, 99, axis=(1, 2), keepdims=True)
+    return np.clip(mattered / np.maximum(top, np.finfo(np.float32).tiny), 0, 1)
+
+
+def _chosen(which: Any, first: Latents, second: Latents) -> Latents:
     return {
         name: tf.where(
-            tf.reshape(alive, (-1, *[1] * (value.shape.rank - 1))),
+            tf.reshape(which, (-1, *[1] * (value.shape.rank - 1))),
             value,
-            redirected[name],
+            second[name],
         )
-        for name, value in plain.items()
+        for name, value in first.items()
     }

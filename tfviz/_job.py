@@ -1,9 +1,9 @@
 """What is to be rendered: checked, planned into batches, and run."""
 
 import hashlib
-import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -11,56 +11,30 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
-import tfviz
-from tfviz import objectives, params
 from tfviz._adapter import Adapter, adapt
+from tfviz._arguments import (
+    check_numbers,
+    checked_param,
+    checked_transform,
+    listed,
+)
 from tfviz._ascent import Ascent
+from tfviz._batch import Batch, Finished, Progress
+from tfviz._origin import origin
 from tfviz._plan import count_repeats, plan_batches, plan_pictures
+from tfviz._result import Result
+from tfviz._stuck import investigated
+from tfviz._updates import Method
 from tfviz.images import to_floats
-from tfviz.objectives import Objective
 from tfviz.params import Param
-from tfviz.transforms import Transform, distill
+from tfviz.stops import State, Stop
+from tfviz.transforms import Transform
 
 # Steps in one call of the compiled loop: the grain of callbacks and of Ctrl-C.
 BLOCK = 16
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a batch is, as callbacks see it.
-
-    Attributes:
-        step: Steps done.
-        steps: Steps to do.
-        scores: `(n,)`, of the transformed images of the last step.
-        names: What each picture shows.
-        images: `images()` returns the pictures `(n, height, width, channels)` in
-            [0, 1] as they are now.
-        batch: Number of the batch, from 0.
-        batches: Number of batches.
-    """
-
-    step: int
-    steps: int
-    scores: NDArray[np.float32]
-    names: tuple[str, ...]
-    images: Callable[[], NDArray[np.float32]]
-    batch: int
-    batches: int
-
-
 Callback = Callable[[Progress], Any]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The pictures of one finished batch, in the order of `places`."""
-
-    places: tuple[int, ...]
-    images: NDArray[np.uint8]
-    scores: NDArray[np.float32]
-    history: NDArray[np.float32]
-    stuck: NDArray[np.bool_]
 
 
 class Job:
@@ -68,8 +42,9 @@ class Job:
 
     Takes the arguments of `render`. Pictures are planned into batches from the full
     list, so that leaving some out moves none to another slot. `at` puts a single
-    picture where another job had it, so that its bytes can be the same: its repeat
-    number, its slot and the size of its batch.
+    picture, or its group, where another job had it, so that its bytes can be the same:
+    its repeat number, its slot and the size of its batch. `notes` are put beside the
+    settings: what a command line added to the units, as JSON values.
 
     Attributes:
         pictures: What is to be made, in the order asked for.
@@ -85,29 +60,31 @@ class Job:
         *,
         steps: int = 256,
         learning_rate: float = 0.05,
-        optimizer: keras.optimizers.Optimizer | None = None,
+        method: Method | None = None,
         batch_size: int | None = None,
         seed: int = 0,
-        start: ArrayLike | None = None,
+        start: ArrayLike | Result | None = None,
+        stop: Stop | Sequence[Stop] = (),
         at: tuple[int, int, int] | None = None,
+        notes: Mapping[str, Any] | None = None,
     ) -> None:
-        _check_numbers(steps, learning_rate, batch_size)
+        check_numbers(steps, learning_rate, batch_size)
         self.adapter: Adapter = adapt(model)
-        self.param = _checked_param(param, self.adapter)
-        self.transforms = _checked_transform(transforms)
+        self.param = checked_param(param, self.adapter)
+        self.transforms = checked_transform(transforms)
         self.steps, self.learning_rate = int(steps), float(learning_rate)
-        self.optimizer = optimizer
+        self.method = method or Method()
+        self.stop = (stop,) if isinstance(stop, Stop) else tuple(stop)
         size = self._seen_size()
-        units = [o.bound(self.adapter, size) for o in _listed(objective, self.adapter)]
+        units = [o.bound(self.adapter, size) for o in listed(objective, self.adapter)]
         self._start = self._encoded(start, sum(map(len, units)))
         self._batch_size = batch_size
-        self._batches = plan_batches(units, batch_size)
+        self._batches = plan_batches(units, batch_size, self.param.group)
         repeats = count_repeats([text for unit in units for text in unit.texts])
         if at is not None:
-            repeats, slots = [at[0]], (at[1],)
-            self._batches = [replace(self._batches[0], slots=slots, size=at[2])]
+            repeats, self._batches = self._placed(*at)
         self.pictures = plan_pictures(units, repeats, self._batches, int(seed))
-        self.settings = self._settings(int(seed))
+        self.settings = self._settings(int(seed)) | dict(notes or {})
 
     @property
     def batches(self) -> int:
@@ -146,7 +123,7 @@ class Job:
                     planned.objective,
                     self.param,
                     self.transforms,
-                    self.optimizer,
+                    self.method,
                 )
             yield self._rendered(ascent, number, wanted, callbacks)
 
@@ -158,10 +135,7 @@ class Job:
         callbacks: Sequence[Callback],
     ) -> Batch:
         planned = self._batches[number]
-        # Slots without a picture of their own repeat a wanted one.
-        filled = [wanted[0]] * planned.size
-        for i in wanted:
-            filled[planned.slots[i]] = i
+        filled = planned.filled(wanted)
         rows = [planned.slots[i] for i in wanted]
         places = [planned.places[i] for i in filled]
         start = None
@@ -174,15 +148,17 @@ class Job:
         def images() -> NDArray[np.float32]:
             return to_floats(ascent.images()[rows])
 
-        history = []
+        finished = Finished(planned.size, planned.group)
+        history: list[NDArray[np.float32]] = []
+        began = time.monotonic()
         for first in range(0, self.steps, BLOCK):
             count = min(BLOCK, self.steps - first)
-            history.append(ascent.run(first, count, self.learning_rate)[:, rows])
-            _check_finite(history[-1], names, first + count)
+            history.append(ascent.run(first, count, self.learning_rate))
+            _check_finite(history[-1][:, rows], names, first + count)
             progress = Progress(
                 first + count,
                 self.steps,
-                history[-1][-1],
+                history[-1][-1, rows],
                 names,
                 images,
                 number,
@@ -190,14 +166,45 @@ class Job:
             )
             answers = [callback(progress) for callback in callbacks]
             if any(answer is True for answer in answers):
+                finished.add(np.ones(planned.size, bool), ascent, first + count)
+                finished.name("callback")
+            elif first + count < self.steps:
+                state = State(
+                    np.concatenate(history),
+                    time.monotonic() - began,
+                    ascent.unit_scores,
+                )
+                for rule in self.stop:
+                    finished.add(rule.reached(state), ascent, first + count)
+                    finished.name(rule.spec.get("name", "rule"))
+            if finished.all_of(rows):
                 break
-        finished, scores = ascent.finish()
-        return Batch(
-            tuple(planned.places[i] for i in wanted),
-            finished[rows],
-            scores[rows],
-            np.concatenate(history),
-            ~ascent.fired()[rows],
+        finished.add(
+            np.ones(planned.size, bool), ascent, min(first + BLOCK, self.steps)
+        )
+        scores = np.concatenate(history)
+        batch = finished.batch(tuple(planned.places[i] for i in wanted), rows, scores)
+        stuck = {
+            row: name
+            for row, name, fired in zip(rows, names, batch.outcome.fired, strict=True)
+            if not fired
+        }
+        if not stuck:
+            return batch
+        shape = (planned.size, *self.param.shape)
+        return replace(batch, tried=investigated(ascent, stuck, scores, shape))
+
+    def _placed(self, repeat: int, slot: int, size: int) -> tuple[list[int], list]:
+        """Return the repeat numbers and the batch of one picture, or of its group."""
+        planned = self._batches[0]
+        group = planned.group
+        if len(self._batches) > 1 or len(planned.places) != group:
+            raise ValueError("Only one picture, or one group, can be put in its place.")
+        first, base = repeat - repeat % group, slot - slot % group
+        slots = tuple(range(base, base + group))
+        return (
+            list(range(first, first + group)),
+            [replace(planned, slots=slots, size=size)],
         )
 
     def _seen_size(self) -> tuple[int, int]:
@@ -215,9 +222,12 @@ class Job:
         self.adapter.layers(self.param.shape[:2])  # the final score has no transforms
         return seen[0]
 
-    def _encoded(self, start: ArrayLike | None, n: int) -> dict[str, Any] | None:
+    def _encoded(
+        self, start: ArrayLike | Result | None, n: int
+    ) -> dict[str, Any] | None:
         if start is None:
             return None
+        start = start.images if isinstance(start, Result) else start
         if self.param.encode is None:
             raise ValueError("This param cannot start from an image: no `encode`.")
         images = np.asarray(start, np.float32)
@@ -237,45 +247,25 @@ class Job:
 
     def _settings(self, seed: int) -> dict[str, Any]:
         optimizer = {"name": "adam"}
-        if self.optimizer is not None:
-            optimizer = keras.optimizers.serialize(self.optimizer)
-        return {
-            "tfviz": tfviz.__version__,
-            "model": {
-                "name": self.adapter.name,
-                "source": getattr(self.adapter.model, "tfviz_source", None),
-                "hash": self.adapter.fingerprint(),
-            },
-            "preprocess": self.adapter.preprocess.name,
-            "logits": self.adapter.logits_source,
+        if self.method.optimizer is not None:
+            optimizer = keras.optimizers.serialize(self.method.optimizer)
+        return origin(self.adapter) | {
             "param": dict(self.param.spec),
             "transforms": [dict(entry) for entry in self.transforms.spec],
             "steps": self.steps,
             "learning_rate": self.learning_rate,
             "optimizer": optimizer,
+            "gradient_blur": self.method.gradient_blur,
+            "normalize_gradient": self.method.normalize_gradient,
+            "alpha": self.method.alpha,
+            "smooth_pools": self.method.smooth_pools,
+            "stop": [dict(rule.spec) for rule in self.stop],
             "batch": self._batch_size,
             "seed": seed,
             "start": None if self._start is None else _digest(self._start),
-            "versions": {
-                "tensorflow": tf.__version__,
-                "keras": keras.__version__,
-                "numpy": np.__version__,
-            },
+            "penalties": {},
+            "diversity": None,
         }
-
-
-def _listed(objective: Any, adapter: Adapter) -> list[Objective]:
-    """Turn what a user asks for into a list of objectives."""
-    if isinstance(objective, Objective):
-        return [objective]
-    if isinstance(objective, str):
-        return objectives.parse(objective, adapter)
-    if isinstance(objective, Sequence) and objective:
-        return [unit for item in objective for unit in _listed(item, adapter)]
-    raise TypeError(
-        "`objective` must be an Objective, a text such as 'fire8:20', or a list of "
-        f"those that is not empty. Received: {objective!r}"
-    )
 
 
 def _digest(latents: Mapping[str, Any]) -> str:
@@ -294,45 +284,3 @@ def _check_finite(
             f"The score of {names[int(np.argmin(finite))]} was not finite at step "
             f"{step} or shortly before. Lower the learning rate, or use float32."
         )
-
-
-def _check_numbers(steps: int, learning_rate: float, batch_size: int | None) -> None:
-    if int(steps) != steps or steps < 1:
-        raise ValueError(
-            f"`steps` must be a whole number from 1. Received: steps={steps}"
-        )
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(
-            f"`learning_rate` must be above 0. Received: learning_rate={learning_rate}"
-        )
-    if batch_size is not None and (int(batch_size) != batch_size or batch_size < 1):
-        raise ValueError(
-            f"`batch_size` must be a whole number from 1. Received: {batch_size}"
-        )
-
-
-def _checked_param(param: Param | None, adapter: Adapter) -> Param:
-    if param is None:
-        return params.fourier(*adapter.size, adapter.channels)
-    if not isinstance(param, Param):
-        raise TypeError(
-            "`param` must be a Param such as params.fourier(224, 224). "
-            f"Received: {param!r}"
-        )
-    if param.shape[2] != adapter.channels:
-        raise ValueError(
-            f"Model {adapter.name!r} takes {adapter.channels} channels, but `param` "
-            f"makes {param.shape[2]}."
-        )
-    return param
-
-
-def _checked_transform(transforms: Any) -> Transform:
-    if transforms is None:
-        return distill()
-    if not isinstance(transforms, Transform):
-        raise TypeError(
-            "`transforms` must be a Transform: transforms.distill(), transforms.none() "
-            f"or a transforms.chain(...). Received: {transforms!r}"
-        )
-    return transforms

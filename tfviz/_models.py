@@ -1,54 +1,76 @@
-"""Load models: the bundled one, those of `keras.applications`, and files."""
+"""Load models: the bundled one, those of `keras.applications`, files and modules."""
 
 import os
+import warnings
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import keras
 import tensorflow as tf
 
 from tfviz._errors import reason_of
+from tfviz._files import load_file
+from tfviz._saved_model import load_saved_model
+from tfviz._sources import (
+    HUB,
+    KERAS,
+    check_source,
+    is_saved_model,
+    is_url,
+    without_signature,
+)
 from tfviz._squeezenet import squeezenet
 
-BUNDLED = {"squeezenet": squeezenet}
-# Model files by their suffix, and how they start: zip archives and HDF5.
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_STARTS = {".keras": b"PK\x03\x04", ".h5": _HDF5, ".hdf5": _HDF5}
-SUFFIXES = tuple(_STARTS)
+_BUNDLED = {"squeezenet": squeezenet}
 
 
 def load_model(source: str | os.PathLike, *, allow_unsafe: bool = False) -> Any:
-    """Load a Keras model.
+    """Load a model.
 
     Args:
         source: `squeezenet`, the bundled ImageNet classifier; `keras:NAME` for a
             network of `keras.applications`, with its ImageNet weights or, as
             `keras:NAME?weights=none`, with random ones that are the same each time;
-            or the path of a `.keras` or `.h5` file.
+            the path of a `.keras` or `.h5` file, of Keras 3 or before; the folder of
+            a SavedModel; or `hub:URL` for a module that `tensorflow_hub` fetches or
+            has in its cache. Of a SavedModel's several signatures, choose one as
+            `FOLDER?signature=NAME`.
         allow_unsafe: Whether a file may bring Python code in a `Lambda` layer. Only
             for files that you trust as much as a program.
 
     Returns:
-        The model.
+        A Keras model; from a SavedModel a `GraphModule`, whose layers are the
+        operations of its graph. `adapt` and `render` take both.
 
     Raises:
         ValueError: If there is no such model, or the file holds none.
         FileNotFoundError: If there is no such file.
 
+    Warns:
+        UserWarning: If Keras 3 refuses a file, and `tf_keras` loads it.
+
     >>> load_model("squeezenet").output_shape
     (None, 1000)
     """
     source = os.fspath(source)
-    if source in BUNDLED:
-        model = BUNDLED[source]()
-    elif source.startswith("keras:"):
-        model = _from_applications(source.removeprefix("keras:"))
+    check_source(source)
+    if source in _BUNDLED:
+        model = _BUNDLED[source]()
+    elif source.startswith(KERAS):
+        model = _from_applications(source.removeprefix(KERAS))
+    elif source.startswith(HUB):
+        model = _from_hub(source)
     else:
-        return _from_file(Path(source), allow_unsafe)
-    # So that a saved picture can tell by which name its model is to be had again.
-    model.tfviz_source = source
+        path, signature = without_signature(source)
+        if is_saved_model(Path(path)):
+            return load_saved_model(Path(path), signature)
+        return load_file(Path(path), allow_unsafe=allow_unsafe)
+    # So that a saved picture can tell by which name its model is to be had again;
+    # where a file lies is no name.
+    if not source.startswith(HUB) or is_url(source.removeprefix(HUB)):
+        model.tfviz_source = source
     return model
 
 
@@ -88,37 +110,21 @@ def _from_applications(text: str) -> Any:
         ) from error
 
 
-def _from_file(path: Path, allow_unsafe: bool) -> Any:
-    if not path.exists():
-        raise FileNotFoundError(
-            f"There is no model {str(path)!r}. Give {', '.join(BUNDLED)}, keras:NAME, "
-            f"or a file that ends in {', '.join(SUFFIXES)}."
-        )
-    if path.suffix not in SUFFIXES:
-        raise ValueError(
-            f"{str(path)!r} is no model file: expected a name that ends in "
-            f"{', '.join(SUFFIXES)}. Save the model with model.save('name.keras')."
-        )
-    if path.is_file():
-        with path.open("rb") as file:
-            start = file.read(len(_STARTS[path.suffix]))
-        if start != _STARTS[path.suffix]:
-            raise ValueError(
-                f"{str(path)!r} cannot be loaded as a Keras model: its first bytes are "
-                "not those of such a file. Save it again with model.save."
-            )
+def _from_hub(source: str) -> Any:
+    handle, signature = without_signature(source.removeprefix(HUB))
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=not allow_unsafe)
+        with warnings.catch_warnings():
+            # tensorflow_hub imports pkg_resources, which warns of itself.
+            warnings.filterwarnings("ignore", "pkg_resources is deprecated")
+            import tensorflow_hub  # noqa: PLC0415 (slow to import)
+        folder = Path(tensorflow_hub.resolve(handle))
     except Exception as error:
-        reason = reason_of(error)
-        if "Lambda" in str(error) and not allow_unsafe:
-            raise ValueError(
-                f"{str(path)!r} holds a Lambda layer, which is Python code that would "
-                "run here. If you trust the file, allow it: --allow-unsafe, or "
-                "allow_unsafe=True."
-            ) from error
+        reason = reason_of(getattr(error, "reason", error))
         raise ValueError(
-            f"{str(path)!r} cannot be loaded as a Keras model: {reason} "
-            "If it has layers of your own, import them first: --custom MODULE:NAME, "
-            "or keras.saving.register_keras_serializable."
+            f"{source!r} could not be fetched ({reason}). Download and unpack "
+            "it by hand and give its folder, or let TFHUB_CACHE_DIR name a "
+            "folder in which tensorflow_hub has it."
         ) from error
+    # In a cache, folders have no names.
+    name = urlsplit(handle).path.strip("/") if is_url(handle) else None
+    return load_saved_model(folder, signature, name)

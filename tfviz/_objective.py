@@ -11,6 +11,7 @@ from tfviz._adapter import Adapter
 Units = Mapping[str, Any]
 Score = Callable[[Mapping[str, Any], Any, Mapping[str, Any], Units], Any]
 Size = tuple[int, int]
+NUMBER = "number"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,14 @@ class Objective:
         kind: Objectives of equal kinds can be joined, as their scores differ by
             their units alone.
         is_sum: Whether the names need brackets before a minus or a factor.
+        group: How many images, one after the other, feel each other; they are made
+            in one batch. 1 where each is by itself.
+        compared: Path of the layer in which the images of a group are compared, or
+            None.
+        is_auxiliary: Whether it is a penalty, or diversity, or a number: nothing that
+            a unit could be woken by.
+        signal: The score of the units alone, where auxiliary terms were added to it:
+            whether this has a gradient tells a unit that is off from one that is on.
     """
 
     layers: tuple[str, ...]
@@ -42,6 +51,10 @@ class Objective:
     bind: Callable[[Adapter, Size], "Objective"] | None = None
     kind: Hashable = None
     is_sum: bool = False
+    group: int = 1
+    compared: str | None = None
+    is_auxiliary: bool = False
+    signal: Score | None = None
 
     # NumPy's numbers shall leave the arithmetic to this class.
     __array_ufunc__ = None
@@ -60,14 +73,30 @@ class Objective:
                     f"An objective of {len(self.names)} images needs as many entries "
                     f"in `{name}`. Received: {length}"
                 )
+        if len(self) % self.group:
+            raise ValueError(
+                f"An objective of groups of {self.group} images needs a multiple of "
+                f"that. Received: {len(self)}"
+            )
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.names)
 
     def __getitem__(self, places: Sequence[int]) -> "Objective":
-        """Return the objective for some of the images, which may repeat."""
+        """Return the objective for some of the images, which may repeat.
+
+        Raises:
+            ValueError: If a group would be torn apart.
+        """
         places = list(places)
+        for first in range(0, len(places), self.group):
+            chunk = places[first : first + self.group]
+            start = chunk[0]
+            if start % self.group or chunk != list(range(start, start + self.group)):
+                raise ValueError(
+                    f"Groups of {self.group} images stay together. Received: {places}"
+                )
 
         def bind(adapter: Adapter, size: Size) -> "Objective":
             return self.bound(adapter, size)[places]
@@ -124,14 +153,14 @@ class Objective:
         def bind(adapter: Adapter, size: Size) -> "Objective":
             return -self.bound(adapter, size)
 
-        return Objective(
-            self.layers,
-            self.units,
-            score,
-            tuple(map(negated, self.names)),
-            tuple(map(negated, self.texts)),
-            bind,
-            ("-", self.kind),
+        return replace(
+            self,
+            score=score,
+            names=tuple(map(negated, self.names)),
+            texts=tuple(map(negated, self.texts)),
+            bind=bind,
+            kind=("-", self.kind),
+            is_sum=False,
         )
 
 
@@ -158,24 +187,25 @@ def join(objectives: Sequence[Objective]) -> Objective:
     )
 
 
-def _combined(left: Any, right: Any, sign: str) -> Objective:
-    """Return `left sign right`, of which at most one is a number."""
-    left, right = _as_objective(left), _as_objective(right)
-    n = max(len(left), len(right))
-    if {len(left), len(right)} - {1, n}:
-        raise ValueError(
-            f"Objectives of {len(left)} and {len(right)} images cannot be combined: "
-            "give them equal numbers, or one of them a single one."
-        )
-    left, right = (o if len(o) == n else o[[0] * n] for o in (left, right))
-    sides = (left, right)
+def named_as(objective: Objective, other: Objective) -> Objective:
+    """Return an objective under the names and texts of another."""
 
-    def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
-        a, b = (
-            side.score(activations, images, latents, _side(units, place))
-            for place, side in enumerate(sides)
-        )
-        return {"+": a + b, "-": a - b, "*": a * b}[sign]
+    def bind(adapter: Adapter, size: Size) -> Objective:
+        return named_as(objective.bound(adapter, size), other.bound(adapter, size))
+
+    return replace(
+        objective,
+        names=other.names,
+        texts=other.texts,
+        bind=bind if objective.bind or other.bind else None,
+    )
+
+
+def _combined(left: Any, right: Any, sign: str) -> Objective:
+    """Return `left sign right`, of which at most one is no objective."""
+    left, right = _as_objective(left), _as_objective(right)
+    left, right = _of_equal_length(left, right)
+    score = _joint((left.score, right.score), sign)
 
     def bind(adapter: Adapter, size: Size) -> Objective:
         return _combined(left.bound(adapter, size), right.bound(adapter, size), sign)
@@ -195,7 +225,7 @@ def _combined(left: Any, right: Any, sign: str) -> Objective:
         tuple(dict.fromkeys(left.layers + right.layers)),
         {
             f"{place}.{name}": values
-            for place, side in enumerate(sides)
+            for place, side in enumerate((left, right))
             for name, values in side.units.items()
         },
         score,
@@ -204,7 +234,66 @@ def _combined(left: Any, right: Any, sign: str) -> Objective:
         bind,
         (sign, left.kind, right.kind),
         is_sum=sign != "*",
+        group=max(left.group, right.group),
+        compared=left.compared or right.compared,
+        is_auxiliary=left.is_auxiliary and right.is_auxiliary,
+        signal=_joint_signal(left, right, sign),
     )
+
+
+def _joint(scores: tuple[Score, Score], sign: str) -> Score:
+    def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
+        a, b = (
+            side(activations, images, latents, _side(units, place))
+            for place, side in enumerate(scores)
+        )
+        return {"+": a + b, "-": a - b, "*": a * b}[sign]
+
+    return score
+
+
+def _joint_signal(left: Objective, right: Objective, sign: str) -> Score | None:
+    """Return the score of the units alone, or None where that is the whole score."""
+    if left.is_auxiliary and right.is_auxiliary:
+        return None
+    sides = (left, right)
+    if not any(side.is_auxiliary for side in sides):
+        if not (left.signal or right.signal):
+            return None
+        return _joint((left.signal or left.score, right.signal or right.score), sign)
+    place = 1 if left.is_auxiliary else 0
+    unit, other = sides[place], sides[1 - place]
+    signal = unit.signal
+    if signal is None and other.kind == NUMBER:
+        return None  # a number changes nothing about which gradients are zero
+    alone = signal or unit.score
+
+    def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
+        return alone(activations, images, latents, _side(units, place))
+
+    return score
+
+
+def _of_equal_length(left: Objective, right: Objective) -> tuple[Objective, Objective]:
+    """Repeat an objective of one image or group as often as the other needs."""
+    n = max(len(left), len(right))
+    fit = [
+        len(o) == n or (len(o) == o.group and n % len(o) == 0) for o in (left, right)
+    ]
+    if not all(fit):
+        raise ValueError(
+            f"Objectives of {len(left)} and {len(right)} images cannot be combined: "
+            "give them equal numbers, or one of them a single one."
+        )
+    if left.group != right.group and 1 not in (left.group, right.group):
+        raise ValueError(
+            f"Groups of {left.group} and {right.group} images cannot be combined."
+        )
+    left, right = (
+        o if len(o) == n else o[list(range(len(o))) * (n // len(o))]
+        for o in (left, right)
+    )
+    return left, right
 
 
 def _side(units: Units, place: int) -> Units:
@@ -218,11 +307,17 @@ def _fits(other: Any) -> bool:
 
 def _as_objective(value: Any) -> Objective:
     """Return a number as an objective that ignores the image."""
-    if isinstance(value, Objective):
-        return value
+    return value if isinstance(value, Objective) else numbers([value])
+
+
+def numbers(values: Sequence[float]) -> Objective:
+    """Return numbers, one for each image, as an objective that ignores the image."""
 
     def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
         return units["number"]
 
-    number = np.asarray([value], np.float32)
-    return Objective((), {"number": number}, score, (f"{value:g}",), kind="number")
+    found = np.asarray(values, np.float32)
+    names = tuple(f"{value:g}" for value in values)
+    return Objective(
+        (), {"number": found}, score, names, kind=NUMBER, is_auxiliary=True
+    )

@@ -1,6 +1,7 @@
 """Which pictures are made together, and what makes each of them its own."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,16 +53,47 @@ class Planned:
         places: Of the pictures in the job.
         slots: Of the pictures in the batch.
         size: Of the batch.
+        group: How many pictures in a row belong together.
     """
 
     objective: Objective
     places: tuple[int, ...]
     slots: tuple[int, ...]
     size: int
+    group: int
+
+    def filled(self, wanted: list[int]) -> list[int]:
+        """Return for each slot the index of the picture that is made in it.
+
+        Slots without a picture of their own repeat others; groups stay whole.
+
+        Args:
+            wanted: Indices into `places`; others need not be made.
+        """
+        if self.group == 1:
+            filled = [wanted[0]] * self.size
+            shown = wanted
+        else:
+            filled = list(range(self.group)) * (self.size // self.group)
+            shown = list(range(len(self.places)))
+        for i in shown:
+            filled[self.slots[i]] = i
+        return filled
 
 
-def plan_batches(units: list[Objective], batch_size: int | None) -> list[Planned]:
-    """Plan the batches: those of one kind together, in the order asked for."""
+def plan_batches(
+    units: list[Objective], batch_size: int | None, together: int = 1
+) -> list[Planned]:
+    """Plan the batches: those of one kind together, in the order asked for.
+
+    Args:
+        units: What is to be rendered.
+        batch_size: Of each batch; by default up to 8, or as many as a group has.
+        together: Pictures in a row that must share a batch whatever they show.
+
+    Raises:
+        ValueError: If a group would be torn apart.
+    """
     groups: dict[Any, tuple[list[Objective], list[int]]] = {}
     place = 0
     for unit in units:
@@ -72,12 +104,20 @@ def plan_batches(units: list[Objective], batch_size: int | None) -> list[Planned
     planned = []
     for members, places in groups.values():
         joined = objectives.join(members)
-        size = batch_size or min(len(places), LARGEST_DEFAULT_BATCH)
+        group = math.lcm(joined.group, together)
+        size = batch_size or min(len(places), max(LARGEST_DEFAULT_BATCH, group))
+        size = size if batch_size else size - size % group
+        if len(places) % group or size % group or not size:
+            raise ValueError(
+                f"{joined.names[0]} and its like come in groups of {group} pictures, "
+                f"so their number and the batch size must be multiples of {group}. "
+                f"Received: {len(places)} pictures, batch_size={batch_size}"
+            )
         for first in range(0, len(places), size):
             chunk = tuple(places[first : first + size])
             part = joined[range(first, first + len(chunk))]
             slots = tuple(range(len(chunk)))
-            planned.append(Planned(part, chunk, slots, size))
+            planned.append(Planned(part, chunk, slots, size, group))
     return planned
 
 

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from typing import Any
-from warnings import warn
 
 import keras
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from tfviz._job import Batch, Callback, Job
+from tfviz._batch import Batch
+from tfviz._job import Callback, Job
 from tfviz._result import Result
+from tfviz._stuck import warn_stuck
+from tfviz._updates import Method
 from tfviz.images import to_floats
 from tfviz.params import Param
+from tfviz.stops import Stop
 from tfviz.transforms import Transform
 
 
@@ -24,9 +27,14 @@ def render(
     steps: int = 256,
     learning_rate: float = 0.05,
     optimizer: keras.optimizers.Optimizer | None = None,
+    gradient_blur: float = 0.0,
+    normalize_gradient: bool = False,
+    smooth_pools: bool = False,
     batch_size: int | None = None,
     seed: int = 0,
-    start: ArrayLike | None = None,
+    start: ArrayLike | Result | None = None,
+    stop: Stop | Sequence[Stop] = (),
+    alpha: bool = False,
     callbacks: Sequence[Callback] = (),
 ) -> Result:
     """Optimize images until the units of a model respond most.
@@ -43,6 +51,14 @@ def render(
         learning_rate: Of Adam, the optimizer by default.
         optimizer: A Keras optimizer to use instead, with its own learning rate. It is
             made anew from its settings, so yours keeps its state.
+        gradient_blur: Standard deviation, in pixels, of a Gaussian blur of the
+            gradient in the image; 0 for none. Favours low frequencies, as `fourier`
+            does by itself.
+        normalize_gradient: Whether to scale the gradient in each image to a root mean
+            square of 1, for optimizers that, unlike Adam, do not scale it themselves.
+        smooth_pools: Whether max-pools share their gradient among the inputs of a
+            window, in proportion to their squares, instead of giving it all to the
+            largest, which leaves a grid in some pictures.
         batch_size: Pictures that are made at once; those of one layer and kind, at
             most 8, by default. It is part of what makes a picture repeatable: the
             same slot of the same batch size gives the same bytes whatever stands
@@ -50,8 +66,13 @@ def render(
             step (1e-3) and drifts apart from there, as Adam turns rounding into full
             steps.
         seed: Makes other pictures of the same units.
-        start: An image `(height, width, channels)` in [0, 1] to start from, or one
-            for each picture, by default a nearly flat grey.
+        start: An image `(height, width, channels)` in [0, 1] to start from, one for
+            each picture, or an earlier result to go on with; by default a nearly flat
+            grey.
+        stop: Rules that end the work on a picture before all steps are taken; see
+            `tfviz.stops`.
+        alpha: Whether to note how much each pixel mattered: `Result.alpha`, the
+            transparency map that belongs to `params.maco`.
         callbacks: Called as `callback(progress)` after every 16 steps; see
             `Progress`. One that returns True ends the steps of its batch.
 
@@ -79,45 +100,61 @@ def render(
         transforms,
         steps=steps,
         learning_rate=learning_rate,
-        optimizer=optimizer,
+        method=Method(
+            optimizer, gradient_blur, normalize_gradient, alpha, smooth_pools
+        ),
         batch_size=batch_size,
         seed=seed,
         start=start,
+        stop=stop,
     )
-    result = _collected(job, list(job.run(callbacks=callbacks)))
-    warn_stuck([n for n, s in zip(result.names, result.stuck, strict=True) if s], steps)
-    return result
+    batches = list(job.run(callbacks=callbacks))
+    warn_stuck([stuck for batch in batches for stuck in batch.tried])
+    return as_result(job, batches)
 
 
-def warn_stuck(names: Sequence[str], steps: int) -> None:
-    """Warn of pictures whose unit never had a gradient."""
-    if names:
-        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        warn(
-            f"{len(names)} unit(s) never fired in {steps} steps, so their pictures "
-            f"show nothing: {shown}. Try another seed, more steps, or a photo as the "
-            "start.",
-            stacklevel=3,
-        )
-
-
-def _collected(job: Job, batches: list[Batch]) -> Result:
+def as_result(job: Job, batches: Sequence[Batch]) -> Result:
+    """Put the pictures of some batches of a job into the order asked for."""
     places = [place for batch in batches for place in batch.places]
     order = np.argsort(places)
+    pictures = [job.pictures[places[i]] for i in order]
     longest = max(len(batch.history) for batch in batches)
-    # A batch that was stopped has no scores for the steps it did not take.
-    histories = [
-        np.pad(
-            b.history, ((0, longest - len(b.history)), (0, 0)), constant_values=np.nan
-        )
-        for b in batches
-    ]
-    images = np.concatenate([batch.images for batch in batches])[order]
+    histories = [_padded(b.history, longest, axis=0) for b in batches]
+
+    def collected(name: str) -> Any:
+        return np.concatenate([getattr(b.outcome, name) for b in batches])[order]
+
+    stopped = [reason for batch in batches for reason in batch.stopped]
     return Result(
-        images=to_floats(images),
-        scores=np.concatenate([batch.scores for batch in batches])[order],
+        images=to_floats(collected("pictures")),
+        scores=collected("scores"),
+        unit_scores=collected("unit_scores"),
         history=np.concatenate(histories, axis=1)[:, order],
-        stuck=np.concatenate([batch.stuck for batch in batches])[order],
-        names=tuple(picture.name for picture in job.pictures),
-        spec=job.settings | {"pictures": [picture.spec for picture in job.pictures]},
+        steps=np.concatenate([batch.steps for batch in batches])[order],
+        stopped=tuple(stopped[i] for i in order),
+        stuck=~collected("fired"),
+        names=tuple(picture.name for picture in pictures),
+        spec=job.settings | {"pictures": [picture.spec for picture in pictures]},
+        distances=_distances(batches, order),
+        alpha=collected("alpha") if job.method.alpha else None,
     )
+
+
+def _distances(batches: Sequence[Batch], order: Any) -> NDArray[np.float32] | None:
+    """Return the distances in groups; NaN fills the rows of smaller ones."""
+    found = [batch.outcome.distances for batch in batches]
+    largest = max((d.shape[1] for d in found if d is not None), default=0)
+    if not largest:
+        return None
+    rows = [
+        _padded(np.zeros((len(b.places), 0)) if d is None else d, largest, axis=1)
+        for b, d in zip(batches, found, strict=True)
+    ]
+    return np.concatenate(rows)[order].astype(np.float32)
+
+
+def _padded(values: NDArray, length: int, axis: int) -> NDArray:
+    """Lengthen an array `(rows, columns)` along an axis with NaN."""
+    missing = [(0, 0), (0, 0)]
+    missing[axis] = (0, length - values.shape[axis])
+    return np.pad(values, missing, constant_values=np.nan)

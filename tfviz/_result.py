@@ -24,20 +24,36 @@ class Result:
         images: `(n, height, width, channels)` in [0, 1], in steps of 1/255: just what
             a file of bytes holds.
         scores: `(n,)`, of these images, without transforms.
-        history: `(steps, n)`, of the transformed images before each step. NaN where a
-            callback ended a batch early.
+        unit_scores: `(n,)`, the same of the units alone, where penalties or diversity
+            are part of the objective.
+        history: `(steps, n)`, of the transformed images before each step. NaN for
+            steps that a picture did not need.
+        steps: `(n,)`, how many were taken.
+        stopped: For each picture the name of the rule that ended it early, `callback`,
+            or None.
         stuck: `(n,)`, whether a picture never had a gradient, so that it means
             nothing.
         names: What each picture shows.
         spec: Everything that is needed to make the pictures again, as JSON values.
+        distances: `(n, group)`, from each picture to those of its group, itself
+            included: 1 minus the cosine of their Gram matrices, 0 for equal ones.
+            None without diversity.
+        alpha: `(n, height, width)` in [0, 1], how much each pixel mattered over all
+            steps: the mean absolute gradient, of which the highest hundredth is 1.
+            None unless it was asked for.
     """
 
     images: NDArray[np.float32]
     scores: NDArray[np.float32]
+    unit_scores: NDArray[np.float32]
     history: NDArray[np.float32]
+    steps: NDArray[np.int32]
+    stopped: tuple[str | None, ...]
     stuck: NDArray[np.bool_]
     names: tuple[str, ...]
     spec: dict[str, Any]
+    distances: NDArray[np.float32] | None = None
+    alpha: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -46,12 +62,23 @@ class Result:
     def picture_spec(self, place: int) -> dict[str, Any]:
         """Return the description of one picture, as its file holds it."""
         common = {key: v for key, v in self.spec.items() if key != "pictures"}
-        outcome = {
+        outcome: dict[str, Any] = {
             "name": self.names[place],
             "score": float(self.scores[place]),
+            "unit_score": float(self.unit_scores[place]),
             "stuck": bool(self.stuck[place]),
+            "steps_taken": int(self.steps[place]),
+            "stopped": self.stopped[place],
         }
+        if self.distances is not None and np.isfinite(self.distances[place]).any():
+            known = self.distances[place][np.isfinite(self.distances[place])]
+            outcome["distances"] = [round(float(distance), 6) for distance in known]
         return common | self.spec["pictures"][place] | outcome
+
+    def picture(self, place: int) -> Image.Image:
+        """Return one picture for Pillow, with its transparency if that is known."""
+        alpha = None if self.alpha is None else self.alpha[place]
+        return images.to_pil(self.images[place], alpha)
 
     def save(self, path: str | os.PathLike, *, format: str = "png") -> list[Path]:
         """Write the pictures, with their description in each file's metadata.
@@ -71,8 +98,7 @@ class Result:
         if path.suffix.lower() in images.FORMATS:
             path.parent.mkdir(parents=True, exist_ok=True)
             if len(self) == 1:
-                picture = images.to_pil(self.images[0])
-                images.save(picture, path, self.picture_spec(0))
+                images.save(self.picture(0), path, self.picture_spec(0))
             else:
                 images.save(self.sheet(), path, self.spec | {"names": self.names})
             return [path]
@@ -81,8 +107,7 @@ class Result:
         files = []
         for place, name in enumerate(file_names(self.names)):
             files.append(path / f"{name}.{format}")
-            picture = images.to_pil(self.images[place])
-            images.save(picture, files[-1], self.picture_spec(place))
+            images.save(self.picture(place), files[-1], self.picture_spec(place))
         return files
 
     def sheet(self, columns: int | None = None) -> Image.Image:
@@ -98,11 +123,11 @@ class Result:
     def _repr_html_(self) -> str:
         """Show the pictures in a notebook."""
         figures = []
-        for name, score, picture in zip(
-            self.names, self.scores, self.images, strict=True
+        for place, (name, score) in enumerate(
+            zip(self.names, self.scores, strict=True)
         ):
             file = io.BytesIO()
-            images.to_pil(picture).save(file, "PNG")
+            self.picture(place).save(file, "PNG")
             data = base64.b64encode(file.getvalue()).decode()
             figures.append(
                 '<figure style="display:inline-block;margin:4px">'

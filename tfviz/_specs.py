@@ -7,6 +7,8 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
+from tfviz._rectified import PRE
+
 if TYPE_CHECKING:
     from tfviz._adapter import Adapter
     from tfviz.objectives import Objective
@@ -20,6 +22,9 @@ SIGNS = ("-", "neg:")
 
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _PLACE = re.compile(r"(\d+),(\d+)")
+_PLACED = re.compile(r"(.+)@(\d+),(\d+)")
+# A layer's path with this stands for its random directions.
+RANDOM = ":random"
 
 
 def parse(text: str, model: Any = None) -> "list[Objective]":
@@ -28,10 +33,14 @@ def parse(text: str, model: Any = None) -> "list[Objective]":
     ==================  ========================================================
     `fire8:20`          channel 20 of layer `fire8`: the mean over its map
     `fire8:20@3,4`      the neuron of that channel in row 3, column 4
+    `block3:20@5`       the channel at token 5 of a transformer; `@cls` for the first
+    `fire8:random:7`    a random direction of the layer's channels, by its seed
     `fire8`             the whole layer (DeepDream)
     `logit:goldfish`    a class before the softmax: name, identifier or index
+    `logit:3@40,80`     the same at one position of a model that segments
     `prob:291`          a class after the softmax
     `neg:fire8:20`      what the unit responds to least; also `-fire8:20`
+    `fire8:pre:20`      the channel before its ReLU
     `fire8:20+fire9:3`  both at once; each side can have its own sign
     `fire8:0-15`        a range, one picture each; also for classes by index
     `fire*:3`           every layer that matches, one picture each
@@ -39,7 +48,8 @@ def parse(text: str, model: Any = None) -> "list[Objective]":
 
     Layers are paths as `tfviz layers` prints them. A text that is a layer's exact
     path is always that layer, whatever else it could mean. Case in the names of
-    classes does not matter, and `_` is the same as a space.
+    classes does not matter, and `_` is the same as a space. Where a layer has a ReLU,
+    its least is 0, so `neg:` is about the value before it.
 
     Args:
         text: One unit, or a range or pattern that stands for several.
@@ -62,7 +72,9 @@ def parse(text: str, model: Any = None) -> "list[Objective]":
     return _parsed(text.strip(), adapter)
 
 
-def _parsed(text: str, adapter: "Adapter | None") -> "list[Objective]":
+def _parsed(
+    text: str, adapter: "Adapter | None", *, negated: bool = False
+) -> "list[Objective]":
     from tfviz import objectives  # noqa: PLC0415 (they import this module)
 
     paths = [layer.path for layer in adapter.layers()] if adapter else []
@@ -81,19 +93,34 @@ def _parsed(text: str, adapter: "Adapter | None") -> "list[Objective]":
         return _paired(choices, text)
     for sign in SIGNS:
         if text.startswith(sign):
-            return [-unit for unit in _parsed(text.removeprefix(sign), adapter)]
+            rest = text.removeprefix(sign)
+            return [-unit for unit in _parsed(rest, adapter, negated=True)]
     head, colon, tail = text.rpartition(":")
-    if not colon:
+    if not colon or text.endswith(PRE):
         return [objectives.layer(path) for path in _matching(text, paths)]
     if head in ("logit", "prob") and head not in paths:
         make = objectives.logit if head == "logit" else objectives.probability
         if not tail:
             raise ValueError(f"{text!r} names no class. Write {head}:goldfish.")
-        targets: Sequence[int | str] = _range(tail) or [tail]
-        return [make(target) for target in targets]
-    return [
-        unit for path in _matching(head, paths) for unit in _channels(path, tail, text)
-    ]
+        place = _PLACED.fullmatch(tail)
+        target, *at = place.groups() if place else (tail,)
+        targets: Sequence[int | str] = _range(target) or [target]
+        return [make(target, *map(int, at)) for target in targets]
+    is_random = head.endswith(RANDOM) and head not in paths
+    found = _matching(head.removesuffix(RANDOM) if is_random else head, paths)
+    if negated and adapter:  # the least of a rectified unit is nothing to see
+        found = [adapter.before_relu(path) for path in found]
+    make_units = _random_directions if is_random else _channels
+    return [unit for path in found for unit in make_units(path, tail, text)]
+
+
+def _random_directions(path: str, tail: str, text: str) -> "list[Objective]":
+    from tfviz import objectives  # noqa: PLC0415
+
+    seeds = _range(tail)
+    if seeds is None:
+        raise ValueError(f"{text!r} has no seed. Write layer{RANDOM}:7.")
+    return [objectives.random_direction(path, seed) for seed in seeds]
 
 
 def _channels(path: str, tail: str, text: str) -> "list[Objective]":
@@ -104,14 +131,19 @@ def _channels(path: str, tail: str, text: str) -> "list[Objective]":
     if not path or indices is None:
         raise ValueError(
             f"{text!r} is no unit. Write layer:channel, layer:first-last, "
-            "layer:channel@row,column, layer, logit:class or prob:class."
+            "layer:channel@row,column, layer:channel@token, layer:random:seed, layer, "
+            "logit:class or prob:class."
         )
     if not at:
         return [objectives.channel(path, i) for i in indices]
+    if place == "cls" or place.isdecimal():
+        token = "cls" if place == "cls" else int(place)
+        return [objectives.token(path, i, token) for i in indices]
     match = _PLACE.fullmatch(place)
     if not match:
         raise ValueError(
-            f"{text!r} has no position after @. Write layer:channel@row,column."
+            f"{text!r} has no position after @. Write layer:channel@row,column, or "
+            "layer:channel@token."
         )
     row, column = map(int, match.groups())
     return [objectives.neuron(path, i, row, column) for i in indices]
@@ -165,6 +197,8 @@ def _range(text: str) -> list[int] | None:
 
 def _matching(pattern: str, paths: Sequence[str]) -> list[str]:
     """Return the paths that match; a text without wildcards is taken as it is."""
+    if pattern.endswith(PRE):
+        return [path + PRE for path in _matching(pattern.removesuffix(PRE), paths)]
     if pattern in paths or not any(sign in pattern for sign in "*?["):
         return [pattern]
     if not paths:

@@ -39,12 +39,14 @@ def call_recorded(model: Any, inputs: Any) -> tuple[Any, Recording]:
     at the same place is `name~1`.
 
     Args:
-        model: A model of Keras 3 or `tf_keras`.
+        model: A model of Keras 3 or `tf_keras`, or what records itself.
         inputs: Its input.
 
     Returns:
         The model's output and the recording.
     """
+    if hasattr(model, "call_recorded"):
+        return model.call_recorded(inputs)
     recording = Recording()
     with _wrapped(model, _wrapper(recording)), _inlined_functions():
         output = model(inputs, training=False)

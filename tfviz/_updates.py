@@ -1,11 +1,55 @@
 """How latents are moved along their gradient."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfviz.params import Latents
+from tfviz.transforms import blur
+
+
+@dataclass(frozen=True)
+class Method:
+    """How pictures are moved uphill.
+
+    Attributes:
+        optimizer: A Keras optimizer, or None for Adam.
+        gradient_blur: Standard deviation, in pixels, of a blur of the gradient in the
+            image; 0 for none.
+        normalize_gradient: Whether the gradient in each image is scaled to a root mean
+            square of 1.
+        alpha: Whether to note where in the image the gradient was.
+        smooth_pools: Whether max-pools share their gradient within a window.
+    """
+
+    optimizer: keras.optimizers.Optimizer | None = None
+    gradient_blur: float = 0.0
+    normalize_gradient: bool = False
+    alpha: bool = False
+    smooth_pools: bool = False
+
+    def shape_gradient(self) -> Callable[[Any], Any]:
+        """Return the identity for images, whose gradient is blurred and normalized."""
+        if not self.gradient_blur and not self.normalize_gradient:
+            return tf.identity
+
+        @tf.custom_gradient
+        def identity(images: Any) -> Any:
+            return tf.identity(images), self._shaped
+
+        return identity
+
+    def _shaped(self, slopes: Any) -> Any:
+        if self.gradient_blur:
+            seeds = tf.zeros((slopes.shape[0], 2), tf.int32)  # draws nothing
+            slopes = blur(self.gradient_blur)(slopes, seeds)
+        if self.normalize_gradient:
+            squares = tf.reduce_mean(tf.square(slopes), (1, 2, 3), keepdims=True)
+            slopes = tf.math.divide_no_nan(slopes, tf.sqrt(squares))
+        return slopes
 
 
 class Adam:

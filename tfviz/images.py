@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 FORMATS = {".png": "PNG", ".webp": "WEBP"}
@@ -44,17 +44,27 @@ def to_floats(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     return pictures.astype(np.float32) / np.float32(255)
 
 
-def to_pil(picture: ArrayLike) -> Image.Image:
+def to_pil(picture: ArrayLike, alpha: ArrayLike | None = None) -> Image.Image:
     """Return a picture for Pillow.
 
     One channel is shown in grey, three in colour, and any other number as grey
     pictures side by side, one a channel.
+
+    Args:
+        picture: `(height, width, channels)`.
+        alpha: `(height, width)`, how opaque each pixel is, or None for no such layer.
     """
     picture = to_bytes(picture)
     channels = picture.shape[-1]
     if channels == 3:
-        return Image.fromarray(picture)
-    return Image.fromarray(np.concatenate(list(np.moveaxis(picture, -1, 0)), axis=1))
+        image = Image.fromarray(picture)
+    else:
+        planes = list(np.moveaxis(picture, -1, 0))
+        image = Image.fromarray(np.concatenate(planes, axis=1))
+    if alpha is not None:
+        copies = 1 if channels == 3 else channels
+        image.putalpha(Image.fromarray(np.tile(to_bytes(alpha), (1, copies))))
+    return image
 
 
 def sheet(
@@ -64,12 +74,13 @@ def sheet(
 
     Args:
         pictures: Of equal sizes.
-        captions: One for each; what does not fit is cut.
+        captions: One for each; what does not fit is cut. Without any, the pictures
+            stand close together.
         columns: By default such that the grid is about square.
     """
     tiles = [to_pil(picture).convert("RGB") for picture in pictures]
     columns = columns or int(np.ceil(np.sqrt(len(tiles))))
-    gap, text = 8, 18
+    gap, text = (8, 18) if any(captions) else (2, 0)
     width, height = tiles[0].width + gap, tiles[0].height + text + gap
     rows = int(np.ceil(len(tiles) / columns))
     grid = Image.new("RGB", (columns * width + gap, rows * height + gap), "white")
@@ -110,7 +121,7 @@ def save(
                 options["pnginfo"] = PngInfo()
                 options["pnginfo"].add_itxt(_PNG_KEY, text)
         else:
-            options["lossless"] = True
+            options["lossless"] = options["exact"] = True
             if text is not None:
                 exif = Image.Exif()
                 exif[_EXIF_TAG] = text
@@ -144,17 +155,24 @@ def read_spec(path: str | os.PathLike) -> dict[str, Any] | None:
 
 
 def read(path: str | os.PathLike) -> NDArray[np.float32]:
-    """Return an image file as RGB `(height, width, 3)` in [0, 1].
+    """Return an image file as RGB `(height, width, 3)` in [0, 1], upright.
+
+    It is turned as its camera held it; what is transparent becomes white.
 
     Raises:
         ValueError: If the file is no image.
     """
     try:
         with Image.open(path) as image:
-            return to_floats(np.asarray(image.convert("RGB")))
+            upright = ImageOps.exif_transpose(image)  # cameras note how they were held
+            if upright.has_transparency_data:
+                upright = upright.convert("RGBA")
+                white = Image.new("RGBA", upright.size, "white")
+                upright = Image.alpha_composite(white, upright)
+            return to_floats(np.asarray(upright.convert("RGB")))
     except FileNotFoundError:
         raise
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{os.fspath(path)!r} cannot be read as an image.") from error
 
 

@@ -1,0 +1,176 @@
+"""Types of arguments and options, which refuse what is wrong before any work."""
+
+import os
+import re
+from difflib import get_close_matches
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfviz._labels import read_labels
+from tfviz._sources import check_source
+
+
+class Size(click.ParamType):
+    """`N` or `HEIGHTxWIDTH`, in pixels."""
+
+    name = "N|HxW"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        """Return height and width."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d+)(?:x(\d+))?", value)
+        if not match or not all(int(n) for n in match.groups() if n):
+            self.fail(f"{value!r} is no size; write 224 or 180x240.", param, ctx)
+        height, width = match.groups()
+        return int(height), int(width or height)
+
+
+class ModelSource(click.ParamType):
+    """The name of a model, or a file or folder that holds one."""
+
+    name = "MODEL"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """Refuse what is certainly no model, before anything is loaded."""
+        try:
+            check_source(value)
+        except (ValueError, FileNotFoundError) as error:
+            self.fail(str(error), param, ctx)
+        # Names are made of it, which `.` does not have.
+        return str(Path.cwd()) if value == "." else value
+
+
+class OutputFolder(click.ParamType):
+    """A folder that files can be written to, or that can be made."""
+
+    name = "DIR"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
+        """Refuse what can be no folder; `make_folder` does the rest."""
+        if not str(value):
+            self.fail("an empty name is no folder.", param, ctx)
+        return Path(value)
+
+
+class Preprocess(click.ParamType):
+    """A mode of `keras.applications`, or a range."""
+
+    name = "MODE|LO,HI"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """Refuse what the library would refuse, without loading it."""
+        if value in ("caffe", "tf", "torch"):
+            return value
+        try:
+            low, high = (float(part) for part in value.split(","))
+        except ValueError:
+            self.fail(
+                f"{value!r} is neither caffe, tf, torch nor a range such as 0,255.",
+                param,
+                ctx,
+            )
+        if not -inf < low < high < inf:
+            self.fail(
+                f"{value!r} is no range; write the lower end first, as 0,255.",
+                param,
+                ctx,
+            )
+        return value
+
+
+class Positive(click.FloatRange):
+    """A finite number above 0."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Refuse also what is infinite or no number at all."""
+        number = super().convert(value, param, ctx)
+        if not number < inf:
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
+
+class LabelsFile(click.Path):
+    """A file of class names."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Read it once, to refuse it at once."""
+        path = os.fsdecode(super().convert(value, param, ctx))
+        try:
+            read_labels(path)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return path
+
+
+class Held(click.ParamType):
+    """`NAME=VALUE`, where the value is a number or several."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, Any]:
+        """Return the name and the value."""
+        if isinstance(value, tuple):
+            return value
+        name, sign, text = value.partition("=")
+        try:
+            numbers = [float(part) for part in text.split(",")]
+        except ValueError:
+            numbers = []
+        if not name or not sign or not numbers:
+            self.fail(f"{value!r} is not NAME=VALUE; write age=30.", param, ctx)
+        return name, numbers[0] if len(numbers) == 1 else numbers
+
+
+class Penalty(click.ParamType):
+    """`NAME=WEIGHT`."""
+
+    name = "NAME=WEIGHT"
+    known = ("total_variation", "l1", "l2", "high_frequency", "blur_difference")
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, float]:
+        """Return the name and the weight."""
+        if isinstance(value, tuple):
+            return value
+        name, _, text = value.partition("=")
+        if name not in self.known:
+            close = get_close_matches(name, self.known, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            self.fail(
+                f"there is no penalty {name!r}.{hint} There are "
+                f"{', '.join(self.known)}.",
+                param,
+                ctx,
+            )
+        try:
+            weight = float(text)
+        except ValueError:
+            weight = inf
+        if not -inf < weight < inf:
+            self.fail(f"{value!r} has no weight; write {name}=2.", param, ctx)
+        return name, weight
+
+
+class Units(click.Command):
+    """A command whose arguments may look like options: `-fire8:20`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Explain a unit with a leading hyphen."""
+        for arg in args:
+            if arg == "--":
+                break
+            # `-mkeras:VGG16` is an option with its value, and a real one.
+            unit = re.match(r"-(?!-)(?!mkeras:)([^-].*[:/].*|\w{3,}\d+)$", arg)
+            if unit and not Path(arg[2:]).exists():
+                raise click.UsageError(
+                    f"{arg!r} looks like a unit to be minimized, but a leading hyphen "
+                    f"makes an option. Write neg:{unit[1]}.",
+                    ctx,
+                )
+        return super().parse_args(ctx, args)

@@ -1,0 +1,257 @@
+import zipfile
+
+import numpy as np
+import pytest
+import scipy.fft
+from conftest import ROOT
+
+from tfviz import color, images, statistics
+from tfviz._spectrum import column_counts, energy, frequencies, resample, slope
+
+
+def natural(rng, n=40, size=32, channels=3):
+    """Images of a known colour matrix, mean and spectrum, in [0, 1]."""
+    mixing = np.eye(channels) * 0.3 + np.tril(np.full((channels, channels), 0.5))
+    frequency = np.maximum(
+        np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)), 1 / size
+    )
+    white = rng.normal(size=(n, channels, size, size))
+    pink = np.fft.irfft2(np.fft.rfft2(white) / frequency, s=(size, size))
+    pink *= 0.05 / pink.std()
+    mean = np.linspace(0.4, 0.6, channels)
+    found = mean + np.moveaxis(pink, 1, -1) @ mixing.T
+    assert found.min() > 0
+    assert found.max() < 1
+    return found.astype(np.float32)
+
+
+class TestMeasure:
+    @pytest.mark.parametrize("channels", [1, 2, 3, 5])
+    def test_mean_and_colours_are_those_of_all_pixels(self, channels, rng):
+        found = natural(rng, channels=channels)
+        stats = statistics.measure(found, size=32)
+        pixels = found.reshape(-1, channels)
+        root = stats.contrast * stats.color.astype(float)
+
+        np.testing.assert_allclose(stats.mean, pixels.mean(axis=0), atol=1e-5)
+        np.testing.assert_allclose(
+            root @ root.T,
+            np.cov(pixels.T, bias=True).reshape(channels, channels),
+            atol=1e-6,
+        )
+        assert np.linalg.norm(stats.color, axis=0).max() == pytest.approx(1)
+        assert (stats.channels, stats.size, stats.count) == (channels, 32, 40)
+        assert stats.source is None
+
+    def test_spectrum_is_that_of_the_channels_once_decorrelated(self, rng):
+        """Measured in one pass, before the colours are known, yet the same."""
+        found = natural(rng)
+        stats = statistics.measure(found, size=32)
+        inverse = np.linalg.inv(stats.contrast * stats.color.astype(float))
+        planes = np.moveaxis((found - stats.mean) @ inverse.T, -1, 1)
+        waves = scipy.fft.rfft2(planes, norm="ortho")
+        expected = np.sqrt(np.mean(np.abs(waves) ** 2, axis=0))
+
+        np.testing.assert_allclose(stats.spectrum, expected, rtol=3e-3)
+        np.testing.assert_allclose(stats.slope(), 1, atol=0.15)
+
+    def test_decorrelated_channels_have_unit_variance(self, rng):
+        stats = statistics.measure(natural(rng), size=32)
+
+        np.testing.assert_allclose(
+            energy(stats.spectrum.astype(float), 32) / 32**2, 1, rtol=2e-3
+        )
+
+    def test_a_generator_of_bytes_of_any_size_is_measured(self, rng):
+        found = images.to_bytes(natural(rng, size=48))
+        seen = statistics.measure((image[:, :40] for image in found), size=24)
+        cut = np.stack(
+            [
+                images.centre_crop(images.to_floats(i), (24, 24))
+                for i in (image[:, :40] for image in found)
+            ]
+        )
+        expected = statistics.measure(cut, size=24)
+
+        assert seen.digest == expected.digest
+
+    def test_white_noise_has_a_flat_spectrum(self, rng):
+        noise = rng.uniform(size=(400, 16, 16, 1))
+        stats = statistics.measure(noise, size=16)
+
+        np.testing.assert_allclose(stats.spectrum, 1, atol=0.12)
+
+    def test_channels_that_depend_on_each_other_can_be_inverted(self, rng):
+        grey = natural(rng, channels=1).repeat(3, axis=-1)
+        stats = statistics.measure(grey, size=32)
+
+        assert np.linalg.matrix_rank(stats.color) == 3
+        np.testing.assert_allclose(stats.color[:, 0], np.sqrt(1 / 3), atol=1e-4)
+        assert stats.spectrum[1:].max() < 0.05
+
+    def test_the_order_of_images_does_not_matter(self, rng):
+        found = natural(rng)
+        one, other = (statistics.measure(x, size=32) for x in (found, found[::-1]))
+
+        np.testing.assert_allclose(one.color, other.color, atol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("found", "message"),
+        [
+            ([], "no images to measure"),
+            ([np.zeros((16, 16, 3))], "all of one colour"),
+            ([np.zeros((16, 16))], r"Received: shape \(16, 16\)"),
+            ([np.zeros((16, 16, 1), int)], "Received: .* int64"),
+            ([np.full((16, 16, 1), 1.5)], r"must lie in \[0, 1\].* 1.5 to 1.5"),
+            ([np.full((16, 16, 1), np.nan)], r"must lie in \[0, 1\].* nan to nan"),
+            ([np.zeros((20, 15, 1))], "20x15 is smaller than 16"),
+            ([np.zeros((16, 16, c)) for c in (1, 3)], "Received: 1 and 3"),
+        ],
+    )
+    def test_what_cannot_be_measured_is_refused(self, found, message):
+        with pytest.raises(ValueError, match=message):
+            statistics.measure(found, size=16)
+
+    @pytest.mark.parametrize("size", [15, 32.5])
+    def test_bad_sizes_are_refused(self, size):
+        with pytest.raises(ValueError, match="`size` must be a whole number from 16"):
+            statistics.measure([], size=size)
+
+
+class TestFiles:
+    def test_saved_statistics_come_back(self, tmp_path, rng):
+        stats = statistics.measure(natural(rng, channels=2), size=32)
+        path = tmp_path / "mine.npz"
+        saved = stats.save(path)
+        again = statistics.load(path)
+
+        assert saved.source == again.source == str(path)
+        assert stats.digest == saved.digest == again.digest
+        assert again.count == 40
+        assert again.contrast == stats.contrast
+        for name in ("mean", "color", "spectrum"):
+            np.testing.assert_array_equal(getattr(again, name), getattr(stats, name))
+        assert [p.name for p in tmp_path.iterdir()] == ["mine.npz"]
+
+    def test_the_digest_tells_any_two_apart(self, rng):
+        found = natural(rng)
+        digests = {
+            statistics.measure(x, size=32).digest
+            for x in (found, found[:-1], 1 - found)
+        }
+
+        assert len(digests) == 3
+
+    def test_other_files_are_refused(self, tmp_path, rng):
+        stats = statistics.measure(natural(rng, n=5), size=32)
+        arrays = {
+            name: getattr(stats, name)
+            for name in ("mean", "color", "contrast", "spectrum", "count")
+        }
+        text, array, other, pickled, shapes, infinite, archive = (
+            tmp_path / f"{i}.npz" for i in range(7)
+        )
+        text.write_text("mean")
+        with array.open("wb") as file:
+            np.save(file, np.zeros(3))
+        np.savez(other, mean=stats.mean)
+        np.savez(pickled, **arrays | {"mean": np.array([{}], object)})
+        np.savez(shapes, **arrays | {"mean": stats.mean[:2]})
+        np.savez(infinite, **arrays | {"color": stats.color * np.inf})
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("mean.npy", "no array")
+        for path in (text, array, other, pickled, shapes, infinite, archive):
+            with pytest.raises(ValueError, match=f"{path.name} holds no statistics"):
+                statistics.load(path)
+        with pytest.raises(FileNotFoundError, match="nowhere.npz"):
+            statistics.load(tmp_path / "nowhere.npz")
+        with pytest.raises(ValueError, match="ends in .npz. Received: .*mine.txt"):
+            stats.save(tmp_path / "mine.txt")
+
+
+class TestSpectrum:
+    @pytest.mark.parametrize("width", [1, 2, 5, 8])
+    def test_columns_add_up_to_the_full_spectrum(self, width, rng):
+        image = rng.normal(size=(6, width))
+        half = np.abs(np.fft.rfft2(image))
+
+        assert column_counts(width).sum() == width
+        assert energy(half[None], width)[0] == pytest.approx(
+            np.sum(np.abs(np.fft.fft2(image)) ** 2)
+        )
+
+    @pytest.mark.parametrize("size", [(64, 64), (32, 32), (97, 130), (130, 97), (1, 5)])
+    @pytest.mark.parametrize("known", [32, 33])
+    @pytest.mark.parametrize("power", [0.8, 1.3])
+    def test_a_power_law_stays_one_at_every_size(self, size, known, power):
+        """Also below the lowest frequency that was measured."""
+        law = np.maximum(frequencies(known, known), 1 / known) ** -power
+        seen = resample(law[None], *size)
+        expected = np.maximum(frequencies(*size), 1 / max(size)) ** -power
+        expected *= np.sqrt(energy(law[None], known) / energy(expected[None], size[1]))
+
+        np.testing.assert_allclose(seen[0].ravel()[1:], expected.ravel()[1:], rtol=1e-6)
+        np.testing.assert_allclose(seen[0, 0, 0], expected[0, 0], rtol=1e-6)
+        assert slope(law[None], known) == pytest.approx(power)
+
+    def test_at_its_own_size_nothing_changes(self, rng):
+        known = rng.uniform(0.5, 2, size=(2, 16, 9))
+
+        np.testing.assert_allclose(resample(known, 16, 16), known, rtol=1e-10)
+
+    def test_energy_is_kept(self, rng):
+        known = rng.uniform(0.5, 2, size=(2, 17, 9))
+        for height, width in [(8, 40), (41, 7), (64, 64)]:
+            np.testing.assert_allclose(
+                energy(resample(known, height, width), width), energy(known, 17)
+            )
+
+
+class TestBundled:
+    def test_colours_are_those_published_for_imagenet(self):
+        stats = statistics.bundled()
+
+        np.testing.assert_allclose(stats.color, color.correlation(3), atol=0.04)
+        np.testing.assert_allclose(stats.mean, [0.485, 0.456, 0.406], atol=0.01)
+
+    def test_contrast_and_slope_are_those_of_photographs(self):
+        stats = statistics.bundled()
+
+        assert stats.source == "bundled"
+        assert stats.size == 224
+        assert stats.count > 900
+        assert 0.4 < stats.contrast < 0.5
+        assert ((stats.slope() > 1.1) & (stats.slope() < 1.4)).all()
+
+    def test_the_file_is_small(self):
+        assert (ROOT / "tfviz" / "statistics.npz").stat().st_size < 300_000
+
+    def test_a_root_along_the_principal_axes_is_a_root(self, rng):
+        values = rng.normal(size=(4, 4))
+        covariance = values @ values.T
+        root = color.root(covariance)
+        product = root.T @ root
+
+        np.testing.assert_allclose(root @ root.T, covariance, atol=1e-10)
+        np.testing.assert_allclose(product, np.diag(np.diag(product)), atol=1e-10)
+        assert (np.diff(np.diag(product)) <= 0).all()
+        assert (root[0] >= 0).all()
+        with pytest.raises(ValueError, match="all of one colour"):
+            color.root(np.zeros((3, 3)))
+
+    @pytest.mark.data
+    def test_the_spectrum_is_better_than_that_of_small_photographs(self, data):
+        """What the script's docstring says about photographs of 64 pixels."""
+        archive = zipfile.ZipFile(data / "tiny-imagenet-64px.zip")
+        names = sorted(n for n in archive.namelist() if n.endswith(".JPEG"))[::200]
+        small = statistics.measure(
+            (images.read(archive.open(n)) for n in names), size=64
+        )
+        known = statistics.bundled()
+        ratio = small.amplitude(224, 224)[0] / known.amplitude(224, 224)[0]
+        frequency = frequencies(224, 224)
+        low = (frequency > 0.01) & (frequency < 0.125)
+
+        assert np.median(ratio[low]) == pytest.approx(1, abs=0.12)
+        assert np.median(ratio[frequency > 0.4]) > 1.8
+        np.testing.assert_allclose(small.color, known.color, atol=0.05)

@@ -1,0 +1,104 @@
+"""A batch of pictures: how far it is, and what became of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfviz._ascent import Ascent, Outcome
+from tfviz._stuck import Stuck
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a batch is, as callbacks see it.
+
+    Attributes:
+        step: Steps done.
+        steps: Steps to do.
+        scores: `(n,)`, of the transformed images of the last step.
+        names: What each picture shows.
+        images: `images()` returns the pictures `(n, height, width, channels)` in
+            [0, 1] as they are now.
+        batch: Number of the batch, from 0.
+        batches: Number of batches.
+    """
+
+    step: int
+    steps: int
+    scores: NDArray[np.float32]
+    names: tuple[str, ...]
+    images: Callable[[], NDArray[np.float32]]
+    batch: int
+    batches: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The pictures of one finished batch, in the order of `places`.
+
+    Attributes:
+        places: Of the pictures in the job.
+        outcome: The pictures and what is known about them.
+        history: `(steps, n)`; NaN for the steps that a picture did not need.
+        steps: `(n,)`, how many were taken.
+        stopped: What ended each picture before all steps: a rule, `callback`, or None.
+        tried: For each picture that is stuck, what was tried in vain.
+    """
+
+    places: tuple[int, ...]
+    outcome: Outcome
+    history: NDArray[np.float32]
+    steps: NDArray[np.int32]
+    stopped: tuple[str | None, ...]
+    tried: tuple[Stuck, ...] = ()
+
+
+class Finished:
+    """The pictures of a batch that are finished, as they were then."""
+
+    def __init__(self, n: int, group: int) -> None:
+        self._steps = np.zeros(n, np.int32)
+        self._group = group
+        self._stopped: list[str | None] = [None] * n
+        self._outcomes: list[Outcome | None] = [None] * n
+        self._fresh: NDArray[np.bool_] = np.zeros(n, bool)
+
+    def add(self, reached: NDArray[np.bool_], ascent: Ascent, step: int) -> None:
+        """Keep the pictures that are finished now and were not before."""
+        groups = np.asarray(reached).reshape(-1, self._group).all(axis=1)
+        self._fresh = np.repeat(groups, self._group) & (self._steps == 0)
+        if self._fresh.any():
+            self._steps[self._fresh] = step
+            outcome = ascent.finish()
+            for row in np.flatnonzero(self._fresh):
+                self._outcomes[row] = outcome
+
+    def name(self, reason: str) -> None:
+        """Say what finished the pictures that were added last."""
+        for row in np.flatnonzero(self._fresh):
+            self._stopped[row] = reason
+
+    def all_of(self, rows: list[int]) -> bool:
+        """Return whether all of these are finished."""
+        return bool(self._steps[rows].all())
+
+    def batch(
+        self, places: tuple[int, ...], rows: list[int], history: NDArray[np.float32]
+    ) -> Batch:
+        """Return some of the pictures."""
+        picked = []
+        for field in fields(Outcome):
+            values = [getattr(self._outcomes[row], field.name) for row in rows]
+            some = (
+                None
+                if values[0] is None
+                else [v[r] for v, r in zip(values, rows, strict=True)]
+            )
+            picked.append(None if some is None else np.stack(some))
+        history = history[:, rows].copy()
+        steps = self._steps[rows]
+        history[np.arange(len(history))[:, None] >= steps] = np.nan
+        stopped = tuple(self._stopped[row] for row in rows)
+        return Batch(places, Outcome(*picked), history, steps, stopped)

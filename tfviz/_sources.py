@@ -1,0 +1,100 @@
+"""What `load_model` takes, checked without importing TensorFlow."""
+
+import re
+from difflib import get_close_matches
+from pathlib import Path
+
+BUNDLED = ("squeezenet",)
+SUFFIXES = (".keras", ".h5", ".hdf5")
+KERAS = "keras:"
+HUB = "hub:"
+# What a folder needs to be a SavedModel.
+GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
+
+_SIGNATURE = re.compile(r"[?&]signature=([^?&]+)$")
+_URL = re.compile(r"(https?|gs)://.")
+
+
+def check_source(source: str) -> None:
+    """Refuse what is certainly no model, before anything is loaded.
+
+    Args:
+        source: As for `load_model`.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: If it is no model.
+
+    >>> check_source("squeezenet")
+    """
+    if source in BUNDLED or source.startswith(KERAS):
+        return
+    handle, _ = without_signature(source.removeprefix(HUB))
+    if source.startswith(HUB) and is_url(handle):
+        return
+    if not handle:
+        raise ValueError(f"{source!r} names nothing. Give {_choices()}.")
+    path = Path(handle)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no model {source!r}. {_near(path)}Give {_choices()}."
+        )
+    if path.is_dir() and (is_saved_model(path) or path.suffix in SUFFIXES):
+        return
+    if path.is_dir():
+        within = sorted(p for p in path.iterdir() if is_saved_model(p))
+        hint = f"Did you mean {str(within[0])!r}? " if within else ""
+        raise ValueError(
+            f"{source!r} is no model file; the folder has no {GRAPH_FILES[0]}. {hint}"
+            f"Give {_choices()}."
+        )
+    if path.name in GRAPH_FILES:
+        raise ValueError(
+            f"{source!r} is a part of a SavedModel. Give its folder: "
+            f"{str(path.parent)!r}"
+        )
+    if source.startswith(HUB) or path.suffix not in SUFFIXES:
+        raise ValueError(
+            f"{source!r} is no model file; expected one that ends in "
+            f"{', '.join(SUFFIXES)}, or a SavedModel's folder. Save the model with "
+            "model.save('name.keras')."
+        )
+
+
+def is_url(handle: str) -> bool:
+    """Tell whether a handle is to be fetched, and not a path."""
+    return bool(_URL.match(handle))
+
+
+def is_saved_model(path: Path) -> bool:
+    """Tell whether a path is a SavedModel's folder."""
+    return any((path / name).is_file() for name in GRAPH_FILES)
+
+
+def without_signature(source: str) -> tuple[str, str | None]:
+    """Split off the signature that a source names.
+
+    >>> without_signature("folder?signature=embed")
+    ('folder', 'embed')
+    """
+    found = _SIGNATURE.search(source)
+    return (source[: found.start()], found[1]) if found else (source, None)
+
+
+def _near(path: Path) -> str:
+    """Return a hint at a model beside a path that does not exist."""
+    folder = path.parent if path.parent.is_dir() else Path()
+    names = [
+        other.name
+        for other in folder.iterdir()
+        if other.suffix in SUFFIXES or is_saved_model(other)
+    ]
+    close = get_close_matches(path.name, names, n=1)
+    return f"Did you mean {close[0]!r}? " if close else ""
+
+
+def _choices() -> str:
+    return (
+        f"{', '.join(BUNDLED)}, {KERAS}NAME, a file that ends in "
+        f"{', '.join(SUFFIXES)}, a SavedModel's folder, or {HUB}URL"
+    )
