@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench gallery clean
+.PHONY: demo test lint bench gallery sweep clean
 
 demo: .venv/installed
 	$(BIN)/tfviz demo -o demo
@@ -20,6 +20,10 @@ bench: .venv/installed
 
 gallery: .venv/installed
 	$(BIN)/python examples/gallery.py docs/pictures
+
+# FULL=1 for every network of keras.applications. Goes on where it stopped.
+sweep: .venv/tested
+	$(BIN)/python -m pytest tests/test_sweep.py -m sweep
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

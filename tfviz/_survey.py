@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfviz._logits import before_squashing
+from tfviz._logits import before_squashing, probabilities
 from tfviz._outputs import output_names
 from tfviz._rectified import PRE, before_relu
 from tfviz._taps import Recording
@@ -58,13 +58,9 @@ def fetched(path: str, output: Any, recording: Recording) -> Any:
             return before_relu(_only_tensor(recording.outputs[path.removesuffix(PRE)]))
         return _only_tensor(recording.outputs[path])
     output = _only_tensor(output)
-    logits, undone = before_squashing(output)
-    if path == LOGITS:
-        return logits
-    if not undone:
-        squash = tf.nn.sigmoid if output.shape[-1] == 1 else tf.nn.softmax
-        return squash(tf.cast(output, tf.float32))
-    return tf.exp(output) if undone[0].type == "LogSoftmax" else output
+    if path == PROBABILITIES:
+        return probabilities(output)
+    return before_squashing(output)[0]
 
 
 def described(output: Any, recording: Recording, model: Any) -> Survey:
@@ -75,8 +71,9 @@ def described(output: Any, recording: Recording, model: Any) -> Survey:
     # In the order of calls, not of returns.
     for path in recording.operations | recording.outputs:
         tensor = _only_tensor(recording.outputs[path])
-        # What is computed inside a loop cannot be seen from here.
-        if tensor is None or tensor.graph is not graph:
+        # What is computed inside a loop cannot be seen from here, and a layer that
+        # returns its weights shows nothing of the image.
+        if tensor is None or getattr(tensor, "graph", None) is not graph:
             continue
         operation = recording.operations.get(path)
         is_node = operation is None or isinstance(operation, tf.compat.v1.NodeDef)
@@ -97,7 +94,7 @@ def described(output: Any, recording: Recording, model: Any) -> Survey:
             (
                 path
                 for path, value in recording.outputs.items()
-                if tf.is_tensor(value) and value.op.name in passed
+                if hasattr(value, "op") and value.op.name in passed
             ),
             model.name,
         )

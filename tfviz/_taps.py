@@ -14,6 +14,8 @@ from typing import Any
 import tensorflow as tf
 
 _ABSENT = object()
+# The method with which a functional model of Keras 3 casts its inputs.
+_CONVERSION = "_convert_inputs_to_tensors"
 
 
 @dataclass
@@ -109,7 +111,13 @@ def _wrapped(model: Any, wrap: Callable[[Any], Callable]) -> Iterator[None]:
             inside[id(operation)] = operation
             pending += children(operation)
     _refuse_hidden(inside.values())
-    before = []
+    before: list[tuple[Any, str, Any]] = []
+
+    def replace(owner: Any, name: str, function: Callable) -> None:
+        # Past Keras' own __setattr__, which would track and might refuse it.
+        before.append((owner, name, owner.__dict__.get(name, _ABSENT)))
+        owner.__dict__[name] = function
+
     # Penalties on activations would leave tensors of this trace behind.
     losses = [
         (kept, list(kept))
@@ -118,19 +126,43 @@ def _wrapped(model: Any, wrap: Callable[[Any], Callable]) -> Iterator[None]:
     ]
     try:
         for operation in inside.values():
-            # Past Keras' own __setattr__, which would track and might refuse it.
-            before.append((operation, operation.__dict__.get("call", _ABSENT)))
-            operation.__dict__["call"] = wrap(operation)
+            replace(operation, "call", wrap(operation))
+        for functional in (model, *inside.values()):
+            if hasattr(functional, _CONVERSION):
+                replace(functional, _CONVERSION, _keeping_floats(functional))
         yield
     finally:
-        for operation, call in before:
-            if call is _ABSENT:
-                del operation.__dict__["call"]
+        for owner, name, value in before:
+            if value is _ABSENT:
+                del owner.__dict__[name]
             else:
-                operation.__dict__["call"] = call
+                owner.__dict__[name] = value
         getattr(model, "_clear_losses", lambda: None)()
         for kept, values in losses:
             kept[:] = values
+
+
+def _keeping_floats(functional: Any) -> Callable:
+    """Return how a model takes its inputs, but without rounding them to integers.
+
+    A model that takes bytes would cut the gradient there.
+    """
+    original = getattr(functional, _CONVERSION)
+
+    @wraps(original)
+    def convert(flat_inputs: Any) -> list[Any]:
+        return [
+            given if _is_float(given) and not _is_float(wanted) else converted
+            for given, converted, wanted in zip(
+                flat_inputs, original(flat_inputs), functional.inputs, strict=True
+            )
+        ]
+
+    return convert
+
+
+def _is_float(tensor: Any) -> bool:
+    return tensor is not None and tf.as_dtype(tensor.dtype).is_floating
 
 
 def _refuse_hidden(operations: Any) -> None:

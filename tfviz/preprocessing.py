@@ -21,12 +21,18 @@ _MODES: dict[str, tuple[bool, float, Any, Any]] = {
     "torch": (False, 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 
-# What keras.applications' networks without such layers inside were trained on.
+# What keras.applications' networks without such layers inside were trained on. The
+# second half has them, unless it was built with `include_preprocessing=False`.
 _KNOWN_NAMES = (
     (r"resnet\d+v2", "tf"),
     (r"resnet\d+|vgg1[69]", "caffe"),
     (r"mobilenet(v2)?_.*|inception_(resnet_)?v[23]|xception|nasnet.*", "tf"),
     (r"densenet\d+", "torch"),
+    (r"convnext_(tiny|small|base|large|xlarge)|efficientnetv2-b\d", "torch"),
+    (r"efficientnetv2-[sml]", "-1,0.9921875"),  # bytes / 128 - 1
+    (r"mobilenetv3(small|large)", "tf"),
+    (r"resnet-rs-\d+", "torch"),  # this and the next are in tf_keras only
+    (r"regnet[xy]\d+", "0,1"),
 )
 
 # Layers that leave the range of their input as it is.
@@ -98,6 +104,9 @@ def resolve(preprocess: Any, *, source: str = "as given") -> Preprocess:
 def detect(model: Any, operations: Iterable[tuple[str, Any]]) -> Preprocess | None:
     """Find out what a model wants from its first layers, or else from its name.
 
+    A model of KerasHub has a preprocessor, which tells; an input of integers means
+    bytes.
+
     Args:
         model: A Keras model.
         operations: The paths and layers of its forward pass, in order.
@@ -105,6 +114,13 @@ def detect(model: Any, operations: Iterable[tuple[str, Any]]) -> Preprocess | No
     Returns:
         The map, with what was found as its source; None if nothing was.
     """
+    converter = getattr(getattr(model, "preprocessor", None), "image_converter", None)
+    if converter is not None:  # of a model of KerasHub; not called by the model
+        return _from_converter(converter, f"{converter.name} of its preprocessor")
+    inputs = getattr(model, "inputs", None) or []
+    dtype = tf.as_dtype(inputs[0].dtype) if len(inputs) == 1 else tf.float32
+    if dtype.is_integer:
+        return _from_range(0, 255, f"the model's input is of {dtype.name}")
     operations = list(operations)
     for path, operation in operations:
         kind = type(operation).__name__
@@ -122,11 +138,32 @@ def detect(model: Any, operations: Iterable[tuple[str, Any]]) -> Preprocess | No
         if any(other.startswith(f"{path}/") for other, _ in operations):
             continue  # its own layers come next
         if getattr(operation, "weights", ()):
-            break
+            kernel = getattr(operation, "kernel", None)
+            # Whoever gave such a network other channels has trained it anew.
+            rgb = kernel is not None and kernel.shape[-2] == 3
+            return _from_names(model, operations) if rgb else None
         if not kind.startswith(_NEUTRAL):
-            return None  # arithmetic on the input, which its name does not tell of
-    names = [model.name, *(operation.name for _, operation in operations)]
-    for name in names:
+            break  # arithmetic on the input, which its name does not tell of
+    return None
+
+
+def _from_converter(converter: Any, source: str) -> Preprocess:
+    """Turn the scale and offset that KerasHub gives bytes into a map."""
+    scale = 255 * np.asarray(1.0 if converter.scale is None else converter.scale)
+    offset = np.asarray(0.0 if converter.offset is None else converter.offset)
+    low, high = np.broadcast_arrays(offset, offset + scale)
+    if np.ptp(low) == np.ptp(high) == 0:
+        return _from_range(low.flat[0], high.flat[0], source)
+    _, _, mean, deviation = _MODES["torch"]
+    ends = [(end - np.array(mean)) / deviation for end in (0, 1)]
+    if low.shape == (3,) and np.allclose([low, high], ends, atol=1e-3):
+        return _from_text("torch", source)
+    scale, offset = scale.astype(np.float32), offset.astype(np.float32)
+    return Preprocess("custom", lambda images: images * scale + offset, source)
+
+
+def _from_names(model: Any, operations: list[tuple[str, Any]]) -> Preprocess | None:
+    for name in (model.name, *(operation.name for _, operation in operations)):
         for pattern, mode in _KNOWN_NAMES:
             if re.fullmatch(pattern, name.lower()):
                 return _from_text(mode, f"{name} of keras.applications was trained so")
