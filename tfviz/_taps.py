@@ -113,10 +113,10 @@ def _wrapped(model: Any, wrap: Callable[[Any], Callable]) -> Iterator[None]:
     _refuse_hidden(inside.values())
     before: list[tuple[Any, str, Any]] = []
 
-    def replace(owner: Any, name: str, function: Callable) -> None:
+    def replace(owner: Any, name: str, value: Any) -> None:
         # Past Keras' own __setattr__, which would track and might refuse it.
         before.append((owner, name, owner.__dict__.get(name, _ABSENT)))
-        owner.__dict__[name] = function
+        owner.__dict__[name] = value
 
     # Penalties on activations would leave tensors of this trace behind.
     losses = [
@@ -127,12 +127,12 @@ def _wrapped(model: Any, wrap: Callable[[Any], Callable]) -> Iterator[None]:
     try:
         for operation in inside.values():
             replace(operation, "call", wrap(operation))
-        for functional in (model, *inside.values()):
-            if hasattr(functional, _CONVERSION):
-                replace(functional, _CONVERSION, _keeping_floats(functional))
+        for layer in (model, *inside.values()):
+            for replacement in _unrounded(layer):
+                replace(*replacement)
         yield
     finally:
-        for owner, name, value in before:
+        for owner, name, value in reversed(before):
             if value is _ABSENT:
                 del owner.__dict__[name]
             else:
@@ -142,12 +142,19 @@ def _wrapped(model: Any, wrap: Callable[[Any], Callable]) -> Iterator[None]:
             kept[:] = values
 
 
-def _keeping_floats(functional: Any) -> Callable:
-    """Return how a model takes its inputs, but without rounding them to integers.
+def _unrounded(layer: Any) -> Iterator[tuple[Any, str, Any]]:
+    """Yield what to replace so that a model of bytes does not round its inputs.
 
-    A model that takes bytes would cut the gradient there.
+    Rounding has no gradient.
     """
-    original = getattr(functional, _CONVERSION)
+    functional = layer
+    if getattr(layer, "_functional", None):  # a Sequential casts on its own, too
+        functional = layer._functional
+        if not tf.as_dtype(layer.input_dtype).is_floating:
+            yield layer, "_convert_input_args", False
+    original = getattr(functional, _CONVERSION, None)
+    if original is None:
+        return
 
     @wraps(original)
     def convert(flat_inputs: Any) -> list[Any]:
@@ -158,7 +165,7 @@ def _keeping_floats(functional: Any) -> Callable:
             )
         ]
 
-    return convert
+    yield functional, _CONVERSION, convert
 
 
 def _is_float(tensor: Any) -> bool:
