@@ -291,6 +291,13 @@ def test_distill_has_the_ranges_of_the_footnote():
     ]
 
 
+def test_maco_is_a_box_before_distill():
+    box, *others = transforms.maco().spec
+
+    assert dict(box) == {"name": "box", "low": 0.6, "high": 1.0}
+    assert tuple(others) == transforms.distill().spec
+
+
 def test_bad_settings_are_refused(rng):
     with pytest.raises(
         ValueError, match=r"crop\(3\) leaves nothing of an image of 5x9"

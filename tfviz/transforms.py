@@ -7,7 +7,7 @@ its own seed. Results are not clipped. Sizes change by fixed numbers of pixels o
 Everything that moves pixels (`pad`, `crop`, `jitter`, `rotate`, `scale`, `flip`) is a
 map of coordinates. `chain` multiplies neighbouring maps and resamples once, so that a
 long chain blurs no more than one step. What lies outside of the image is filled with
-a constant, grey by default.
+a constant, grey by default. Only `box` resamples by itself.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfviz._box import box
 from tfviz._transform import (
     GREY,
     Motion,
@@ -23,14 +24,10 @@ from tfviz._transform import (
     Transform,
     about_centre,
     chain,
-    fold_in,
     matrix,
     moving,
     uniform,
 )
-
-# Standard deviation of a box's centre, as a share of the image.
-_BOX_SPREAD = 0.15
 
 __all__ = [
     "PRESETS",
@@ -67,14 +64,7 @@ def distill() -> Transform:
     by up to 5 degrees, a shift by up to 8, and cropping the padding (Olah et al.,
     https://distill.pub/2017/feature-visualization/#regularizer-playground).
     """
-    return chain(
-        pad(16),
-        jitter(16),
-        scale((1, 0.975, 1.025, 0.95, 1.05)),
-        rotate(range(-5, 6)),
-        jitter(8),
-        crop(16),
-    )
+    return chain(*_distilled())
 
 
 def lucid() -> Transform:
@@ -97,13 +87,14 @@ def lucid() -> Transform:
 
 
 def maco() -> Transform:
-    """Return the transforms for `params.maco`: a random box, and noise.
+    """Return the transforms for `params.maco`: a random box, then those of `distill`.
 
-    The box has half to all of the image's height and width. The published ones are
-    smaller, but of images that are several times as large as what the model sees, and
-    many at each step (Fel et al., https://arxiv.org/abs/2306.06805).
+    Boxes of 0.6 to 1 of the image draw what is seen to its middle, where `distill`
+    alone repeats it all over. The published boxes are smaller, but of images several
+    times as large as what the model sees, and 32 at each step; noise does there what
+    turning and scaling do here (Fel et al., https://arxiv.org/abs/2306.06805).
     """
-    return chain(box(0.5, 1.0), noise(0.05))
+    return chain(box(0.6, 1.0), *_distilled())
 
 
 PRESETS = {"distill": distill, "lucid": lucid, "maco": maco, "none": none}
@@ -177,42 +168,6 @@ def flip() -> Transform:
     return moving({"name": "flip"}, Motion(matrices))
 
 
-def box(low: float, high: float) -> Transform:
-    """Cut out a random box and enlarge it to the full size.
-
-    Its centre is drawn normally about the middle, with a standard deviation of 0.15
-    of the image's size as in MaCo, and moved so that the box lies inside. The box is
-    enlarged linearly.
-
-    Args:
-        low: The smallest share of the image's height and width, above 0.
-        high: The largest, up to 1.
-    """
-    if not 0 < low <= high <= 1:
-        raise ValueError(
-            f"box needs 0 < low <= high <= 1. Received: low={low}, high={high}"
-        )
-
-    # Not a motion: what a pixel is enlarged to is found by trying all places within
-    # reach, of which there are too many. Two products along the axes are seven times
-    # faster for a quarter of the image, and do not depend on its share.
-    def apply(images: Any, seeds: Any) -> Any:
-        n, height, width, channels = images.shape
-        share = low + (high - low) * uniform(seeds, 1)
-        centre = 0.5 + _BOX_SPREAD * _normal(seeds, 2)
-        centre = tf.clip_by_value(centre, share / 2, 1 - share / 2)
-        down = _sampling(share, centre[:, :1], height)
-        right = _sampling(share, centre[:, 1:], width)
-        images = tf.matmul(down, tf.reshape(images, (n, height, -1)))
-        images = tf.reshape(images, (n, height, width, channels))
-        images = tf.reshape(tf.transpose(images, (0, 2, 1, 3)), (n, width, -1))
-        images = tf.matmul(right, images)
-        images = tf.reshape(images, (n, width, height, channels))
-        return tf.transpose(images, (0, 2, 1, 3))
-
-    return Transform(apply, ({"name": "box", "low": low, "high": high},))
-
-
 def blur(low: float, high: float | None = None) -> Transform:
     """Blur with a Gaussian whose standard deviation lies between `low` and `high`.
 
@@ -276,6 +231,17 @@ def from_spec(spec: Sequence[Mapping[str, Any]]) -> Transform:
     return chain(*steps)
 
 
+def _distilled() -> list[Transform]:
+    return [
+        pad(16),
+        jitter(16),
+        scale((1, 0.975, 1.025, 0.95, 1.05)),
+        rotate(range(-5, 6)),
+        jitter(8),
+        crop(16),
+    ]
+
+
 def _frame(name: str, pixels: int, offset: int, fill: float) -> Transform:
     """Return a motion whose result starts at `offset` and ends as far from the end."""
 
@@ -296,28 +262,6 @@ def _frame(name: str, pixels: int, offset: int, fill: float) -> Transform:
     if fill != GREY:
         spec["fill"] = fill
     return moving(spec, Motion(matrices, resize, fill=fill))
-
-
-def _sampling(share: Any, centre: Any, length: int) -> Any:
-    """Return matrices `(n, length, length)` that enlarge a part of an axis.
-
-    Args:
-        share: `(n, 1)`, of the length.
-        centre: `(n, 1)`, in lengths.
-        length: In pixels.
-    """
-    # Pixels are taken at their centres, so that the whole axis is itself.
-    places = (tf.range(length, dtype=tf.float32) + 0.5) / length - 0.5
-    places = (share * places + centre) * length - 0.5
-    places = tf.clip_by_value(places, 0, length - 1)
-    pixels = tf.range(length, dtype=tf.float32)
-    return tf.maximum(1 - tf.abs(places[..., None] - pixels), 0)
-
-
-def _normal(seeds: Any, count: int) -> Any:
-    # Not the stream that `uniform` draws from.
-    seeds = tf.unstack(fold_in(0)(seeds))
-    return tf.stack([tf.random.stateless_normal([count], seed) for seed in seeds])
 
 
 def _choose(seeds: Any, values: Sequence[float]) -> Any:
