@@ -420,6 +420,11 @@ class TestFunctions:
         assert adapter.input_size is None
         close(adapter.logits(images), net.logits(images), atol=1e-5)
 
+    def test_what_gives_no_floats_is_refused(self, tmp_path):
+        folder = saved(tmp_path / "net", lambda net, x: tf.argmax(net.logits(x), 1))
+        with pytest.raises(ValueError, match="gives no floats, so nothing in it has"):
+            tfviz.load_model(folder)
+
     def test_a_module_without_functions_is_refused(self, tmp_path):
         tf.saved_model.save(Net(), str(tmp_path / "net"))
         with pytest.raises(ValueError, match="no signature, and no function"):
