@@ -310,6 +310,18 @@ class TestSmoothPools:
 
         np.testing.assert_allclose(found, 0.25)
 
+    def test_half_precision(self):
+        def pool(x):
+            return tf.cast(
+                tf.nn.max_pool2d(tf.cast(x, tf.float16), 2, 2, "VALID"), x.dtype
+            )
+
+        inputs = np.array([[0, 0, 300, 400], [0, 0, 0, 0]], np.float32)
+        found = smooth_gradient(pool, inputs[None, ..., None], np.ones((1, 1, 2, 1)))
+
+        expected = [[0.25, 0.25, 0.36, 0.64], [0.25, 0.25, 0, 0]]
+        np.testing.assert_allclose(found[0, ..., 0], expected, rtol=1e-3)
+
     def test_the_model_keeps_its_activations_and_redirects_too(self):
         model = keras.Sequential(
             [

@@ -32,6 +32,11 @@ from tensorflow.core.framework import attr_value_pb2
 # Adam, which needs about 1e-8, gradients down to 1e-5 behind it.
 VANISHING = 1e-3
 
+# What is redirected whatever it stands beside.
+_KINDS = (
+    "Elu", "Relu", "Relu6", "Selu", "Sigmoid", "Softmax", "Softplus", "Softsign",
+    "Tanh",
+)  # fmt: skip
 _PREFIX = "TfvizRedirected"
 _returning = ContextVar("returning", default=True)
 
@@ -50,7 +55,7 @@ def overridden(*, redirect: bool = False, smooth_pools: bool = False) -> Iterato
             `smoothed_maxpool_grad` does, instead of giving it to the largest.
     """
     graph = tf.compat.v1.get_default_graph()
-    names = {kind: _PREFIX + kind for kind in _PLAIN} if redirect else {}
+    names = {kind: _PREFIX + kind for kind in _KINDS} if redirect else {}
     if smooth_pools:
         names["MaxPool"] = "TfvizSmoothMaxPool"
     first = len(graph.get_operations())
@@ -118,39 +123,17 @@ def _let_through(gradient: Any) -> Any:
     return gradient if _returning.get() else tf.zeros_like(gradient)
 
 
-def _by_input(kind: str) -> Any:
-    function = getattr(tf.raw_ops, f"{kind}Grad")
-    return lambda op, gradient: function(gradients=gradient, features=op.inputs[0])
-
-
-def _by_output(kind: str) -> Any:
-    function = getattr(tf.raw_ops, f"{kind}Grad")
-    return lambda op, gradient: function(gradients=gradient, outputs=op.outputs[0])
-
-
-def _by_squashed(kind: str) -> Any:
-    function = getattr(tf.raw_ops, f"{kind}Grad")
-    return lambda op, gradient: function(dy=gradient, y=op.outputs[0])
-
-
-def _softmax(operation: Any, gradient: Any) -> Any:
-    outputs = operation.outputs[0]
-    mean = tf.reduce_sum(gradient * outputs, axis=-1, keepdims=True)
-    return (gradient - mean) * outputs
-
-
-# The true gradient of each operation.
-_PLAIN = {
-    "Relu": _by_input("Relu"),
-    "Relu6": _by_input("Relu6"),
-    "Elu": _by_output("Elu"),
-    "Selu": _by_output("Selu"),
-    "Softplus": _by_input("Softplus"),
-    "Softsign": _by_input("Softsign"),
-    "Sigmoid": _by_squashed("Sigmoid"),
-    "Tanh": _by_squashed("Tanh"),
-    "Softmax": _softmax,
-}
+def _plain(operation: Any, gradient: Any) -> Any:
+    """Return the true gradient of one of `_KINDS`."""
+    inputs, outputs = operation.inputs[0], operation.outputs[0]
+    if operation.type == "Softmax":
+        return outputs * (gradient - tf.reduce_sum(gradient * outputs, -1, True))
+    function = getattr(tf.raw_ops, f"{operation.type}Grad")
+    if operation.type in {"Sigmoid", "Tanh"}:
+        return function(dy=gradient, y=outputs)
+    if operation.type in {"Elu", "Selu"}:
+        return function(gradients=gradient, outputs=outputs)
+    return function(gradients=gradient, features=inputs)
 
 
 def _redirected(operation: Any, gradient: Any) -> Any:
@@ -160,11 +143,11 @@ def _redirected(operation: Any, gradient: Any) -> Any:
     else:
         upward = operation.inputs[0] <= (3 if operation.type == "Relu6" else 0)
     share = 0.0 if operation.type in {"Relu", "Relu6"} else VANISHING
-    plain = _PLAIN[operation.type](operation, gradient)
+    plain = _plain(operation, gradient)
     return _returned(gradient, plain, upward, share)
 
 
-for _kind in _PLAIN:
+for _kind in _KINDS:
     tf.RegisterGradient(_PREFIX + _kind)(_redirected)
 
 
@@ -270,8 +253,10 @@ def _shape(tensor: Any) -> Any:
 
 @tf.RegisterGradient("TfvizSmoothMaxPool")
 def _smooth_max_pool(operation: Any, gradient: Any) -> Any:
-    # The small number shares the gradient of a window of zeros evenly.
-    squares = tf.square(operation.inputs[0]) + 1e-20
+    # The small number shares the gradient of a window of zeros evenly. Half precision
+    # would lose it.
+    inputs, gradient = operation.inputs[0], tf.cast(gradient, tf.float32)
+    squares = tf.square(tf.cast(inputs, tf.float32)) + 1e-20
     padded, padding = squares, operation.get_attr("padding").decode()
     if padding == "EXPLICIT":
         sizes = tf.reshape(operation.get_attr("explicit_paddings"), (4, 2))
@@ -281,4 +266,5 @@ def _smooth_max_pool(operation: Any, gradient: Any) -> Any:
     )
     # A mean divides by the inputs of its window, and so does its gradient: the number,
     # which padding makes smaller at the edges, cancels out.
-    return squares * tf.gradients(pooled, squares, gradient / pooled)[0]
+    shared = squares * tf.gradients(pooled, squares, gradient / pooled)[0]
+    return tf.cast(shared, inputs.dtype)
