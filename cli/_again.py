@@ -55,11 +55,8 @@ def job_from(spec: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[Any, s
             "The picture was made from a start image or with a param of your own, "
             "which a file cannot hold. Make it again from Python."
         )
-    method = Method(
-        optimizer,
-        *(spec[name] for name in ("gradient_blur", "normalize_gradient", "alpha")),
-        spec["smooth_pools"],
-    )
+    shaping = ("gradient_blur", "normalize_gradient", "alpha", "smooth_pools")
+    method = Method(optimizer, **{name: spec[name] for name in shaping})
     job = Job(
         adapter,
         extended_again(adapter, spec),

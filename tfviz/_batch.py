@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,7 @@ class Finished:
         self, places: tuple[int, ...], rows: list[int], history: NDArray[np.float32]
     ) -> Batch:
         """Return some of the pictures."""
-        picked = []
+        picked: list[Any] = []
         for field in fields(Outcome):
             values = [getattr(self._outcomes[row], field.name) for row in rows]
             some = (

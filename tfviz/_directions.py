@@ -162,7 +162,7 @@ def _pointing(
         if "row" not in found:
             raise ValueError(f"Layer {layer!r} has no map, so no row and column.")
         repeated = {k: np.repeat(found[k], len(vectors)) for k in ("row", "column")}
-        return replace(objective, units=objective.units | repeated, bind=None)
+        return replace(objective, units={"vector": vectors} | repeated, bind=None)
 
     if texts is None:
         at = f",{place[0]},{place[1]}" if placed else ""

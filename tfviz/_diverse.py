@@ -1,5 +1,6 @@
 """Several pictures of one unit, as different as the unit lets them be."""
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -123,9 +124,9 @@ def _searched(
     # gained since the start cannot.
     start = float(np.mean(best.history[0]))
     optimum = float(np.max(best.unit_scores))
-    scale = max(optimum - start, np.finfo(np.float32).tiny)
+    scale = max(optimum - start, 1e-30)
     tried: list[dict[str, float]] = []
-    low, high, found = 0.0, np.inf, 0.0
+    low, high, found = 0.0, math.inf, 0.0
     weight = FIRST_WEIGHT * scale
     for _ in range(SEARCHES):
         with warnings.catch_warnings():
@@ -138,8 +139,8 @@ def _searched(
             low, found, best = weight, weight, result
         else:
             high = weight
-        if high == np.inf:
+        if high == math.inf:
             weight = 4 * low
         else:
-            weight = high / 4 if low == 0 else float(np.sqrt(low * high))
+            weight = high / 4 if low == 0 else math.sqrt(low * high)
     return found, best, tried

@@ -1,6 +1,6 @@
 """What an objective is, and how objectives combine."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -310,12 +310,13 @@ def _as_objective(value: Any) -> Objective:
     return value if isinstance(value, Objective) else numbers([value])
 
 
-def numbers(values: Sequence[float]) -> Objective:
+def numbers(values: Iterable[float]) -> Objective:
     """Return numbers, one for each image, as an objective that ignores the image."""
 
     def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
         return units["number"]
 
+    values = list(values)
     found = np.asarray(values, np.float32)
     names = tuple(f"{value:g}" for value in values)
     return Objective(

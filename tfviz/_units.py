@@ -90,8 +90,8 @@ def neuron(
         if len(shape) == 3:
             prefix, *lengths = _patches(layer, shape)
         else:
-            prefix, lengths = 0, list(shape[1:-1])
-        if len(lengths) != 2 or None in lengths:
+            prefix, lengths = 0, [length or 0 for length in shape[1:-1]]
+        if len(lengths) != 2 or not all(lengths):
             raise ValueError(
                 f"Layer {layer!r} has the shape {shape}, so its units have no row and "
                 f"column. Leave the position out: {layer}:{channels[0]}."
