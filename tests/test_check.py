@@ -7,13 +7,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from conftest import build_toy
 from PIL import Image
 
 import tfviz
 from tfviz import _range_check, check_range, images
-from tfviz.cli.main import main
 
 RANGES = {"0,1": (0, 1), "-1,1": (-1, 1), "0,255": (0, 255)}
 
@@ -303,22 +301,8 @@ class TestInput:
     def test_a_model_of_several_outputs_is_refused(self):
         inputs = keras.Input((8, 8, 3))
         model = keras.Model(inputs, [keras.layers.Conv2D(2, 1)(inputs)] * 2)
-        with pytest.raises(ValueError, match="no single output"):
+        with pytest.raises(ValueError, match="several outputs"):
             check_range(tfviz.adapt(model, (0, 1)), photos(1))
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments, code=0):
-        result = CliRunner().invoke(main, [str(a) for a in arguments])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result
-
-    return call
 
 
 class TestCommand:

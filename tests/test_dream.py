@@ -9,7 +9,7 @@ import pytest
 import scipy.ndimage
 import tensorflow as tf
 from click.testing import CliRunner
-from conftest import build_toy
+from conftest import error_of, build_toy
 from PIL import Image
 
 from tfviz import _dream, images, objectives
@@ -411,13 +411,6 @@ def run(tmp_path, monkeypatch):
         return result
 
     return call
-
-
-def error_of(result):
-    """Return the only line that is an error."""
-    (line,) = [x for x in result.stderr.splitlines() if x.startswith("Error: ")]
-    assert "Traceback" not in result.output
-    return line
 
 
 FAST = ["--octaves", 2, "--steps", 2]

@@ -8,14 +8,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from click.testing import CliRunner
 from conftest import build_toy
 from PIL import Image
 
 import tfviz
 from tfviz import images, levels
 from tfviz._top import LEAST_DEVIATION
-from tfviz.cli.main import main
 from tfviz.levels import Level, Levels
 
 FAST = ["--size", "32", "--steps", "1", "--transforms", "none"]
@@ -279,20 +277,6 @@ class TestBad:
         model.layers[3].kernel.assign(np.full((12, 5), 3e38))
         with pytest.raises(ValueError, match="'logit' has activations.*not finite"):
             tfviz.top_units(tfviz.adapt(model, (0, 1)), np.zeros((8, 8, 3)))
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments, code=0):
-        result = CliRunner().invoke(main, [str(a) for a in arguments])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result
-
-    return call
 
 
 class TestCommand:
