@@ -1,6 +1,7 @@
 """The command that measures how active a model's channels usually are."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def _read(files: list[Path], unreadable: list[Path]) -> Iterator[Any]:
     """Yield the photos that can be read, and note the others."""
     from tfviz import images  # noqa: PLC0415
 
-    with click.progressbar(files, label="photos", file=_stderr()) as bar:
+    with click.progressbar(files, label="photos", file=sys.stderr) as bar:
         for file in bar:
             try:
                 photo = images.read(file)
@@ -91,7 +92,3 @@ def _read(files: list[Path], unreadable: list[Path]) -> Iterator[Any]:
                 unreadable.append(file)
             else:
                 yield photo
-
-
-def _stderr() -> Any:
-    return click.get_text_stream("stderr")

@@ -89,6 +89,8 @@ def top_units(
         raise ValueError(f"`n` must be at least 1. Received: {n}")
     paths = _chosen(adapter, layers)
     known = _known(adapter, levels)
+    if not paths:
+        raise ValueError(f"Model {adapter.name!r} has no units to rank.")
     photo = fitted(adapter, image)
     forward = tf.function(lambda x: adapter.forward(x, paths), autograph=False)
     found = forward(photo[np.newaxis])
@@ -175,10 +177,9 @@ def _known(adapter: Adapter, levels: Any) -> Levels | None:
 def _chosen(adapter: Adapter, layers: str | Sequence[str] | None) -> list[str]:
     known = {layer.path: layer for layer in adapter.layers()}
     if layers is None:
-        late = _late(adapter, list(known.values()))
-        chosen = [LOGITS] * (adapter.classes is not None)
-        return chosen + [late.path] * (late is not None)
-    chosen = []
+        classes = [LOGITS] if adapter.classes else []
+        return classes + _late(adapter, list(known.values()))
+    chosen: list[str] = []
     for text in (layers,) if isinstance(layers, str) else layers:
         if text in known:
             if not known[text].units:
@@ -200,10 +201,8 @@ def _chosen(adapter: Adapter, layers: str | Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def _late(adapter: Adapter, layers: list[Layer]) -> Layer | None:
+def _late(adapter: Adapter, layers: list[Layer]) -> list[str]:
     """Return the last layer whose channels are features at places, not classes."""
-    channels = [x for x in layers if x.units and x.units != adapter.classes]
-    maps = [
-        x for x in channels if len(x.shape) > 2 and any(s != 1 for s in x.shape[1:-1])
-    ]
-    return (maps or channels or [None])[-1]
+    found = [x for x in layers if x.units and x.units != adapter.classes]
+    maps = [x for x in found if any(length != 1 for length in x.shape[1:-1])]
+    return [layer.path for layer in (maps or found)[-1:]]

@@ -114,18 +114,16 @@ class Levels:
         path = Path(path)
         if path.suffix != ".npz":
             raise ValueError(f"{str(path)!r} must end in .npz to hold levels.")
-        arrays = {
+        arrays: dict[str, Any] = {
             f"layer:{name}": _rounded(
                 np.stack([getattr(level, s) for s in _STATISTICS])
             )
             for name, level in self.layers.items()
         }
-        facts = {
-            "count": np.asarray(self.count),
-            "fingerprint": np.asarray(self.fingerprint),
-            "preprocess": np.asarray(self.preprocess),
-        }
-        write_safely(path, lambda file: np.savez_compressed(file, **facts, **arrays))
+        arrays["count"] = np.asarray(self.count)
+        arrays["fingerprint"] = np.asarray(self.fingerprint)
+        arrays["preprocess"] = np.asarray(self.preprocess)
+        write_safely(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def measure(
