@@ -12,6 +12,7 @@ from PIL import Image
 
 import tfviz
 from tfviz import _range_check, check_range, images
+from tfviz._range_trials import RangeTrial
 
 RANGES = {"0,1": (0, 1), "-1,1": (-1, 1), "0,255": (0, 255)}
 
@@ -122,7 +123,7 @@ class TestNormalizations:
 
     def test_close_misfits_are_no_verdict(self):
         def trial(name, misfit, n):
-            return _range_check.RangeTrial(name, np.ones((n, 1)), 4.0, misfit)
+            return RangeTrial(name, np.ones((n, 1)), 4.0, misfit)
 
         def verdict(used, other, n=1):
             trials = (trial("0,1", used, n), trial("-1,1", other, n))
