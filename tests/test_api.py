@@ -10,7 +10,18 @@ from conftest import ROOT
 
 import tfviz
 
-MODULES = ["objectives", "params", "transforms", "images", "preprocessing", "color"]
+MODULES = [
+    "color",
+    "directions",
+    "images",
+    "levels",
+    "objectives",
+    "params",
+    "preprocessing",
+    "statistics",
+    "stops",
+    "transforms",
+]
 # Functions that only someone with a file at hand can try.
 WITHOUT_EXAMPLE = {
     "Objective.bound",
