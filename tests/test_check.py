@@ -405,9 +405,7 @@ class TestRealModels:
     @pytest.mark.parametrize("used", ["0,1", "-1,1", "0,255"])
     def test_without_normalization(self, data, four, used):
         path = data / "models/classifiers/brain_tumor.h5"
-        with pytest.warns(UserWarning, match="Do not pass"):
-            model = tfviz.load_model(path)
-        found = check_range(tfviz.adapt(model, used), four)
+        found = check_range(tfviz.adapt(tfviz.load_model(path), used), four)
 
         assert found.verdict == ("right" if used == "0,1" else "wrong")
         assert found.probable == (() if used == "0,1" else ("0,1",))
