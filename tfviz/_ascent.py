@@ -269,7 +269,7 @@ class Ascent:
         have fired and it is not `needed` for anything else.
         """
         if not self._objective.layers:  # nothing of the network that could be off
-            return tf.fill(self._fired.shape, np.inf)
+            return tf.ones(self._fired.shape)
         if self._objective.signal is None:
             return _largest(of_seen, view.seen)
         return tf.cond(
