@@ -344,7 +344,7 @@ class TestCommand:
             (["photo.png", "-n", "0"], 2, "0 is not in the range x>=1"),
             (["photo.png", "--levels", "text.png"], 1, "'text.png' holds no levels"),
             (["photo.png", "--levels", "no.npz"], 2, "'no.npz' does not exist"),
-            (["photo.png", "-m", "no.keras"], 2, "there is no model 'no.keras'"),
+            (["photo.png", "-m", "no.keras"], 2, "There is no model 'no.keras'"),
             ([], 2, "Missing argument 'IMAGE'"),
         ],
     )
