@@ -5,13 +5,14 @@ that a weight means the same at every size and the border that a transform adds 
 not count.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfviz._objective import Objective, Units
+from tfviz._spectrum import column_counts, frequencies
 from tfviz.transforms import blur
 
 IMAGES, LATENTS = "images", "latents"
@@ -95,15 +96,8 @@ def high_frequency(*, cutoff: float = 0.125) -> Objective:
 
     def measure(images: Any) -> Any:
         height, width, channels = images.shape[1:]
-        frequency = np.hypot(
-            np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
-        )
-        # Most columns of the half spectrum stand for two frequencies, f and -f.
-        weight = np.full(width // 2 + 1, 2.0)
-        weight[0] = 1
-        if width % 2 == 0:
-            weight[-1] = 1
-        weight = weight * (frequency > cutoff) / (height * width) ** 2 / channels
+        passed = frequencies(height, width) > cutoff
+        weight = column_counts(width) * passed / (height * width) ** 2 / channels
         waves = tf.signal.rfft2d(tf.transpose(images, (0, 3, 1, 2)))
         energy = tf.square(tf.math.real(waves)) + tf.square(tf.math.imag(waves))
         return tf.reduce_sum(energy * tf.constant(weight, tf.float32), (1, 2, 3))
@@ -134,15 +128,6 @@ def blur_difference(*, stddev: float = 2.0) -> Objective:
         return tf.reduce_mean(tf.square(difference), (1, 2, 3))
 
     return _of_images(f"blur_difference({stddev:g})", measure)
-
-
-PENALTIES: Mapping[str, Callable[..., Objective]] = {
-    "total_variation": total_variation,
-    "l1": l1,
-    "l2": l2,
-    "high_frequency": high_frequency,
-    "blur_difference": blur_difference,
-}
 
 
 def _of_images(name: str, measure: Callable[[Any], Any]) -> Objective:
