@@ -29,7 +29,10 @@ def extended(
     notes: dict[str, Any] = {"penalties": dict(penalties), "diversity": None}
     if diverse is not None:
         if diversity is None:
-            raise click.UsageError("--diverse needs the weight: --diversity.")
+            raise click.UsageError(
+                "--diverse needs the weight of the difference: --diversity. In "
+                "Python, tfviz.diverse searches for it."
+            )
         found = [
             with_diversity(
                 unit,

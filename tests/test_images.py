@@ -163,6 +163,29 @@ class TestReading:
         assert picture.shape == (2, 3, 3)
         np.testing.assert_allclose(picture, 0.2)
 
+    def test_grey_of_16_bits_keeps_its_range(self, tmp_path):
+        """Guards against Pillow's clipping to 255, which makes nearly all white."""
+        values = np.array([[0, 13107], [32768, 65535]], np.uint16)
+        Image.fromarray(values).save(tmp_path / "deep.png")
+
+        picture = images.read(tmp_path / "deep.png")
+
+        expected = np.repeat(values[..., None] / 65535, 3, axis=-1)
+        np.testing.assert_allclose(picture, expected, atol=0.5 / 255)
+
+    def test_numbers_of_no_known_range_are_refused(self, tmp_path):
+        Image.fromarray(np.ones((2, 2), np.float32)).save(tmp_path / "x.tiff")
+
+        with pytest.raises(ValueError, match="no known range .mode F.. Save it with 8"):
+            images.read(tmp_path / "x.tiff")
+
+    def test_a_decompression_bomb_is_named(self, tmp_path, monkeypatch):
+        Image.new("L", (30, 30)).save(tmp_path / "x.png")
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
+
+        with pytest.raises(ValueError, match="x.png' has too many pixels to be read"):
+            images.read(tmp_path / "x.png")
+
 
 class TestCentreCrop:
     def test_cuts_the_middle_of_the_longer_side(self):

@@ -558,7 +558,7 @@ class TestCppn:
                 if k:
                     angle = np.arctan(value)
                     value = np.concatenate([angle / 0.67, angle**2 / 0.6], axis=-1)
-                value = value @ (0.1 * weight.numpy()) + 0.1 * bias.numpy()
+                value = (value @ weight.numpy() + bias.numpy()) / 20
             expected = scipy.special.expit(value @ correlation(3).T)
 
             np.testing.assert_allclose(seen, expected, atol=1e-5)
@@ -570,7 +570,7 @@ class TestCppn:
             param = params.cppn(24, 24, 1, layers=layers)
             latents = param.init(seeds_for(20))
             last = f"weight_{layers}"
-            scale = 10 / np.sqrt(48)
+            scale = 20 / np.sqrt(48)
             latents[last] = scale * tf.random.stateless_normal(
                 latents[last].shape, [1, 2]
             )

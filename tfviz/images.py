@@ -160,11 +160,19 @@ def read(path: str | os.PathLike) -> NDArray[np.float32]:
     It is turned as its camera held it; what is transparent becomes white.
 
     Raises:
-        ValueError: If the file is no image.
+        ValueError: If the file is no image, has far too many pixels, or holds numbers
+            of no known range.
     """
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)  # cameras note how they were held
+            if upright.mode.startswith("I;16"):  # which Pillow would clip to 255
+                upright = Image.fromarray(to_bytes(np.asarray(upright) / 65535))
+            if upright.mode in ("I", "F"):
+                raise ValueError(
+                    f"{os.fspath(path)!r} holds numbers of no known range (mode "
+                    f"{upright.mode}). Save it with 8 bits a channel."
+                )
             if upright.has_transparency_data:
                 upright = upright.convert("RGBA")
                 white = Image.new("RGBA", upright.size, "white")
@@ -172,7 +180,11 @@ def read(path: str | os.PathLike) -> NDArray[np.float32]:
             return to_floats(np.asarray(upright.convert("RGB")))
     except FileNotFoundError:
         raise
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"{os.fspath(path)!r} has too many pixels to be read: {error}"
+        ) from error
+    except (OSError, SyntaxError) as error:
         raise ValueError(f"{os.fspath(path)!r} cannot be read as an image.") from error
 
 
