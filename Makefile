@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench gallery sweep clean
+.PHONY: demo test test-slow lint bench gallery sweep clean
 
 demo: .venv/installed
 	$(BIN)/tfviz demo -o demo
@@ -10,6 +10,9 @@ demo: .venv/installed
 
 test: .venv/tested
 	$(BIN)/python -m pytest --numprocesses auto
+
+test-slow: .venv/tested
+	$(BIN)/python -m pytest --numprocesses auto -m slow
 
 lint: .venv/tested
 	$(BIN)/ruff check .

@@ -450,6 +450,7 @@ class TestPreprocessing:
         assert found.name == name
         assert "at inside/" in found.source
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "mode"),
         [

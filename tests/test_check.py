@@ -384,6 +384,7 @@ class TestCommand:
         assert said in line
 
 
+@pytest.mark.slow
 @pytest.mark.data
 class TestRealModels:
     """Networks that others trained, on four photos of ImageNet."""

@@ -125,6 +125,7 @@ class TestUnitScores:
 class TestDiverse:
     options: ClassVar = {"param": SMALL, "transforms": transforms.none(), "steps": 48}
 
+    @pytest.mark.slow
     def test_the_weakest_keeps_its_share(self, toy_adapter):
         plain = tfviz.diverse(toy_adapter, "conv_b:3", n=3, weight=0.0, **self.options)
         result = tfviz.diverse(toy_adapter, "conv_b:3", n=3, share=0.7, **self.options)

@@ -64,6 +64,7 @@ def photos(data):
     return np.stack(found)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_bundled_network_was_converted_rightly(squeezenet, photos):
     ranks = []
@@ -98,6 +99,7 @@ def test_pictures_of_classes_are_classified_as_such(squeezenet):
     )
 
 
+@pytest.mark.slow
 def test_every_compilation_gives_the_same_bytes(squeezenet):
     """Guards against pools whose gradient depends on how their graph was rewritten.
 
@@ -114,6 +116,7 @@ def test_every_compilation_gives_the_same_bytes(squeezenet):
     assert len(made) == 1
 
 
+@pytest.mark.slow
 def test_late_channels_do_not_stay_grey(squeezenet):
     """A third to two thirds of them are off everywhere at the start."""
     channels = np.random.default_rng(0).choice(512, 8, replace=False)
@@ -422,6 +425,7 @@ def test_the_command_line_sees_a_saved_model(tmp_path, monkeypatch):
     assert len(run("layers", "-m", ".").stdout.splitlines()) == 10
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_a_second_network_of_others_renders(data):
     """MobileNet v1, which was trained on [-1, 1] and ends in a softmax."""
