@@ -146,7 +146,7 @@ def test_models_of_several_inputs_and_outputs(run):
         (["--penalty", "l1"], "'l1' has no weight; write l1=2"),
         (["--penalty", "l1=x"], "has no weight"),
         (["--diverse", "1"], "1 is not in the range"),
-        (["--diverse", "3"], "--diverse needs the weight of the difference: --diversity"),
+        (["--diverse", "3"], "--diverse needs the weight of the difference"),
         (["--diversity", "3"], "--diversity needs the number of pictures"),
         (["--optimizer", "adan"], "'adan' is not one of"),
         (["--gradient-blur", "-1"], "-1.0 is not in the range"),

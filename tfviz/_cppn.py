@@ -51,8 +51,8 @@ def cppn(
     Returns:
         A param with the latents `weight_0` `(n, 2, hidden)`, `weight_1` `(n, 2 *
         hidden, hidden)` and so on to `weight_<layers>` `(n, 2 * hidden, channels)`,
-        and as many `bias_0` `(n, 1, hidden)`; all are twenty times the network's. It has
-        no `encode`.
+        and as many `bias_0` `(n, 1, hidden)`; all are twenty times the network's. It
+        has no `encode`.
 
     Raises:
         ValueError: As `pixels`, or if `layers` or `hidden` is no whole number from 1.
