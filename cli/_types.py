@@ -12,6 +12,9 @@ import click
 from tfviz._labels import read_labels
 from tfviz._sources import check_source
 
+# What is taken for a photo in a folder.
+PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
 
 class Size(click.ParamType):
     """`N` or `HEIGHTxWIDTH`, in pixels."""
@@ -54,6 +57,26 @@ class OutputFolder(click.ParamType):
         if not str(value):
             self.fail("an empty name is no folder.", param, ctx)
         return Path(value)
+
+
+class OutputFile(click.ParamType):
+    """A file to be written, by what its name ends in."""
+
+    name = "FILE"
+
+    def __init__(self, *suffixes: str) -> None:
+        self._suffixes = suffixes
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
+        """Refuse what can be no such file; `make_folder` does the rest."""
+        path = Path(value)
+        if path.suffix.lower() not in self._suffixes:
+            self.fail(
+                f"{str(value)!r} must end in {' or '.join(self._suffixes)}.", param, ctx
+            )
+        if path.is_dir():
+            self.fail(f"{str(value)!r} is a folder.", param, ctx)
+        return path
 
 
 class Preprocess(click.ParamType):

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from tfviz.cli import _options as options
+from tfviz.cli import _types as types
 from tfviz.cli._errors import fail, handled
 
-PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Of fewer images, the spectrum is that of these images, not of their kind.
 FEWEST = 10
 # Files that are left out are named up to this number.
@@ -31,9 +31,8 @@ NAMED = 5
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=types.OutputFile(".npz"),
     required=True,
-    metavar="FILE",
     help="Ends in .npz.",
 )
 @click.option(
@@ -63,20 +62,16 @@ def calibrate(
     array (.npy) is (height, width, channels), of bytes or of floats in [0, 1]. Files
     that cannot be measured are left out with a warning.
     """
-    if output.suffix != ".npz":
-        raise click.BadParameter(
-            f"{str(output)!r} must end in .npz.", param_hint="'-o' / '--output'"
-        )
     options.make_folder(output.parent)
     files = [
         file
         for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in (*PICTURES, ".npy") and file.is_file()
+        if file.suffix.lower() in (*types.PICTURES, ".npy") and file.is_file()
     ]
     if not files:
         fail(
             f"there are no images in {folder}. Expected files that end in "
-            f"{', '.join(PICTURES)} or .npy."
+            f"{', '.join(types.PICTURES)} or .npy."
         )
     from tfviz import statistics  # noqa: PLC0415
 

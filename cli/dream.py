@@ -13,29 +13,8 @@ from tfviz.cli import _options as options
 from tfviz.cli import _types as types
 from tfviz.cli._errors import fail, handled
 
-SUFFIXES = (".png", ".webp")
 # Of the bundled network: eyes, fur and feathers.
 DEFAULT_UNIT = "fire7"
-
-
-class Picture(click.ParamType):
-    """The name of a picture to be written."""
-
-    name = "FILE"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
-        """Refuse what can be no picture."""
-        path = Path(value)
-        if path.suffix.lower() not in SUFFIXES:
-            self.fail(
-                f"{value!r} must end in {' or '.join(SUFFIXES)} to be written without "
-                "loss.",
-                param,
-                ctx,
-            )
-        if path.is_dir():
-            self.fail(f"{value!r} is a folder.", param, ctx)
-        return path
 
 
 class Ratio(types.Positive):
@@ -50,7 +29,11 @@ class Ratio(types.Positive):
 @click.argument("photo", type=click.Path(exists=True, dir_okay=False))
 @click.argument("unit", required=False)
 @click.option(
-    "-o", "--output", type=Picture(), required=True, help="A .png or .webp file."
+    "-o",
+    "--output",
+    type=types.OutputFile(".png", ".webp"),
+    required=True,
+    help="A .png or .webp file.",
 )
 @options.model_options
 @click.option(

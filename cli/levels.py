@@ -1,6 +1,5 @@
 """The command that measures how active a model's channels usually are."""
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,28 +8,8 @@ from typing import Any
 import click
 
 from tfviz.cli import _options as options
+from tfviz.cli import _types as types
 from tfviz.cli._errors import fail, handled
-
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-
-
-class LevelsFile(click.ParamType):
-    """A file that levels can be written to."""
-
-    name = "FILE"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
-        """Refuse what cannot be written, before any work is done."""
-        path = Path(value)
-        if path.suffix != ".npz":
-            self.fail(f"{value!r} must end in .npz to hold levels.", param, ctx)
-        if path.is_dir() or not os.access(path.parent, os.W_OK):
-            self.fail(
-                f"cannot write to {value!r}. Choose another folder, or make it.",
-                param,
-                ctx,
-            )
-        return path
 
 
 @click.command()
@@ -51,7 +30,13 @@ class LevelsFile(click.ParamType):
     multiple=True,
     help="A path; may be given several times. By default all layers.",
 )
-@click.option("-o", "--output", type=LevelsFile(), required=True, help="Ends in .npz.")
+@click.option(
+    "-o",
+    "--output",
+    type=types.OutputFile(".npz"),
+    required=True,
+    help="Ends in .npz.",
+)
 @handled
 def levels(folder: Path, layers: tuple[str, ...], output: Path, **model: Any) -> None:
     """Measure how active a model's channels are on the photos in a folder.
@@ -62,12 +47,13 @@ def levels(folder: Path, layers: tuple[str, ...], output: Path, **model: Any) ->
     \b
     tfviz levels --images photos -m mine.keras -o mine.npz
     """
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in types.PICTURES)
     if not files:
         fail(
             f"{str(folder)!r} holds no photos: no file that ends in "
-            f"{', '.join(sorted(SUFFIXES))}."
+            f"{', '.join(types.PICTURES)}."
         )
+    options.make_folder(output.parent)
     adapter = options.load_adapter(**model)
     from tfviz import levels as core  # noqa: PLC0415
 

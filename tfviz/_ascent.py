@@ -284,25 +284,28 @@ class Ascent:
         return tf.cast(tf.round(images * 255), tf.uint8)
 
     def _scored_units(self, images: Any, units: Any) -> Any:
-        objective = self._objective
-        activations = self._adapter.forward(images, objective.layers)
-        score = objective.signal or objective.score
-        return score(activations, images, _values(self._latents), units)
+        return self._judged(images, units)[2]
 
     def _scored(self, units: Any) -> tuple[Any, Any, Any, Any]:
         pictures = self._bytes()
         images = tf.cast(pictures, tf.float32) / 255
+        activations, scores, of_units = self._judged(images, units)
+        distances = tf.zeros_like(scores)
+        if self._objective.compared:
+            group = self._objective.group
+            cosines = similarities(activations[self._objective.compared], group)
+            distances = tf.maximum(1 - cosines, 0)
+            distances = tf.reshape(distances, (-1, group))
+        return pictures, scores, of_units, distances
+
+    def _judged(self, images: Any, units: Any) -> tuple[Any, Any, Any]:
+        """Return activations, scores and those of the units, without transforms."""
         objective = self._objective
         activations = self._adapter.forward(images, objective.layers)
         known = (activations, images, _values(self._latents), units)
         scores = objective.score(*known)
         of_units = objective.signal(*known) if objective.signal else scores
-        distances = tf.zeros_like(scores)
-        if objective.compared:
-            cosines = similarities(activations[objective.compared], objective.group)
-            distances = tf.maximum(1 - cosines, 0)
-            distances = tf.reshape(distances, (-1, objective.group))
-        return pictures, scores, of_units, distances
+        return activations, scores, of_units
 
 
 def _values(variables: Mapping[str, tf.Variable]) -> Latents:

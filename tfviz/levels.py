@@ -112,7 +112,7 @@ class Levels:
             ValueError: If the name ends in something else.
         """
         path = Path(path)
-        if path.suffix != ".npz":
+        if path.suffix.lower() != ".npz":
             raise ValueError(f"{str(path)!r} must end in .npz to hold levels.")
         arrays: dict[str, Any] = {
             f"layer:{name}": _rounded(

@@ -108,7 +108,7 @@ class Statistics:
             ValueError: If the name ends in something else.
         """
         path = Path(path)
-        if path.suffix != ".npz":
+        if path.suffix.lower() != ".npz":
             raise ValueError(f"A file of statistics ends in .npz. Received: {path}")
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         write_safely(path, lambda file: np.savez_compressed(file, **arrays))
