@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
+from tfviz import _models
 from tfviz.cli.main import main
 
 ROOT = Path(__file__).parent.parent
@@ -69,6 +70,35 @@ def rng():
 
 def seeds_for(n, first=0):
     return tf.constant([[first + i, 10 * i + 1] for i in range(n)], tf.int32)
+
+
+def short_squeezenet():
+    """A network of random weights that is named and shaped like the bundled one.
+
+    What the command line does does not depend on how much there is to trace.
+    """
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    mean = (123.68, 116.779, 103.939)
+    inputs = keras.Input((None, None, 3), name="image")
+    x = layers.Normalization(mean=mean, variance=(1.0,) * 3, name="mean")(inputs)
+    x = layers.Conv2D(64, 3, 2, activation="relu", name="conv1")(x)
+    x = layers.MaxPooling2D(3, 2, name="pool1")(x)
+    for name, width in {"fire2": 128, "fire3": 128, "fire8": 512, "fire9": 512}.items():
+        x = layers.Conv2D(width, 1, activation="relu", name=name)(x)
+        if name == "fire3":
+            x = layers.MaxPooling2D(7, 4, name="pool3")(x)
+    x = layers.Conv2D(1000, 1, name="conv10")(x)
+    outputs = layers.GlobalAveragePooling2D(name="logits")(x)
+    return keras.Model(inputs, outputs, name="squeezenet")
+
+
+@pytest.fixture(scope="module")
+def _short():
+    """Let the command line load the short network instead of the bundled one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(_models._BUNDLED, "squeezenet", short_squeezenet)
+        yield
 
 
 # Of `tfviz render`, for the command line's tests.

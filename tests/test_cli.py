@@ -15,12 +15,15 @@ from conftest import FAST, build_toy, error_of, names
 from PIL import Image
 
 import tfviz
-from tfviz import images
+from tfviz import _models, images
+from tfviz._squeezenet import squeezenet
 from tfviz.cli.main import main
+
+pytestmark = pytest.mark.usefixtures("_short")
 
 
 @pytest.fixture(scope="module")
-def one_picture(tmp_path_factory):
+def one_picture(tmp_path_factory, _short):
     """A folder that holds fire2:3."""
     folder = tmp_path_factory.mktemp("one")
     arguments = ["render", "fire2:3", "-o", str(folder), *FAST]
@@ -271,12 +274,14 @@ class TestOtherCommands:
             "path": "fire9",
             "units": 512,
             "shape": [None, 3, 5, 512],
-            "kind": "Concatenate",
+            "kind": "Conv2D",
         }
 
     @pytest.mark.data
-    def test_check_names_what_the_model_sees(self, run, data):
+    def test_check_names_what_the_model_sees(self, run, data, monkeypatch):
         import zipfile
+
+        monkeypatch.setitem(_models._BUNDLED, "squeezenet", squeezenet)
 
         with zipfile.ZipFile(data / "imagenet-1000-samples.zip") as archive:
             archive.extract("n01443537_goldfish.JPEG")
@@ -471,7 +476,7 @@ def pictures(folder):
     return {file.name: file.read_bytes() for file in Path(folder).glob("*.png")}
 
 
-JOB = ["render", "fire2:0-17", "--size", "64", "--steps", "32", "--batch-size", "4"]
+JOB = ["render", "conv1:0-17", "--size", "64", "--steps", "32", "--batch-size", "4"]
 
 
 @pytest.fixture(scope="module")
