@@ -484,7 +484,14 @@ CLASSIFIERS = {
 
 @pytest.mark.data
 @pytest.mark.filterwarnings("ignore:.*is loaded with tf_keras")
-@pytest.mark.parametrize("file", CLASSIFIERS)
+@pytest.mark.parametrize(
+    "file",
+    [
+        # Of the largest, loading with Keras 2 takes longest.
+        pytest.param(file, marks=pytest.mark.slow if "waste" in file else ())
+        for file in CLASSIFIERS
+    ],
+)
 def test_classifiers_of_others_render(file, data):
     (loader, preprocess, shape, classes), (unit, source) = CLASSIFIERS[file]
     model = tfviz.load_model(data / "models" / "classifiers" / file)
