@@ -17,9 +17,11 @@ from tfviz._param import (
 )
 
 # The published learning rate, 0.005, is for weights; this makes half of it of the
-# default of 0.05. At the whole, colours of units of SqueezeNet saturate in few steps
-# and some pictures turn flat.
+# default of 0.05.
 WEIGHT_GAIN = 0.05
+# The last layer alone can paint all in one colour, and from there no gradient leads
+# back through the sigmoid; it moves more slowly than those that make shapes.
+LAST_GAIN = 0.015
 
 
 def cppn(
@@ -51,8 +53,8 @@ def cppn(
     Returns:
         A param with the latents `weight_0` `(n, 2, hidden)`, `weight_1` `(n, 2 *
         hidden, hidden)` and so on to `weight_<layers>` `(n, 2 * hidden, channels)`,
-        and as many `bias_0` `(n, 1, hidden)`; all are twenty times the network's. It
-        has no `encode`.
+        and as many `bias_0` `(n, 1, hidden)`; they are the network's
+        divided by 0.05, and by 0.015 in the last layer. It has no `encode`.
 
     Raises:
         ValueError: As `pixels`, or if `layers` or `hidden` is no whole number from 1.
@@ -65,6 +67,7 @@ def cppn(
     matrix = checked_color(color, channels)
     check_from_one(layers=layers, hidden=hidden)
     inputs = [2, *[2 * hidden] * layers]
+    gains = [*[WEIGHT_GAIN] * layers, LAST_GAIN]
     outputs = [*[hidden] * layers, channels]
     points = tf.constant(_coordinates(height, width))
     to_pixels = tf.constant(matrix.T)
@@ -73,7 +76,7 @@ def cppn(
         latents = {}
         for k, (wide, narrow) in enumerate(zip(inputs, outputs, strict=True)):
             # The last layer starts at zero, and so the image at grey.
-            size = 1 / (WEIGHT_GAIN * np.sqrt(wide)) if k < layers else 0.0
+            size = 1 / (gains[k] * np.sqrt(wide)) if k < layers else 0.0
             weight = normal(seeds, (wide, narrow), stream=k)
             latents[f"weight_{k}"] = size * weight
             latents[f"bias_{k}"] = tf.zeros_like(weight[:, :1])
@@ -81,12 +84,11 @@ def cppn(
 
     def decode(latents: Latents) -> Any:
         # One product does the same for all images, which start from the same points.
-        values = tf.matmul(points, WEIGHT_GAIN * latents["weight_0"])
-        values += WEIGHT_GAIN * latents["bias_0"]
+        values = tf.matmul(points, gains[0] * latents["weight_0"])
+        values += gains[0] * latents["bias_0"]
         for k in range(1, layers + 1):
-            weight = WEIGHT_GAIN * latents[f"weight_{k}"]
-            values = _activated_product(values, weight)
-            values += WEIGHT_GAIN * latents[f"bias_{k}"]
+            values = _activated_product(values, gains[k] * latents[f"weight_{k}"])
+            values += gains[k] * latents[f"bias_{k}"]
         images = tf.sigmoid(tf.matmul(values, to_pixels))
         return tf.reshape(images, (-1, *shape))
 
