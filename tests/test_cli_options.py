@@ -31,11 +31,13 @@ def made_again(run, file):
     [
         ["--penalty", "total_variation=20", "--penalty", "l2=3"],
         ["--alpha"],
-        ["--optimizer", "nadam", "--learning-rate", "0.1"],
+        pytest.param(
+            ["--optimizer", "nadam", "--learning-rate", "0.1"], marks=pytest.mark.slow
+        ),
         ["--gradient-blur", "1.5", "--normalize-gradient", "--optimizer", "sgd"],
-        ["--smooth-pools"],
+        pytest.param(["--smooth-pools"], marks=pytest.mark.slow),
         ["--target", "-1e9", "--steps", "40"],
-        ["--plateau"],
+        pytest.param(["--plateau"], marks=pytest.mark.slow),
     ],
 )
 def test_a_picture_with_options_is_made_again(options, run):

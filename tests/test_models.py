@@ -86,6 +86,7 @@ def test_labels_are_those_of_the_photographs(data, squeezenet):
     assert [f"{w}_{n}" for w, n in zip(labels.wnids, labels.names)] == names
 
 
+@pytest.mark.slow
 def test_pictures_of_classes_are_classified_as_such(squeezenet):
     result = tfviz.render(
         squeezenet,
