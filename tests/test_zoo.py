@@ -942,7 +942,16 @@ def operations_of(model, parent=""):
             yield from operations_of(layer, f"{parent}{layer.name}/")
 
 
-@pytest.mark.parametrize(("library", "name"), NETWORKS)
+@pytest.mark.parametrize(
+    ("library", "name"),
+    [
+        # Building the others takes longer than all that is checked.
+        pytest.param(
+            *network, marks=() if network[1] == "MobileNet" else pytest.mark.slow
+        )
+        for network in NETWORKS
+    ],
+)
 def test_images_are_prepared_as_keras_applications_does(library, name):
     images = np.random.default_rng(0).uniform(size=(2, 8, 8, 3)).astype(np.float32)
     build = getattr(library.applications, name)
