@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
-from tfviz import _models
+from tfviz import _models, _squeezenet
 from tfviz.cli.main import main
 
 ROOT = Path(__file__).parent.parent
@@ -60,7 +60,9 @@ def toy_adapter(toy):
 
 @pytest.fixture(scope="session")
 def squeezenet():
-    return tfviz.adapt(tfviz.load_model("squeezenet"))
+    with pytest.MonkeyPatch.context() as patch:  # `_short` may be in effect
+        patch.setitem(_models._BUNDLED, "squeezenet", _squeezenet.squeezenet)
+        return tfviz.adapt(tfviz.load_model("squeezenet"))
 
 
 @pytest.fixture

@@ -205,9 +205,9 @@ class TestAgain:
         assert images.read_spec(made) == images.read_spec(before)
         assert made.read_bytes() == before.read_bytes()
 
-    def test_pictures_made_from_python_are_made_again(self, run, squeezenet):
+    def test_pictures_made_from_python_are_made_again(self, run):
         result = tfviz.render(
-            squeezenet,
+            tfviz.load_model("squeezenet"),
             ["fire2:3", "fire2:4"],
             tfviz.params.fourier(48, 64, decay=1.2),
             tfviz.transforms.chain(tfviz.transforms.jitter(3)),
