@@ -1,0 +1,97 @@
+"""Where latents may go: what brings them back after each step."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A set of latents.
+
+    Attributes:
+        project: `project(values) -> values`: the nearest that are in the set.
+        spec: Its name and settings, as JSON values.
+    """
+
+    project: Callable[[Any], Any]
+    spec: Mapping[str, Any]
+
+
+def box(low: ArrayLike, high: ArrayLike) -> Domain:
+    """Keep each number between two bounds.
+
+    Args:
+        low: One number, or one for each unit of a latent.
+        high: The same.
+
+    Raises:
+        ValueError: If a lower bound is above an upper one.
+
+    >>> box(-1, [1, 2]).project(tf.constant([[-3.0, 3.0]])).numpy().tolist()
+    [[-1.0, 2.0]]
+    """
+    lowest, highest = np.asarray(low, np.float32), np.asarray(high, np.float32)
+    if not (lowest <= highest).all():
+        raise ValueError(
+            "`low` must nowhere be above `high`. Received: "
+            f"low up to {lowest.max():g}, high from {highest.min():g}"
+        )
+    spec = {"name": "box", "low": lowest.tolist(), "high": highest.tolist()}
+    return Domain(lambda values: tf.clip_by_value(values, lowest, highest), spec)
+
+
+def shell(radius: float) -> Domain:
+    """Keep each latent at a distance from zero.
+
+    Nearly all normal latents of `d` numbers are about the root of `d` away from zero
+    (Menon et al., PULSE, https://arxiv.org/abs/2003.03808).
+
+    Args:
+        radius: The distance.
+
+    Raises:
+        ValueError: If it is not above 0.
+
+    >>> shell(2.0).project(tf.constant([[0.0, 0.5]])).numpy().tolist()
+    [[0.0, 2.0]]
+    """
+    if not radius > 0:
+        raise ValueError(f"`radius` must be above 0. Received: radius={radius}")
+
+    def project(values: Any) -> Any:
+        axes = tuple(range(1, values.shape.rank))
+        squared = tf.reduce_sum(values**2, axes, keepdims=True)
+        return values * radius * tf.math.rsqrt(tf.maximum(squared, 1e-12))
+
+    return Domain(project, {"name": "shell", "radius": float(radius)})
+
+
+def simplex() -> Domain:
+    """Keep the numbers of a latent from 0 on, and their sum at 1: shares of classes.
+
+    The Euclidean projection of Duchi et al. (2008), Efficient projections onto the
+    l1-ball.
+
+    >>> simplex().project(tf.constant([[0.9, 0.7, -1.0]])).numpy().round(3).tolist()
+    [[0.6, 0.4, 0.0]]
+    """
+
+    def project(values: Any) -> Any:
+        count = values.shape[-1]
+        ordered = tf.sort(values, axis=-1, direction="DESCENDING")
+        excess = tf.cumsum(ordered, axis=-1) - 1
+        ranks = tf.range(1, count + 1, dtype=tf.float32)
+        kept = tf.reduce_sum(
+            tf.cast(ordered * ranks > excess, tf.int32), axis=-1, keepdims=True
+        )
+        threshold = tf.gather(
+            excess, kept - 1, axis=-1, batch_dims=values.shape.rank - 1
+        )
+        return tf.maximum(values - threshold / tf.cast(kept, tf.float32), 0)
+
+    return Domain(project, {"name": "simplex"})
