@@ -1,6 +1,7 @@
 """A generator with its latents as a param."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,15 +69,15 @@ def assembled(
             for name, value in stored.items()
         }
 
+    penalties = {n: v.penalty for n, v in latents.items() if v.penalty is not None}
+
     def penalty(stored: Latents) -> Any:
         found = values(stored)
-        return tf.add_n([latents[name].penalty(found[name]) for name in penalized])
+        return tf.add_n([term(found[name]) for name, term in penalties.items()])
 
-    def inverse(pictures: Any) -> Latents:
-        found = encode(pictures)
-        return {name: latents[name].stored(value) for name, value in found.items()}
+    def inverse(pictures: Any, encode: Callable[[Any], Latents]) -> Latents:
+        return {n: latents[n].stored(value) for n, value in encode(pictures).items()}
 
-    penalized = [name for name, latent in latents.items() if latent.penalty]
     moving = [name for name, latent in latents.items() if latent.optimized]
     shape = _tested(init, images, moving)
     return Param(
@@ -85,8 +86,8 @@ def assembled(
         shape,
         dict(spec or {}),
         project=project if any(v.domain for v in latents.values()) else None,
-        penalty=penalty if penalized else None,
-        encode=inverse if encode else None,
+        penalty=penalty if penalties else None,
+        encode=partial(inverse, encode=encode) if encode else None,
     )
 
 
