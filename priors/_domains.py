@@ -77,8 +77,8 @@ def simplex() -> Domain:
     The Euclidean projection of Duchi et al. (2008), Efficient projections onto the
     l1-ball.
 
-    >>> simplex().project(tf.constant([[0.9, 0.7, -1.0]])).numpy().round(3).tolist()
-    [[0.6, 0.4, 0.0]]
+    >>> simplex().project(tf.constant([[0.75, 0.5, -1.0]])).numpy().tolist()
+    [[0.625, 0.375, 0.0]]
     """
 
     def project(values: Any) -> Any:

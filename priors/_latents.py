@@ -208,7 +208,7 @@ def near_shell(weight: float) -> Callable[[Any], Any]:
 
     `weight * (length / sqrt(size) - 1)^2`.
 
-    >>> near_shell(2.0)(tf.constant([[1.0, 1.0], [0.0, 0.0]])).numpy().tolist()
+    >>> near_shell(2.0)(tf.constant([[1.0, 1.0], [0.0, 0.0]])).numpy().round(4).tolist()
     [0.0, 2.0]
     """
 
