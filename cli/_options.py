@@ -29,6 +29,15 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
+def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Return the files in a folder and those inside of it that end in one of these."""
+    return [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.suffix.lower() in suffixes and file.is_file()
+    ]
+
+
 def model_options(command: Callable) -> Callable:
     """Add the options that say which model, and how it sees images."""
     options = [

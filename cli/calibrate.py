@@ -63,11 +63,7 @@ def calibrate(
     that cannot be measured are left out with a warning.
     """
     options.make_folder(output.parent)
-    files = [
-        file
-        for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in (*types.PICTURES, ".npy") and file.is_file()
-    ]
+    files = options.files_in(folder, (*types.PICTURES, ".npy"))
     if not files:
         fail(
             f"there are no images in {folder}. Expected files that end in "

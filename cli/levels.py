@@ -47,7 +47,7 @@ def levels(folder: Path, layers: tuple[str, ...], output: Path, **model: Any) ->
     \b
     tfviz levels --images photos -m mine.keras -o mine.npz
     """
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in types.PICTURES)
+    files = options.files_in(folder, types.PICTURES)
     if not files:
         fail(
             f"{str(folder)!r} holds no photos: no file that ends in "

@@ -11,13 +11,12 @@ function, from latents that say where each starts, how fast it moves and where i
 go.
 """
 
-from ._domains import Domain, box, shell, simplex
+from ._domains import box, shell, simplex
 from ._families import gan, taesd
 from ._latents import Latent, chosen, gaussian, near_mean, near_shell, waves
 from ._prior import assembled, within
 
 __all__ = [
-    "Domain",
     "Latent",
     "assembled",
     "box",

@@ -1,25 +1,14 @@
 """Where latents may go: what brings them back after each step."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-
-@dataclass(frozen=True)
-class Domain:
-    """A set of latents.
-
-    Attributes:
-        project: `project(values) -> values`: the nearest that are in the set.
-        spec: Its name and settings, as JSON values.
-    """
-
-    project: Callable[[Any], Any]
-    spec: Mapping[str, Any]
+# A set of latents: takes values to the nearest that are in it.
+Domain = Callable[[Any], Any]
 
 
 def box(low: ArrayLike, high: ArrayLike) -> Domain:
@@ -32,7 +21,7 @@ def box(low: ArrayLike, high: ArrayLike) -> Domain:
     Raises:
         ValueError: If a lower bound is above an upper one.
 
-    >>> box(-1, [1, 2]).project(tf.constant([[-3.0, 3.0]])).numpy().tolist()
+    >>> box(-1, [1, 2])(tf.constant([[-3.0, 3.0]])).numpy().tolist()
     [[-1.0, 2.0]]
     """
     lowest, highest = np.asarray(low, np.float32), np.asarray(high, np.float32)
@@ -41,8 +30,7 @@ def box(low: ArrayLike, high: ArrayLike) -> Domain:
             "`low` must nowhere be above `high`. Received: "
             f"low up to {lowest.max():g}, high from {highest.min():g}"
         )
-    spec = {"name": "box", "low": lowest.tolist(), "high": highest.tolist()}
-    return Domain(lambda values: tf.clip_by_value(values, lowest, highest), spec)
+    return lambda values: tf.clip_by_value(values, lowest, highest)
 
 
 def shell(radius: float) -> Domain:
@@ -57,7 +45,7 @@ def shell(radius: float) -> Domain:
     Raises:
         ValueError: If it is not above 0.
 
-    >>> shell(2.0).project(tf.constant([[0.0, 0.5]])).numpy().tolist()
+    >>> shell(2.0)(tf.constant([[0.0, 0.5]])).numpy().tolist()
     [[0.0, 2.0]]
     """
     if not radius > 0:
@@ -68,7 +56,7 @@ def shell(radius: float) -> Domain:
         squared = tf.reduce_sum(values**2, axes, keepdims=True)
         return values * radius * tf.math.rsqrt(tf.maximum(squared, 1e-12))
 
-    return Domain(project, {"name": "shell", "radius": float(radius)})
+    return project
 
 
 def simplex() -> Domain:
@@ -77,7 +65,7 @@ def simplex() -> Domain:
     The Euclidean projection of Duchi et al. (2008), Efficient projections onto the
     l1-ball.
 
-    >>> simplex().project(tf.constant([[0.75, 0.5, -1.0]])).numpy().tolist()
+    >>> simplex()(tf.constant([[0.75, 0.5, -1.0]])).numpy().tolist()
     [[0.625, 0.375, 0.0]]
     """
 
@@ -94,4 +82,4 @@ def simplex() -> Domain:
         )
         return tf.maximum(values - threshold / tf.cast(kept, tf.float32), 0)
 
-    return Domain(project, {"name": "simplex"})
+    return project

@@ -1,6 +1,6 @@
 """What generators are given: named tensors with a start, a speed and a domain."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from tfviz._fourier import analyze
 from tfviz._param import normal, uniform
-from tfviz._spectrum import column_counts, frequencies
+from tfviz._spectrum import column_counts, nonzero_frequencies
 
 from ._domains import Domain
 
@@ -26,17 +27,15 @@ class Latent:
         start: `start(seeds) -> stored`, `(n, ...)`.
         values: `values(stored) -> (n, *shape)`, what the generator takes.
         stored: `stored(values) -> stored`, its inverse.
-        domain: Where the values may go, or None for anywhere.
+        domain: `domain(values) -> values`, the nearest that are allowed, or None.
         penalty: `penalty(values) -> (n,)`, or None.
         optimized: Whether they move at all.
-        spec: What makes it up, as JSON values.
     """
 
     shape: tuple[int, ...]
     start: Callable[[Any], Any]
     values: Callable[[Any], Any]
     stored: Callable[[Any], Any]
-    spec: Mapping[str, Any]
     domain: Domain | None = None
     penalty: Callable[[Any], Any] | None = None
     optimized: bool = True
@@ -87,22 +86,11 @@ def gaussian(
             )
         return (middle + spread * drawn) / rate
 
-    spec = {
-        "name": "gaussian",
-        "shape": list(shape),
-        "mean": middle.tolist(),
-        "stddev": spread.tolist(),
-        "truncation": truncation,
-        "rate": rate,
-        "domain": domain and dict(domain.spec),
-        "optimized": optimized,
-    }
     return Latent(
         tuple(shape),
         start,
         lambda stored: stored * rate,
         lambda values: values / rate,
-        spec,
         domain,
         penalty,
         optimized,
@@ -148,11 +136,10 @@ def waves(
     shape = (height, width, channels)
     middle = np.asarray(mean, np.float32)
     spread = np.broadcast_to(np.asarray(stddev, np.float32), (channels,))
-    frequency = np.maximum(frequencies(height, width), 1 / max(height, width))
-    counts = column_counts(width)
-    amplitude = frequency**-decay
+    amplitude = nonzero_frequencies(height, width) ** -decay
     # Of unit variance over places, with normal numbers for real and imaginary parts.
-    total = np.sum(2 * counts * amplitude**2 * np.where(counts == 1, 0.5, 1))
+    # A wave that stands for two counts for both, with both parts; others have one.
+    total = np.sum((column_counts(width) * amplitude) ** 2)
     amplitude *= height * width / np.sqrt(total)
     scale = (rate * spread[:, None, None] * amplitude)[..., None].astype(np.float32)
 
@@ -164,24 +151,12 @@ def waves(
         return tf.ensure_shape(found, (stored.shape[0], *shape))
 
     def inverse(values: Any) -> Any:
-        planes = tf.transpose(values - middle, (0, 3, 1, 2))
-        spectrum = tf.signal.rfft2d(planes)
-        parts = tf.stack([tf.math.real(spectrum), tf.math.imag(spectrum)], axis=-1)
-        return parts / np.maximum(scale, np.float32(1e-12))
+        return analyze(values - middle) / np.maximum(scale, np.float32(1e-12))
 
     def start(seeds: Any) -> Any:
         return normal(seeds, (channels, height, width // 2 + 1, 2)) / rate
 
-    spec = {
-        "name": "waves",
-        "shape": list(shape),
-        "mean": middle.tolist(),
-        "stddev": spread.tolist(),
-        "decay": decay,
-        "rate": rate,
-        "domain": domain and dict(domain.spec),
-    }
-    return Latent(shape, start, values, inverse, spec, domain, penalty)
+    return Latent(shape, start, values, inverse, domain, penalty)
 
 
 def chosen(index: int, classes: int) -> Latent:
@@ -199,8 +174,7 @@ def chosen(index: int, classes: int) -> Latent:
     def start(seeds: Any) -> Any:
         return tf.tile(row[None], (tf.shape(tf.convert_to_tensor(seeds))[0], 1))
 
-    spec = {"name": "chosen", "index": index, "classes": classes}
-    return Latent((classes,), start, _same, _same, spec, optimized=False)
+    return Latent((classes,), start, _same, _same, optimized=False)
 
 
 def near_shell(weight: float) -> Callable[[Any], Any]:

@@ -63,7 +63,7 @@ def assembled(
 
     def project(stored: Latents) -> Latents:
         return {
-            name: latents[name].stored(domain.project(latents[name].values(value)))
+            name: latents[name].stored(domain(latents[name].values(value)))
             if (domain := latents[name].domain)
             else value
             for name, value in stored.items()
@@ -91,19 +91,6 @@ def assembled(
     )
 
 
-@tf.custom_gradient
-def _clipped(images: Any, pull: Any) -> Any:
-    def gradient(upstream: Any) -> tuple[Any, None]:
-        over = images - tf.clip_by_value(images, 0, 1)
-        # The scores' gradient passes only where it leads back; a plain clip would
-        # hold for ever what is outside.
-        leads_back = over * upstream <= 0
-        size = tf.cast(tf.reduce_prod(tf.shape(images)[1:]), tf.float32)
-        return tf.where(leads_back, upstream, 0) - 2 * pull * over / size, None
-
-    return tf.clip_by_value(images, 0, 1), gradient
-
-
 def within(images: Any, pull: float = PULL) -> Any:
     """Clip images to [0, 1] so that what is outside can come back.
 
@@ -115,7 +102,22 @@ def within(images: Any, pull: float = PULL) -> Any:
         images: `(n, height, width, channels)`.
         pull: In units of the score.
     """
-    return _clipped(images, tf.constant(pull, tf.float32))
+
+    @tf.custom_gradient
+    def clipped(images: Any) -> Any:
+        inside = tf.clip_by_value(images, 0, 1)
+
+        def gradient(upstream: Any) -> Any:
+            over = images - inside
+            # The scores' gradient passes only where it leads back; a plain clip would
+            # hold for ever what is outside.
+            leads_back = over * upstream <= 0
+            size = tf.cast(tf.reduce_prod(tf.shape(images)[1:]), tf.float32)
+            return tf.where(leads_back, upstream, 0) - 2 * pull * over / size
+
+        return inside, gradient
+
+    return clipped(images)
 
 
 def _tested(

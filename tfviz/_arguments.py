@@ -6,6 +6,7 @@ from typing import Any
 
 from tfviz import objectives, params
 from tfviz._adapter import Adapter
+from tfviz._param import check_from_one
 from tfviz.objectives import Objective
 from tfviz.params import Param
 from tfviz.transforms import Transform, distill
@@ -25,19 +26,16 @@ def listed(objective: Any, adapter: Adapter) -> list[Objective]:
     )
 
 
-def check_numbers(steps: int, learning_rate: float, batch_size: int | None) -> None:
-    if int(steps) != steps or steps < 1:
-        raise ValueError(
-            f"`steps` must be a whole number from 1. Received: steps={steps}"
-        )
+def check_numbers(
+    steps: int, learning_rate: float, batch_size: int | None = None
+) -> None:
+    check_from_one(steps=steps)
     if not 0 < learning_rate < math.inf:
         raise ValueError(
             f"`learning_rate` must be above 0. Received: learning_rate={learning_rate}"
         )
-    if batch_size is not None and (int(batch_size) != batch_size or batch_size < 1):
-        raise ValueError(
-            f"`batch_size` must be a whole number from 1. Received: {batch_size}"
-        )
+    if batch_size is not None:
+        check_from_one(batch_size=batch_size)
 
 
 def checked_param(param: Param | None, adapter: Adapter) -> Param:

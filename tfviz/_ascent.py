@@ -256,10 +256,8 @@ class Ascent:
             redirect=redirect,
             smooth_pools=self._method.smooth_pools,
         )
-        known = (activations, images, latents, units)
-        scores = objective.score(*known)
-        of_units = objective.signal(*known) if objective.signal else scores
-        return _View(latents, images, seen, scores, of_units)
+        scores = _scores(objective, activations, images, latents, units)
+        return _View(latents, images, seen, *scores)
 
     def _strength(self, view: _View, of_seen: Any, *, needed: Any = True) -> Any:
         """Return the largest slope of the units in what the model sees, `(n,)`.
@@ -302,10 +300,14 @@ class Ascent:
         """Return activations, scores and those of the units, without transforms."""
         objective = self._objective
         activations = self._adapter.forward(images, objective.layers)
-        known = (activations, images, _values(self._latents), units)
-        scores = objective.score(*known)
-        of_units = objective.signal(*known) if objective.signal else scores
-        return activations, scores, of_units
+        latents = _values(self._latents)
+        return activations, *_scores(objective, activations, images, latents, units)
+
+
+def _scores(objective: Objective, *known: Any) -> tuple[Any, Any]:
+    """Return the scores, and those of the units alone."""
+    scores = objective.score(*known)
+    return scores, objective.signal(*known) if objective.signal else scores
 
 
 def _values(variables: Mapping[str, tf.Variable]) -> Latents:

@@ -13,6 +13,7 @@ from tfviz._param import (
     checked_color,
     checked_shape,
     describe,
+    mixing,
     normal,
 )
 
@@ -64,13 +65,12 @@ def cppn(
     TensorShape([2, 5, 7, 3])
     """
     shape = checked_shape(height, width, channels)
-    matrix = checked_color(color, channels)
+    mix, _ = mixing(checked_color(color, channels))
     check_from_one(layers=layers, hidden=hidden)
     inputs = [2, *[2 * hidden] * layers]
     gains = [*[WEIGHT_GAIN] * layers, LAST_GAIN]
     outputs = [*[hidden] * layers, channels]
     points = tf.constant(_coordinates(height, width))
-    to_pixels = tf.constant(matrix.T)
 
     def init(seeds: Any) -> Latents:
         latents = {}
@@ -89,8 +89,7 @@ def cppn(
         for k in range(1, layers + 1):
             values = _activated_product(values, gains[k] * latents[f"weight_{k}"])
             values += gains[k] * latents[f"bias_{k}"]
-        images = tf.sigmoid(tf.matmul(values, to_pixels))
-        return tf.reshape(images, (-1, *shape))
+        return tf.reshape(mix(values), (-1, *shape))
 
     settings = {"layers": layers, "hidden": hidden}
     return Param(init, decode, shape, describe("cppn", shape, color, **settings))

@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfviz import objectives
 from tfviz._adapter import Adapter, adapt
+from tfviz._arguments import check_numbers
 from tfviz._ascent import REDIRECTED_STEPS
 from tfviz._batch import Progress
 from tfviz._job import Callback
 from tfviz._objective import Objective
 from tfviz._octaves import octave_sizes, resized
 from tfviz._origin import origin
+from tfviz._param import check_from_one, check_unit_range
 from tfviz._plan import plan_batches, plan_pictures
 from tfviz._result import Result
 from tfviz._tiles import Size, Tiles, count_tiles, even_tile
@@ -308,28 +310,16 @@ def _checked_image(image: ArrayLike, adapter: Adapter) -> Floats:
             f"`image` must have the shape (height, width, {adapter.channels}) for "
             f"model {adapter.name!r}. Received: {photo.shape}"
         )
-    if not (photo.min() >= 0 and photo.max() <= 1):
-        raise ValueError(
-            "`image` must lie in [0, 1]; `tfviz.images.read` reads a file so. "
-            f"Received: {photo.min():g} to {photo.max():g}"
-        )
+    check_unit_range(photo, "image", "; `tfviz.images.read` reads a file so")
     return photo
 
 
 def _check_numbers(
     octaves: int, ratio: float, steps: int, learning_rate: float, tile: int | None
 ) -> None:
-    counts = {"octaves": octaves, "steps": steps}
+    check_numbers(steps, learning_rate)
+    check_from_one(octaves=octaves)
     if tile is not None:
-        counts["tile"] = tile
-    for name, value in counts.items():
-        if int(value) != value or value < 1:
-            raise ValueError(
-                f"`{name}` must be a whole number from 1. Received: {name}={value}"
-            )
+        check_from_one(tile=tile)
     if not 1 < ratio < math.inf:
         raise ValueError(f"`ratio` must be above 1. Received: ratio={ratio}")
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(
-            f"`learning_rate` must be above 0. Received: learning_rate={learning_rate}"
-        )

@@ -17,10 +17,10 @@ from tfviz._param import (
     checked_color,
     checked_shape,
     describe,
-    logit,
+    mixing,
     normal,
 )
-from tfviz._spectrum import column_counts, frequencies
+from tfviz._spectrum import column_counts, frequencies, nonzero_frequencies
 
 # Lucid divides the sum of the waves by 4 before the sigmoid, which sets how far one
 # step of Adam moves a pixel; every published learning rate assumes it.
@@ -75,7 +75,7 @@ def fourier(
     lone = np.where(column_counts(width) == 1, np.sqrt(2), 1)[:, None]
     spread = tf.constant(stddev * lone, tf.float32)
     amplitudes = tf.constant(amplitude[..., None])
-    from_pixels = tf.constant(np.linalg.inv(matrix).T)
+    _, separate = mixing(matrix)
 
     def init(seeds: Any) -> Latents:
         return {"spectrum": spread * normal(seeds, (channels, height, columns, 2))}
@@ -84,7 +84,7 @@ def fourier(
         return synthesize(latents["spectrum"])
 
     def encode(images: Any) -> Latents:
-        return {"spectrum": analyze(tf.matmul(logit(images), from_pixels)) / amplitudes}
+        return {"spectrum": analyze(separate(images)) / amplitudes}
 
     spec = describe("fourier", shape, color, decay=decay, stddev=stddev)
     return Param(init, decode, shape, spec, encode=encode)
@@ -227,6 +227,6 @@ def _amplitude(height: int, width: int, decay: float) -> NDArray[np.float32]:
     The square root of the number of pixels makes the transform unitary, so that a
     learning rate means the same at every size.
     """
-    frequency = np.maximum(frequencies(height, width), 1 / max(height, width))
     gain = FOURIER_GAIN * np.sqrt(height * width)
+    frequency = nonzero_frequencies(height, width)
     return (gain / frequency**decay).astype(np.float32)

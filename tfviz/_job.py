@@ -21,6 +21,7 @@ from tfviz._arguments import (
 from tfviz._ascent import Ascent
 from tfviz._batch import Batch, Finished, Progress
 from tfviz._origin import origin
+from tfviz._param import check_unit_range
 from tfviz._plan import count_repeats, plan_batches, plan_pictures
 from tfviz._result import Result
 from tfviz._stuck import investigated
@@ -237,11 +238,7 @@ class Job:
                 f"`start` must be one image of shape {self.param.shape} or {n} of "
                 f"them. Received: {np.shape(start)}"
             )
-        if not (images.min() >= 0 and images.max() <= 1):
-            raise ValueError(
-                "`start` must lie in [0, 1]. "
-                f"Received: {images.min():g} to {images.max():g}"
-            )
+        check_unit_range(images, "start")
         images = np.broadcast_to(images, (n, *self.param.shape))
         return {k: v.numpy() for k, v in self.param.encode(images).items()}
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
@@ -14,7 +13,7 @@ from tfviz._param import (
     checked_color,
     checked_shape,
     describe,
-    logit,
+    mixing,
     normal,
 )
 
@@ -60,13 +59,11 @@ def laplacian(
     TensorShape([2, 5, 7, 3])
     """
     shape = checked_shape(height, width, channels)
-    matrix = checked_color(color, channels)
+    mix, separate = mixing(checked_color(color, channels))
     check_from_one(levels=levels)
     check_not_negative(stddev=stddev)
     sizes = [(-(-height // 2**k), -(-width // 2**k)) for k in range(levels)]
     gains = [_FALL ** (levels - 1 - k) for k in range(levels)]
-    to_pixels = tf.constant(matrix.T)
-    from_pixels = tf.constant(np.linalg.inv(matrix).T)
 
     def init(seeds: Any) -> Latents:
         return {
@@ -78,10 +75,10 @@ def laplacian(
         total = gains[-1] * latents[f"level_{levels - 1}"]
         for k in reversed(range(levels - 1)):
             total = gains[k] * latents[f"level_{k}"] + tf.image.resize(total, sizes[k])
-        return tf.sigmoid(tf.matmul(total, to_pixels))
+        return mix(total)
 
     def encode(images: Any) -> Latents:
-        total = tf.matmul(logit(images), from_pixels)
+        total = separate(images)
         latents = {}
         for k in range(levels - 1):
             coarse = tf.image.resize(total, sizes[k + 1], antialias=True)

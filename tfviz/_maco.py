@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tfviz import statistics as statistics_module
 from tfviz._fourier import analyze, synthesis
-from tfviz._param import Latents, Param, checked_shape, describe, logit, uniform
+from tfviz._param import Latents, Param, checked_shape, describe, mixing, uniform
 from tfviz._spectrum import column_counts
 from tfviz.statistics import BUNDLED, Statistics
 
@@ -80,7 +80,7 @@ def maco(
     constant = np.zeros((*latent, 2))
     constant[:, 0, 0, 0] = height * width * inverse @ offset / amplitude[:, 0, 0]
     mean = tf.constant(constant, tf.float32)
-    from_pixels = tf.constant(inverse.T, tf.float32)
+    _, separate = mixing(matrix)
     alone = use == np.sqrt(2)
     lone = tf.constant(np.where(alone, amplitude, 1), tf.float32)
 
@@ -92,7 +92,7 @@ def maco(
         return synthesize(tf.stack([tf.cos(phase), tf.sin(phase)], axis=-1) + mean)
 
     def encode(images: Any) -> Latents:
-        waves = analyze(tf.matmul(logit(images), from_pixels))
+        waves = analyze(separate(images))
         phase = tf.atan2(waves[..., 1], waves[..., 0])
         parts = waves[..., 0] / lone - mean[..., 0]
         cosine = tf.acos(tf.clip_by_value(parts, -_STEEPEST, _STEEPEST))

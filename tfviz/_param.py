@@ -79,6 +79,26 @@ def logit(images: Any) -> Any:
     return tf.math.log(images) - tf.math.log1p(-images)
 
 
+def mixing(
+    matrix: NDArray[np.float32],
+) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Return what makes an image of independent channels, and its inverse.
+
+    Args:
+        matrix: What mixes the channels, as `checked_color` returns it.
+    """
+    to_pixels = tf.constant(matrix.T)
+    from_pixels = tf.constant(np.linalg.inv(matrix).T)
+
+    def mix(values: Any) -> Any:
+        return tf.sigmoid(tf.matmul(values, to_pixels))
+
+    def separate(images: Any) -> Any:
+        return tf.matmul(logit(images), from_pixels)
+
+    return mix, separate
+
+
 def describe(
     name: str, shape: Shape, color: ArrayLike | None = None, **settings: Any
 ) -> dict[str, Any]:
@@ -120,6 +140,15 @@ def check_not_negative(**settings: float) -> None:
     for name, value in settings.items():
         if not value >= 0:
             raise ValueError(f"`{name}` must not be negative. Received: {name}={value}")
+
+
+def check_unit_range(values: NDArray, name: str, hint: str = "") -> None:
+    """Refuse images that leave [0, 1], or hold NaN."""
+    if not (values.min() >= 0 and values.max() <= 1):
+        raise ValueError(
+            f"`{name}` must lie in [0, 1]{hint}. "
+            f"Received: {values.min():g} to {values.max():g}"
+        )
 
 
 def check_from_one(**settings: int) -> None:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from tfviz._param import (
@@ -13,7 +11,7 @@ from tfviz._param import (
     checked_color,
     checked_shape,
     describe,
-    logit,
+    mixing,
     normal,
 )
 
@@ -52,19 +50,17 @@ def pixels(
     TensorShape([2, 5, 7, 3])
     """
     shape = checked_shape(height, width, channels)
-    matrix = checked_color(color, channels)
+    mix, separate = mixing(checked_color(color, channels))
     check_not_negative(stddev=stddev)
-    to_pixels = tf.constant(matrix.T)
-    from_pixels = tf.constant(np.linalg.inv(matrix).T)
 
     def init(seeds: Any) -> Latents:
         return {"pixels": stddev * normal(seeds, shape)}
 
     def decode(latents: Latents) -> Any:
-        return tf.sigmoid(tf.matmul(latents["pixels"], to_pixels))
+        return mix(latents["pixels"])
 
     def encode(images: Any) -> Latents:
-        return {"pixels": tf.matmul(logit(images), from_pixels)}
+        return {"pixels": separate(images)}
 
     spec = describe("pixels", shape, color, stddev=stddev)
     return Param(init, decode, shape, spec, encode=encode)

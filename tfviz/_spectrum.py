@@ -23,6 +23,15 @@ def frequencies(height: int, width: int) -> NDArray[np.float64]:
     return np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
 
 
+def nonzero_frequencies(height: int, width: int) -> NDArray[np.float64]:
+    """Return `frequencies`, but count the constant wave as the slowest of the others.
+
+    >>> nonzero_frequencies(1, 4).tolist()
+    [[0.25, 0.25, 0.5]]
+    """
+    return np.maximum(frequencies(height, width), 1 / max(height, width))
+
+
 def column_counts(width: int) -> NDArray[np.float64]:
     """Return how many waves of the full spectrum each column stands for.
 

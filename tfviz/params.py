@@ -20,7 +20,7 @@ from tfviz._cppn import cppn
 from tfviz._fourier import aligned, fourier
 from tfviz._laplacian import laplacian
 from tfviz._maco import maco
-from tfviz._param import Latents, Param
+from tfviz._param import Latents, Param, check_unit_range
 from tfviz._pixels import pixels
 
 __all__ = [
@@ -100,8 +100,4 @@ def _check_like(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
         raise ValueError(
             f"`{name}` must have the shape {shape}. Received: {values.shape}"
         )
-    if not (values.min() >= 0 and values.max() <= 1):
-        raise ValueError(
-            f"`{name}` must lie in [0, 1]. "
-            f"Received: {values.min():g} to {values.max():g}"
-        )
+    check_unit_range(values, name)
