@@ -27,9 +27,9 @@ def listed(objective: Any, adapter: Adapter) -> list[Objective]:
 
 
 def check_numbers(
-    steps: int, learning_rate: float, batch_size: int | None = None
+    steps: int, learning_rate: float, batch_size: int | None = None, **counts: int
 ) -> None:
-    check_from_one(steps=steps)
+    check_from_one(steps=steps, **counts)
     if not 0 < learning_rate < math.inf:
         raise ValueError(
             f"`learning_rate` must be above 0. Received: learning_rate={learning_rate}"
@@ -46,7 +46,7 @@ def checked_param(param: Param | None, adapter: Adapter) -> Param:
             "`param` must be a Param such as params.fourier(224, 224). "
             f"Received: {param!r}"
         )
-    if param.shape[2] != adapter.channels:
+    if param.view is None and param.shape[2] != adapter.channels:
         raise ValueError(
             f"Model {adapter.name!r} takes {adapter.channels} channels, but `param` "
             f"makes {param.shape[2]}."

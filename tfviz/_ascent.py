@@ -1,7 +1,7 @@
 """The compiled part of the loop: several gradient steps in one call."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,16 @@ from tfviz._adapter import Adapter
 from tfviz._gradients import VANISHING, unreturned
 from tfviz._groups import similarities
 from tfviz._objective import Objective
+from tfviz._search import best_start, chosen
+from tfviz._slopes import LATENT, Judged, largest, led_back
 from tfviz._updates import Method, updater
 from tfviz.params import Latents, Param
 from tfviz.transforms import Transform
 
 # A picture without any gradient may use the redirected one this long, as in Lucid.
 REDIRECTED_STEPS = 16
+# From a seed to the next candidate's.
+_NEXT_SEED = 104729
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,10 @@ class Outcome:
         alpha: `(n, height, width)` in [0, 1], how much a pixel mattered over all
             steps. None if it was not asked for.
         fired: `(n,)`, whether the unit ever had a gradient of its own.
+        start_scores: `(n,)`, the units' scores at the best of the starts that were
+            drawn. None if only one was.
+        drawn: `(n,)`, how many starts were drawn. None if only one was.
+        diagnostics: `(n,)` by name, what the param tells of its latents.
     """
 
     pictures: NDArray[np.uint8]
@@ -41,17 +49,9 @@ class Outcome:
     distances: NDArray[np.float32] | None
     alpha: NDArray[np.float32] | None
     fired: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class _View:
-    """What one step looks at, from the latents to the scores."""
-
-    latents: Latents
-    images: Any
-    seen: Any
-    scores: Any
-    of_units: Any
+    start_scores: NDArray[np.float32] | None = None
+    drawn: NDArray[np.int32] | None = None
+    diagnostics: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 class Ascent:
@@ -84,32 +84,55 @@ class Ascent:
         seeds: NDArray[np.int32],
         units: Mapping[str, Any],
         latents: Latents | None = None,
+        candidates: int = 1,
     ) -> None:
-        """Begin with new pictures, from `latents` if given."""
+        """Begin with new pictures.
+
+        Args:
+            seeds: `(n, 2)`.
+            units: Of the objective.
+            latents: Where to start. By default what the param draws.
+            candidates: How many starts to draw for each picture, to take the best.
+        """
         self._seeds = tf.constant(seeds)
         self._units = {name: tf.constant(values) for name, values in units.items()}
         if not self._compiled:
             self._compile()
-        latents = self._compiled["init"](self._seeds) if latents is None else latents
+        self._found: tuple[Any, Any] = (None, None)
+        if latents is None and candidates > 1:
+            latents, *found = self._best_start(candidates)
+            self._found = (found[0], found[1])
+        elif latents is None:
+            latents = self._compiled["init"](self._seeds)
         for name, value in latents.items():
             self._latents[name].assign(value)
         self._update.reset()
-        for note in (self._fired, self._mattered):
+        self._taken = 0
+        for note in (self._fired, self._mattered, self._clipped):
             note.assign(tf.zeros_like(note))
         self._bar.assign(tf.fill(self._bar.shape, np.inf))
 
-    def run(self, first: int, count: int, learning_rate: float) -> NDArray[np.float32]:
+    def run(
+        self, first: int, count: int, learning_rate: float, fall: float = 0.0
+    ) -> NDArray[np.float32]:
         """Take `count` steps, the first of them with the number `first`.
+
+        Args:
+            first: The number of the first step.
+            count: How many.
+            learning_rate: At step 0.
+            fall: How much of it is gone after each step.
 
         Returns:
             The scores `(count, n)` of the transformed images before each step.
         """
+        self._taken += count
         return self._compiled["steps"](
             self._seeds,
             self._units,
             tf.constant(first),
             tf.constant(count),
-            tf.constant(learning_rate, tf.float32),
+            tf.constant([learning_rate, fall], tf.float32),
         ).numpy()
 
     def images(self) -> NDArray[np.uint8]:
@@ -131,7 +154,13 @@ class Ascent:
 
     def finish(self) -> Outcome:
         """Return the pictures as they are now, with what is known about them."""
-        pictures, scores, of_units, distances = self._compiled["scored"](self._units)
+        pictures, scores, of_units, distances, told = self._compiled["scored"](
+            self._units
+        )
+        diagnostics = {name: values.numpy() for name, values in told.items()}
+        if self._param.project:
+            diagnostics["clip_rate"] = self._clipped.numpy() / max(self._taken, 1)
+        start_scores, drawn = self._found
         return Outcome(
             pictures.numpy(),
             scores.numpy(),
@@ -139,6 +168,9 @@ class Ascent:
             distances.numpy() if self._objective.compared else None,
             _opacity(self._mattered.numpy()) if self._method.alpha else None,
             self._fired.numpy(),
+            start_scores,
+            drawn,
+            diagnostics,
         )
 
     def _compile(self) -> None:
@@ -159,20 +191,27 @@ class Ascent:
         self._bar = tf.Variable(tf.zeros(n))
         seen = self._param.shape[:2] if self._method.alpha else (0, 0)
         self._mattered = tf.Variable(tf.zeros((n, *seen)))
+        # The share of latents that the param's projection moved, added up over steps.
+        self._clipped = tf.Variable(tf.zeros(n))
         self._update = updater(self._method.optimizer, self._latents)
         number = tf.TensorSpec((), tf.int32)
-        rate = tf.TensorSpec((), tf.float32)
+        rates = tf.TensorSpec((2,), tf.float32)
         self._compiled = {
             "init": init,
             "steps": traced(
-                self._steps, self._seeds, self._units, number, number, rate
+                self._steps, self._seeds, self._units, number, number, rates
             ),
             "scored": traced(self._scored, self._units),
             "bytes": traced(self._bytes),
         }
 
     def _steps(
-        self, seeds: Any, units: Any, first: Any, count: Any, learning_rate: Any
+        self,
+        seeds: Any,
+        units: Any,
+        first: Any,
+        count: Any,
+        rates: Any,
     ) -> Any:
         # A function of its own: inside of the loop's cycle, oneDNN's pass over the
         # graph now finds the gradient of a pool, now misses it, by chance, which
@@ -182,7 +221,9 @@ class Ascent:
         )
 
         def body(number: Any, history: Any) -> tuple[Any, Any]:
-            scores = take_step(seeds, units, first + number, learning_rate)
+            step = first + number
+            rate = rates[0] * (1 - rates[1] * tf.cast(step, tf.float32))
+            scores = take_step(seeds, units, step, rate)
             return number + 1, history.write(number, scores)
 
         history = tf.TensorArray(tf.float32, size=count)
@@ -197,69 +238,81 @@ class Ascent:
     def _step(self, seeds: Any, units: Any, step: Any, learning_rate: Any) -> Any:
         self.traces += 1
         seeds += [[1, 0]] * step
-        view = self._viewed(seeds, units, redirect=False)
-        gradients, of_images, of_seen = _uphill(view)
-        if self._method.alpha and of_images is not None:
-            self._mattered.assign_add(tf.reduce_mean(tf.abs(of_images), axis=-1))
-        strength = self._strength(view, of_seen, needed=step < REDIRECTED_STEPS)
+        latents = _values(self._latents)
+        images = self._method.shape_gradient()(self._param.decode(latents))
+        seen = tf.identity(self._transforms(self._shown(images), seeds))
+        judged = self._judged(latents, images, seen, units)
+        own = judged.slopes()
+        early = step < REDIRECTED_STEPS
+        strength = self._strength(judged, own, needed=early)
         # At first of every picture, later of those that are off or get no gradient.
         doubtful = strength <= self._bar
 
-        def compared() -> tuple[Latents, Any]:
-            redirected, reach, own = self._redirected(seeds, units)
-            off = doubtful & (own <= VANISHING * reach)
+        def compared() -> tuple[dict[str, Any], Any, Any]:
+            again = self._judged(latents, images, seen, units, redirect=True)
+            redirected = again.slopes()
+            bar = VANISHING * self._strength(again, redirected)
+            with unreturned():
+                true = self._strength(again, again.slopes())
+            off = doubtful & (true <= bar)
             # A gradient above the bar, of a unit that is off, leads further away.
-            bar = VANISHING * reach
             bar = tf.where(strength > bar, np.inf, bar)
             bar = tf.where(off, bar, tf.where(doubtful, 0.0, self._bar))
-            return _chosen(off, redirected, gradients), bar
+            return chosen(off, redirected, own), off, bar
 
-        # Tracing a second gradient costs nothing while no picture needs it.
-        gradients, bar = tf.cond(
-            (step < REDIRECTED_STEPS) & tf.reduce_any(doubtful),
+        # Judging once more costs nothing while no picture needs it.
+        slopes, off, bar = tf.cond(
+            early & tf.reduce_any(doubtful),
             compared,
-            lambda: (gradients, tf.identity(self._bar)),
+            lambda: (own, tf.zeros_like(doubtful), tf.identity(self._bar)),
         )
+        gradients, of_images = led_back(latents, images, seen, slopes)
+        if self._method.alpha and of_images is not None:
+            mattered = tf.reduce_mean(tf.abs(of_images), axis=-1)
+            mattered = tf.where(off[:, None, None], 0.0, mattered)
+            self._mattered.assign_add(mattered)
         self._bar.assign(bar)
         self._fired.assign(self._fired | (strength > bar))
         if self._param.penalty:
-            latents = _values(self._latents)
             away = tf.gradients(self._param.penalty(latents), list(latents.values()))
             for name, slope in zip(latents, away, strict=True):
                 if slope is not None:
                     gradients[name] -= slope
         self._update(gradients, step, learning_rate)
         if self._param.project:
-            projected = self._param.project(_values(self._latents))
+            moved = _values(self._latents)
+            projected = self._param.project(moved)
+            values = self._param.values or (lambda latents: latents)
+            self._clipped.assign_add(_share_changed(values(moved), values(projected)))
             for name, value in projected.items():
                 self._latents[name].assign(value)
-        return view.scores
+        return judged.scores
 
-    def _redirected(self, seeds: Any, units: Any) -> tuple[Latents, Any, Any]:
-        """Return the redirected gradient, its strength, and what of it is true."""
-        view = self._viewed(seeds, units, redirect=True)
-        gradients, _, of_seen = _uphill(view)
-        reach = self._strength(view, of_seen)
-        with unreturned():
-            own = self._strength(view, _uphill(view)[2])
-        return gradients, reach, own
-
-    def _viewed(self, seeds: Any, units: Any, *, redirect: bool) -> _View:
-        """Trace all from the latents to the scores."""
-        latents = _values(self._latents)
-        images = self._method.shape_gradient()(self._param.decode(latents))
-        seen = tf.identity(self._transforms(images, seeds))
-        objective = self._objective
+    def _judged(
+        self,
+        latents: Latents,
+        images: Any,
+        seen: Any,
+        units: Any,
+        *,
+        redirect: bool = False,
+    ) -> Judged:
+        """Trace the network and the objective on what the model sees."""
+        given = {"seen": tf.identity(seen), "images": tf.identity(images)}
+        given |= {LATENT + name: tf.identity(v) for name, v in latents.items()}
         activations = self._adapter.forward(
-            seen,
-            objective.layers,
+            given["seen"],
+            self._objective.layers,
             redirect=redirect,
             smooth_pools=self._method.smooth_pools,
         )
-        scores = _scores(objective, activations, images, latents, units)
-        return _View(latents, images, seen, *scores)
+        latents = {name: given[LATENT + name] for name in latents}
+        known = (activations, given["images"], latents, units)
+        return Judged(given, *_scores(self._objective, *known))
 
-    def _strength(self, view: _View, of_seen: Any, *, needed: Any = True) -> Any:
+    def _strength(
+        self, judged: Judged, slopes: dict[str, Any], *, needed: Any = True
+    ) -> Any:
         """Return the largest slope of the units in what the model sees, `(n,)`.
 
         Terms of the objective that do without the model must not hide a unit that is
@@ -268,13 +321,42 @@ class Ascent:
         """
         if not self._objective.layers:  # nothing of the network that could be off
             return tf.ones(self._fired.shape)
+        seen = judged.given["seen"]
         if self._objective.signal is None:
-            return _largest(of_seen, view.seen)
+            return largest(slopes.get("seen"), seen)
         return tf.cond(
             tf.reduce_all(self._fired) & ~tf.convert_to_tensor(needed),
             lambda: tf.fill(self._fired.shape, np.inf),
-            lambda: _largest(tf.gradients(view.of_units, view.seen)[0], view.seen),
+            lambda: largest(tf.gradients(judged.of_units, seen)[0], seen),
         )
+
+    def _shown(self, images: Any) -> Any:
+        """Return what the model is shown of images, before any transform."""
+        if self._param.view is None:
+            return images
+        return self._param.view(images, (*self._adapter.size, self._adapter.channels))
+
+    def _best_start(
+        self, candidates: int
+    ) -> tuple[Latents, NDArray[np.float32], NDArray[np.int32]]:
+        """Return the best of some starts, their units' scores, how many were drawn."""
+        if "search" not in self._compiled:
+            compiled = tf.function(self._searched, autograph=False)
+            self._compiled["search"] = compiled.get_concrete_function(
+                self._seeds, self._units, tf.TensorSpec((), tf.int32)
+            )
+        latents, scores, drawn = self._compiled["search"](
+            self._seeds, self._units, tf.constant(candidates)
+        )
+        return latents, scores.numpy(), drawn.numpy()
+
+    def _searched(self, seeds: Any, units: Any, count: Any) -> tuple[Any, Any, Any]:
+        def draw(number: Any) -> tuple[Latents, Any]:
+            latents = self._param.init(seeds + [[0, _NEXT_SEED]] * number)
+            images = tf.clip_by_value(self._param.decode(latents), 0, 1)
+            return latents, self._untransformed(images, units, latents)[2]
+
+        return best_start(draw, count)
 
     def _bytes(self) -> Any:
         images = self._param.decode(_values(self._latents))
@@ -282,25 +364,28 @@ class Ascent:
         return tf.cast(tf.round(images * 255), tf.uint8)
 
     def _scored_units(self, images: Any, units: Any) -> Any:
-        return self._judged(images, units)[2]
+        return self._untransformed(images, units, _values(self._latents))[2]
 
-    def _scored(self, units: Any) -> tuple[Any, Any, Any, Any]:
+    def _scored(self, units: Any) -> tuple[Any, Any, Any, Any, Any]:
         pictures = self._bytes()
         images = tf.cast(pictures, tf.float32) / 255
-        activations, scores, of_units = self._judged(images, units)
+        latents = _values(self._latents)
+        activations, scores, of_units = self._untransformed(images, units, latents)
         distances = tf.zeros_like(scores)
         if self._objective.compared:
             group = self._objective.group
             cosines = similarities(activations[self._objective.compared], group)
             distances = tf.maximum(1 - cosines, 0)
             distances = tf.reshape(distances, (-1, group))
-        return pictures, scores, of_units, distances
+        told = {name: of(latents) for name, of in self._param.diagnostics.items()}
+        return pictures, scores, of_units, distances, told
 
-    def _judged(self, images: Any, units: Any) -> tuple[Any, Any, Any]:
+    def _untransformed(
+        self, images: Any, units: Any, latents: Latents
+    ) -> tuple[Any, Any, Any]:
         """Return activations, scores and those of the units, without transforms."""
         objective = self._objective
-        activations = self._adapter.forward(images, objective.layers)
-        latents = _values(self._latents)
+        activations = self._adapter.forward(self._shown(images), objective.layers)
         return activations, *_scores(objective, activations, images, latents, units)
 
 
@@ -314,23 +399,14 @@ def _values(variables: Mapping[str, tf.Variable]) -> Latents:
     return {name: tf.identity(variable) for name, variable in variables.items()}
 
 
-def _uphill(view: _View) -> tuple[Latents, Any, Any]:
-    """Return the slopes of the scores in the latents, the images and what is seen."""
-    # Not a GradientTape: only this heeds the redirected gradients.
-    *slopes, of_images, of_seen = tf.gradients(
-        view.scores, [*view.latents.values(), view.images, view.seen]
-    )
-    gradients = {
-        name: tf.zeros_like(value) if slope is None else slope
-        for (name, value), slope in zip(view.latents.items(), slopes, strict=True)
-    }
-    return gradients, of_images, of_seen
-
-
-def _largest(slopes: Any, images: Any) -> Any:
-    if slopes is None:
-        return tf.zeros(images.shape[0])
-    return tf.reduce_max(tf.abs(slopes), axis=(1, 2, 3))
+def _share_changed(before: Latents, after: Latents) -> Any:
+    """Return which part of each image's latents is another, `(n,)`."""
+    changed = []
+    for name, value in after.items():
+        # Not what rounding changes.
+        far = tf.abs(value - before[name]) > 1e-5 * (1 + tf.abs(before[name]))
+        changed.append(tf.reshape(tf.cast(far, tf.float32), (value.shape[0], -1)))
+    return tf.reduce_mean(tf.concat(changed, axis=1), axis=1)
 
 
 def _opacity(mattered: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -338,14 +414,3 @@ def _opacity(mattered: NDArray[np.float32]) -> NDArray[np.float32]:
     # A few pixels that stand far out shall not make all others invisible.
     top = np.percentile(mattered, 99, axis=(1, 2), keepdims=True)
     return np.clip(mattered / np.maximum(top, np.finfo(np.float32).tiny), 0, 1)
-
-
-def _chosen(which: Any, first: Latents, second: Latents) -> Latents:
-    return {
-        name: tf.where(
-            tf.reshape(which, (-1, *[1] * (value.shape.rank - 1))),
-            value,
-            second[name],
-        )
-        for name, value in first.items()
-    }

@@ -45,6 +45,7 @@ class Batch:
         history: `(steps, n)`; NaN for the steps that a picture did not need.
         steps: `(n,)`, how many were taken.
         stopped: What ended each picture before all steps: a rule, `callback`, or None.
+        restart: `(n,)`, the number of the attempt that made each picture.
         tried: For each picture that is stuck, what was tried in vain.
     """
 
@@ -53,17 +54,20 @@ class Batch:
     history: NDArray[np.float32]
     steps: NDArray[np.int32]
     stopped: tuple[str | None, ...]
+    restart: NDArray[np.int32]
     tried: tuple[Stuck, ...] = ()
 
 
 class Finished:
     """The pictures of a batch that are finished, as they were then."""
 
-    def __init__(self, n: int, group: int) -> None:
+    def __init__(self, n: int, group: int, restart: int = 0) -> None:
         self._steps = np.zeros(n, np.int32)
         self._group = group
+        self._restart = np.full(n, restart, np.int32)
         self._stopped: list[str | None] = [None] * n
-        self._outcomes: list[Outcome | None] = [None] * n
+        self._outcomes: list[Any] = [None] * n
+        self._histories: list[NDArray[np.float32]] = []
         self._fresh: NDArray[np.bool_] = np.zeros(n, bool)
 
     def add(self, reached: NDArray[np.bool_], ascent: Ascent, step: int) -> None:
@@ -85,21 +89,45 @@ class Finished:
         """Return whether all of these are finished."""
         return bool(self._steps[rows].all())
 
-    def batch(
-        self, places: tuple[int, ...], rows: list[int], history: NDArray[np.float32]
-    ) -> Batch:
+    def end(self, ascent: Ascent, history: NDArray[np.float32]) -> None:
+        """Keep the pictures that are left, and the scores `(steps, n)` of all."""
+        self.add(np.ones(len(self._steps), bool), ascent, len(history))
+        self._histories = [
+            scores[:steps] for scores, steps in zip(history.T, self._steps, strict=True)
+        ]
+
+    def improve(self, other: "Finished") -> None:
+        """Take the pictures of another attempt whose groups have a higher score."""
+        for row in np.flatnonzero(other._totals() > self._totals()):
+            for name in ("_steps", "_restart", "_stopped", "_outcomes", "_histories"):
+                getattr(self, name)[row] = getattr(other, name)[row]
+
+    def batch(self, places: tuple[int, ...], rows: list[int]) -> Batch:
         """Return some of the pictures."""
         picked: list[Any] = []
         for field in fields(Outcome):
             values = [getattr(self._outcomes[row], field.name) for row in rows]
-            some = (
-                None
-                if values[0] is None
-                else [v[r] for v, r in zip(values, rows, strict=True)]
-            )
-            picked.append(None if some is None else np.stack(some))
-        history = history[:, rows].copy()
+            picked.append(_picked(values, rows))
         steps = self._steps[rows]
-        history[np.arange(len(history))[:, None] >= steps] = np.nan
+        history = np.full((steps.max(), len(rows)), np.nan, np.float32)
+        for column, row in enumerate(rows):
+            history[: steps[column], column] = self._histories[row]
         stopped = tuple(self._stopped[row] for row in rows)
-        return Batch(places, Outcome(*picked), history, steps, stopped)
+        return Batch(
+            places, Outcome(*picked), history, steps, stopped, self._restart[rows]
+        )
+
+    def _totals(self) -> NDArray[np.float32]:
+        """Return for each picture the score of its group."""
+        scores = [outcome.scores[row] for row, outcome in enumerate(self._outcomes)]
+        groups = np.reshape(scores, (-1, self._group)).sum(axis=1)
+        return np.repeat(groups, self._group)
+
+
+def _picked(values: list[Any], rows: list[int]) -> Any:
+    """Return one row of each of some arrays, or of dicts of arrays, as one."""
+    if values[0] is None:
+        return None
+    if isinstance(values[0], dict):
+        return {name: _picked([v[name] for v in values], rows) for name in values[0]}
+    return np.stack([v[r] for v, r in zip(values, rows, strict=True)])

@@ -21,11 +21,11 @@ from tfviz._arguments import (
 from tfviz._ascent import Ascent
 from tfviz._batch import Batch, Finished, Progress
 from tfviz._origin import origin
-from tfviz._param import check_unit_range
+from tfviz._param import check_from_one, check_unit_range
 from tfviz._plan import count_repeats, plan_batches, plan_pictures
 from tfviz._result import Result
 from tfviz._stuck import investigated
-from tfviz._updates import Method
+from tfviz._updates import NORMALIZED, Method
 from tfviz.images import to_floats
 from tfviz.params import Param
 from tfviz.stops import State, Stop
@@ -33,6 +33,10 @@ from tfviz.transforms import Transform
 
 # Steps in one call of the compiled loop: the grain of callbacks and of Ctrl-C.
 BLOCK = 16
+# Of params that do not say what suits them.
+LEARNING_RATE = 0.05
+# From a seed to that of the next attempt.
+NEXT_RESTART = 15485863
 
 
 Callback = Callable[[Progress], Any]
@@ -60,20 +64,28 @@ class Job:
         transforms: Transform | None = None,
         *,
         steps: int = 256,
-        learning_rate: float = 0.05,
+        learning_rate: float | None = None,
         method: Method | None = None,
         batch_size: int | None = None,
         seed: int = 0,
         start: ArrayLike | Result | None = None,
+        candidates: int | None = None,
+        restarts: int = 1,
         stop: Stop | Sequence[Stop] = (),
         at: tuple[int, int, int] | None = None,
         notes: Mapping[str, Any] | None = None,
     ) -> None:
-        check_numbers(steps, learning_rate, batch_size)
         self.adapter: Adapter = adapt(model)
         self.param = checked_param(param, self.adapter)
+        suits = self.param.defaults
+        rate = suits.get("learning_rate", LEARNING_RATE)
+        rate = rate if learning_rate is None else learning_rate
+        check_numbers(steps, rate, batch_size, restarts=restarts)
+        self.steps, self.learning_rate = int(steps), float(rate)
+        self.restarts = int(restarts)
+        transforms = suits.get("transforms") if transforms is None else transforms
         self.transforms = checked_transform(transforms)
-        self.steps, self.learning_rate = int(steps), float(learning_rate)
+        self.candidates = self._checked_candidates(candidates, start)
         self.method = method or Method()
         self.stop = (stop,) if isinstance(stop, Stop) else tuple(stop)
         size = self._seen_size()
@@ -136,29 +148,60 @@ class Job:
         callbacks: Sequence[Callback],
     ) -> Batch:
         planned = self._batches[number]
+        rows = [planned.slots[i] for i in wanted]
+        best = self._attempted(ascent, number, wanted, callbacks, 0)
+        for restart in range(1, self.restarts):
+            best.improve(self._attempted(ascent, number, wanted, callbacks, restart))
+        batch = best.batch(tuple(planned.places[i] for i in wanted), rows)
+        stuck = {
+            row: self.pictures[place].name
+            for row, place, fired in zip(
+                rows, batch.places, batch.outcome.fired, strict=True
+            )
+            if not fired
+        }
+        if not stuck:
+            return batch
+        scores = np.full((len(batch.history), planned.size), np.nan, np.float32)
+        scores[:, rows] = batch.history
+        shape = (planned.size, *self.param.shape)
+        return replace(batch, tried=investigated(ascent, stuck, scores, shape))
+
+    def _attempted(
+        self,
+        ascent: Ascent,
+        number: int,
+        wanted: list[int],
+        callbacks: Sequence[Callback],
+        restart: int,
+    ) -> Finished:
+        planned = self._batches[number]
         filled = planned.filled(wanted)
         rows = [planned.slots[i] for i in wanted]
         places = [planned.places[i] for i in filled]
         start = None
         if self._start is not None:
             start = {name: values[places] for name, values in self._start.items()}
-        seeds = np.array([self.pictures[place].seed for place in places], np.int32)
-        ascent.start(seeds, planned.objective[filled].units, start)
+        seeds = np.array([self.pictures[place].seed for place in places], np.int64)
+        seeds[:, 1] += NEXT_RESTART * restart
+        units = planned.objective[filled].units
+        ascent.start(seeds.astype(np.int32), units, start, self.candidates)
         names = tuple(self.pictures[planned.places[i]].name for i in wanted)
 
         def images() -> NDArray[np.float32]:
             return to_floats(ascent.images()[rows])
 
-        finished = Finished(planned.size, planned.group)
+        finished = Finished(planned.size, planned.group, restart)
+        fall = 1 / self.steps if self.method.optimizer == NORMALIZED else 0.0
         history: list[NDArray[np.float32]] = []
         began = time.monotonic()
         for first in range(0, self.steps, BLOCK):
             count = min(BLOCK, self.steps - first)
-            history.append(ascent.run(first, count, self.learning_rate))
+            history.append(ascent.run(first, count, self.learning_rate, fall))
             _check_finite(history[-1][:, rows], names, first + count)
             progress = Progress(
-                first + count,
-                self.steps,
+                restart * self.steps + first + count,
+                self.restarts * self.steps,
                 history[-1][-1, rows],
                 names,
                 images,
@@ -180,20 +223,8 @@ class Job:
                     finished.name(rule.spec.get("name", "rule"))
             if finished.all_of(rows):
                 break
-        finished.add(
-            np.ones(planned.size, bool), ascent, min(first + BLOCK, self.steps)
-        )
-        scores = np.concatenate(history)
-        batch = finished.batch(tuple(planned.places[i] for i in wanted), rows, scores)
-        stuck = {
-            row: name
-            for row, name, fired in zip(rows, names, batch.outcome.fired, strict=True)
-            if not fired
-        }
-        if not stuck:
-            return batch
-        shape = (planned.size, *self.param.shape)
-        return replace(batch, tried=investigated(ascent, stuck, scores, shape))
+        finished.end(ascent, np.concatenate(history))
+        return finished
 
     def _placed(self, repeat: int, slot: int, size: int) -> tuple[list[int], list]:
         """Return the repeat numbers and the batch of one picture, or of its group."""
@@ -208,6 +239,13 @@ class Job:
             [replace(planned, slots=slots, size=size)],
         )
 
+    def shown(self, images: Any) -> Any:
+        """Return what the model is shown of images, before any transform."""
+        if self.param.view is None:
+            return images
+        wanted = (*self.adapter.size, self.adapter.channels)
+        return self.param.view(tf.convert_to_tensor(images, tf.float32), wanted)
+
     def _seen_size(self) -> tuple[int, int]:
         """Return the size of what the model sees, by tracing; and check it."""
         seen = []
@@ -217,34 +255,51 @@ class Job:
             seen.append((images.shape[1], images.shape[2]))
             return images
 
-        spec = tf.TensorSpec((1, *self.param.shape), tf.float32)
+        shape = tuple(self.shown(np.zeros((1, *self.param.shape))).shape[1:])
+        spec = tf.TensorSpec((1, *shape), tf.float32)
         tf.function(trace, autograph=False).get_concrete_function(spec)
         self.adapter.layers(seen[0])
-        self.adapter.layers(self.param.shape[:2])  # the final score has no transforms
+        self.adapter.layers(shape[:2])  # the final score has no transforms
         return seen[0]
+
+    def _checked_candidates(self, candidates: int | None, start: Any) -> int:
+        if candidates is None:
+            suits = self.param.defaults.get("candidates", 1)
+            return 1 if start is not None else int(suits)
+        check_from_one(candidates=candidates)
+        if candidates > 1 and start is not None:
+            raise ValueError(
+                "`candidates` draws starts, and `start` gives one. Leave out one of "
+                "them."
+            )
+        return int(candidates)
 
     def _encoded(
         self, start: ArrayLike | Result | None, n: int
     ) -> dict[str, Any] | None:
         if start is None:
             return None
-        start = start.images if isinstance(start, Result) else start
         if self.param.encode is None:
             raise ValueError("This param cannot start from an image: no `encode`.")
-        images = np.asarray(start, np.float32)
+        given = start.images if isinstance(start, Result) else start
+        images = np.asarray(given, np.float32)
         images = images[None] if images.ndim == 3 else images
+        if isinstance(start, Result) and images.shape[1:3] != self.param.shape[:2]:
+            # Pictures of another param, which this one is to go on with.
+            size = self.param.shape[:2]
+            images = tf.image.resize(images, size, antialias=True).numpy().clip(0, 1)
         if images.shape[1:] != self.param.shape or len(images) not in (1, n):
             raise ValueError(
                 f"`start` must be one image of shape {self.param.shape} or {n} of "
-                f"them. Received: {np.shape(start)}"
+                f"them. Received: {np.shape(given)}"
             )
         check_unit_range(images, "start")
         images = np.broadcast_to(images, (n, *self.param.shape))
         return {k: v.numpy() for k, v in self.param.encode(images).items()}
 
     def _settings(self, seed: int) -> dict[str, Any]:
-        optimizer = {"name": "adam"}
-        if self.method.optimizer is not None:
+        optimizer = {"name": self.method.optimizer or "adam"}
+        if isinstance(self.method.optimizer, keras.optimizers.Optimizer):
             optimizer = keras.optimizers.serialize(self.method.optimizer)
         return origin(self.adapter) | {
             "param": dict(self.param.spec),
@@ -260,6 +315,8 @@ class Job:
             "batch": self._batch_size,
             "seed": seed,
             "start": None if self._start is None else _digest(self._start),
+            "candidates": self.candidates,
+            "restarts": self.restarts,
             "penalties": {},
             "diversity": None,
         }

@@ -32,6 +32,15 @@ class Param:
         encode: `encode(images) -> latents` whose decoding is near `images`, or None.
         group: How many images, one after the other, share something. A batch holds
             whole groups.
+        view: `view(images, shape) -> images` `(n, *shape)`: what a model that takes
+            images of that shape is shown; see `tfviz.views`. By default the images
+            as they are.
+        defaults: Arguments of `render` that suit this param, for those who give none:
+            `transforms`, `learning_rate`, `candidates`.
+        values: `values(latents)`, what a decoder takes where the latents are held in
+            another form, as waves: a projection is judged by what it changes there.
+        diagnostics: Functions `(latents) -> (n,)` by name, whose values at the end are
+            in the result.
     """
 
     init: Callable[[Any], Latents]
@@ -42,6 +51,10 @@ class Param:
     penalty: Callable[[Latents], Any] | None = None
     encode: Callable[[Any], Latents] | None = None
     group: int = 1
+    view: Callable[[Any, Shape], Any] | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    values: Callable[[Latents], Latents] | None = None
+    diagnostics: Mapping[str, Callable[[Latents], Any]] = field(default_factory=dict)
 
 
 def normal(seeds: Any, shape: tuple[int, ...], stream: int | None = None) -> Any:

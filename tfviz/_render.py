@@ -25,14 +25,16 @@ def render(
     transforms: Transform | None = None,
     *,
     steps: int = 256,
-    learning_rate: float = 0.05,
-    optimizer: keras.optimizers.Optimizer | None = None,
+    learning_rate: float | None = None,
+    optimizer: keras.optimizers.Optimizer | str | None = None,
     gradient_blur: float = 0.0,
     normalize_gradient: bool = False,
     smooth_pools: bool = False,
     batch_size: int | None = None,
     seed: int = 0,
     start: ArrayLike | Result | None = None,
+    candidates: int | None = None,
+    restarts: int = 1,
     stop: Stop | Sequence[Stop] = (),
     alpha: bool = False,
     callbacks: Sequence[Callback] = (),
@@ -45,12 +47,16 @@ def render(
             reads, or a list of those. One picture for each unit.
         param: How the images are held; `params.fourier` at the model's size, or 224
             where it takes any, by default.
-        transforms: What they must survive; `transforms.distill()` by default,
-            `transforms.none()` for nothing.
+        transforms: What they must survive; by default what suits the param, or
+            `transforms.distill()`; `transforms.none()` for nothing.
         steps: Gradient steps.
-        learning_rate: Of Adam, the optimizer by default.
-        optimizer: A Keras optimizer to use instead, with its own learning rate. It is
-            made anew from its settings, so yours keeps its state.
+        learning_rate: Of Adam, the optimizer by default; what suits the param, or
+            0.05, by default.
+        optimizer: `normalized` for steps of the same size whatever the gradient's,
+            with a rate that falls to 0 (DGN-AM,
+            https://arxiv.org/abs/1605.09304), or a Keras optimizer to use instead,
+            with its own learning rate. It is made anew from its settings, so yours
+            keeps its state.
         gradient_blur: Standard deviation, in pixels, of a Gaussian blur of the
             gradient in the image; 0 for none. Favours low frequencies, as `fourier`
             does by itself.
@@ -67,8 +73,13 @@ def render(
             steps.
         seed: Makes other pictures of the same units.
         start: An image `(height, width, channels)` in [0, 1] to start from, one for
-            each picture, or an earlier result to go on with; by default a nearly flat
-            grey.
+            each picture, or an earlier result to go on with, also of another param;
+            by default what the param draws, such as a nearly flat grey.
+        candidates: How many starts to draw for each picture; it is made from the one
+            where its unit responds most, without transforms. More are drawn where a
+            unit is off in all. By default what suits the param, or 1.
+        restarts: How often to make each picture, each time from another start; the
+            one with the highest score at the end is kept.
         stop: Rules that end the work on a picture before all steps are taken; see
             `tfviz.stops`.
         alpha: Whether to note how much each pixel mattered: `Result.alpha`, the
@@ -106,6 +117,8 @@ def render(
         batch_size=batch_size,
         seed=seed,
         start=start,
+        candidates=candidates,
+        restarts=restarts,
         stop=stop,
     )
     batches = list(job.run(callbacks=callbacks))
@@ -125,6 +138,7 @@ def as_result(job: Job, batches: Sequence[Batch]) -> Result:
         return np.concatenate([getattr(b.outcome, name) for b in batches])[order]
 
     stopped = [reason for batch in batches for reason in batch.stopped]
+    drawn = collected("drawn") if job.candidates > 1 else None
     return Result(
         images=to_floats(collected("pictures")),
         scores=collected("scores"),
@@ -137,6 +151,14 @@ def as_result(job: Job, batches: Sequence[Batch]) -> Result:
         spec=job.settings | {"pictures": [picture.spec for picture in pictures]},
         distances=_distances(batches, order),
         alpha=collected("alpha") if job.method.alpha else None,
+        restart=np.concatenate([batch.restart for batch in batches])[order],
+        start_scores=None if drawn is None else collected("start_scores"),
+        drawn=drawn,
+        diagnostics={
+            name: np.concatenate([b.outcome.diagnostics[name] for b in batches])[order]
+            for name in batches[0].outcome.diagnostics
+        },
+        view=job.shown,
     )
 
 

@@ -5,7 +5,8 @@ import html
 import io
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,13 @@ class Result:
         alpha: `(n, height, width)` in [0, 1], how much each pixel mattered over all
             steps: the mean absolute gradient, of which the highest hundredth is 1.
             None unless it was asked for.
+        restart: `(n,)`, the number of the attempt that made each picture, from 0.
+        start_scores: `(n,)`, of the units alone in the best of the starts that were
+            drawn for each picture. None if only one was.
+        drawn: `(n,)`, how many starts were drawn. None if only one was.
+        diagnostics: `(n,)` by name: what the param tells of its latents at the end, and
+            `clip_rate`, the share of latents that a step took out of their domain, on
+            average over the steps.
     """
 
     images: NDArray[np.float32]
@@ -54,6 +62,16 @@ class Result:
     spec: dict[str, Any]
     distances: NDArray[np.float32] | None = None
     alpha: NDArray[np.float32] | None = None
+    restart: NDArray[np.int32] | None = None
+    start_scores: NDArray[np.float32] | None = None
+    drawn: NDArray[np.int32] | None = None
+    diagnostics: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    view: Callable[[Any], Any] | None = field(default=None, repr=False)
+
+    @property
+    def views(self) -> NDArray[np.float32]:
+        """What the model was shown of the images, before any transform."""
+        return self.images if self.view is None else np.asarray(self.view(self.images))
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -73,6 +91,16 @@ class Result:
         if self.distances is not None and np.isfinite(self.distances[place]).any():
             known = self.distances[place][np.isfinite(self.distances[place])]
             outcome["distances"] = [round(float(distance), 6) for distance in known]
+        if self.restart is not None and self.spec.get("restarts", 1) > 1:
+            outcome["restart"] = int(self.restart[place])
+        if self.drawn is not None and self.start_scores is not None:
+            outcome["drawn"] = int(self.drawn[place])
+            outcome["start_score"] = float(self.start_scores[place])
+        if self.diagnostics:
+            outcome["diagnostics"] = {
+                name: float(f"{values[place]:.4g}")
+                for name, values in self.diagnostics.items()
+            }
         return common | self.spec["pictures"][place] | outcome
 
     def picture(self, place: int) -> Image.Image:

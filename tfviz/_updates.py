@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfviz.params import Latents
@@ -16,7 +17,7 @@ class Method:
     """How pictures are moved uphill.
 
     Attributes:
-        optimizer: A Keras optimizer, or None for Adam.
+        optimizer: A Keras optimizer, `normalized`, or None for Adam.
         gradient_blur: Standard deviation, in pixels, of a blur of the gradient in the
             image; 0 for none.
         normalize_gradient: Whether the gradient in each image is scaled to a root mean
@@ -25,11 +26,19 @@ class Method:
         smooth_pools: Whether max-pools share their gradient within a window.
     """
 
-    optimizer: keras.optimizers.Optimizer | None = None
+    optimizer: keras.optimizers.Optimizer | str | None = None
     gradient_blur: float = 0.0
     normalize_gradient: bool = False
     alpha: bool = False
     smooth_pools: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse optimizers of another name."""
+        if isinstance(self.optimizer, str) and self.optimizer != NORMALIZED:
+            raise ValueError(
+                f"`optimizer` must be {NORMALIZED!r} or a Keras optimizer; None is "
+                f"Adam. Received: optimizer={self.optimizer!r}"
+            )
 
     def shape_gradient(self) -> Callable[[Any], Any]:
         """Return the identity for images, whose gradient is blurred and normalized."""
@@ -113,8 +122,40 @@ class KerasUpdate:
         self._optimizer.apply(downhill, list(self._latents.values()))
 
 
+class NormalizedAscent:
+    """Steps of the same mean size whatever the gradient's, as in DGN-AM.
+
+    Each image's gradient is divided by the mean of its absolute values (Nguyen et al.,
+    https://arxiv.org/abs/1605.09304); the learning rate falls to 0 over the steps.
+    """
+
+    def __init__(self, latents: dict[str, tf.Variable]) -> None:
+        self._latents = latents
+
+    def reset(self) -> None:
+        """Do nothing: a step does not depend on earlier ones."""
+
+    def __call__(self, gradients: Latents, step: Any, learning_rate: Any) -> None:
+        """Take one step uphill."""
+        sums = [
+            tf.reduce_sum(tf.abs(slope), axis=tuple(range(1, slope.shape.rank)))
+            for slope in gradients.values()
+        ]
+        size = sum(int(np.prod(slope.shape[1:])) for slope in gradients.values())
+        factor = tf.math.divide_no_nan(learning_rate * size, tf.add_n(sums))
+        for name, variable in self._latents.items():
+            shape = (-1, *[1] * (variable.shape.rank - 1))
+            variable.assign_add(tf.reshape(factor, shape) * gradients[name])
+
+
+NORMALIZED = "normalized"
+
+
 def updater(
-    optimizer: keras.optimizers.Optimizer | None, latents: dict[str, tf.Variable]
+    optimizer: keras.optimizers.Optimizer | str | None,
+    latents: dict[str, tf.Variable],
 ) -> Any:
     """Return what moves the latents: `update(gradients, step, learning_rate)`."""
+    if optimizer == NORMALIZED:
+        return NormalizedAscent(latents)
     return KerasUpdate(optimizer, latents) if optimizer else Adam(latents)

@@ -26,6 +26,7 @@ from tfviz._pixels import pixels
 __all__ = [
     "Param",
     "aligned",
+    "bounded",
     "cppn",
     "fourier",
     "from_spec",
@@ -34,6 +35,10 @@ __all__ = [
     "masked",
     "pixels",
 ]
+
+
+# Before the names of the latents that `bounded` keeps from the start.
+_START = "start/"
 
 
 def masked(param: Param, image: ArrayLike, mask: ArrayLike) -> Param:
@@ -71,6 +76,71 @@ def masked(param: Param, image: ArrayLike, mask: ArrayLike) -> Param:
         return inside * param.decode(latents) + outside
 
     return replace(param, decode=decode, spec={})
+
+
+def bounded(param: Param, distance: float) -> Param:
+    """Hold images that stay near the one they start from.
+
+    What a param adds to its start is scaled down where it is too much. So a picture of
+    one param can be refined under another: the fine texture that a prior lacks under
+    `fourier`, say, without its composition being lost.
+
+    Args:
+        param: How images are held.
+        distance: How far they may go: the root mean square over pixels and channels.
+
+    Returns:
+        A param that starts from images, or from what `param` draws. Its latents hold
+        those of the start a second time, under `start/`. Its `spec` is empty.
+
+    Raises:
+        ValueError: If the distance is not above 0.
+
+    >>> param = bounded(pixels(8, 8), 0.1)
+    >>> white = param.encode(np.ones((1, 8, 8, 3), np.float32))
+    >>> moved = {name: value - 9 * (name == "pixels") for name, value in white.items()}
+    >>> far = np.square(param.decode(moved) - param.decode(white)).mean() ** 0.5
+    >>> round(float(far), 4)
+    0.1
+    """
+    if not distance > 0:
+        raise ValueError(f"`distance` must be above 0. Received: distance={distance}")
+
+    def begun(latents: Latents) -> Latents:
+        return {**latents, **{f"{_START}{k}": v for k, v in latents.items()}}
+
+    def inner(latents: Latents, *, start: bool = False) -> Latents:
+        lead = _START if start else ""
+        names = [k.removeprefix(_START) for k in latents if k.startswith(_START)]
+        return {name: latents[lead + name] for name in names}
+
+    def decode(latents: Latents) -> Any:
+        start = tf.stop_gradient(param.decode(inner(latents, start=True)))
+        change = param.decode(inner(latents)) - start
+        squared = tf.reduce_mean(change**2, axis=(1, 2, 3), keepdims=True)
+        return start + change * tf.minimum(
+            1.0, distance * tf.math.rsqrt(tf.maximum(squared, 1e-12))
+        )
+
+    def apart(function: Any) -> Any:
+        return function and (lambda latents: function(inner(latents)))
+
+    def project(latents: Latents) -> Latents:
+        return {**latents, **apart(param.project)(latents)}
+
+    def encode(images: Any, known: Any = param.encode) -> Latents:
+        return begun(known(images))
+
+    return replace(
+        param,
+        init=lambda seeds: begun(param.init(seeds)),
+        decode=decode,
+        spec={},
+        project=param.project and project,
+        penalty=apart(param.penalty),
+        encode=param.encode and encode,
+        diagnostics={name: apart(of) for name, of in param.diagnostics.items()},
+    )
 
 
 def from_spec(spec: Mapping[str, Any]) -> Param:

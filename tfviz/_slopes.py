@@ -1,0 +1,68 @@
+"""The way back: from scores to what the model sees, the images and the latents."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from tfviz.params import Latents
+
+# Before the names of latents among the other things that scores depend on.
+LATENT = "latent/"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the network and the objective make of images.
+
+    Attributes:
+        given: What they were given: what the model sees (`seen`), the `images`, and the
+            latents. A slope in one of them does not go through another.
+        scores: `(n,)`.
+        of_units: `(n,)`, without penalties and diversity.
+    """
+
+    given: dict[str, Any]
+    scores: Any
+    of_units: Any
+
+    def slopes(self) -> dict[str, Any]:
+        """Return the slopes of the scores in what was given, where there are any."""
+        # Not a GradientTape: only this heeds the redirected gradients.
+        found = tf.gradients(self.scores, list(self.given.values()))
+        named = zip(self.given, found, strict=True)
+        return {name: slope for name, slope in named if slope is not None}
+
+
+def led_back(
+    latents: Latents, images: Any, seen: Any, slopes: Mapping[str, Any]
+) -> tuple[Latents, Any]:
+    """Return the slopes in the latents and in the images, through all that is between.
+
+    Args:
+        latents: What the images are made of.
+        images: What the model sees is made of them.
+        seen: By the model.
+        slopes: As of `Judged`.
+    """
+    of_images = slopes.get("images")
+    if "seen" in slopes:
+        (through,) = tf.gradients(seen, images, slopes["seen"])
+        of_images = through if of_images is None else of_images + through
+    led = [None] * len(latents)
+    if of_images is not None:
+        led = tf.gradients(images, list(latents.values()), of_images)
+    gradients = {}
+    for (name, value), slope in zip(latents.items(), led, strict=True):
+        parts = [slope, slopes.get(LATENT + name)]
+        found = [part for part in parts if part is not None]
+        gradients[name] = tf.add_n(found) if found else tf.zeros_like(value)
+    return gradients, of_images
+
+
+def largest(slopes: Any, images: Any) -> Any:
+    """Return the largest slope of each image `(n,)`, 0 where there are none."""
+    if slopes is None:
+        return tf.zeros(images.shape[0])
+    return tf.reduce_max(tf.abs(slopes), axis=(1, 2, 3))
