@@ -32,6 +32,7 @@ __all__ = [
     "stops",
     "top_units",
     "transforms",
+    "views",
 ]
 
 _environment.prefer_onednn()
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         statistics,
         stops,
         transforms,
+        views,
     )
     from tfviz._adapter import Adapter, adapt
     from tfviz._animation import Animation

@@ -67,6 +67,22 @@ def distill() -> Transform:
     return chain(*_distilled())
 
 
+def gentle() -> Transform:
+    """Return mild transforms, for params that can hold nothing but natural images.
+
+    Padding by 8 pixels, a shift by up to 8, a scale from 0.95 to 1.05, a rotation by
+    up to 4 degrees, and cropping the padding. What a generator makes needs no more to
+    be free of noise, and strong rotation draws it away from what it was trained on.
+    """
+    return chain(
+        pad(8),
+        jitter(8),
+        scale([1 + (i - 5) / 100 for i in range(11)]),
+        rotate(range(-4, 5)),
+        crop(8),
+    )
+
+
 def lucid() -> Transform:
     """Return the transforms that Lucid uses unless told otherwise.
 
@@ -97,7 +113,13 @@ def maco() -> Transform:
     return chain(box(0.6, 1.0), *_distilled())
 
 
-PRESETS = {"distill": distill, "lucid": lucid, "maco": maco, "none": none}
+PRESETS = {
+    "distill": distill,
+    "gentle": gentle,
+    "lucid": lucid,
+    "maco": maco,
+    "none": none,
+}
 
 
 def pad(pixels: int, *, fill: float = GREY) -> Transform:
