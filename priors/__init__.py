@@ -3,31 +3,52 @@
 What is optimized is what a generator takes, so that only its images can be reached:
 
     from tfviz import priors
-    param = priors.gan("faces.keras", value_range=(-1, 1))
+    param = priors.load("faces.keras", value_range=(-1, 1))
     tfviz.render(model, "fire8:20", param)
 
-`gan` and `taesd` make params of generators that others trained; `assembled` of any
+`load` finds out what a file or folder is. `gan`, `autoencoder`, `taesd` and
+`keras_hub_vae` make params of models in memory; `saved_model` and `hub` of generators
+of TF-Hub, such as BigGAN and ProGAN, and others in SavedModels; `assembled` of any
 function, from latents that say where each starts, how fast it moves and where it may
 go.
 """
 
-from ._domains import box, shell, simplex
-from ._families import gan, taesd
-from ._latents import Latent, chosen, gaussian, near_mean, near_shell, waves
-from ._prior import assembled, within
+from ._check import checked
+from ._domains import ball, box, shell, simplex, usual_length
+from ._families import autoencoder, gan, keras_hub_vae, taesd
+from ._latents import Latent, chosen, embedding, gaussian, held, mixture
+from ._modules import hub, saved_model
+from ._penalties import near_mean, near_moments, near_shell
+from ._prior import Prior, assembled, within
+from ._sources import from_spec, load
+from ._waves import waves
 
 __all__ = [
     "Latent",
+    "Prior",
     "assembled",
+    "autoencoder",
+    "ball",
     "box",
+    "checked",
     "chosen",
+    "embedding",
+    "from_spec",
     "gan",
     "gaussian",
+    "held",
+    "hub",
+    "keras_hub_vae",
+    "load",
+    "mixture",
     "near_mean",
+    "near_moments",
     "near_shell",
+    "saved_model",
     "shell",
     "simplex",
     "taesd",
+    "usual_length",
     "waves",
     "within",
 ]

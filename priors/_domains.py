@@ -59,6 +59,43 @@ def shell(radius: float) -> Domain:
     return project
 
 
+def ball(radius: float) -> Domain:
+    """Keep each latent within a distance from zero.
+
+    For few numbers, whose lengths vary more than those of many; see `shell`.
+
+    Args:
+        radius: The largest distance.
+
+    Raises:
+        ValueError: If it is not above 0.
+
+    >>> ball(2.0)(tf.constant([[0.0, 4.0], [1.0, 0.0]])).numpy().tolist()
+    [[0.0, 2.0], [1.0, 0.0]]
+    """
+    if not radius > 0:
+        raise ValueError(f"`radius` must be above 0. Received: radius={radius}")
+
+    def project(values: Any) -> Any:
+        axes = tuple(range(1, values.shape.rank))
+        squared = tf.reduce_sum(values**2, axes, keepdims=True)
+        return values * tf.minimum(1.0, radius * tf.math.rsqrt(squared + 1e-12))
+
+    return project
+
+
+def usual_length(size: int) -> float:
+    """Return the length that 95 of 100 vectors of normal numbers do not exceed.
+
+    The approximation of Wilson and Hilferty (1931) to the chi-squared distribution.
+
+    >>> round(usual_length(1), 2), round(usual_length(100), 2)  # exactly 1.96, 11.15
+    (1.94, 11.15)
+    """
+    part = 2 / (9 * size)
+    return float(np.sqrt(size * (1 - part + 1.6449 * np.sqrt(part)) ** 3))
+
+
 def simplex() -> Domain:
     """Keep the numbers of a latent from 0 on, and their sum at 1: shares of classes.
 

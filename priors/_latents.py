@@ -1,18 +1,22 @@
 """What generators are given: named tensors with a start, a speed and a domain."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from tfviz._fourier import analyze
 from tfviz._param import normal, uniform
-from tfviz._spectrum import column_counts, nonzero_frequencies
 
-from ._domains import Domain
+from ._calibration import Measured
+from ._domains import Domain, ball, box, shell, simplex, usual_length
+from ._penalties import Penalty
+
+# From here on a normal latent is about as long as the root of its size, so that a
+# shell holds nearly all of them.
+LONG = 64
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,12 @@ class Latent:
         domain: `domain(values) -> values`, the nearest that are allowed, or None.
         penalty: `penalty(values) -> (n,)`, or None.
         optimized: Whether they move at all.
+        standard: `standard(values)`, values as deviations from their mean, or None if
+            they are not drawn from a normal distribution.
+        usual: The lowest and highest of what was measured, for each unit or channel,
+            or None.
+        calibrated: `calibrated(measured) -> Latent`, the same with other statistics,
+            or None.
     """
 
     shape: tuple[int, ...]
@@ -39,6 +49,9 @@ class Latent:
     domain: Domain | None = None
     penalty: Callable[[Any], Any] | None = None
     optimized: bool = True
+    standard: Callable[[Any], Any] | None = None
+    usual: tuple[Any, Any] | None = None
+    calibrated: "Callable[[Measured], Latent] | None" = None
 
 
 def gaussian(
@@ -47,8 +60,9 @@ def gaussian(
     stddev: ArrayLike = 1.0,
     truncation: float | None = None,
     rate: float = 1.0,
+    length: float | None = None,
     domain: Domain | None = None,
-    penalty: Callable[[Any], Any] | None = None,
+    penalty: Penalty | None = None,
     optimized: bool = True,
 ) -> Latent:
     """Start from normal numbers.
@@ -60,8 +74,10 @@ def gaussian(
         truncation: Draw numbers that are further from the mean than this many
             deviations anew, as BigGAN wants it.
         rate: How fast it moves, in parts of the learning rate.
-        domain: Where it may go.
-        penalty: `penalty(values) -> (n,)`.
+        length: The greatest length of a latent, in deviations from the mean, such as
+            `usual_length(size)`.
+        domain: Where else it may go.
+        penalty: What values pay, in deviations from their mean.
         optimized: Whether it moves at all.
 
     Raises:
@@ -71,7 +87,7 @@ def gaussian(
     >>> z.values(z.start([[0, 1]])).numpy().tolist()
     [[0.0, 0.0, 0.0]]
     """
-    _check_rate(rate)
+    check_rate(rate)
     middle = np.asarray(mean, np.float32)
     spread = np.asarray(stddev, np.float32)
 
@@ -86,77 +102,55 @@ def gaussian(
             )
         return (middle + spread * drawn) / rate
 
+    def calibrated(found: Measured) -> Latent:
+        again = gaussian(
+            *shape,
+            mean=found.mean,
+            stddev=found.stddev,
+            truncation=truncation,
+            rate=rate,
+            length=length,
+            domain=box(found.low, found.high),
+            penalty=penalty,
+            optimized=optimized,
+        )
+        return replace(again, usual=(found.low, found.high))
+
+    standard = standardizer(middle, spread)
     return Latent(
         tuple(shape),
         start,
         lambda stored: stored * rate,
         lambda values: values / rate,
-        domain,
-        penalty,
+        bounded(length, standard, lambda found: middle + spread * found, domain),
+        penalty and (lambda values: penalty(standard(values))),
         optimized,
+        standard if truncation is None and spread.all() else None,
+        calibrated=calibrated,
     )
 
 
-def waves(
-    height: int,
-    width: int,
-    channels: int,
-    *,
-    mean: ArrayLike = 0.0,
-    stddev: ArrayLike = 1.0,
-    decay: float = 1.0,
-    rate: float = 1.0,
-    domain: Domain | None = None,
-    penalty: Callable[[Any], Any] | None = None,
-) -> Latent:
-    """Hold a latent with a map as waves, the slow ones strong, as in photographs.
+def proposed(*shape: int) -> Latent:
+    """Return the latent for an input of which only the shape is known."""
+    size = int(np.prod(shape))
+    if size >= LONG:
+        return gaussian(*shape, domain=shell(np.sqrt(size)))
+    return gaussian(*shape, length=usual_length(size))
 
-    Decoders of images give meaningless texture where their latents are independent
-    from place to place. Those of photos are not.
 
-    Args:
-        height: Of the map.
-        width: Of the map.
-        channels: Of the map.
-        mean: Of each channel.
-        stddev: Of each channel, over places and images.
-        decay: The amplitude of a wave falls with its frequency to this power.
-        rate: How fast it moves, in parts of the learning rate.
-        domain: Where the values may go.
-        penalty: `penalty(values) -> (n,)`.
+def held(value: ArrayLike) -> Latent:
+    """Give each image the same: the number of a class, a truncation.
 
-    Raises:
-        ValueError: If `rate` is not above 0.
-
-    >>> z = waves(5, 4, 2, mean=[0.0, 3.0])
-    >>> z.values(z.start([[0, 1], [0, 2]])).shape
-    TensorShape([2, 5, 4, 2])
+    >>> held(3).start([[0, 1], [0, 2]]).numpy().tolist()
+    [3.0, 3.0]
     """
-    _check_rate(rate)
-    shape = (height, width, channels)
-    middle = np.asarray(mean, np.float32)
-    spread = np.broadcast_to(np.asarray(stddev, np.float32), (channels,))
-    amplitude = nonzero_frequencies(height, width) ** -decay
-    # Of unit variance over places, with normal numbers for real and imaginary parts.
-    # A wave that stands for two counts for both, with both parts; others have one.
-    total = np.sum((column_counts(width) * amplitude) ** 2)
-    amplitude *= height * width / np.sqrt(total)
-    scale = (rate * spread[:, None, None] * amplitude)[..., None].astype(np.float32)
-
-    def values(stored: Any) -> Any:
-        scaled = stored * scale
-        spectrum = tf.complex(scaled[..., 0], scaled[..., 1])
-        planes = tf.signal.irfft2d(spectrum, fft_length=[height, width])
-        found = tf.transpose(planes, (0, 2, 3, 1)) + middle
-        return tf.ensure_shape(found, (stored.shape[0], *shape))
-
-    def inverse(values: Any) -> Any:
-        return analyze(values - middle) / np.maximum(scale, np.float32(1e-12))
+    given = np.asarray(value, np.float32)
 
     def start(seeds: Any) -> Any:
-        return normal(seeds, (channels, height, width // 2 + 1, 2)) / rate
+        n = tf.shape(tf.convert_to_tensor(seeds))[0]
+        return tf.tile(given[None], [n] + [1] * given.ndim)
 
-    return Latent(shape, start, values, inverse, domain, penalty)
+    return Latent(given.shape, start, _same, _same, optimized=False)
 
 
 def chosen(index: int, classes: int) -> Latent:
@@ -169,54 +163,122 @@ def chosen(index: int, classes: int) -> Latent:
         raise ValueError(
             f"`index` must be a class from 0 to {classes - 1}. Received: index={index}"
         )
-    row = tf.one_hot(index, classes)
+    return held(np.arange(classes) == index)
+
+
+def fixed(value: float, shape: tuple[int, ...], *, row: bool) -> Latent:
+    """Give a number that does not change, as an input of a generator takes it.
+
+    Args:
+        value: The number, or that of a class.
+        shape: What the input takes for each image.
+        row: Whether the input is a row of numbers with one for each class.
+
+    Raises:
+        ValueError: If there is no such class.
+
+    >>> fixed(1, (3,), row=True).start([[0, 1]]).numpy().tolist()
+    [[0.0, 1.0, 0.0]]
+    >>> fixed(4, (1,), row=False).start([[0, 1]]).numpy().tolist()
+    [[4.0]]
+    """
+    if not row:
+        return held(np.full(shape, value))
+    if value != int(value):
+        raise ValueError(f"A class is a whole number. Received: {value}")
+    return chosen(int(value), shape[0])
+
+
+def mixture(classes: int, *, rate: float = 0.1) -> Latent:
+    """Give a mixture of classes: shares that are not negative and add up to 1.
+
+    It starts from a random one of all mixtures alike.
+
+    Args:
+        classes: How many there are.
+        rate: How fast shares move, in parts of the learning rate.
+
+    >>> shares = mixture(4).values(mixture(4).start([[0, 1], [0, 2]])).numpy()
+    >>> shares.min() >= 0, shares.sum(axis=1).round(5).tolist()
+    (np.True_, [1.0, 1.0])
+    """
+    check_rate(rate)
+    if classes < 2:
+        raise ValueError(f"A mixture needs 2 classes. Received: classes={classes}")
 
     def start(seeds: Any) -> Any:
-        return tf.tile(row[None], (tf.shape(tf.convert_to_tensor(seeds))[0], 1))
+        # Exponential numbers with their sum at 1 are spread evenly over the simplex.
+        drawn = -tf.math.log1p(-uniform(seeds, (classes,)))
+        return drawn / tf.reduce_sum(drawn, axis=1, keepdims=True) / rate
 
-    return Latent((classes,), start, _same, _same, optimized=False)
+    return Latent(
+        (classes,),
+        start,
+        lambda stored: stored * rate,
+        lambda values: values / rate,
+        simplex(),
+    )
 
 
-def near_shell(weight: float) -> Callable[[Any], Any]:
-    """Penalize latents whose length is not that of normal ones: the root of their size.
+def embedding(
+    table: ArrayLike, *, rate: float = 0.1, spread: float = 0.1, reach: float = 1.0
+) -> Latent:
+    """Give what a generator makes of a class, free of the classes that there are.
 
-    `weight * (length / sqrt(size) - 1)^2`.
+    As in BigGAN-AM (Li et al. 2020, https://arxiv.org/abs/1910.04760): it starts near
+    the mean of all classes and stays between the bounds that they have.
 
-    >>> near_shell(2.0)(tf.constant([[1.0, 1.0], [0.0, 0.0]])).numpy().round(4).tolist()
-    [0.0, 2.0]
+    Args:
+        table: `(classes, d)`, the embeddings that the generator was trained with.
+        rate: How fast it moves, in parts of the learning rate.
+        spread: Deviation of the start, in parts of that of the classes.
+        reach: The bounds, in parts of those of the classes.
+
+    >>> free = embedding([[0.0, 1.0], [2.0, 1.0]])
+    >>> free.values(free.start([[0, 1]])).shape
+    TensorShape([1, 2])
     """
+    rows = np.asarray(table, np.float32)
+    if rows.ndim != 2:
+        raise ValueError(
+            f"`table` must have the shape (classes, d). Received: {rows.shape}"
+        )
+    middle, stddev = rows.mean(axis=0), rows.std(axis=0)
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    return gaussian(
+        rows.shape[1],
+        mean=middle,
+        stddev=spread * stddev,
+        rate=rate,
+        domain=box(middle - reach * (middle - low), middle + reach * (high - middle)),
+    )
 
-    def penalty(values: Any) -> Any:
-        axes = tuple(range(1, values.shape.rank))
-        size = np.prod(values.shape[1:])
-        length = tf.sqrt(tf.reduce_sum(values**2, axes) + 1e-12)
-        return weight * (length / np.float32(np.sqrt(size)) - 1) ** 2
 
-    return penalty
+def standardizer(mean: Any, stddev: Any) -> Callable[[Any], Any]:
+    """Return what gives values as deviations from their mean."""
+    floor = np.maximum(stddev, np.float32(1e-12))
+    return lambda values: (values - mean) / floor
 
 
-def near_mean(
-    weight: float, mean: ArrayLike = 0.0, stddev: ArrayLike = 1.0
-) -> Callable[[Any], Any]:
-    """Penalize latents far from their mean: `weight` times their mean squared z-score.
-
-    >>> near_mean(3.0, mean=1.0)(tf.constant([[2.0, 1.0]])).numpy().tolist()
-    [1.5]
-    """
-    middle = np.asarray(mean, np.float32)
-    spread = np.asarray(stddev, np.float32)
-
-    def penalty(values: Any) -> Any:
-        axes = tuple(range(1, values.shape.rank))
-        return weight * tf.reduce_mean(((values - middle) / spread) ** 2, axes)
-
-    return penalty
+def bounded(
+    length: float | None,
+    standard: Callable[[Any], Any],
+    back: Callable[[Any], Any],
+    domain: Domain | None,
+) -> Domain | None:
+    """Return a domain that also bounds the length in deviations."""
+    if length is None:
+        return domain
+    near = ball(length)
+    if domain is None:
+        return lambda values: back(near(standard(values)))
+    return lambda values: domain(back(near(standard(values))))
 
 
 def _same(values: Any) -> Any:
     return values
 
 
-def _check_rate(rate: float) -> None:
+def check_rate(rate: float) -> None:
     if not rate > 0:
         raise ValueError(f"`rate` must be above 0. Received: rate={rate}")

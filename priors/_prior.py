@@ -1,19 +1,162 @@
 """A generator with its latents as a param."""
 
+import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike, NDArray
 
+from tfviz import transforms, views
+from tfviz._param import check_from_one, check_unit_range
 from tfviz.params import Latents, Param
+from tfviz.views import View
 
+from . import _calibration
+from ._calibration import Measured
 from ._latents import Latent
 
 # How strongly pixels are pulled back that leave the range: what the mean squared
 # distance counts.
 PULL = 1.0
+# What suits generators; see `render`.
+DEFAULTS: Mapping[str, Any] = {
+    "learning_rate": 0.05,
+    "transforms": transforms.gentle(),
+    "candidates": 32,
+}
+# Images that are decoded or encoded together.
+AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Prior(Param):
+    """A param whose images a generator makes.
+
+    Attributes:
+        latents: What the generator takes, by name.
+        generate: `generate(values) -> images` in `value_range`, from what it takes.
+        value_range: What black and white are in those images.
+        invert: `invert(images) -> values`, for images in [0, 1], or None.
+        measured: Statistics of the latents, by name, once `calibrate` has found them.
+    """
+
+    latents: Mapping[str, Latent] = field(default_factory=dict)
+    generate: Callable[[Latents], Any] = lambda values: values
+    value_range: tuple[float, float] = (0.0, 1.0)
+    invert: Callable[[Any], Latents] | None = None
+    measured: Mapping[str, Measured] = field(default_factory=dict)
+
+    def calibrate(
+        self, of: ArrayLike | int | str | os.PathLike, *, seed: int = 0
+    ) -> "Prior":
+        """Return this prior with its latents where those of images are.
+
+        Each unit of a latent, or each channel of a map, starts from the mean and the
+        deviation that were measured, and stays between the 0.1st and the 99.9th
+        percentile (DGN-AM, https://arxiv.org/abs/1605.09304, bounds units so). Maps
+        also get the spectrum that was measured.
+
+        Args:
+            of: Images `(n, height, width, channels)` in [0, 1], which are encoded; or
+                a number of random draws, for latents that are made of other random
+                numbers; or a file that `save_calibration` wrote.
+            seed: Of random draws.
+
+        Raises:
+            ValueError: If there is no encoder for images, fewer than two are given, or
+                a file is of other latents.
+        """
+        found = of if isinstance(of, (str, os.PathLike)) else None
+        measures = (
+            self._measures(of, seed) if found is None else _calibration.load(found)
+        )
+        latents = dict(self.latents)
+        for name, statistics in measures.items():
+            known = latents.get(name)
+            width = known.shape[-1] if known and len(known.shape) == 3 else None
+            wanted = known and (known.shape if width is None else (width,))
+            if known is None or statistics.mean.shape != wanted:
+                raise ValueError(
+                    f"The calibration is of a latent {name!r} of the shape "
+                    f"{statistics.mean.shape}; this prior has "
+                    + ", ".join(f"{n!r} {v.shape}" for n, v in self.latents.items())
+                )
+            if known.calibrated:
+                latents[name] = known.calibrated(statistics)
+        return replace(
+            assembled(
+                latents,
+                self.generate,
+                value_range=self.value_range,
+                encode=self.invert,
+                spec=self.spec,
+                view=self.view,
+                defaults=self.defaults,
+            ),
+            measured=measures,
+        )
+
+    def sample(self, count: int, *, seed: int = 0) -> NDArray[np.float32]:
+        """Return random images `(count, height, width, channels)` in [0, 1].
+
+        Args:
+            count: How many.
+            seed: Of them all; the first ones do not depend on `count`.
+        """
+        check_from_one(count=count)
+        seeds = np.array([[seed, number] for number in range(count)], np.int32)
+        parts = [
+            np.asarray(self.decode(self.init(seeds[first : first + AT_ONCE])))
+            for first in range(0, count, AT_ONCE)
+        ]
+        return np.clip(np.concatenate(parts), 0, 1)
+
+    def _measures(self, of: Any, seed: int) -> dict[str, Measured]:
+        parts: list[Latents] = []
+        if isinstance(of, int):
+            check_from_one(n=of - 1)
+            seeds = [[seed, number] for number in range(of)]
+            stored = self.init(seeds)
+            parts.append({n: v.values(stored[n]) for n, v in self.latents.items()})
+        else:
+            if self.invert is None:
+                raise ValueError(
+                    "This prior has no encoder to measure images with. Give a number "
+                    "of random draws instead."
+                )
+            images = np.asarray(of, np.float32)
+            if images.ndim != 4 or len(images) < 2:
+                raise ValueError(
+                    "Images to measure have the shape (n, height, width, channels), "
+                    f"with n from 2. Received: {images.shape}"
+                )
+            check_unit_range(images, "images")
+            for first in range(0, len(images), AT_ONCE):
+                parts.append(self.invert(images[first : first + AT_ONCE]))
+        return {
+            name: _calibration.measured(
+                np.concatenate([np.asarray(part[name]) for part in parts])
+            )
+            for name, latent in self.latents.items()
+            if latent.optimized and name in parts[0]
+        }
+
+    def save_calibration(self, path: str | os.PathLike) -> None:
+        """Write what `calibrate` measured to a file that it reads.
+
+        Args:
+            path: Ends in `.npz`.
+
+        Raises:
+            ValueError: If nothing was measured, or the name ends in something else.
+        """
+        if not self.measured:
+            raise ValueError("Nothing was measured yet: call `calibrate` first.")
+        _calibration.save(path, self.measured)
 
 
 def assembled(
@@ -24,7 +167,9 @@ def assembled(
     encode: Callable[[Any], Latents] | None = None,
     spec: Mapping[str, Any] | None = None,
     pull: float = PULL,
-) -> Param:
+    view: View | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Prior:
     """Return a param whose images a generator makes.
 
     Args:
@@ -35,10 +180,13 @@ def assembled(
         encode: `encode(images) -> values`, for images in [0, 1], or None.
         spec: What makes the param up, as JSON values.
         pull: As in `within`.
+        view: What a model is shown of the images; `views.resized()` by default.
+        defaults: Arguments of `render` that suit it, beside or instead of
+            `priors.DEFAULTS`.
 
     Raises:
-        ValueError: If the range is none, a latent that shall be optimized gets no
-            gradient, or the generator gives no finite images.
+        ValueError: If the range is none, no latent shall be optimized, one that shall
+            be gets no gradient, or the generator gives no finite images.
     """
     low, high = _checked_range(value_range)
 
@@ -57,9 +205,11 @@ def assembled(
             for name, value in found.items()
         }
 
+    def unclipped(stored: Latents) -> Any:
+        return (tf.cast(decode(values(stored)), tf.float32) - low) / (high - low)
+
     def images(stored: Latents) -> Any:
-        made = tf.cast(decode(values(stored)), tf.float32)
-        return within((made - low) / (high - low), pull)
+        return within(unclipped(stored), pull)
 
     def project(stored: Latents) -> Latents:
         return {
@@ -75,20 +225,69 @@ def assembled(
         found = values(stored)
         return tf.add_n([term(found[name]) for name, term in penalties.items()])
 
-    def inverse(pictures: Any, encode: Callable[[Any], Latents]) -> Latents:
-        return {n: latents[n].stored(value) for n, value in encode(pictures).items()}
+    def inverse(pictures: Any) -> Latents:
+        if encode is None:
+            raise ValueError("This prior has no encoder.")
+        found = encode(tf.convert_to_tensor(pictures, tf.float32))
+        return {n: latents[n].stored(value) for n, value in found.items()}
 
     moving = [name for name, latent in latents.items() if latent.optimized]
+    if not moving:
+        raise ValueError(
+            f"No latent would be optimized: {', '.join(latents) or 'there are none'}. "
+            "At least one must move."
+        )
     shape = _tested(init, images, moving)
-    return Param(
+    return Prior(
         init,
         images,
         shape,
         dict(spec or {}),
         project=project if any(v.domain for v in latents.values()) else None,
         penalty=penalty if penalties else None,
-        encode=partial(inverse, encode=encode) if encode else None,
+        encode=inverse if encode else None,
+        view=view or views.resized(),
+        defaults={**DEFAULTS, **(defaults or {})},
+        values=values,
+        diagnostics=_diagnostics(latents, unclipped),
+        latents=dict(latents),
+        generate=decode,
+        value_range=(low, high),
+        invert=encode,
     )
+
+
+def _diagnostics(
+    latents: Mapping[str, Latent], unclipped: Callable[[Latents], Any]
+) -> dict[str, Callable[[Latents], Any]]:
+    """Return what is told of latents at the end of a search."""
+
+    def outside(stored: Latents) -> Any:
+        made = unclipped(stored)
+        over = tf.cast((made < 0) | (made > 1), tf.float32)
+        return tf.reduce_mean(over, axis=(1, 2, 3))
+
+    def percentile(stored: Latents, name: str, standard: Any) -> Any:
+        found = standard(latents[name].values(stored[name]))
+        squares = tf.reduce_sum(found**2, axis=tuple(range(1, found.shape.rank)))
+        size = float(np.prod(latents[name].shape))
+        # The squared length of d normal numbers has the chi-squared distribution.
+        return 100 * tf.math.igamma(size / 2, squares / 2)
+
+    def unusual(stored: Latents, name: str, usual: Any) -> Any:
+        found = latents[name].values(stored[name])
+        over = tf.cast((found < usual[0]) | (found > usual[1]), tf.float32)
+        return tf.reduce_mean(over, axis=tuple(range(1, found.shape.rank)))
+
+    told: dict[str, Callable[[Latents], Any]] = {"out_of_range": outside}
+    for name, latent in latents.items():
+        if latent.optimized and latent.standard:
+            told[f"{name}/norm_percentile"] = partial(
+                percentile, name=name, standard=latent.standard
+            )
+        if latent.optimized and latent.usual:
+            told[f"{name}/unusual"] = partial(unusual, name=name, usual=latent.usual)
+    return told
 
 
 def within(images: Any, pull: float = PULL) -> Any:

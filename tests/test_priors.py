@@ -3,12 +3,15 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+import scipy.stats
 import tfviz
 import tensorflow as tf
 from conftest import seeds_for
-from tfviz import params, transforms
+from tfviz import params, transforms, views
+from tfviz.priors import _domains as domains
 from tfviz.priors import _latents as latents
-from tfviz.priors._families import gan, taesd
+from tfviz.priors._waves import waves
+from tfviz.priors._families import autoencoder, gan, keras_hub_vae, taesd
 from tfviz.priors._prior import assembled, within
 from tfviz.priors._taesd import read_safetensors
 
@@ -121,6 +124,50 @@ class TestGan:
             toy_adapter, "conv_b:3", param, transforms.none(), steps=9
         )
         assert result.scores[0] > result.history[0, 0]
+
+
+class TestInputs:
+    """A generator of a vector, a class of whole numbers, and a row of classes."""
+
+    @pytest.fixture(scope="class")
+    def model(self):
+        z, label = (
+            keras.Input((8,), name="z"),
+            keras.Input((1,), dtype="int32", name="n"),
+        )
+        row = keras.Input((4,), name="row")
+        one_hot = layers.Flatten()(layers.CategoryEncoding(4, "one_hot")(label))
+        x = layers.Concatenate()([z, one_hot, row])
+        return keras.Model([z, label, row], generator(inputs=16)(x))
+
+    def test_numbers_are_held_as_an_input_takes_them(self, model):
+        prior = gan(model, value_range=(-1, 1), latents={"n": 3, "row": 1})
+        stored = prior.init(seeds_for(2))
+        row = tf.constant([[0.0, 1.0, 0.0, 0.0]] * 2)
+        expected = model([stored["z"], tf.constant([[3], [3]]), row])
+
+        np.testing.assert_allclose(
+            prior.decode(stored), np.asarray(expected) / 2 + 0.5, atol=1e-6
+        )
+        assert [name for name, v in prior.latents.items() if v.optimized] == ["z"]
+
+    def test_classes_can_mix(self, model, toy_adapter):
+        given = {"n": 0, "row": latents.mixture(4)}
+        prior = gan(model, value_range=(-1, 1), latents=given)
+        result = tfviz.render(
+            toy_adapter, "conv_b:3", prior, transforms.none(), steps=9
+        )
+        assert result.scores[0] > result.history[0, 0]
+
+    def test_other_inputs_are_refused(self, model):
+        with pytest.raises(ValueError, match="no input 'rwo'. Did you mean 'row'?"):
+            gan(model, value_range=(-1, 1), latents={"n": 0, "rwo": 1})
+        with pytest.raises(ValueError, match=r'whole numbers.* latents={"n": 0}'):
+            gan(model, value_range=(-1, 1))
+        with pytest.raises(ValueError, match="a class from 0 to 3. Received: index=9"):
+            gan(model, value_range=(-1, 1), latents={"n": 0, "row": 9})
+        with pytest.raises(ValueError, match="A class is a whole number"):
+            gan(model, value_range=(-1, 1), latents={"n": 0, "row": 0.5})
 
 
 class TestWrongGenerators:
@@ -237,4 +284,225 @@ def test_the_start_of_an_image_is_what_it_encodes_to():
     images = np.linspace(0, 1, 48, dtype=np.float32).reshape(1, 4, 4, 3)
 
     np.testing.assert_allclose(param.decode(param.encode(images)), images, atol=1e-6)
-    assert params.Param is type(param)
+    assert isinstance(param, params.Param)
+
+
+class TestDiagnostics:
+    def prior(self, shift=0.0, **options):
+        latent = latents.gaussian(2, 2, 3, mean=[0.5, 0.5, 0.5], stddev=0.1, **options)
+        return assembled(
+            {"image": latent},
+            lambda values: values["image"] + shift,
+            value_range=(0, 1),
+            encode=lambda images: {"image": images},
+            view=views.resized(),
+        )
+
+    def told(self, prior, values):
+        values = tf.constant(values, tf.float32)
+        stored = prior.latents["image"].stored(values)
+        found = {n: of({"image": stored}) for n, of in prior.diagnostics.items()}
+        return {name: value.numpy() for name, value in found.items()}
+
+    def test_the_norm_s_percentile_is_that_of_chi_squared(self, rng):
+        values = rng.normal(0.5, 0.1, size=(5, 2, 2, 3))
+        found = self.told(self.prior(rate=0.3), values)
+        squares = (((values - 0.5) / 0.1) ** 2).sum((1, 2, 3))
+
+        np.testing.assert_allclose(
+            found["image/norm_percentile"],
+            100 * scipy.stats.chi2.cdf(squares, 12),
+            atol=0.05,
+        )
+
+    def test_pixels_out_of_range_are_counted(self):
+        values = np.full((2, 2, 2, 3), 0.5)
+        values[1, 0, 0] = [-0.2, 1.5, 0.9]
+        found = self.told(self.prior(), values)
+
+        np.testing.assert_allclose(found["out_of_range"], [0, 2 / 12])
+
+    def test_unusual_latents_are_counted(self, rng):
+        prior = self.prior().calibrate(rng.uniform(0.3, 0.7, (400, 2, 2, 3)))
+        values = np.full((1, 2, 2, 3), 0.5)
+        values[0, 0] = 0.9
+
+        np.testing.assert_allclose(self.told(prior, values)["image/unusual"], 0.5)
+
+    def test_a_result_tells_them(self, toy_adapter):
+        result = tfviz.render(
+            toy_adapter,
+            "conv_b:3-4",
+            self.prior(domain=domains.box(0.4, 0.6)),
+            transforms.none(),
+            steps=40,
+            learning_rate=0.1,
+        )
+        assert list(result.diagnostics) == [
+            "out_of_range",
+            "image/norm_percentile",
+            "clip_rate",
+        ]
+        assert (result.diagnostics["clip_rate"] > 0.1).all()
+        assert (result.diagnostics["clip_rate"] <= 1).all()
+        told = result.picture_spec(0)["diagnostics"]
+        assert told["out_of_range"] == 0
+
+    def test_nothing_is_clipped_where_all_is_allowed(self, toy_adapter):
+        """Waves that go to values and back are not clipped by rounding."""
+        latent = waves(4, 5, 3, domain=domains.box(-99, 99))
+        prior = assembled({"image": latent}, lambda v: v["image"], value_range=(-3, 3))
+        result = tfviz.render(
+            toy_adapter, "conv_b:3", prior, transforms.none(), steps=4
+        )
+        assert result.diagnostics["clip_rate"][0] == 0
+
+
+class TestCalibrate:
+    def decoder(self, size=None):
+        keras.utils.set_random_seed(3)
+        inputs = keras.Input((size, size, 2), name="latents")
+        x = layers.Conv2DTranspose(3, 4, 2, "same", activation="sigmoid")(inputs)
+        return keras.Model(inputs, x)
+
+    def encoder(self):
+        keras.utils.set_random_seed(4)
+        inputs = keras.Input((None, None, 3))
+        return keras.Model(inputs, layers.Conv2D(2, 2, 2)(inputs))
+
+    def prior(self, **options):
+        return autoencoder(
+            self.decoder(), self.encoder(), value_range=(0, 1), height=4, **options
+        )
+
+    def test_channels_are_measured_over_images_and_places(self, rng):
+        images = rng.uniform(size=(50, 8, 8, 3)).astype(np.float32)
+        prior = self.prior().calibrate(images)
+        codes = np.asarray(self.encoder()(images))
+
+        found = prior.measured["latent"]
+        np.testing.assert_allclose(found.mean, codes.mean((0, 1, 2)), atol=1e-4)
+        np.testing.assert_allclose(found.stddev, codes.std((0, 1, 2)), atol=1e-4)
+        values = prior.values(prior.init(seeds_for(300)))["latent"].numpy()
+        np.testing.assert_allclose(values.mean((0, 1, 2)), found.mean, atol=0.05)
+        spread = np.tile(codes.mean((0, 1, 2)), (1, 4, 4, 1))
+        spread[0, 1, 2] += 4 * codes.std((0, 1, 2))  # further than nearly all
+        far = prior.latents["latent"].domain(tf.constant(spread, tf.float32))
+        expected = np.percentile(codes, 99.9, axis=(0, 1, 2))
+        np.testing.assert_allclose(far[0, 1, 2], expected, rtol=1e-4)
+
+    def test_a_file_does_the_same(self, rng, tmp_path):
+        images = rng.uniform(size=(20, 8, 8, 3)).astype(np.float32)
+        prior = self.prior().calibrate(images)
+        prior.save_calibration(tmp_path / "a.npz")
+        again = self.prior().calibrate(tmp_path / "a.npz")
+
+        one, other = (p.decode(p.init(seeds_for(2))).numpy() for p in (prior, again))
+        np.testing.assert_array_equal(one, other)
+
+    def test_random_draws_do_without_an_encoder(self):
+        prior = gan(generator(), value_range=(-1, 1)).calibrate(500)
+
+        np.testing.assert_allclose(prior.measured["z"].stddev, 1, atol=0.15)
+        assert prior.measured["z"].count == 500
+
+    def test_what_cannot_be_measured_is_refused(self, rng, tmp_path):
+        prior = gan(generator(), value_range=(-1, 1))
+        images = rng.uniform(size=(3, 8, 8, 3))
+        with pytest.raises(ValueError, match="no encoder to measure images with"):
+            prior.calibrate(images)
+        with pytest.raises(ValueError, match="with n from 2"):
+            self.prior().calibrate(images[:1])
+        with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+            self.prior().calibrate(255 * images)
+        with pytest.raises(ValueError, match="Nothing was measured yet"):
+            prior.save_calibration(tmp_path / "a.npz")
+        self.prior().calibrate(images).save_calibration(tmp_path / "a.npz")
+        with pytest.raises(ValueError, match=r"of a latent 'latent' .* has 'z' \(8,\)"):
+            prior.calibrate(tmp_path / "a.npz")
+
+
+class TestAutoencoder:
+    def test_images_come_back_as_the_models_make_them(self, rng):
+        case = TestCalibrate()
+        prior = case.prior()
+        images = rng.uniform(size=(2, 8, 8, 3)).astype(np.float32)
+
+        expected = case.decoder()(case.encoder()(images))
+        np.testing.assert_allclose(
+            prior.decode(prior.encode(images)), expected, atol=1e-5
+        )
+
+    def test_encoders_see_the_decoder_s_range(self):
+        """Guards against an encoder of [-1, 1] that is shown [0, 1]."""
+        seen = []
+
+        def encoder(images, training):
+            seen.append(np.asarray(images))
+            return tf.zeros((1, 4, 4, 2))
+
+        prior = autoencoder(TestCalibrate().decoder(4), encoder, value_range=(-1, 1))
+        prior.encode(np.linspace(0, 1, 192, dtype=np.float32).reshape(1, 8, 8, 3))
+        assert (seen[0].min(), seen[0].max()) == (-1, 1)
+
+    def test_the_first_output_of_a_variational_one_is_its_mean(self, rng):
+        inputs = keras.Input((16, 16, 3))
+        flat = layers.Flatten()(inputs)
+        outputs = [layers.Dense(8, name=n)(flat) for n in ("mean", "log_variance")]
+        encoder = keras.Model(inputs, outputs)
+        prior = autoencoder(generator(), encoder, value_range=(-1, 1))
+        images = rng.uniform(size=(1, 16, 16, 3)).astype(np.float32)
+
+        found = prior.values(prior.encode(images))["latent"]
+        np.testing.assert_allclose(found, encoder(2 * images - 1)[0], atol=1e-5)
+
+    def test_maps_of_any_size_need_one(self):
+        with pytest.raises(ValueError, match="maps of any size: .* Say with `height`"):
+            autoencoder(TestCalibrate().decoder(), value_range=(0, 1))
+
+    def test_others_are_refused(self):
+        inputs = [keras.Input((3,)), keras.Input((4,))]
+        model = keras.Model(inputs, layers.Concatenate()(inputs))
+        with pytest.raises(
+            ValueError, match=r"one input.* \[\(None, 3\), \(None, 4\)\]"
+        ):
+            autoencoder(model, value_range=(0, 1))
+
+
+class FakeBackbone:
+    """What KerasHub's VAEBackbone promises: 16 channels at an eighth of the size."""
+
+    scale, shift = 1.5, 0.25
+
+    def __init__(self):
+        keras.utils.set_random_seed(1)
+        self._out = layers.Conv2DTranspose(3, 8, 8, activation="tanh")
+        self._in = layers.Conv2D(16, 8, 8)
+
+    def encode(self, images, training=None):
+        return self._in(images)
+
+    def decode(self, latents, training=None):
+        return self._out(latents)
+
+
+class TestKerasHub:
+    def test_latents_are_scaled_as_diffusion_models_do(self, rng):
+        backbone = FakeBackbone()
+        prior = keras_hub_vae(backbone, height=16, width=24)
+        images = rng.uniform(size=(2, 16, 24, 3)).astype(np.float32)
+        stored = prior.encode(images)
+
+        raw = np.asarray(backbone.encode(2 * images - 1))
+        np.testing.assert_allclose(
+            prior.values(stored)["latent"], (raw - 0.25) * 1.5, atol=1e-4
+        )
+        expected = np.asarray(backbone.decode(raw)) / 2 + 0.5
+        np.testing.assert_allclose(prior.decode(stored), expected, atol=1e-4)
+        assert prior.shape == (16, 24, 3)
+
+    def test_others_are_refused(self):
+        with pytest.raises(ValueError, match="has no encode, decode, scale, shift"):
+            keras_hub_vae(generator())
+        with pytest.raises(ValueError, match="must be multiples of 8"):
+            keras_hub_vae(FakeBackbone(), height=20)

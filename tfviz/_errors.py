@@ -4,7 +4,12 @@ import re
 
 # Keras wraps the reason in where it happened, and names a missing class far below.
 _TELLING = ("Could not locate", "Unknown layer", "Negative dimension")
-_WRAPPING = ("Exception encountered when calling", "Could not deserialize")
+_WRAPPING = (
+    *("Exception encountered when calling", "Could not deserialize"),
+    # TensorFlow puts where an operation comes from before what it says.
+    *("Graph execution error", "Detected at node", "<stack traces unavailable>"),
+    'File "',
+)
 
 
 def reason_of(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from tensorflow.python.framework.convert_to_constants import (
 from tfviz._errors import reason_of
 
 # What exporters of TensorFlow 2, and modules of TensorFlow 1, call the usual one.
-_USUAL = ("serving_default", "default")
+USUAL = ("serving_default", "default")
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def _chosen(loaded: Any, folder: Path, signature: str | None) -> Any:
     }
     if signature is None and not found:
         return _called(loaded)
-    usual = [name for name in _USUAL if name in found] or list(found)
-    if signature is None and (len(usual) == 1 or usual[0] in _USUAL):
+    usual = [name for name in USUAL if name in found] or list(found)
+    if signature is None and (len(usual) == 1 or usual[0] in USUAL):
         signature = usual[0]
     if signature not in found:
         wrong = "several signatures" if signature is None else f"no {signature!r}"
@@ -101,13 +101,18 @@ def takes_images(spec: Any) -> bool:
     return number and spec.shape.rank in (None, 4)
 
 
-def _tags(folder: Path) -> list[str] | None:
-    """Return the tags of the graph for inference, where there are several."""
+def tag_sets(folder: Path) -> list[list[str]]:
+    """Return the tags of each graph in a SavedModel; none where it is text."""
     path = folder / "saved_model.pb"
     if not path.is_file():
-        return None
+        return []
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    choices = [sorted(graph.meta_info_def.tags) for graph in saved.meta_graphs]
+    return [sorted(graph.meta_info_def.tags) for graph in saved.meta_graphs]
+
+
+def _tags(folder: Path) -> list[str] | None:
+    """Return the tags of the graph for inference, where there are several."""
+    choices = tag_sets(folder)
     if len(choices) < 2:
         return None
     # Modules of TensorFlow 1 have one for training, and one without tags.

@@ -112,19 +112,30 @@ def _from_applications(text: str) -> Any:
 
 def _from_hub(source: str) -> Any:
     handle, signature = without_signature(source.removeprefix(HUB))
+    # In a cache, folders have no names.
+    name = urlsplit(handle).path.strip("/") if is_url(handle) else None
+    return load_saved_model(fetch_module(handle), signature, name)
+
+
+def fetch_module(handle: str) -> Path:
+    """Return the folder of a module that `tensorflow_hub` fetches or has in its cache.
+
+    Args:
+        handle: A URL, or a folder.
+
+    Raises:
+        ValueError: If it cannot be fetched.
+    """
     try:
         with warnings.catch_warnings():
             # tensorflow_hub imports pkg_resources, which warns of itself.
             warnings.filterwarnings("ignore", "pkg_resources is deprecated")
             import tensorflow_hub  # noqa: PLC0415 (slow to import)
-        folder = Path(tensorflow_hub.resolve(handle))
+        return Path(tensorflow_hub.resolve(handle))
     except Exception as error:
         reason = reason_of(getattr(error, "reason", error))
         raise ValueError(
-            f"{source!r} could not be fetched ({reason}). Download and unpack "
+            f"{handle!r} could not be fetched ({reason}). Download and unpack "
             "it by hand and give its folder, or let TFHUB_CACHE_DIR name a "
             "folder in which tensorflow_hub has it."
         ) from error
-    # In a cache, folders have no names.
-    name = urlsplit(handle).path.strip("/") if is_url(handle) else None
-    return load_saved_model(folder, signature, name)

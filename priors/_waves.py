@@ -1,0 +1,114 @@
+"""Maps of latents, held as waves."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike
+
+from tfviz._fourier import analyze
+from tfviz._param import normal
+from tfviz._spectrum import column_counts, nonzero_frequencies
+
+from ._calibration import Measured
+from ._domains import Domain, box
+from ._latents import Latent, bounded, check_rate, standardizer
+from ._penalties import Penalty
+
+
+def waves(
+    height: int,
+    width: int,
+    channels: int,
+    *,
+    mean: ArrayLike = 0.0,
+    stddev: ArrayLike = 1.0,
+    decay: float = 1.0,
+    rate: float = 1.0,
+    length: float | None = None,
+    domain: Domain | None = None,
+    penalty: Penalty | None = None,
+) -> Latent:
+    """Hold a latent with a map as waves, the slow ones strong, as in photographs.
+
+    Decoders of images give meaningless texture where their latents are independent
+    from place to place. Those of photos are not.
+
+    Args:
+        height: Of the map.
+        width: Of the map.
+        channels: Of the map.
+        mean: Of each channel.
+        stddev: Of each channel, over places and images.
+        decay: The amplitude of a wave falls with its frequency to this power.
+        rate: How fast it moves, in parts of the learning rate.
+        length: The greatest length of all waves together, in deviations of each, such
+            as `usual_length(height * width * channels)`.
+        domain: Where the values may go.
+        penalty: What values pay, in deviations from their mean.
+
+    Raises:
+        ValueError: If `rate` is not above 0.
+
+    >>> z = waves(5, 4, 2, mean=[0.0, 3.0])
+    >>> z.values(z.start([[0, 1], [0, 2]])).shape
+    TensorShape([2, 5, 4, 2])
+    """
+    check_rate(rate)
+    shape = (height, width, channels)
+    middle = np.asarray(mean, np.float32)
+    spread = np.broadcast_to(np.asarray(stddev, np.float32), (channels,))
+    # Waves of a column that stands for itself alone keep half of what is drawn.
+    amplitude = nonzero_frequencies(height, width) ** -decay
+    amplitude *= np.sqrt(2 / column_counts(width))
+    # Of unit variance over places, with normal numbers for real and imaginary parts.
+    # A wave that stands for two counts for both, with both parts; others have one.
+    total = np.sum((column_counts(width) * amplitude) ** 2)
+    amplitude *= height * width / np.sqrt(total)
+    scale = (rate * spread[:, None, None] * amplitude)[..., None].astype(np.float32)
+
+    def values(stored: Any) -> Any:
+        scaled = stored * scale
+        spectrum = tf.complex(scaled[..., 0], scaled[..., 1])
+        planes = tf.signal.irfft2d(spectrum, fft_length=[height, width])
+        found = tf.transpose(planes, (0, 2, 3, 1)) + middle
+        return tf.ensure_shape(found, (stored.shape[0], *shape))
+
+    def inverse(values: Any) -> Any:
+        return analyze(values - middle) / np.maximum(scale, np.float32(1e-12))
+
+    def start(seeds: Any) -> Any:
+        return normal(seeds, (channels, height, width // 2 + 1, 2)) / rate
+
+    def calibrated(found: Measured) -> Latent:
+        again = waves(
+            height,
+            width,
+            channels,
+            mean=found.mean,
+            stddev=found.stddev,
+            decay=decay if found.decay is None else found.decay,
+            rate=rate,
+            length=length,
+            domain=box(found.low, found.high),
+            penalty=penalty,
+        )
+        return replace(again, usual=(found.low, found.high))
+
+    standard = standardizer(middle, spread)
+
+    def independent(found: Any) -> Any:
+        # The waves of a map are; its places are not.
+        return inverse(found) * rate
+
+    return Latent(
+        shape,
+        start,
+        values,
+        inverse,
+        bounded(length, independent, lambda found: values(found / rate), domain),
+        penalty and (lambda values: penalty(standard(values))),
+        standard=independent,
+        calibrated=calibrated,
+    )
