@@ -1,0 +1,111 @@
+"""How alike two images are to a network."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from tfviz._adapter import Adapter
+
+# A channel that varies less than this part of its layer's mean counts as if it did,
+# so that channels that are nearly always off do not rule the distance.
+FLOOR = 0.1
+# How far images are moved before they are compared, in pixels. What strides and pools
+# favour at some places, and would be seen as a grid, is spread over all by that.
+REACH = 8
+
+
+def random_shift(seed: Any) -> Any:
+    """Return a `shift` for `Features.of`."""
+    drawn = tf.random.stateless_uniform((2,), seed + tf.constant([11, 0]))
+    return tf.cast(drawn * (2 * REACH + 1), tf.int32)
+
+
+class Features:
+    """Some layers of a network, each channel measured in its own deviations.
+
+    A distance in them is called perceptual (Johnson et al.,
+    https://arxiv.org/abs/1603.08155; Dosovitskiy and Brox,
+    https://arxiv.org/abs/1602.02644).
+
+    Attributes:
+        layers: Their paths.
+        size: Images are resized to this before the network sees them, in pixels.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        weights: Mapping[str, float],
+        size: int,
+        variances: Mapping[str, NDArray[np.float32]],
+    ) -> None:
+        self.layers = tuple(weights)
+        self.size = size
+        self._adapter = adapter
+        self._scales = {
+            path: weight
+            / np.maximum(variances[path], FLOOR * variances[path].mean())
+            / len(variances[path])
+            for path, weight in weights.items()
+        }
+
+    def of(
+        self, images: Any, more: Sequence[str] = (), *, shift: Any = None
+    ) -> dict[str, Any]:
+        """Return the activations in images, in a graph.
+
+        Args:
+            images: `(n, h, w, c)` in [0, 1].
+            more: Layers beside those that are compared.
+            shift: `(2,)` whole numbers from 0 to `2 * REACH`: how far all images are
+                moved down and right, from `-REACH` on.
+        """
+        if images.shape[1:3] != (self.size, self.size):
+            shrinks = images.shape[1] > self.size
+            images = tf.image.resize(images, (self.size,) * 2, antialias=shrinks)
+        if shift is not None:
+            margins = [[0, 0], [REACH, REACH], [REACH, REACH], [0, 0]]
+            padded = tf.pad(images, margins, "REFLECT")
+            begin = tf.concat([[0], 2 * REACH - shift, [0]], axis=0)
+            size = (images.shape[0], self.size, self.size, images.shape[3])
+            images = tf.ensure_shape(tf.slice(padded, begin, size), size)
+        paths = tuple(dict.fromkeys((*self.layers, *more)))
+        return self._adapter.forward(images, paths)
+
+    def distance(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> Any:
+        """Return the squared distance `()` of activations: about 2 for unlike images.
+
+        It is summed over layers and averaged over everything else.
+        """
+        total = tf.constant(0.0)
+        for path in self.layers:
+            change = tf.math.squared_difference(first[path], second[path])
+            change = tf.reduce_mean(change, axis=tuple(range(change.shape.rank - 1)))
+            total += tf.reduce_sum(change * self._scales[path])
+        return total
+
+
+def variances(
+    adapter: Adapter, layers: Sequence[str], images: NDArray[np.float32]
+) -> dict[str, NDArray[np.float32]]:
+    """Return the variance of each channel of some layers over images and places."""
+    sums: dict[str, Any] = dict.fromkeys(layers, 0.0)
+    squares: dict[str, Any] = dict.fromkeys(layers, 0.0)
+    parts = [images[i : i + 50] for i in range(0, len(images), 50)]
+    spec = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
+    compiled = tf.function(
+        lambda part: adapter.forward(part, layers), autograph=False
+    ).get_concrete_function(spec)
+    for part in parts:
+        for path, found in compiled(tf.constant(part)).items():
+            values = np.asarray(found, np.float64)
+            axes = tuple(range(values.ndim - 1))
+            share = len(part) / len(images)
+            sums[path] = sums[path] + share * values.mean(axes)
+            squares[path] = squares[path] + share * (values**2).mean(axes)
+    return {
+        path: (squares[path] - sums[path] ** 2).astype(np.float32) for path in layers
+    }

@@ -1,0 +1,178 @@
+"""How an autoencoder is trained: latents at an eighth of an image's size."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from tfviz._adapter import Adapter
+
+from ._adversary import Adversary
+from ._calibration import measured
+from ._networks import (
+    autoencoder_decoder,
+    autoencoder_encoder,
+    discriminator,
+)
+from ._perceptual import Features, random_shift
+
+# What each part of the loss counts.
+PIXELS, FEATURES, ADVERSARIAL = 5.0, 0.7, 0.05
+# Latents are drawn towards a variance of 1, and decoded with noise, so that near
+# latents mean near images.
+SPREAD, NOISE = 1e-3, 0.05
+# A channel that varies less is taken to vary so much.
+LEAST = 1e-3
+# The adversarial part begins and is whole at these parts of the training.
+BEGINS, WHOLE = 0.1, 0.2
+# What is compared, and how much it counts.
+DEFAULT_LAYERS = {"conv1": 1.0, "fire3": 1.0, "fire5": 1.0, "fire7": 0.7, "fire9": 0.7}
+
+
+class Autoencoder:
+    """Trains an encoder and a decoder; a `Recipe`."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        layers: Mapping[str, float],
+        measured_variances: Mapping[str, NDArray[np.float32]],
+        *,
+        channels: int = 8,
+        size: int = 64,
+        batch: int = 16,
+        learning_rate: float = 5e-4,
+        zoom: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        self.size, self.batch, self.zoom = size, batch, zoom
+        self.learning_rate = learning_rate
+        self._channels = channels
+        self._features = Features(adapter, layers, 2 * size, measured_variances)
+        self.encoder = autoencoder_encoder(channels, seed=seed)
+        self.decoder = autoencoder_decoder(channels, seed=seed + 1)
+        self._variables = [
+            *self.encoder.trainable_variables,
+            *self.decoder.trainable_variables,
+        ]
+        self._optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.99)
+        self._optimizer.build(self._variables)
+        self._adversary = Adversary(
+            discriminator(None, seed=seed + 2), learning_rate * 0.5
+        )
+        self.exported = {
+            f"{model.name}/{v.path}": v
+            for model in (self.encoder, self.decoder)
+            for v in model.variables
+        }
+        self.state = [
+            *self.exported.values(),
+            *self._optimizer.variables,
+            *self._adversary.state,
+        ]
+        self.settings = {
+            "kind": "autoencoder",
+            "channels": channels,
+            "size": size,
+            "layers": dict(layers),
+            "batch": batch,
+            "learning_rate": learning_rate,
+            "zoom": zoom,
+        }
+        self._encode = tf.function(
+            lambda photos: self.encoder(photos * 2 - 1, training=False),
+            autograph=False,
+            reduce_retracing=True,
+        )
+        self._decode = tf.function(
+            lambda latents: self.decoder(latents, training=False) / 2 + 0.5,
+            autograph=False,
+            reduce_retracing=True,
+        )
+
+    def step(self, photos: Any, seed: Any, progress: Any, rate: Any) -> dict[str, Any]:
+        """Learn from a batch."""
+        self._optimizer.learning_rate.assign(rate)
+        self._adversary.optimizer.learning_rate.assign(rate * 0.5)
+        shift = random_shift(seed)
+        true = self._features.of(photos, shift=shift)
+        weight = tf.clip_by_value((progress - BEGINS) / (WHOLE - BEGINS), 0.0, 1.0)
+        weight *= ADVERSARIAL
+        values = [v.value for v in self._variables]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            latents = self.encoder(photos * 2 - 1, training=True)
+            noise = tf.random.stateless_normal(
+                latents.shape, seed + tf.constant([0, 3])
+            )
+            made = self.decoder(latents + NOISE * noise, training=True)
+            pictures = made / 2 + 0.5
+            features = self._features.distance(
+                true, self._features.of(pictures, shift=shift)
+            )
+            pixels = tf.reduce_mean(tf.abs(pictures - photos))
+            spread = tf.reduce_mean(latents**2)
+            fooled = tf.cond(
+                weight > 0,
+                lambda: self._adversary.fooled(made, None, seed),
+                lambda: tf.constant(0.0),
+            )
+            loss = PIXELS * pixels + FEATURES * features + SPREAD * spread
+            loss += weight * fooled
+        self._optimizer.apply(tape.gradient(loss, values), self._variables)
+        judged = tf.cond(
+            progress > BEGINS / 2,
+            lambda: self._adversary.learn(
+                photos * 2 - 1, tf.stop_gradient(made), None, seed
+            ),
+            lambda: tf.constant(2.0),
+        )
+        return {
+            "features": features,
+            "pixels": pixels,
+            "spread": spread,
+            "fooled": fooled,
+            "judge": judged,
+            "resting": tf.cast(self._adversary.resting, tf.float32),
+        }
+
+    def encode(self, photos: NDArray) -> NDArray:
+        """Return the latents of photos."""
+        return self._encode(tf.constant(photos)).numpy()
+
+    def remade(self, photos: NDArray) -> NDArray:
+        """Return reconstructions of photos."""
+        return self._decode(tf.constant(self.encode(photos))).numpy()
+
+    def shown(self, photos: NDArray) -> list[NDArray]:
+        """Return reconstructions."""
+        return [self.remade(photos)]
+
+    def settle(self, photos: Iterable[Any]) -> None:
+        """Do nothing: there are no normalizations."""
+
+    def product(
+        self, held_out: NDArray[np.float32]
+    ) -> tuple[dict[str, Any], dict[str, NDArray]]:
+        """Return the settings and the arrays of the prior's file."""
+        parts = [
+            held_out[i : i + self.batch] for i in range(0, len(held_out), self.batch)
+        ]
+        latents = np.concatenate([self.encode(part) for part in parts])
+        found = measured(latents)
+        settings = {
+            "kind": "autoencoder",
+            "size": self.size,
+            "channels": self._channels,
+            "decay": found.decay,
+        }
+        arrays = {
+            f"{model.name}/{k}": value
+            for model in (self.encoder, self.decoder)
+            for k, value in enumerate(model.get_weights())
+        }
+        stddev = np.maximum(found.stddev, LEAST)
+        return settings, arrays | {"latent/mean": found.mean, "latent/stddev": stddev}

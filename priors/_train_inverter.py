@@ -1,0 +1,237 @@
+"""How an inverter is trained: images from what a layer of a network sees in them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from tfviz._adapter import Adapter
+from tfviz._survey import LOGITS
+
+from ._adversary import Adversary
+from ._code import Code, measured
+from ._networks import discriminator, inverter_generator
+from ._perceptual import Features, random_shift, variances
+
+# What each part of the loss counts. Features are summed over layers.
+PIXELS, FEATURES, CODE, ADVERSARIAL = 4.0, 1.0, 0.5, 0.15
+# The adversarial part begins and is whole at these parts of the training.
+BEGINS, WHOLE = 0.08, 0.16
+# Channels at 4, 8, 16, ... pixels; as many as it takes to reach an image's size.
+WIDTHS, FIRST = (256, 192, 128, 80, 48), 4
+# For images of 128 pixels.
+LAST_WIDTH = 24
+# What is compared, and how much it counts, and what the code is made of.
+DEFAULT_LAYERS = {
+    "conv1": 0.5,
+    "fire3": 0.7,
+    "fire5": 1.0,
+    "fire7": 1.0,
+    "fire9": 2.0,
+    LOGITS: 2.0,
+}
+DEFAULT_CODE = ("fire9", LOGITS)
+
+
+class Inverter:
+    """Trains a generator to decode the codes of a layer; a `Recipe`."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        layers: Mapping[str, float],
+        code: Code,
+        measured_variances: Mapping[str, NDArray[np.float32]],
+        *,
+        widths: Sequence[int] = WIDTHS,
+        batch: int = 32,
+        learning_rate: float = 6e-4,
+        zoom: float = 0.8,
+        seed: int = 0,
+    ) -> None:
+        self.size, self.batch, self.zoom = FIRST * 2 ** (len(widths) - 1), batch, zoom
+        self.learning_rate = learning_rate
+        self._code, self._widths = code, list(widths)
+        self._features = Features(adapter, layers, code.size, measured_variances)
+        self.generator = inverter_generator(code.length, widths, seed=seed)
+        self._optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.99)
+        self._optimizer.build(self.generator.trainable_variables)
+        self._adversary = Adversary(
+            discriminator(code.length, seed=seed + 1), learning_rate * 0.5
+        )
+        self.exported = {v.path: v for v in self.generator.variables}
+        self.state = [
+            *self.generator.variables,
+            *self._optimizer.variables,
+            *self._adversary.state,
+        ]
+        self.settings = {
+            "kind": "inverter",
+            "code_layers": list(code.layers),
+            "code": code.length,
+            "widths": self._widths,
+            "layers": dict(layers),
+            "batch": batch,
+            "learning_rate": learning_rate,
+            "zoom": zoom,
+        }
+        self._encode = tf.function(self._coded, autograph=False, reduce_retracing=True)
+        self._decode = tf.function(
+            lambda codes: self.generator(codes, training=False) / 2 + 0.5,
+            autograph=False,
+            reduce_retracing=True,
+        )
+
+    def step(self, photos: Any, seed: Any, progress: Any, rate: Any) -> dict[str, Any]:
+        """Learn from a batch."""
+        self._optimizer.learning_rate.assign(rate)
+        self._adversary.optimizer.learning_rate.assign(rate * 0.5)
+        shift = random_shift(seed)
+        true = self._features.of(photos, self._code.layers, shift=shift)
+        code = self._code.of(true, photos)
+        weight = tf.clip_by_value((progress - BEGINS) / (WHOLE - BEGINS), 0.0, 1.0)
+        weight *= ADVERSARIAL
+        variables = self.generator.trainable_variables
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([v.value for v in variables])
+            made = self.generator(code, training=True)
+            pictures = made / 2 + 0.5
+            seen = self._features.of(pictures, self._code.layers, shift=shift)
+            features = self._features.distance(true, seen)
+            pixels = tf.reduce_mean(tf.abs(_small(pictures) - _small(photos)))
+            again = self._code.of(seen, pictures)
+            codes = tf.reduce_mean(tf.math.squared_difference(code, again))
+            fooled = tf.cond(
+                weight > 0,
+                lambda: self._adversary.fooled(made, code, seed),
+                lambda: tf.constant(0.0),
+            )
+            loss = PIXELS * pixels + FEATURES * features + CODE * codes
+            loss += weight * fooled
+        gradients = tape.gradient(loss, [v.value for v in variables])
+        self._optimizer.apply(gradients, variables)
+        judged = tf.cond(
+            progress > BEGINS / 2,
+            lambda: self._adversary.learn(
+                photos * 2 - 1, tf.stop_gradient(made), code, seed
+            ),
+            lambda: tf.constant(2.0),
+        )
+        return {
+            "features": features,
+            "pixels": pixels,
+            "code": codes,
+            "fooled": fooled,
+            "judge": judged,
+            "resting": tf.cast(self._adversary.resting, tf.float32),
+        }
+
+    def encode(self, photos: NDArray) -> NDArray:
+        """Return the codes of photos."""
+        return self._encode(tf.constant(photos)).numpy()
+
+    def remade(self, photos: NDArray) -> NDArray:
+        """Return reconstructions of photos."""
+        return self._decode(tf.constant(self.encode(photos))).numpy()
+
+    def shown(self, photos: NDArray) -> list[NDArray]:
+        """Return reconstructions, and images of random codes."""
+        shape = (len(photos), self._code.length)
+        random = np.random.default_rng(0).standard_normal(shape, np.float32)
+        return [self.remade(photos), self._decode(tf.constant(random)).numpy()]
+
+    def settle(self, photos: Iterable[Any]) -> None:
+        """Measure the statistics of the normalizations for the weights as they are.
+
+        Averaged weights need their own: the average of what others had is only near.
+
+        Args:
+            photos: Batches, in [0, 1].
+        """
+        layers = [
+            layer
+            for layer in self.generator.layers
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        variables = [v for x in layers for v in (x.moving_mean, x.moving_variance)]
+        momenta = [layer.momentum for layer in layers]
+        for layer in layers:
+            layer.momentum = 0.0  # so that they hold one batch's
+        compiled = tf.function(
+            lambda codes: self.generator(codes, training=True), autograph=False
+        )
+        found = []
+        for batch in photos:
+            compiled(self._encode(batch))
+            found.append([np.asarray(variable) for variable in variables])
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+        for variable, values in zip(variables, zip(*found, strict=True), strict=True):
+            variable.assign(np.mean(values, axis=0))
+
+    def product(
+        self, held_out: NDArray[np.float32]
+    ) -> tuple[dict[str, Any], dict[str, NDArray]]:
+        """Return the settings and the arrays of the prior's file."""
+        code = self._code
+        settings = {
+            "kind": "inverter",
+            "size": self.size,
+            "widths": self._widths,
+            "code_layers": list(code.layers),
+            "seen_size": code.size,
+            "grid": code.grid,
+            "colours": code.colours,
+        }
+        weights = self.generator.get_weights()
+        arrays = {f"generator/{k}": value for k, value in enumerate(weights)}
+        return settings, arrays | {"code/mean": code.mean, "code/basis": code.basis}
+
+    def _coded(self, images: Any) -> Any:
+        return self._code.of(self._features.of(images, self._code.layers), images)
+
+
+def _small(images: Any) -> Any:
+    return tf.nn.avg_pool2d(images, 4, 4, "VALID")
+
+
+def widths_for(size: int) -> tuple[int, ...]:
+    """Return the widths of a generator of images of a size.
+
+    Raises:
+        ValueError: If there is none.
+
+    >>> widths_for(16)
+    (256, 192, 128)
+    """
+    widths = (*WIDTHS, LAST_WIDTH)
+    sizes = [FIRST * 2**k for k in range(2, len(widths))]
+    if size not in sizes:
+        raise ValueError(
+            f"An inverter's `size` is one of {', '.join(map(str, sizes))} pixels. "
+            f"Received: size={size}"
+        )
+    return widths[: sizes.index(size) + 3]
+
+
+def prepared(
+    adapter: Adapter,
+    code_layers: Sequence[str],
+    layers: Mapping[str, float],
+    images: NDArray[np.float32],
+    length: int,
+    *,
+    size: int = 128,
+) -> tuple[Code, dict[str, NDArray[np.float32]]]:
+    """Measure the code of some layers and the variances of the layers compared."""
+    code = measured(adapter, code_layers, images, length=length, size=size)
+    larger = enlarged(images[:1000], code.size)
+    return code, variances(adapter, tuple(layers), larger)
+
+
+def enlarged(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Return images as a network sees them while training."""
+    return tf.image.resize(images, (size, size), antialias=True).numpy()

@@ -1,0 +1,184 @@
+"""Priors that `tfviz priors train` made, as params."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from tfviz import adapt, load_model
+from tfviz._adapter import Adapter
+from tfviz.params import Latents
+
+from . import _store
+from ._code import Code
+from ._domains import usual_length
+from ._latents import proposed
+from ._networks import autoencoder_decoder, autoencoder_encoder, inverter_generator
+from ._prior import Prior, assembled
+from ._waves import waves
+
+BUNDLED = ("inverter", "autoencoder")
+DEFAULT_SIZE = 224
+
+
+def load(
+    name: str | os.PathLike,
+    size: int | tuple[int, int] | None = None,
+    *,
+    network: Adapter | None = None,
+) -> Prior:
+    """Load a prior that was trained with `tfviz priors train`.
+
+    Args:
+        name: `inverter` or `autoencoder`, which come with the package, or a file.
+        size: Of an autoencoder's images: one number, or height and width, multiples
+            of 8 pixels; 224 by default. An inverter has the size it was trained at.
+        network: What an inverter's `encode` sees images with: the one that it was
+            trained on, if that is in a file of your own. Others are loaded.
+
+    Returns:
+        A param. `decode` makes images `(n, height, width, 3)` in [0, 1]; `encode`
+        takes images of any size and gives the latents of the nearest that it knows.
+
+    Raises:
+        ValueError: If the file holds no prior, or has no such size.
+        FileNotFoundError: If there is no such file.
+    """
+    path = bundled_file(name) if str(name) in BUNDLED else Path(name)
+    settings, arrays = _store.load(path)
+    if settings.get("kind") not in BUNDLED:
+        raise ValueError(
+            f"{str(path)!r} holds a prior of the kind {settings.get('kind')!r}; known "
+            f"are {', '.join(BUNDLED)}."
+        )
+    if settings["kind"] == "inverter":
+        return _inverter(settings, arrays, size, network)
+    return _autoencoder(settings, arrays, size)
+
+
+def bundled_file(name: str | os.PathLike) -> Path:
+    """Return where a prior is that comes with the package."""
+    return Path(__file__).with_name(f"{name}.npz")
+
+
+def _inverter(
+    settings: Mapping[str, Any],
+    arrays: Mapping[str, NDArray],
+    size: Any,
+    network: Adapter | None,
+) -> Prior:
+    native = settings["size"]
+    if size not in (None, native, (native, native)):
+        raise ValueError(
+            f"This inverter makes images of {native} pixels. Received: size={size}"
+        )
+    code = Code(
+        tuple(settings["code_layers"]),
+        settings["seen_size"],
+        settings["grid"],
+        settings["colours"],
+        arrays["code/mean"],
+        arrays["code/basis"],
+    )
+    generator = inverter_generator(code.length, settings["widths"])
+    _fill(generator, arrays, "generator")
+    adapters: list[Adapter] = []
+
+    def encode(images: Any) -> Latents:
+        if not adapters:  # only those who start from an image need the network
+            adapters.append(_network(settings["network"], network))
+        return {"code": _codes(adapters[0], code, native, images)}
+
+    return assembled(
+        {"code": proposed(code.length)},
+        lambda values: generator(values["code"], training=False),
+        value_range=(-1, 1),
+        encode=encode,
+    )
+
+
+def _network(known: Mapping[str, Any], given: Adapter | None) -> Adapter:
+    """Return the network whose codes an inverter decodes."""
+    if given is None:
+        if known["source"] is None or known["preprocess"] == "custom":
+            raise ValueError(
+                f"This inverter encodes images with the model {known['name']!r}, which "
+                "its file cannot name. Give it: load(..., network=tfviz.adapt(model))."
+            )
+        given = adapt(
+            load_model(known["source"]),
+            known["preprocess"],
+            held=known["held"] or None,
+            image_input=known["image_input"],
+            output=known["output"],
+        )
+    if given.fingerprint() != known["hash"]:
+        raise ValueError(
+            f"This inverter encodes images with the weights of {known['name']!r} that "
+            f"it was trained on (hash {known['hash'][:8]}). Received: {given.name!r} "
+            f"with others (hash {given.fingerprint()[:8]})."
+        )
+    return given
+
+
+def _codes(adapter: Adapter, code: Code, size: int, images: Any) -> Any:
+    def codes(images: Any) -> Any:
+        native = tf.image.resize(images, (size, size), antialias=True)
+        seen = tf.image.resize(native, (code.size, code.size), antialias=True)
+        return code.of(adapter.forward(seen, code.layers), native)
+
+    return tf.function(codes, autograph=False)(tf.convert_to_tensor(images, tf.float32))
+
+
+def _autoencoder(
+    settings: Mapping[str, Any], arrays: Mapping[str, NDArray], size: Any
+) -> Prior:
+    height, width = (
+        (size, size) if isinstance(size, int) else size or (DEFAULT_SIZE,) * 2
+    )
+    if height % 8 or width % 8 or min(height, width) < 8:
+        raise ValueError(
+            f"An autoencoder's sizes are multiples of 8 pixels. Received: size={size}"
+        )
+    channels = settings["channels"]
+    encoder, decoder = autoencoder_encoder(channels), autoencoder_decoder(channels)
+    _fill(encoder, arrays, "encoder")
+    _fill(decoder, arrays, "decoder")
+    mean, stddev = arrays["latent/mean"], arrays["latent/stddev"]
+    latent = waves(
+        height // 8,
+        width // 8,
+        channels,
+        mean=mean,
+        stddev=stddev,
+        decay=settings["decay"],
+        length=usual_length(height // 8 * (width // 8) * channels),
+    )
+
+    def encode(images: Any) -> Latents:
+        if images.shape[1:3] != (height, width):
+            images = tf.image.resize(images, (height, width), antialias=True)
+        return {"latent": encoder(images * 2 - 1, training=False)}
+
+    return assembled(
+        {"latent": latent},
+        lambda values: decoder(values["latent"], training=False),
+        value_range=(-1, 1),
+        encode=encode,
+    )
+
+
+def _fill(model: keras.Model, arrays: Mapping[str, NDArray], name: str) -> None:
+    """Give a network its weights."""
+    wanted = [f"{name}/{k}" for k in range(len(model.weights))]
+    missing = [key for key in wanted if key not in arrays]
+    if missing:
+        raise ValueError(
+            f"The file lacks {len(missing)} of the {len(wanted)} weights of the {name}."
+        )
+    model.set_weights([arrays[key] for key in wanted])
+    model.trainable = False

@@ -1,0 +1,159 @@
+import json
+from itertools import islice
+
+import numpy as np
+import pytest
+import tfviz  # noqa: F401 (first: TensorFlow must not be imported before it)
+from PIL import Image
+from tfviz.priors import _photos
+from tfviz.priors._photos import batches, find_photos, squares
+
+COUNT = 13
+
+
+@pytest.fixture(autouse=True)
+def _few(monkeypatch):
+    monkeypatch.setattr(_photos, "FEWEST", 4)
+
+
+@pytest.fixture
+def greys(tmp_path):
+    """Flat pictures, each of its own grey: 0, 10, 20 ..."""
+    folder = tmp_path / "greys"
+    (folder / "more").mkdir(parents=True)
+    for number in range(COUNT):
+        place = folder / "more" if number > 9 else folder
+        picture = np.full((9, 12, 3), 10 * number, np.uint8)
+        Image.fromarray(picture).save(place / f"{number:02}.png")
+    return folder
+
+
+@pytest.fixture
+def slope(tmp_path):
+    """A picture that is red to the right and green to the bottom."""
+    rows, columns = np.mgrid[:48, :64]
+    picture = np.stack([4 * columns, 5 * rows, 0 * rows], axis=-1).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "slope.png")
+    return str(tmp_path / "slope.png")
+
+
+def drawn(files, count, *, first=0, batch=5, seed=0, size=4, zoom=0.5):
+    found = batches(files, size, batch, first=first, seed=seed, zoom=zoom)
+    return np.stack(list(islice(found.as_numpy_iterator(), count)))
+
+
+def numbers(images):
+    """Which of the grey pictures cuts are of."""
+    return (images.reshape(-1, *images.shape[-3:]).mean((1, 2, 3)) * 25.5).round()
+
+
+class TestBatches:
+    def test_an_epoch_has_each_photo_once(self, greys):
+        files = [str(file) for file in sorted(greys.rglob("*.png"))]
+        order = numbers(drawn(files, COUNT)).reshape(5, COUNT)  # 13 batches of 5
+
+        assert (np.sort(order) == np.arange(COUNT)).all()
+        assert len({tuple(epoch) for epoch in order}) == 5
+        other = numbers(drawn(files, COUNT, seed=1)).reshape(5, COUNT)
+        assert (other != order).any(axis=1).all()
+
+    @pytest.mark.parametrize("first", [1, 4])
+    def test_batches_are_the_same_from_any_step_on(self, first, slope, greys):
+        files = [slope, *map(str, sorted(greys.glob("*.png")))]
+
+        np.testing.assert_array_equal(
+            drawn(files, 3, first=first), drawn(files, 3 + first)[first:]
+        )
+
+    def test_cuts_are_in_range(self, slope):
+        cuts = drawn([slope], 40, batch=10, size=8, zoom=0.5)
+        cuts = cuts.reshape(-1, 8, 8, 3) * 255 / (4, 5, 1)  # columns and rows
+        red, green = cuts[..., 0], cuts[..., 1]
+        # The outermost rows and columns know nothing of what is outside of the cut;
+        # the middles of the others are five eighths of its side apart.
+        side = np.ptp(green[:, 1:-1], axis=(1, 2)) * 8 / 5
+
+        assert side.min() == pytest.approx(24, abs=0.8)
+        assert side.max() == pytest.approx(48, abs=0.8)
+        across = np.ptp(red[:, :, 1:-1], axis=(1, 2)) * 8 / 5
+        np.testing.assert_allclose(across, side, atol=0.1)
+        for axis, length in ((red, 64), (green, 48)):
+            middle = axis.mean((1, 2)) + 0.5
+            low, high = middle - side / 2, middle + side / 2
+            assert low.min() == pytest.approx(0, abs=0.5)
+            assert high.max() == pytest.approx(length, abs=0.5)
+
+    def test_half_of_the_cuts_are_mirrored(self, slope):
+        cuts = drawn([slope], 40, batch=10, size=8).reshape(-1, 8, 8, 3)
+        mirrored = cuts[:, 0, 0, 0] > cuts[:, 0, -1, 0]
+
+        assert (cuts[:, 0, 0, 1] < cuts[:, -1, 0, 1]).all()  # never upside down
+        assert 150 < mirrored.sum() < 250  # 5 deviations of 400 tosses
+
+
+class TestSquares:
+    def test_the_middle_is_taken(self, slope):
+        (square,) = squares([slope], 6)
+
+        places = 8 * np.arange(1, 5)  # the outer ones are not quite averages
+        red, green = square[0, 1:-1, 0] * 63.75, square[1:-1, 0, 1] * 51
+        np.testing.assert_allclose(red, 11.5 + places, atol=0.01)
+        np.testing.assert_allclose(green, 3.5 + places, atol=0.01)
+
+
+class TestFolder:
+    def test_held_out_photos_are_spread_and_never_learned_from(self, greys):
+        photos = find_photos(greys, 4)
+
+        assert not set(photos.train) & set(photos.held_out)
+        assert len(photos.train) == COUNT - 4
+        names = sorted(str(file) for file in greys.rglob("*.png"))
+        assert sorted([*photos.train, *photos.held_out]) == names
+        assert photos.held_out == tuple(names[place] for place in (0, 4, 8, 12))
+
+    def test_what_cannot_be_read_is_counted_and_named(self, greys):
+        for number in range(7):
+            (greys / f"broken-{number}.jpg").write_bytes(b"no image")
+        whole = (greys / "00.png").read_bytes()
+        (greys / "cut.png").write_bytes(whole[: len(whole) // 2])
+        Image.new("RGB", (4, 4)).save(greys / "other.tiff")
+        (greys / "other.tiff").rename(greys / "a.png")  # Pillow would read it
+        (greys / "notes.txt").write_text("no image")
+
+        with pytest.raises(ValueError, match=r"9 of the 22 images .* a\.png, broken-0"):
+            find_photos(greys, 2)
+        with pytest.raises(ValueError, match=r"broken-3\.jpg and 4 more\. Mend them"):
+            find_photos(greys, 2)
+
+    def test_too_few(self, greys):
+        with pytest.raises(ValueError, match=r"13 images .* 4 to learn from and 10 to"):
+            find_photos(greys, 10)
+        with pytest.raises(ValueError, match=r"13 images .* 12 to learn from and 2 to"):
+            find_photos(greys, 2, fewest=12)
+
+    def test_the_list_is_kept(self, greys, tmp_path, monkeypatch):
+        known = tmp_path / "list.json"
+        photos = find_photos(greys, 2, known=known)
+        assert json.loads(known.read_text())["more/10.png"] > 0
+        # A second time they are not read.
+        monkeypatch.setattr(_photos, "_readable", lambda file: False)
+
+        assert find_photos(greys, 2, known=known) == photos
+
+    def test_a_folder_that_changed_is_refused(self, greys, tmp_path):
+        known = tmp_path / "list.json"
+        find_photos(greys, 2, known=known)
+        (greys / "03.png").unlink()
+        (greys / "more" / "new.png").write_bytes((greys / "04.png").read_bytes())
+        Image.new("RGB", (50, 50), "red").save(greys / "05.png")
+
+        message = r"1 are new \(more/new.png\), 1 are gone \(03.png\), 1 are changed"
+        with pytest.raises(ValueError, match=message):
+            find_photos(greys, 2, known=known)
+
+    def test_a_list_is_not_written_of_a_folder_that_is_refused(self, greys, tmp_path):
+        (greys / "broken.png").write_bytes(b"")
+
+        with pytest.raises(ValueError, match="1 of the 14 images"):
+            find_photos(greys, 2, known=tmp_path / "list.json")
+        assert not (tmp_path / "list.json").exists()

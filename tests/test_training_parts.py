@@ -1,0 +1,284 @@
+"""What trainings of priors are made of, against NumPy and Keras."""
+
+import keras
+import numpy as np
+import pytest
+import tfviz
+import tensorflow as tf
+from conftest import build_toy, short_squeezenet
+from tfviz._survey import LOGITS
+from tfviz.priors import _adversary as adversary
+from tfviz.priors import _code, _layers, _networks, _perceptual
+
+
+class TestAdversary:
+    @pytest.fixture
+    def judge(self, monkeypatch):
+        """One that multiplies the mean of an image by 3."""
+        monkeypatch.setattr(adversary, "_augmented", lambda images, seed: images)
+        inputs = keras.Input((2, 2, 3))
+        mean = keras.layers.GlobalAveragePooling2D()(inputs)
+        kernel = keras.initializers.Constant(1.0)
+        outputs = keras.layers.Dense(1, kernel_initializer=kernel)(mean)
+        return adversary.Adversary(keras.Model(inputs, outputs), 0.0)
+
+    def flat(self, *values):
+        return tf.ones((len(values), 2, 2, 3)) * tf.reshape(values, (-1, 1, 1, 1)) / 3
+
+    def test_hinge_loss(self, judge):
+        real, fake = [0.3, 2.0, -1.5], [-0.2, -4.0, 0.9]
+        found = judge.learn(self.flat(*real), self.flat(*fake), None, [0, 0])
+
+        hinge = [np.maximum(0, 1 - np.array(real)), np.maximum(0, 1 + np.array(fake))]
+        assert float(found) == pytest.approx(sum(map(np.mean, hinge)), rel=1e-6)
+        fooled = judge.fooled(self.flat(*fake), None, [0, 0])
+        assert float(fooled) == pytest.approx(-np.mean(fake), rel=1e-6)
+
+    def test_it_rests_while_it_is_far_ahead(self, judge):
+        """DeePSiM: from a ratio of 0.1 until one of 0.5."""
+        verdicts = [(2.0, -2.0)] * 30 + [(0.5, -0.5)] * 4 + [(-1.0, 1.0)] * 2
+        ratio, resting, expected, found = 1.0, False, [], []
+        for real, fake in verdicts:
+            loss = max(0, 1 - real) + max(0, 1 + fake)
+            ratio = 0.9 * ratio + 0.1 * loss / (max(0, 1 - fake) + 1e-6)
+            resting = ratio < 0.1 or (resting and ratio < 0.5)
+            expected.append(resting)
+            judge.learn(self.flat(real), self.flat(fake), None, [0, 0])
+            found.append(bool(judge.resting))
+
+        assert found == expected
+        assert found.index(True) == 21  # 0.9 ** 22 < 0.1
+        assert not found[-1]
+
+    def test_nothing_is_learned_at_rest(self, judge):
+        judge.optimizer.learning_rate.assign(0.1)
+        judge.resting.assign(True)
+        judge._ratio.assign(0.2)
+        before = np.asarray(judge.model.variables[0])
+        given = (self.flat(-1.0), self.flat(-1.0), None, [0, 0])
+        judge.learn(*given)  # ratio 0.28
+        np.testing.assert_array_equal(judge.model.variables[0], before)
+
+        judge._ratio.assign(0.9)
+        judge.learn(*given)
+        assert (np.asarray(judge.model.variables[0]) != before).all()
+
+
+class TestPerceptual:
+    def test_distance(self, toy_adapter, rng):
+        first, second = rng.uniform(size=(2, 3, 32, 32, 3)).astype(np.float32)
+        weights = {"conv_a": 0.5, "conv_b": 1.5, LOGITS: 2.0}
+        spread = {
+            path: rng.uniform(0.1, 1, units).astype(np.float32)
+            for path, units in (("conv_a", 8), ("conv_b", 12), (LOGITS, 5))
+        }
+        spread["conv_a"][3] = 0  # a channel that is always off
+        features = _perceptual.Features(toy_adapter, weights, 32, spread)
+        apart = tf.function(
+            lambda a, b: features.distance(features.of(a), features.of(b))
+        )
+        found = apart(tf.constant(first), tf.constant(second))
+
+        paths = ("conv_a", "conv_b")
+        seen = [toy_adapter(images, paths) for images in (first, second)]
+        for images, values in zip((first, second), seen):
+            values[LOGITS] = toy_adapter.logits(images)
+        expected = 0.0
+        for path, weight in weights.items():
+            change = np.square(np.subtract(seen[0][path], seen[1][path]))
+            change = change.reshape(-1, change.shape[-1]).mean(axis=0)
+            scale = np.maximum(spread[path], 0.1 * spread[path].mean())
+            expected += weight * np.mean(change / scale)
+        assert float(found) == pytest.approx(expected, rel=1e-5)
+
+    def test_variances(self, toy_adapter, rng):
+        images = rng.uniform(size=(70, 32, 32, 3)).astype(np.float32)  # 50, then 20
+        found = _perceptual.variances(toy_adapter, ("conv_b", "head"), images)
+        seen = toy_adapter(images, ("conv_b", "head"))
+
+        for path, values in seen.items():
+            axes = tuple(range(values.shape.rank - 1))
+            np.testing.assert_allclose(
+                found[path], np.var(values, axis=axes), rtol=1e-3, atol=1e-7
+            )
+
+    def test_unlike_images_are_about_two_apart(self, toy_adapter, rng):
+        images = rng.uniform(size=(64, 32, 32, 3)).astype(np.float32)
+        spread = _perceptual.variances(toy_adapter, ("conv_a",), images)
+        features = _perceptual.Features(toy_adapter, {"conv_a": 1.0}, 32, spread)
+        halves = [features.of(half) for half in (images[:32], images[32:])]
+
+        assert float(features.distance(*halves)) == pytest.approx(2, abs=0.1)
+
+
+def cells_of(values, count):
+    """Average over cells, each place repeated until all cells are whole."""
+    n, height, width, channels = values.shape
+    whole = values.repeat(count, axis=1).repeat(count, axis=2)
+    split = whole.reshape(n, count, height, count, width, channels)
+    return split.mean(axis=(2, 4)).reshape(n, -1)
+
+
+class TestCode:
+    @pytest.mark.parametrize("size", [(7, 5), (4, 9), (3, 3), (8, 6)])
+    @pytest.mark.parametrize("count", [2, 4])
+    def test_cells_need_not_divide_a_map(self, size, count, rng):
+        values = rng.normal(size=(2, *size, 3)).astype(np.float32)
+        found = _code._flat(_code._cells(tf.constant(values), count))
+
+        np.testing.assert_allclose(found, cells_of(values, count), atol=1e-5)
+
+    @pytest.mark.parametrize("size", [(32, 32), (21, 30)])
+    def test_it_is_a_whitened_principal_component_analysis(
+        self, size, toy_adapter, rng
+    ):
+        low = rng.uniform(size=(300, 4, 5, 3)).astype(np.float32)
+        images = tf.image.resize(low, size).numpy()
+        layers = ("conv_b", "head")
+        code = _code.measured(
+            toy_adapter, layers, images, length=20, size=32, grid=2, colours=3
+        )
+        resized = tf.image.resize(images, (32, 32), antialias=True)
+        seen = toy_adapter(resized, layers)
+        codes = code.of(seen, tf.constant(images)).numpy()
+
+        assert code.length == 20
+        np.testing.assert_allclose(codes.mean(axis=0), 0, atol=1e-2)
+        np.testing.assert_allclose(np.cov(codes.T), np.eye(20), atol=2e-2)
+        maps = cells_of(np.asarray(seen["conv_b"]), 2)
+        parts = [
+            np.sqrt(maps + 0.01) - 0.1,
+            np.asarray(seen["head"]),
+            cells_of(images, 3),
+        ]
+        shares = (1, _code.FURTHER_SHARE, _code.COLOUR_SHARE)
+        scaled = np.concatenate(
+            [
+                (part - part.mean(axis=0)) * np.sqrt(share / part.var(axis=0).sum())
+                for part, share in zip(parts, shares)
+            ],
+            axis=1,
+        )
+        left, _, _ = np.linalg.svd(scaled.astype(np.float64), full_matrices=False)
+        expected = left[:, :20] * np.sqrt(len(images))
+        signs = np.sign((expected * codes).sum(axis=0))
+        np.testing.assert_allclose(codes[:, :6], (expected * signs)[:, :6], atol=0.05)
+
+    def test_what_makes_no_code_is_refused(self, toy_adapter, rng):
+        images = rng.uniform(size=(40, 32, 32, 3)).astype(np.float32)
+
+        def measured(layers, length, images=images):
+            _code.measured(toy_adapter, layers, images, length=length, size=32)
+
+        with pytest.raises(ValueError, match="200 numbers needs as many .* 40 images"):
+            measured(("conv_b",), 200)
+        with pytest.raises(ValueError, match="'conv_b' cannot be a part of a code"):
+            measured(("conv_b",), 4, images=np.ones_like(images))
+        twice = np.concatenate([images[:5]] * 8)
+        with pytest.raises(ValueError, match="in 4 directions, too few for .* 12"):
+            measured(("conv_b",), 12, images=twice)
+
+
+class TestLayers:
+    def test_those_of_another_network_are_spread_over_its_depth(self):
+        layers = [keras.Input((32, 32, 3)), keras.layers.Rescaling(2.0)]
+        for number in range(9):
+            layers.append(keras.layers.Conv2D(4, 1, name=f"conv_{number}"))
+            layers.append(keras.layers.ReLU(name=f"relu_{number}"))
+        layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+        adapter = tfviz.adapt(keras.Sequential(layers), (0, 1))
+        usual = {"fire3": 1.0, LOGITS: 2.0}
+        found = _layers.compared(adapter, usual, 32)
+
+        spread = {f"relu_{number}": 1.0 for number in (0, 2, 4, 6, 8)}
+        assert found == spread | {LOGITS: 2.0}
+        assert _layers.compared(adapter, {"fire3": 1.0}, 32) == spread
+        assert _layers.chosen(adapter, (), ("fire9",), 32) == ("relu_8", LOGITS)
+
+    def test_those_of_the_bundled_network_are_its_own(self, squeezenet):
+        usual = {"conv1": 0.5, "fire9": 2.0, LOGITS: 2.0}
+
+        assert _layers.compared(squeezenet, usual, 64) == usual
+        assert _layers.chosen(squeezenet, (), ("fire9", LOGITS), 64) == (
+            "fire9",
+            LOGITS,
+        )
+
+    def test_logits_are_a_layer_of_their_own_unless_one_is_called_so(self):
+        adapter = tfviz.adapt(short_squeezenet())
+        toy = tfviz.adapt(build_toy(), (-1, 1))
+
+        assert _layers.chosen(adapter, ("logits", "logits"), (), 64) == ("logits",)
+        assert _layers.chosen(toy, ("logits",), (), 32) == (LOGITS,)
+        assert _layers.chosen(toy, ("head", "conv_a:pre"), (), 32) == (
+            "head",
+            "conv_a:pre",
+        )
+
+    def test_those_without_a_map_or_a_vector_are_refused(self):
+        layers = [
+            keras.Input((32, 32, 3)),
+            keras.layers.Conv2D(4, 3, name="conv"),
+            keras.layers.Reshape((-1, 4), name="tokens"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, name="head"),
+        ]
+        adapter = tfviz.adapt(keras.Sequential(layers), (0, 1))
+
+        with pytest.raises(ValueError, match="'tokens' gives 900x4 .* maps .*vectors"):
+            _layers.chosen(adapter, ("tokens",), (), 32)
+        with pytest.raises(ValueError, match="no layer 'convv'. Did you mean 'conv'"):
+            _layers.chosen(adapter, ("convv",), (), 32)
+
+
+class TestNetworks:
+    @pytest.mark.parametrize("size", [(5, 7), (8, 3), (1, 4)])
+    def test_doubling_is_nearest_neighbours_and_a_convolution(self, size, rng):
+        x = tf.constant(rng.normal(size=(2, *size, 3)).astype(np.float32))
+        layer = _networks.Doubling(4, kernel_initializer=keras.initializers.Zeros())
+        layer.build(x.shape)
+        kernel = tf.constant(rng.normal(size=(3, 3, 3, 4)).astype(np.float32))
+        layer.kernel.assign(kernel)
+        layer.bias.assign(rng.normal(size=4).astype(np.float32))
+        goal = rng.normal(size=(2, 2 * size[0], 2 * size[1], 4)).astype(np.float32)
+        with tf.GradientTape() as tape:
+            tape.watch([x, layer.kernel.value])
+            found = layer(x)
+            loss = tf.reduce_sum(found * goal)
+        slopes = tape.gradient(loss, [x, layer.kernel.value])
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel])
+            larger = tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
+            expected = tf.nn.conv2d(larger, kernel, 1, "SAME") + layer.bias.value
+            loss = tf.reduce_sum(expected * goal)
+
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+        for slope, other in zip(slopes, tape.gradient(loss, [x, kernel])):
+            np.testing.assert_allclose(slope, other, atol=1e-4)
+
+    def test_spectral_norms_are_one(self, rng):
+        model = _networks.discriminator(6, (8, 12))
+        images = rng.uniform(-1, 1, size=(2, 16, 16, 3)).astype(np.float32)
+        codes = rng.normal(size=(2, 6)).astype(np.float32)
+        for _ in range(60):
+            model([images, codes], training=True)
+        kernels = [
+            np.asarray(layer.layer.kernel)
+            for layer in model.layers
+            if isinstance(layer, keras.layers.SpectralNormalization)
+        ]
+
+        assert len(kernels) == 4
+        for kernel in kernels:
+            norm = np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2)
+            assert norm == pytest.approx(1, abs=0.01)
+
+    def test_networks_of_one_seed_are_the_same(self):
+        """Also the vectors of the spectral normalization, which Keras draws anew."""
+        for code in (None, 5):
+            first, second, other = (
+                _networks.discriminator(code, (4, 4), seed) for seed in (1, 1, 2)
+            )
+            for a, b in zip(first.variables, second.variables):
+                np.testing.assert_array_equal(a, b)
+            assert np.any(np.asarray(first.variables[0]) != other.variables[0])
