@@ -43,12 +43,14 @@ def job_from(spec: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[Any, s
     )
     import keras  # noqa: PLC0415
 
-    from tfviz import params, stops, transforms  # noqa: PLC0415
+    from tfviz import stops, transforms  # noqa: PLC0415
     from tfviz._job import Job  # noqa: PLC0415
-    from tfviz._updates import Method  # noqa: PLC0415
+    from tfviz._updates import NORMALIZED, Method  # noqa: PLC0415
 
     optimizer = None
-    if spec["optimizer"] != {"name": "adam"}:
+    if spec["optimizer"] == {"name": NORMALIZED}:
+        optimizer = NORMALIZED
+    elif spec["optimizer"] != {"name": "adam"}:
         optimizer = keras.optimizers.deserialize(spec["optimizer"])
     if spec["start"] is not None or not spec["param"]:
         raise click.ClickException(
@@ -60,7 +62,7 @@ def job_from(spec: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[Any, s
     job = Job(
         adapter,
         extended_again(adapter, spec),
-        params.from_spec(spec["param"]),
+        _param_from(spec["param"]),
         transforms.from_spec(spec["transforms"]),
         steps=spec["steps"],
         learning_rate=spec["learning_rate"],
@@ -68,6 +70,8 @@ def job_from(spec: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[Any, s
         stop=[stops.from_spec(rule) for rule in spec["stop"]],
         batch_size=spec["batch"],
         seed=spec["seed"],
+        candidates=spec.get("candidates", 1),
+        restarts=spec.get("restarts", 1),
         notes={name: spec.get(name) for name in ("penalties", "diversity")},
         at=(spec["repeat"], spec["slot"], spec["batch_size"]),
     )
@@ -75,6 +79,27 @@ def job_from(spec: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[Any, s
     job.pictures = [replace(picture, name=spec["name"]) for picture in job.pictures]
     _warn_of_differences(spec, job.settings)
     return job, model
+
+
+def _param_from(spec: Mapping[str, Any]) -> Any:
+    """Return the param of a description: one of the core, or a learned prior."""
+    from tfviz import params  # noqa: PLC0415
+
+    if spec["name"] != "prior":
+        return params.from_spec(spec)
+    from tfviz import priors  # noqa: PLC0415
+
+    try:
+        prior = priors.from_spec(spec)
+    except FileNotFoundError as error:
+        raise click.ClickException(str(error)) from error
+    if prior.spec["digest"] != spec["digest"]:
+        click.echo(
+            f"Warning: {spec['source']!r} is not what the picture was made with; "
+            "another picture will come out.",
+            err=True,
+        )
+    return prior
 
 
 def _warn_of_differences(spec: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

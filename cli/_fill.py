@@ -1,7 +1,6 @@
 """Render many pictures into a folder, safely."""
 
 import json
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from tfviz.cli._folder import Folder
+from tfviz.cli._interrupt import until_interrupted
 
 # A sheet of very many pictures shows them smaller.
 SHEET_WIDTH = 8000
@@ -60,7 +60,7 @@ def fill(
     if done:
         click.echo(f"{len(done)} of {len(keys)} are finished already", err=True)
     stuck = []
-    with _until_interrupted() as interrupted, _progress(job, done) as progress:
+    with until_interrupted("batch") as interrupted, _progress(job, done) as progress:
         started = time.monotonic()
         for batch in job.run(done, callbacks=[progress.step]):
             seconds = time.monotonic() - started
@@ -121,26 +121,6 @@ def _write_sheet(files: list[Path], path: Path) -> None:
     images.save(images.sheet(pictures, captions, columns), path)
 
 
-@contextmanager
-def _until_interrupted() -> Iterator[Any]:
-    """Let Ctrl-C end the work after the current batch; a second one at once."""
-    asked: list[int] = []
-
-    def ask(number: int, frame: Any) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-        click.echo(
-            "\nstopping after this batch; press Ctrl-C again to lose it", err=True
-        )
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: bool(asked)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 class _Lines:
     """Progress for a log: a line for each batch."""
 
@@ -187,7 +167,7 @@ def _progress(job: Any, done: set[int]) -> Iterator[Any]:
         return
     batches = job.batches_left(done)
     with click.progressbar(
-        length=batches * job.steps,
+        length=batches * job.steps * job.restarts,
         label=f"{len(job.pictures) - len(done)} pictures",
         item_show_func=lambda item: item,
         file=sys.stderr,

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tfviz._labels import read_labels
-from tfviz._sources import check_source
+from tfviz._sources import HUB, SUFFIXES, check_source, is_saved_model, is_url
 
 # What is taken for a photo in a folder.
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -99,6 +99,65 @@ class Preprocess(click.ParamType):
         if not -inf < low < high < inf:
             self.fail(
                 f"{value!r} is no range; write the lower end first, as 0,255.",
+                param,
+                ctx,
+            )
+        return value
+
+
+class Range(click.ParamType):
+    """What black and white are in images: `LO,HI`."""
+
+    name = "LO,HI"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, float]:
+        """Return both ends."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            low, high = (float(part) for part in value.split(","))
+        except ValueError:
+            low = high = inf
+        if not -inf < low < high < inf:
+            self.fail(
+                f"{value!r} is no range; write the lower end first, as -1,1.",
+                param,
+                ctx,
+            )
+        return low, high
+
+
+class PriorSource(click.ParamType):
+    """A prior's name, file, folder or handle."""
+
+    name = "PRIOR"
+    bundled = ("inverter", "autoencoder")
+    suffixes = (".npz", ".safetensors", *SUFFIXES)
+
+    def __init__(self, *others: str) -> None:
+        self._names = (*others, *self.bundled)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """Refuse what is certainly no prior, before anything is loaded."""
+        value = str(value)
+        if value in self._names or is_url(value.removeprefix(HUB)):
+            return value
+        path = Path(value)
+        if path.is_file() and path.suffix.lower() not in self.suffixes:
+            self.fail(
+                f"{value!r} is no prior; expected a file that ends in "
+                f"{', '.join(self.suffixes)}.",
+                param,
+                ctx,
+            )
+        if path.is_dir() and not is_saved_model(path):
+            self.fail(f"{value!r} is a folder, but no SavedModel's.", param, ctx)
+        if not path.exists():
+            close = get_close_matches(value, self._names, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            self.fail(
+                f"there is no {value!r}.{hint} There are {', '.join(self._names)}, or "
+                "give a generator's file, a SavedModel's folder or hub:URL.",
                 param,
                 ctx,
             )

@@ -8,6 +8,7 @@ from tfviz.cli.dream import dream
 from tfviz.cli.levels import levels
 from tfviz.cli.models import layers
 from tfviz.cli.photos import check, top
+from tfviz.cli.priors import priors
 from tfviz.cli.render import demo, render
 
 
@@ -23,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (demo, render, dream, layers, check, top, calibrate, levels):
+for command in (demo, render, dream, layers, check, top, calibrate, levels, priors):
     main.add_command(command)

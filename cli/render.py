@@ -8,6 +8,7 @@ import click
 from tfviz.cli import _options as options
 from tfviz.cli import _types as types
 from tfviz.cli._errors import handled
+from tfviz.cli.generators import OPTION_OF, load_prior, prior_options
 
 DEMO_UNITS = (
     "conv1:4",
@@ -23,6 +24,9 @@ DEMO_UNITS = (
 DEMO_STEPS = 128
 # Of Keras, by their names there; the first is our own faster form of it.
 OPTIMIZERS = ("adam", "sgd", "rmsprop", "nadam", "adamw", "adamax", "adagrad", "lion")
+# That of DGN-AM; see `render` in Python.
+NORMALIZED = "normalized"
+PARAMS = ("fourier", "pixels", "maco", "laplacian", "cppn")
 
 
 @click.command()
@@ -70,11 +74,13 @@ def demo(output: Path) -> None:
 )
 @click.option(
     "--param",
-    type=click.Choice(["fourier", "pixels", "maco", "laplacian", "cppn"]),
+    type=types.PriorSource(*PARAMS),
     default="fourier",
     show_default=True,
-    help="How pictures are held.",
+    help="How pictures are held: fourier, pixels, maco, laplacian, cppn; or a learned "
+    "prior: inverter, autoencoder, a generator's file, a SavedModel's folder, hub:URL.",
 )
+@prior_options
 @click.option(
     "--statistics",
     type=click.Path(exists=True, dir_okay=False),
@@ -84,10 +90,9 @@ def demo(output: Path) -> None:
 )
 @click.option(
     "--transforms",
-    type=click.Choice(["distill", "lucid", "maco", "none"]),
-    default="distill",
-    show_default=True,
-    help="What pictures must survive.",
+    type=click.Choice(["distill", "gentle", "lucid", "maco", "none"]),
+    help="What pictures must survive. By default distill, or gentle for learned "
+    "priors.",
 )
 @click.option(
     "--penalty",
@@ -117,16 +122,28 @@ def demo(output: Path) -> None:
 @click.option(
     "--learning-rate",
     type=types.Positive(),
-    default=0.05,
-    show_default=True,
-    help="Of the optimizer.",
+    help="Of the optimizer. By default 0.05, or what suits a prior.",
 )
 @click.option(
     "--optimizer",
-    type=click.Choice(OPTIMIZERS),
+    type=click.Choice([*OPTIMIZERS, NORMALIZED]),
     default="adam",
     show_default=True,
-    help="What moves the pictures.",
+    help="What moves the pictures; normalized: steps of one size, as in DGN-AM.",
+)
+@click.option(
+    "--candidates",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Draw N starts for each picture and take the best. By default 1, or what "
+    "suits a prior.",
+)
+@click.option(
+    "--restarts",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Make each picture N times and keep the best.",
 )
 @click.option(
     "--gradient-blur",
@@ -247,18 +264,17 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
     import keras  # noqa: PLC0415
 
     from tfviz import stops, transforms  # noqa: PLC0415
-    from tfviz._job import Job  # noqa: PLC0415
+    from tfviz._job import LEARNING_RATE, Job  # noqa: PLC0415
     from tfviz._photo import fitted  # noqa: PLC0415
     from tfviz._updates import Method  # noqa: PLC0415
-    from tfviz.cli._units import extended, param_of  # noqa: PLC0415
+    from tfviz.cli._units import extended  # noqa: PLC0415
 
-    height, width = settings["size"] or adapter.size
-    param = param_of(settings["param"], height, width, adapter, settings["statistics"])
-    optimizer = None
-    if settings["optimizer"] != "adam":
-        rate = {"learning_rate": settings["learning_rate"]}
+    param = _param_of(adapter, settings)
+    optimizer = None if settings["optimizer"] == "adam" else settings["optimizer"]
+    if optimizer not in (None, NORMALIZED):
+        rate = settings["learning_rate"] or LEARNING_RATE
         optimizer = keras.optimizers.get(
-            {"class_name": settings["optimizer"], "config": rate}
+            {"class_name": optimizer, "config": {"learning_rate": rate}}
         )
     rules = {"seconds": stops.seconds, "target": stops.target}
     stop = [stops.plateau()] if settings["plateau"] else []
@@ -269,7 +285,7 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
     ]
     start = settings["start"]
     if start is not None:
-        start = fitted(adapter, start, (height, width))
+        start = fitted(adapter, start, param.shape[:2])
     names = ("penalties", "diverse", "diversity", "diversity_layer")
     objectives, notes = extended(
         adapter, units, **{name: settings[name] for name in names}
@@ -278,7 +294,9 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
         adapter,
         objectives,
         param,
-        transforms.PRESETS[settings["transforms"]](),
+        transforms.PRESETS[settings["transforms"]]()
+        if settings["transforms"]
+        else None,
         steps=settings["steps"],
         learning_rate=settings["learning_rate"],
         method=Method(
@@ -291,9 +309,30 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
         batch_size=settings["batch_size"],
         seed=settings["seed"],
         start=start,
+        candidates=settings["candidates"],
+        restarts=settings["restarts"],
         stop=stop,
         notes=notes,
     )
+
+
+def _param_of(adapter: Any, settings: dict[str, Any]) -> Any:
+    """Return how pictures are held: a param of the core, or a learned prior."""
+    name, size = settings["param"], settings["size"]
+    own = {k: settings[k] for k in ("value_range", "given", "encoder")}
+    if name in PARAMS:
+        from tfviz.cli._units import param_of  # noqa: PLC0415
+
+        unused = [OPTION_OF[k] for k, value in own.items() if value]
+        if unused:
+            raise click.UsageError(
+                f"{', '.join(unused)} is for learned priors; --param {name} is none."
+            )
+        height, width = size or adapter.size
+        return param_of(name, height, width, adapter, settings["statistics"])
+    if settings["statistics"]:
+        raise click.UsageError("--statistics is not for learned priors.")
+    return load_prior(name, size, **own)
 
 
 def _job_again(ctx: click.Context, source: str) -> tuple[Any, str]:

@@ -354,7 +354,7 @@ BAD = [
     (["fire2:1", "--size", "0"], 2, "'0' is no size; write 224 or 180x240"),
     (["fire2:1", "--steps", "0"], 2, "0 is not in the range x>=1"),
     (["fire2:1", "--learning-rate", "0"], 2, "0.0 is not in the range x>0"),
-    (["fire2:1", "--param", "wavelet"], 2, "'wavelet' is not one of 'fourier'"),
+    (["fire2:1", "--param", "wavelet"], 2, "no 'wavelet'. There are fourier"),
     (["-fire8:20"], 2, "Write neg:fire8:20"),
     (["-mixed4:3"], 2, "Write neg:mixed4:3"),
     ([], 2, "Give units to render, such as fire8:20"),
