@@ -3,53 +3,63 @@
 Both run in this process, on the same truncated network, batch and threads:
 
     python benchmarks/step.py
+    python benchmarks/step.py --prior gan.keras --range=-1,1
 
 The bare step is the forward pass of the network up to the layer and the gradient of
 the same objective with respect to the input. The full step adds everything else:
 decoding the Fourier spectrum, the transforms with the ranges of the article's
-footnote, their gradients, the watch for dead units, and Adam.
+footnote, their gradients, the watch for dead units, and Adam. With a learned prior, its
+decoder belongs to the bare step as well, and the gradient is that in its latents.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import tfviz  # first, so that it can choose TensorFlow's convolutions
 import numpy as np
 import tensorflow as tf
+from tfviz import priors
 from tfviz._ascent import Ascent
 from tfviz.objectives import channel
 
 
 def main() -> None:
     """Time both, in turn, and print the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--layer", default="fire9")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=8, help="in one run")
-    parser.add_argument("--pairs", type=int, default=9, help="of runs to compare")
-    options = parser.parse_args()
-
+    options = arguments()
     adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
     objective = channel(options.layer, range(options.batch))
-    param = tfviz.params.fourier(options.size, options.size)
-    transforms = tfviz.transforms.distill()
+    param, transforms = prior(options.prior, options.range), tfviz.transforms.gentle()
+    if param is None:
+        param = tfviz.params.fourier(options.size, options.size)
+        transforms = tfviz.transforms.distill()
     ascent = Ascent(adapter, objective, param, transforms)
     seeds = np.array([[i, i] for i in range(options.batch)], np.int32)
     ascent.start(seeds, objective.units)
-    images = tf.Variable(ascent.images().astype(np.float32) / 255)
+    start = {"images": ascent.images().astype(np.float32) / 255}
+    if options.prior:
+        start = param.init(seeds)
+    held = {name: tf.Variable(values) for name, values in start.items()}
     units = {name: tf.constant(values) for name, values in objective.units.items()}
 
     # One step a call: the same steps in a loop are sometimes much slower, by process.
     @tf.function(autograph=False)
     def bare() -> None:
-        seen = tf.identity(images)
+        given = {name: tf.identity(values) for name, values in held.items()}
+        seen = given.get("images")
+        if options.prior:
+            low, high = param.value_range
+            seen = (param.generate(param.values(given)) - low) / (high - low)
+            seen = param.view(seen, (options.size, options.size, 3))
         activations = adapter.forward(seen, objective.layers)
         scores = objective.score(activations, seen, {}, units)
         # The next step depends on this one, so that none is optimized away.
-        images.assign_add(1e-6 * tf.gradients(scores, seen)[0])
+        for name, slope in zip(
+            given, tf.gradients(scores, list(given.values())), strict=True
+        ):
+            held[name].assign_add(1e-6 * slope)
 
     def run_full() -> None:
         # Past the first steps, in which dead units are woken.
@@ -58,7 +68,8 @@ def main() -> None:
     def run_bare() -> None:
         for _ in range(options.steps):
             bare()
-        images.numpy()
+        for values in held.values():
+            values.numpy()
 
     ascent.run(0, 16, 0.05)
     run_full()
@@ -69,7 +80,7 @@ def main() -> None:
         ratios.append(full / plain)
         times.append(full / options.steps)
     print(
-        f"layer {options.layer}, batch {options.batch}, "
+        f"{options.prior or 'fourier'}, layer {options.layer}, batch {options.batch}, "
         f"{options.size}x{options.size} pixels, {options.pairs} pairs of "
         f"{options.steps} steps"
     )
@@ -80,6 +91,27 @@ def main() -> None:
     print(f"traces of the step: {ascent.traces}")
     rate = options.batch / statistics.median(times)
     print(f"image-steps per second: {rate:.0f}")
+
+
+def arguments() -> argparse.Namespace:
+    """Return what to compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--layer", default="fire9")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=8, help="in one run")
+    parser.add_argument("--pairs", type=int, default=9, help="of runs to compare")
+    parser.add_argument("--prior", help="what tfviz.priors.load takes")
+    parser.add_argument("--range", help="of the prior's images, such as -1,1")
+    return parser.parse_args()
+
+
+def prior(source: str | None, value_range: str | None) -> Any:
+    """Return a learned prior, or None."""
+    if source is None:
+        return None
+    ends = None if value_range is None else tuple(map(float, value_range.split(",")))
+    return priors.load(source, value_range=ends)
 
 
 def seconds(run: Callable[[], None]) -> float:

@@ -103,6 +103,19 @@ def _short():
         yield
 
 
+def small_trainings(patch):
+    """Let priors be trained with tiny networks, on a few photos."""
+    from tfviz.priors import _networks, _photos, _train_autoencoder, _train_inverter
+
+    def judge(code, seed):
+        return _networks.discriminator(code, (8, 8), seed)
+
+    patch.setattr(_photos, "FEWEST", 16)
+    patch.setattr(_train_inverter, "WIDTHS", (24, 16, 12, 8, 8))
+    patch.setattr(_train_inverter, "discriminator", judge)
+    patch.setattr(_train_autoencoder, "discriminator", judge)
+
+
 # Of `tfviz render`, for the command line's tests.
 FAST = ["--size", "64", "--steps", "4", "--transforms", "none"]
 

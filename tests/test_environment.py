@@ -36,6 +36,7 @@ def test_onednn_is_chosen_unless_the_user_has(given):
     assert python(code, **environment).stdout.strip() == (given or "1")
 
 
+@pytest.mark.slow
 def test_a_tensorflow_without_onednn_that_came_first_is_warned_of():
     code = (
         "import tensorflow as tf\n"

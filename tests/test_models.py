@@ -483,6 +483,7 @@ CLASSIFIERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.filterwarnings("ignore:.*is loaded with tf_keras")
 @pytest.mark.parametrize(

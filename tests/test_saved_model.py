@@ -175,6 +175,7 @@ class TestGraph:
         close(made[0].images, made[1].images, atol=1.5 / 255)
         close(made[0].scores, made[1].scores, rtol=1e-3)
 
+    @pytest.mark.slow
     def test_a_picture_of_a_channel_rises(self, adapter):
         result = tfviz.render(
             adapter, ["act:0-3", "logit:2"], params.fourier(*SIZE), steps=32

@@ -1,0 +1,263 @@
+"""Measure the priors that come with the package, for their model cards.
+
+    python scripts/evaluate_priors.py reconstruct DATA PRIOR... -o scores.json
+    python scripts/evaluate_priors.py logits DATA PRIOR... -o folder
+
+DATA holds `imagenet-1000-samples.zip`, `models/classifiers/` and `evaluators/`. PRIOR
+is what `tfviz.priors.load` takes, with a size behind a colon: `autoencoder:128`.
+
+`reconstruct` asks two networks what they see in photos after `decode(encode(photo))`,
+in 8 bits: photos at the prior's size are the ceiling, and a linear code of as many
+numbers as the prior's, found on other photos, is the floor. `logits` renders classes
+drawn by a seed under `fourier` and under each prior with as many steps, and asks
+networks that had no part in it for the rank of the class, with an interval over
+classes by a paired bootstrap.
+"""
+
+import argparse
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+import tfviz  # first, so that it can choose TensorFlow's convolutions
+from tfviz import images, priors
+
+Judge = Callable[[NDArray], NDArray]
+CLASSES, SEEDS, STEPS = 24, (0, 1), 150
+PATCH = 8
+
+
+def main() -> None:
+    """Read the arguments and run one of both."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["reconstruct", "logits"])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("priors", nargs="+")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--model", default="squeezenet")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--classes", type=int, default=CLASSES)
+    parser.add_argument("--photos", type=int, default=1000)
+    options = parser.parse_args()
+    if options.what == "reconstruct":
+        reconstruct(options)
+    else:
+        logits(options)
+
+
+def loaded(source: str) -> Any:
+    """Return the prior of `NAME` or `NAME:SIZE`."""
+    name, _, size = source.partition(":")
+    return priors.load(name, int(size) if size else None)
+
+
+def reconstruct(options: argparse.Namespace) -> None:
+    """Write what networks see in photos that went through each prior."""
+    found = {}
+    judges = {"squeezenet": judge(tfviz.load_model("squeezenet"))}
+    mobilenet = options.data / "models/classifiers/imagenet_mobilenet_v1_075_224.keras"
+    judges["mobilenet"] = judge(tfviz.load_model(mobilenet), (-1, 1))
+    for source in options.priors:
+        prior = loaded(source)
+        originals = photos(options.data, prior.shape[0], options.photos)
+        decoded = np.concatenate(
+            [
+                np.asarray(prior.decode(prior.encode(originals[i : i + 20])))
+                for i in range(0, len(originals), 20)
+            ]
+        )
+        numbers = sum(int(np.prod(v.shape)) for v in prior.latents.values())
+        linear = patch_pca(originals, numbers / np.prod(prior.shape[:2]) * PATCH**2)
+        for kind, made in (("photos", originals), ("prior", decoded), ("pca", linear)):
+            pictures = np.round(np.clip(made, 0, 1) * 255) / 255
+            line = {"psnr": psnr(pictures, originals), "slope": slope(pictures)}
+            for name, ask in judges.items():
+                ranks = ranks_of(ask(pictures), np.arange(len(pictures)))
+                line[f"{name}_top1"] = float((ranks < 1).mean())
+                line[f"{name}_top5"] = float((ranks < 5).mean())
+            found[f"{source} {kind}"] = line
+            print(source, kind, json.dumps(line), flush=True)
+        random = prior.sample(256)
+        found[f"{source} random"] = {"slope": slope(random)}
+        print(source, "random", found[f"{source} random"], flush=True)
+    options.output.write_text(json.dumps(found, indent=2))
+
+
+def logits(options: argparse.Namespace) -> None:
+    """Render classes under each prior, and ask the evaluators for their ranks."""
+    options.output.mkdir(parents=True, exist_ok=True)
+    adapter = tfviz.adapt(tfviz.load_model(options.model))
+    classes = np.random.default_rng(0).choice(1000, options.classes, replace=False)
+    units = [f"logit:{index}" for index in sorted(classes.tolist())]
+    targets = np.array(sorted(classes.tolist()))
+    methods = {"fourier": None} | {source: loaded(source) for source in options.priors}
+    judges = evaluators(options.data)
+    found: dict[str, Any] = {"classes": targets.tolist(), "steps": options.steps}
+    ranks: dict[str, list[NDArray]] = {}
+    sheets = []
+    for name, param in methods.items():
+        own, others = [], []
+        for seed in SEEDS:
+            result = tfviz.render(
+                adapter, units, param, steps=options.steps, seed=seed, batch_size=8
+            )
+            own.append(ranks_of(adapter.logits(result.views), targets))
+            others.append([ranks_of(a(result.views), targets) for a in judges.values()])
+            if seed == SEEDS[0]:
+                sheets.extend(to_size(result.images, 112))
+            result.save(options.output / f"{name.replace(':', '-')}-{seed}.png")
+        # (seeds, judges, classes) -> one number for each class
+        ranks[name] = np.log1p(np.array(others)).mean(axis=(0, 1))
+        found[name] = {
+            "own_top1": float((np.array(own) < 1).mean()),
+            "mean_log_rank": float(ranks[name].mean()),
+            "judges": {
+                judge: np.log1p(np.array(others))[:, i].mean().item()
+                for i, judge in enumerate(judges)
+            },
+        }
+        print(name, json.dumps(found[name]), flush=True)
+    for name in options.priors:
+        low, high = bootstrap(ranks[name] - ranks["fourier"])
+        found[name]["difference_to_fourier"] = [low, high]
+        print(f"{name} - fourier: 95 % interval {low:.2f} to {high:.2f}", flush=True)
+    captions = [str(index) for _ in methods for index in targets]
+    sheet = images.sheet(sheets, captions, len(targets))
+    images.save(sheet, options.output / "all.png")
+    (options.output / "scores.json").write_text(json.dumps(found, indent=2))
+
+
+def photos(data: Path, size: int, count: int) -> NDArray[np.float32]:
+    """Return the middle squares of the sample photos, in the order of the classes."""
+    with ZipFile(data / "imagenet-1000-samples.zip") as archive:
+        names = sorted(n for n in archive.namelist() if n.endswith(".JPEG"))[:count]
+        found = [images.read(io.BytesIO(archive.read(name))) for name in names]
+    large = [images.centre_crop(photo, (227, 227)) for photo in found]
+    return to_size(np.stack(large), size)
+
+
+def to_size(pictures: Any, size: int) -> NDArray[np.float32]:
+    """Return pictures at another size."""
+    resized = tf.image.resize(pictures, (size, size), antialias=True)
+    return np.clip(resized.numpy(), 0, 1)
+
+
+def judge(model: Any, preprocess: Any = None) -> Judge:
+    """Return what gives the logits `(n, classes)` of pictures of any size."""
+    adapter = tfviz.adapt(model, preprocess)
+
+    def ask(pictures: NDArray) -> NDArray:
+        size = adapter.input_size or (227, 227)
+        shown = tf.image.resize(pictures, size, antialias=pictures.shape[1] > size[0])
+        parts = [adapter.logits(shown[i : i + 50]) for i in range(0, len(shown), 50)]
+        return np.concatenate([np.asarray(part) for part in parts])
+
+    return ask
+
+
+def evaluators(data: Path) -> dict[str, Judge]:
+    """Return the networks that take no part in any optimization."""
+    found: dict[str, Judge] = {}
+    for path in sorted((data / "evaluators").glob("*.tflite")):
+        if "embedding" not in path.name:
+            found[path.stem] = lite_judge(path)
+    return found
+
+
+def lite_judge(path: Path) -> Judge:
+    """Return what asks a quantized network, whose first output is the background."""
+    interpreter = tf.lite.Interpreter(str(path), num_threads=2)
+    interpreter.allocate_tensors()
+    (given,), (told,) = (
+        interpreter.get_input_details(),
+        interpreter.get_output_details(),
+    )
+
+    def ask(pictures: NDArray) -> NDArray:
+        size = tuple(given["shape"][1:3])
+        shown = tf.image.resize(pictures, size, antialias=pictures.shape[1] > size[0])
+        scale, zero = given["quantization"]
+        values = np.round((shown.numpy() * 2 - 1) / scale + zero)
+        limits = np.iinfo(given["dtype"])
+        values = np.clip(values, limits.min, limits.max).astype(given["dtype"])
+        answers = []
+        for value in values:
+            interpreter.set_tensor(given["index"], value[None])
+            interpreter.invoke()
+            answers.append(interpreter.get_tensor(told["index"])[0].astype(np.float32))
+        return np.array(answers)[:, 1:]
+
+    return ask
+
+
+def ranks_of(answers: NDArray, targets: NDArray) -> NDArray:
+    """Return how many classes are ahead of each picture's own; half of those level."""
+    own = answers[np.arange(len(answers)), targets][:, None]
+    level = (answers == own).sum(axis=1) - 1
+    return (answers > own).sum(axis=1) + level / 2
+
+
+def psnr(pictures: NDArray, originals: NDArray) -> float:
+    """Return the mean peak signal-to-noise ratio, in dB."""
+    errors = ((pictures - originals) ** 2).mean(axis=(1, 2, 3))
+    return float(-10 * np.log10(np.maximum(errors, 1e-10)).mean())
+
+
+def slope(pictures: NDArray) -> float:
+    """Return the mean slope of log power over log frequency, of luminance.
+
+    A Hann window; radial means in bins of equal width in the logarithm, from 2/N to
+    0.4 cycles a pixel. About -2 for photographs.
+    """
+    grey = pictures @ np.array([0.299, 0.587, 0.114], np.float32)
+    n = grey.shape[1]
+    grey -= grey.mean(axis=(1, 2), keepdims=True)
+    window = np.hanning(n + 2)[1:-1]
+    power = np.abs(np.fft.fft2(grey * np.outer(window, window))) ** 2
+    radius = np.hypot(np.fft.fftfreq(n)[:, None], np.fft.fftfreq(n)[None])
+    edges = np.geomspace(2 / n, 0.4, 13)
+    bins = np.digitize(radius, edges)
+    x, y = [], []
+    for k in range(1, len(edges)):
+        inside = bins == k
+        if inside.any():
+            x.append(np.log(radius[inside]).mean())
+            y.append(np.log(power[:, inside].mean(axis=1) + 1e-12))
+    return float(np.polyfit(x, np.array(y), 1)[0].mean())
+
+
+def patch_pca(pictures: NDArray, numbers: float) -> NDArray:
+    """Return pictures after a linear code of `numbers` for each patch."""
+    n, size = len(pictures), pictures.shape[1] // PATCH
+    patches = pictures.reshape(n, size, PATCH, size, PATCH, 3).transpose(
+        0, 1, 3, 2, 4, 5
+    )
+    flat = patches.reshape(-1, PATCH * PATCH * 3)
+    half = flat[: len(flat) // 2], flat[len(flat) // 2 :]
+    made = []
+    for own, other in (half, half[::-1]):  # the code is found on other photos
+        mean = other.mean(axis=0)
+        _, vectors = np.linalg.eigh(np.cov(other - mean, rowvar=False))
+        basis = vectors[:, ::-1][:, : max(round(numbers), 1)]
+        made.append((own - mean) @ basis @ basis.T + mean)
+    flat = np.concatenate(made).reshape(n, size, size, PATCH, PATCH, 3)
+    return flat.transpose(0, 1, 3, 2, 4, 5).reshape(pictures.shape).astype(np.float32)
+
+
+def bootstrap(differences: NDArray, draws: int = 10_000) -> tuple[float, float]:
+    """Return the 95 % interval of the mean over units."""
+    rng = np.random.default_rng(0)
+    picks = rng.integers(len(differences), size=(draws, len(differences)))
+    low, high = np.percentile(differences[picks].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+if __name__ == "__main__":
+    main()
