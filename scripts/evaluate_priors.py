@@ -2,6 +2,7 @@
 
     python scripts/evaluate_priors.py reconstruct DATA PRIOR... -o scores.json
     python scripts/evaluate_priors.py logits DATA PRIOR... -o folder
+    python scripts/evaluate_priors.py channels DATA PRIOR... -o folder --layer fire8
 
 DATA holds `imagenet-1000-samples.zip`, `models/classifiers/` and `evaluators/`. PRIOR
 is what `tfviz.priors.load` takes, with a size behind a colon: `autoencoder:128`.
@@ -11,7 +12,8 @@ in 8 bits: photos at the prior's size are the ceiling, and a linear code of as m
 numbers as the prior's, found on other photos, is the floor. `logits` renders classes
 drawn by a seed under `fourier` and under each prior with as many steps, and asks
 networks that had no part in it for the rank of the class, with an interval over
-classes by a paired bootstrap.
+classes by a paired bootstrap. `channels` tells how much channels of a layer respond,
+at the start and at the end.
 """
 
 import argparse
@@ -30,26 +32,27 @@ import tfviz  # first, so that it can choose TensorFlow's convolutions
 from tfviz import images, priors
 
 Judge = Callable[[NDArray], NDArray]
-CLASSES, SEEDS, STEPS = 24, (0, 1), 150
+UNITS, SEEDS, STEPS = 24, (0, 1), 150
 PATCH = 8
 
 
 def main() -> None:
     """Read the arguments and run one of both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["reconstruct", "logits"])
+    parser.add_argument("what", choices=["reconstruct", "logits", "channels"])
     parser.add_argument("data", type=Path)
     parser.add_argument("priors", nargs="+")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--model", default="squeezenet")
+    parser.add_argument("--preprocess", help="of the model, such as -1,1")
+    parser.add_argument("--layer", default="fire8")
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--classes", type=int, default=CLASSES)
+    parser.add_argument("--units", type=int, default=UNITS, help="classes or channels")
     parser.add_argument("--photos", type=int, default=1000)
     options = parser.parse_args()
-    if options.what == "reconstruct":
-        reconstruct(options)
-    else:
-        logits(options)
+    {"reconstruct": reconstruct, "logits": logits, "channels": channels}[options.what](
+        options
+    )
 
 
 def loaded(source: str) -> Any:
@@ -93,10 +96,9 @@ def reconstruct(options: argparse.Namespace) -> None:
 def logits(options: argparse.Namespace) -> None:
     """Render classes under each prior, and ask the evaluators for their ranks."""
     options.output.mkdir(parents=True, exist_ok=True)
-    adapter = tfviz.adapt(tfviz.load_model(options.model))
-    classes = np.random.default_rng(0).choice(1000, options.classes, replace=False)
-    units = [f"logit:{index}" for index in sorted(classes.tolist())]
-    targets = np.array(sorted(classes.tolist()))
+    adapter = visualized(options)
+    targets = drawn(adapter.classes, options.units)
+    units = [f"logit:{index}" for index in targets]
     methods = {"fourier": None} | {source: loaded(source) for source in options.priors}
     judges = evaluators(options.data)
     found: dict[str, Any] = {"classes": targets.tolist(), "steps": options.steps}
@@ -132,6 +134,41 @@ def logits(options: argparse.Namespace) -> None:
     sheet = images.sheet(sheets, captions, len(targets))
     images.save(sheet, options.output / "all.png")
     (options.output / "scores.json").write_text(json.dumps(found, indent=2))
+
+
+def channels(options: argparse.Namespace) -> None:
+    """Render channels of a layer under each prior."""
+    options.output.mkdir(parents=True, exist_ok=True)
+    adapter = visualized(options)
+    layer = options.layer
+    targets = drawn(adapter.layer(layer).units, options.units)
+    units = [f"{layer}:{index}" for index in targets]
+    found: dict[str, Any] = {"layer": layer, "channels": targets.tolist()}
+    for name in ("fourier", *options.priors):
+        param = None if name == "fourier" else loaded(name)
+        result = tfviz.render(adapter, units, param, steps=options.steps, batch_size=8)
+        found[name] = {"scores": result.unit_scores.tolist()}
+        if result.start_scores is not None:
+            risen = result.unit_scores > result.start_scores
+            found[name]["starts"] = result.start_scores.tolist()
+            found[name]["risen"] = float(risen.mean())
+        print(name, json.dumps(found[name]), flush=True)
+        result.save(options.output / f"{name.replace(':', '-')}.png")
+    (options.output / "scores.json").write_text(json.dumps(found, indent=2))
+
+
+def visualized(options: argparse.Namespace) -> Any:
+    """Return the adapter of the model whose units are rendered."""
+    preprocess = options.preprocess
+    if preprocess and "," in preprocess:
+        preprocess = tuple(float(end) for end in preprocess.split(","))
+    return tfviz.adapt(tfviz.load_model(options.model), preprocess)
+
+
+def drawn(among: int, count: int) -> NDArray:
+    """Return some units, fixed in advance."""
+    picked = np.random.default_rng(0).choice(among, min(count, among), replace=False)
+    return np.sort(picked)
 
 
 def photos(data: Path, size: int, count: int) -> NDArray[np.float32]:
