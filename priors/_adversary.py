@@ -79,6 +79,36 @@ class Adversary:
         self.optimizer.apply(gradients, variables)
         return tf.constant(True)
 
+    def joined(
+        self, made: Any, code: Any, seed: Any, slope: Any, share: Any
+    ) -> tuple[Any, Any]:
+        """Add to a slope in made images that of being taken for photos.
+
+        A fixed weight would be lost beside a loss of larger slopes, such as those of
+        late layers. Esser et al. weigh it so as well (https://arxiv.org/abs/2012.09841).
+
+        Args:
+            made: Images in [-1, 1].
+            code: As for `judged`.
+            seed: The same.
+            slope: Of the other losses in `made`.
+            share: How long the slope that is added is, in parts of the other's length;
+                at 0 nothing is judged.
+
+        Returns:
+            What a generator minimizes to be taken for photos, and the sum of slopes.
+        """
+
+        def added() -> tuple[Any, Any]:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(made)
+                fooled = self.fooled(made, code, seed)
+            against = tape.gradient(fooled, made)
+            ratio = tf.norm(slope) / (tf.norm(against) + 1e-12)
+            return fooled, slope + share * ratio * against
+
+        return tf.cond(share > 0, added, lambda: (tf.constant(0.0), slope))
+
     def fooled(self, made: Any, code: Any, seed: Any) -> Any:
         """Return what a generator minimizes to be taken for photos."""
         return -tf.reduce_mean(self.judged(made, code, seed, training=False))

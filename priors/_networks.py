@@ -26,7 +26,10 @@ def inverter_generator(
     """
     made = _Convolutions(seed)
     inputs = keras.Input((code,), name="code")
-    x = layers.Dense(4 * 4 * widths[0], kernel_initializer=made.initial())(inputs)
+    # A bias would be a pattern of 4 x 4 places that all images have.
+    x = layers.Dense(
+        4 * 4 * widths[0], use_bias=False, kernel_initializer=made.initial()
+    )(inputs)
     x = layers.Reshape((4, 4, widths[0]))(x)
     x = made.normalized(x)
     for stage, width in enumerate(widths[1:]):

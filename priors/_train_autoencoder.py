@@ -20,16 +20,17 @@ from ._networks import (
 from ._perceptual import Features, random_shift
 
 # What each part of the loss counts.
-PIXELS, FEATURES, ADVERSARIAL = 5.0, 0.7, 0.05
+PIXELS, FEATURES = 20.0, 1.0
 # Latents are drawn towards a variance of 1, and decoded with noise, so that near
 # latents mean near images.
 SPREAD, NOISE = 1e-3, 0.05
 # A channel that varies less is taken to vary so much.
 LEAST = 1e-3
-# The adversarial part begins and is whole at these parts of the training.
-BEGINS, WHOLE = 0.1, 0.2
+# How long the slope of the adversarial part is, in parts of that of all others; and
+# where it begins and is whole, in parts of the training.
+ADVERSARIAL, BEGINS, WHOLE = 0.3, 0.1, 0.2
 # What is compared, and how much it counts.
-DEFAULT_LAYERS = {"conv1": 1.0, "fire3": 1.0, "fire5": 1.0, "fire7": 0.7, "fire9": 0.7}
+DEFAULT_LAYERS = {"conv1": 2.0, "fire3": 1.5, "fire5": 1.0, "fire7": 0.5, "fire9": 0.3}
 
 
 class Autoencoder:
@@ -99,10 +100,10 @@ class Autoencoder:
         self._adversary.optimizer.learning_rate.assign(rate * 0.5)
         shift = random_shift(seed)
         true = self._features.of(photos, shift=shift)
-        weight = tf.clip_by_value((progress - BEGINS) / (WHOLE - BEGINS), 0.0, 1.0)
-        weight *= ADVERSARIAL
+        share = tf.clip_by_value((progress - BEGINS) / (WHOLE - BEGINS), 0.0, 1.0)
+        share *= ADVERSARIAL
         values = [v.value for v in self._variables]
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(values)
             latents = self.encoder(photos * 2 - 1, training=True)
             noise = tf.random.stateless_normal(
@@ -114,15 +115,13 @@ class Autoencoder:
                 true, self._features.of(pictures, shift=shift)
             )
             pixels = tf.reduce_mean(tf.abs(pictures - photos))
-            spread = tf.reduce_mean(latents**2)
-            fooled = tf.cond(
-                weight > 0,
-                lambda: self._adversary.fooled(made, None, seed),
-                lambda: tf.constant(0.0),
-            )
-            loss = PIXELS * pixels + FEATURES * features + SPREAD * spread
-            loss += weight * fooled
-        self._optimizer.apply(tape.gradient(loss, values), self._variables)
+            spread = SPREAD * tf.reduce_mean(latents**2)
+            loss = PIXELS * pixels + FEATURES * features
+        slope = tape.gradient(loss, made)
+        fooled, slope = self._adversary.joined(made, None, seed, slope, share)
+        # Of the spread, which is no matter of the images, beside those.
+        gradients = tape.gradient([made, spread], values, [slope, tf.ones_like(spread)])
+        self._optimizer.apply(gradients, self._variables)
         judged = tf.cond(
             progress > BEGINS / 2,
             lambda: self._adversary.learn(

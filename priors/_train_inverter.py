@@ -17,21 +17,24 @@ from ._networks import discriminator, inverter_generator
 from ._perceptual import Features, random_shift, variances
 
 # What each part of the loss counts. Features are summed over layers.
-PIXELS, FEATURES, CODE, ADVERSARIAL = 4.0, 1.0, 0.5, 0.15
-# The adversarial part begins and is whole at these parts of the training.
-BEGINS, WHOLE = 0.08, 0.16
+PIXELS, FEATURES, CODE = 10.0, 1.0, 0.25
+# How long the slope of the adversarial part is, in parts of that of all others; and
+# where it begins and is whole, in parts of the training.
+ADVERSARIAL, BEGINS, WHOLE = 0.5, 0.04, 0.1
 # Channels at 4, 8, 16, ... pixels; as many as it takes to reach an image's size.
 WIDTHS, FIRST = (256, 192, 128, 80, 48), 4
 # For images of 128 pixels.
 LAST_WIDTH = 24
-# What is compared, and how much it counts, and what the code is made of.
+# What is compared, and how much it counts, and what the code is made of. A late layer
+# has slopes many times as large as an early one for the same weight (the logits 50
+# times those of conv1), so that more weight for them leaves nothing but their texture.
 DEFAULT_LAYERS = {
-    "conv1": 0.5,
-    "fire3": 0.7,
-    "fire5": 1.0,
+    "conv1": 2.0,
+    "fire3": 1.5,
+    "fire5": 1.5,
     "fire7": 1.0,
-    "fire9": 2.0,
-    LOGITS: 2.0,
+    "fire9": 1.0,
+    LOGITS: 0.5,
 }
 DEFAULT_CODE = ("fire9", LOGITS)
 
@@ -92,11 +95,12 @@ class Inverter:
         shift = random_shift(seed)
         true = self._features.of(photos, self._code.layers, shift=shift)
         code = self._code.of(true, photos)
-        weight = tf.clip_by_value((progress - BEGINS) / (WHOLE - BEGINS), 0.0, 1.0)
-        weight *= ADVERSARIAL
+        share = tf.clip_by_value((progress - BEGINS) / (WHOLE - BEGINS), 0.0, 1.0)
+        share *= ADVERSARIAL
         variables = self.generator.trainable_variables
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([v.value for v in variables])
+        values = [v.value for v in variables]
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            tape.watch(values)
             made = self.generator(code, training=True)
             pictures = made / 2 + 0.5
             seen = self._features.of(pictures, self._code.layers, shift=shift)
@@ -104,15 +108,10 @@ class Inverter:
             pixels = tf.reduce_mean(tf.abs(_small(pictures) - _small(photos)))
             again = self._code.of(seen, pictures)
             codes = tf.reduce_mean(tf.math.squared_difference(code, again))
-            fooled = tf.cond(
-                weight > 0,
-                lambda: self._adversary.fooled(made, code, seed),
-                lambda: tf.constant(0.0),
-            )
             loss = PIXELS * pixels + FEATURES * features + CODE * codes
-            loss += weight * fooled
-        gradients = tape.gradient(loss, [v.value for v in variables])
-        self._optimizer.apply(gradients, variables)
+        slope = tape.gradient(loss, made)
+        fooled, slope = self._adversary.joined(made, code, seed, slope, share)
+        self._optimizer.apply(tape.gradient(made, values, slope), variables)
         judged = tf.cond(
             progress > BEGINS / 2,
             lambda: self._adversary.learn(
