@@ -34,6 +34,25 @@ class TestAdversary:
         fooled = judge.fooled(self.flat(*fake), None, [0, 0])
         assert float(fooled) == pytest.approx(-np.mean(fake), rel=1e-6)
 
+    @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
+    def test_its_slope_is_a_share_of_the_others(self, judge, scale, rng):
+        """Guards against an adversarial part that is lost beside a larger loss."""
+        made = self.flat(0.3, -0.6)
+        slope = tf.constant(scale * rng.normal(size=made.shape), tf.float32)
+        fooled, joined = judge.joined(made, None, [0, 0], slope, tf.constant(0.4))
+
+        against = np.full(made.shape, -1.0)  # uphill in the mean of each image
+        length = 0.4 * np.linalg.norm(slope) / np.linalg.norm(against)
+        np.testing.assert_allclose(joined - slope, length * against, rtol=1e-2)
+        assert float(fooled) == pytest.approx(0.15)
+
+    def test_nothing_is_judged_before_it_begins(self, judge):
+        slope = tf.constant([[1.0, 2.0]])
+        fooled, joined = judge.joined(None, None, [0, 0], slope, 0.0)
+
+        assert fooled == 0
+        np.testing.assert_array_equal(joined, slope)
+
     def test_it_rests_while_it_is_far_ahead(self, judge):
         """DeePSiM: from a ratio of 0.1 until one of 0.5."""
         verdicts = [(2.0, -2.0)] * 30 + [(0.5, -0.5)] * 4 + [(-1.0, 1.0)] * 2
