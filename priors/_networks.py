@@ -33,7 +33,12 @@ def inverter_generator(
     x = layers.Reshape((4, 4, widths[0]))(x)
     x = made.normalized(x)
     for stage, width in enumerate(widths[1:]):
-        x = made.normalized(made.doubled(x, width, bias=False))
+        x = made.doubled(x, width, bias=False)
+        if stage < len(widths) - 2:
+            # Else squares of neighbours that were one are seen, as a grid; it is
+            # StyleGAN's filter, but for its weights (https://arxiv.org/abs/1812.04948).
+            x = layers.AveragePooling2D(3, 1, "same")(x)
+        x = made.normalized(x)
         if stage < 2:  # where convolutions cost little and see much
             x = layers.Add()([x, made.normalized(made.conv(x, width, bias=False))])
     x = made.conv(x, 3)
