@@ -87,6 +87,7 @@ size_option = click.option(
 @handled
 def list_(as_json: bool) -> None:
     """List the priors that come with the package, and which others there are."""
+    options.quiet_tensorflow()
     from tfviz.priors._store import told  # noqa: PLC0415
     from tfviz.priors._trained import bundled_file  # noqa: PLC0415
 
@@ -97,7 +98,11 @@ def list_(as_json: bool) -> None:
     for name, facts in found.items():
         line = f"not in this copy; `tfviz priors train {name}` makes one"
         if facts is not None:
-            line = f"trained on {facts['seen']:,} images of {facts['size']} pixels"
+            line = (
+                f"trained in {facts['steps']:,} steps on {facts['photos']:,} photos of "
+                f"{facts['size']} pixels; held-out ones come back with "
+                f"{facts['psnr']:.1f} dB"
+            )
         click.echo(f"{name:12}  {line}")
     click.echo(
         "\nAlso: FILE.npz of `tfviz priors train`, a TAESD decoder (.safetensors), a "

@@ -41,6 +41,7 @@ class Prior(Param):
         generate: `generate(values) -> images` in `value_range`, from what it takes.
         value_range: What black and white are in those images.
         invert: `invert(images) -> values`, for images in [0, 1], or None.
+        pull: How strongly pixels are pulled back that leave the range; see `within`.
         measured: Statistics of the latents, by name, once `calibrate` has found them.
     """
 
@@ -48,6 +49,7 @@ class Prior(Param):
     generate: Callable[[Latents], Any] = lambda values: values
     value_range: tuple[float, float] = (0.0, 1.0)
     invert: Callable[[Any], Latents] | None = None
+    pull: float = PULL
     measured: Mapping[str, Measured] = field(default_factory=dict)
 
     def calibrate(
@@ -60,6 +62,8 @@ class Prior(Param):
         percentile (DGN-AM, https://arxiv.org/abs/1605.09304, bounds units so). Maps
         also get the spectrum that was measured.
 
+        A description does not tell where latents were measured, so its `spec` is empty.
+
         Args:
             of: Images `(n, height, width, channels)` in [0, 1], which are encoded; or
                 a number of random draws, for latents that are made of other random
@@ -70,15 +74,16 @@ class Prior(Param):
             ValueError: If there is no encoder for images, fewer than two are given, or
                 a file is of other latents.
         """
-        found = of if isinstance(of, (str, os.PathLike)) else None
-        measures = (
-            self._measures(of, seed) if found is None else _calibration.load(found)
-        )
+        if isinstance(of, (str, os.PathLike)):
+            measures = _calibration.load(of)
+        else:
+            measures = self._measures(of, seed)
         latents = dict(self.latents)
         for name, statistics in measures.items():
             known = latents.get(name)
-            width = known.shape[-1] if known and len(known.shape) == 3 else None
-            wanted = known and (known.shape if width is None else (width,))
+            shape = known.shape if known else None
+            # Of maps, channels are measured.
+            wanted = shape[-1:] if shape and len(shape) == 3 else shape
             if known is None or statistics.mean.shape != wanted:
                 raise ValueError(
                     f"The calibration is of a latent {name!r} of the shape "
@@ -93,7 +98,7 @@ class Prior(Param):
                 self.generate,
                 value_range=self.value_range,
                 encode=self.invert,
-                spec=self.spec,
+                pull=self.pull,
                 view=self.view,
                 defaults=self.defaults,
             ),
@@ -225,9 +230,7 @@ def assembled(
         found = values(stored)
         return tf.add_n([term(found[name]) for name, term in penalties.items()])
 
-    def inverse(pictures: Any) -> Latents:
-        if encode is None:
-            raise ValueError("This prior has no encoder.")
+    def inverse(pictures: Any, encode: Callable[[Any], Latents]) -> Latents:
         found = encode(tf.convert_to_tensor(pictures, tf.float32))
         return {n: latents[n].stored(value) for n, value in found.items()}
 
@@ -245,7 +248,7 @@ def assembled(
         dict(spec or {}),
         project=project if any(v.domain for v in latents.values()) else None,
         penalty=penalty if penalties else None,
-        encode=inverse if encode else None,
+        encode=partial(inverse, encode=encode) if encode else None,
         view=view or views.resized(),
         defaults={**DEFAULTS, **(defaults or {})},
         values=values,
@@ -254,6 +257,7 @@ def assembled(
         generate=decode,
         value_range=(low, high),
         invert=encode,
+        pull=pull,
     )
 
 

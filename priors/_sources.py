@@ -145,15 +145,31 @@ def _of_keras(
         return families.gan(model, **options)
     _check_unused(name, latents=options["latents"])
     value_range = options["value_range"]
-    height, width = _pair(size) or (None, None)
-    if height is not None and width is not None and a_map:
-        # Of the images; the decoder's factor is found with the smallest map.
-        probe = families.autoencoder(model, value_range=value_range, height=4)
-        height = 4 * height // probe.shape[0]
-        width = 4 * width // probe.shape[1]
+    height, width = _map_size(model, name, size) if a_map else (None, None)
+    if not a_map:
+        _check_unused(name, size=size)
     return families.autoencoder(
         model, encoder, value_range=value_range, height=height, width=width
     )
+
+
+def _map_size(
+    decoder: Any, name: str, size: int | tuple[int, int] | None
+) -> tuple[int | None, int | None]:
+    """Return the size of the latents of which a decoder makes images of a size."""
+    taken = decoder.inputs[0].shape
+    pixels = _pair(size)
+    if pixels is None or None not in taken[1:3]:
+        _check_unused(name, size=size)
+        return None, None
+    # How much larger an image is, of a map of 4 by 4.
+    made = decoder.compute_output_shape((1, 4, 4, taken[3]))[1:3]
+    if any(n * 4 % m or n < m // 4 for n, m in zip(pixels, made, strict=True)):
+        raise ValueError(
+            f"{name!r} makes images whose height and width are multiples of "
+            f"{made[0] // 4} and {made[1] // 4} pixels. Received: size={size}"
+        )
+    return 4 * pixels[0] // made[0], 4 * pixels[1] // made[1]
 
 
 def _check_unused(name: str, **options: Any) -> None:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from conftest import FAST, error_of, names, seeds_for
 from tfviz import priors
 from tfviz.images import read_spec
+from tfviz.priors import _store, _trained
 from tfviz.priors._check import checked
 
 layers = keras.layers
@@ -22,9 +23,9 @@ def gan_model(head="tanh"):
     return keras.Model(given, layers.Conv2D(3, 3, padding="same", activation=head)(x))
 
 
-def decoder_model():
+def decoder_model(size=None):
     keras.utils.set_random_seed(6)
-    given = keras.Input((None, None, 2), name="map")
+    given = keras.Input((size, size, 2), name="map")
     x = layers.Conv2DTranspose(3, 4, 2, "same", activation="sigmoid")(given)
     return keras.Model(given, x)
 
@@ -41,6 +42,7 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     gan_model().save(folder / "gan.keras")
     decoder_model().save(folder / "decoder.keras")
+    decoder_model(4).save(folder / "fixed.keras")
     encoder_model().save(folder / "encoder.keras")
 
     net = tf.Module()
@@ -122,6 +124,12 @@ class TestLoad:
                 "takes no `given`",
             ),
             ("decoder.keras", {"value_range": (0, 1)}, "maps of any size"),
+            (
+                "decoder.keras",
+                {"value_range": (0, 1), "size": (8, 9)},
+                r"multiples of 2 and 2 pixels. Received: size=\(8, 9\)",
+            ),
+            ("fixed.keras", {"value_range": (0, 1), "size": 16}, "takes no `size`"),
         ],
     )
     def test_what_does_not_fit_is_refused(self, name, options, message, models):
@@ -171,6 +179,21 @@ class TestChecked:
 
 
 class TestCommands:
+    def test_list(self, run, tmp_path, monkeypatch):
+        facts = {"steps": 1600, "photos": 62_000, "size": 64, "psnr": 17.25}
+        _store.save(tmp_path / "inverter.npz", facts, {"w": np.ones(2, np.float32)})
+        monkeypatch.setattr(
+            _trained, "bundled_file", lambda name: tmp_path / f"{name}.npz"
+        )
+        inverter, autoencoder, *_ = run("priors", "list").stdout.splitlines()
+
+        assert "in 1,600 steps on 62,000 photos of 64 pixels" in inverter
+        assert "come back with 17.2 dB" in inverter
+        assert "`tfviz priors train autoencoder` makes one" in autoencoder
+        told = json.loads(run("priors", "list", "--json").stdout)
+        assert told["inverter"]["photos"] == 62_000
+        assert told["autoencoder"] is None
+
     def test_info(self, run, models):
         out = run("priors", "info", models / "gan.keras", "--range", "-1,1").stdout
         assert "images    16 x 16 x 3, from -1 (black) to 1 (white)" in out

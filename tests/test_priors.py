@@ -400,6 +400,31 @@ class TestCalibrate:
         one, other = (p.decode(p.init(seeds_for(2))).numpy() for p in (prior, again))
         np.testing.assert_array_equal(one, other)
 
+    def test_what_was_chosen_is_kept(self, rng):
+        prior = assembled(
+            {"z": latents.gaussian(2, 2, 3)},
+            lambda values: values["z"],
+            value_range=(-1, 1),
+            spec={"name": "mine"},
+            pull=7.0,
+            view=views.cropped(),
+            defaults={"candidates": 3},
+        )
+        again = prior.calibrate(40)
+        stored = {"z": tf.fill((1, 2, 2, 3), 2.0)}
+
+        def slope(of):
+            with tf.GradientTape() as tape:
+                tape.watch(stored["z"])
+                total = 0 * tf.reduce_sum(of.decode(stored))
+            return tape.gradient(total, stored["z"]).numpy()
+
+        assert np.abs(slope(prior)).min() > 0
+        np.testing.assert_allclose(slope(again), slope(prior))
+        assert again.view is prior.view
+        assert again.defaults["candidates"] == 3
+        assert again.spec == {}  # it is not made again from that of the other
+
     def test_random_draws_do_without_an_encoder(self):
         prior = gan(generator(), value_range=(-1, 1)).calibrate(500)
 
