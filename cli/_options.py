@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,20 @@ def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
         for file in sorted(folder.rglob("*"))
         if file.suffix.lower() in suffixes and file.is_file()
     ]
+
+
+def read_photos(files: list[Path], leave_out: Callable[[Path], Any]) -> Iterator[Any]:
+    """Yield the photos that can be read, and name the others to `leave_out`."""
+    from tfviz import images  # noqa: PLC0415
+
+    with click.progressbar(files, label="photos", file=sys.stderr) as bar:
+        for file in bar:
+            try:
+                photo = images.read(file)
+            except ValueError:
+                leave_out(file)
+            else:
+                yield photo
 
 
 def model_options(command: Callable) -> Callable:

@@ -288,20 +288,17 @@ def _photos(files: list[Path], prior: Any) -> Any:
 
     from tfviz import images  # noqa: PLC0415
 
-    found = []
-    with click.progressbar(files, label="photos", file=sys.stderr) as bar:
-        for file in bar:
-            try:
-                photo = images.centre_crop(images.read(file), prior.shape[:2])
-            except ValueError as error:
-                click.echo(f"not read: {file} ({error})", err=True)
-                continue
-            if prior.shape[2] == 1:
-                photo = photo.mean(axis=-1, keepdims=True)
-            found.append(photo)
+    unreadable: list[Path] = []
+    found = [
+        images.centre_crop(photo, prior.shape[:2])
+        for photo in options.read_photos(files, unreadable.append)
+    ]
+    for file in unreadable:
+        click.echo(f"not read: {file}", err=True)
     if len(found) < FEWEST:
         fail(f"{len(found)} of {len(files)} photos could be read; {FEWEST} are needed.")
-    return np.stack(found)
+    photos = np.stack(found)
+    return photos.mean(axis=-1, keepdims=True) if prior.shape[2] == 1 else photos
 
 
 def _by(shape: Any) -> str:

@@ -1,7 +1,5 @@
 """The command that measures how active a model's channels usually are."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,23 +56,11 @@ def levels(folder: Path, layers: tuple[str, ...], output: Path, **model: Any) ->
     from tfviz import levels as core  # noqa: PLC0415
 
     unreadable: list[Path] = []
-    found = core.measure(adapter, _read(files, unreadable), layers or None)
+    found = core.measure(
+        adapter, options.read_photos(files, unreadable.append), layers or None
+    )
     found.save(output)
     for file in unreadable:
         click.echo(f"not read: {file}", err=True)
     left_out = f", {len(unreadable)} could not be read" if unreadable else ""
     click.echo(f"{output}: {len(found.layers)} layers, {found.count} photos{left_out}")
-
-
-def _read(files: list[Path], unreadable: list[Path]) -> Iterator[Any]:
-    """Yield the photos that can be read, and note the others."""
-    from tfviz import images  # noqa: PLC0415
-
-    with click.progressbar(files, label="photos", file=sys.stderr) as bar:
-        for file in bar:
-            try:
-                photo = images.read(file)
-            except ValueError:
-                unreadable.append(file)
-            else:
-                yield photo

@@ -1,6 +1,7 @@
 """The part of a training that tells photos from what a network makes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -13,17 +14,40 @@ REST_BELOW, GO_ON_ABOVE = 0.1, 0.5
 SHIFT = 0.125
 
 
+@dataclass(frozen=True)
+class Plan:
+    """When a discriminator takes part, in parts of the training.
+
+    Attributes:
+        share: How long its slope is in the end, in parts of that of all others.
+        begins: When it is heeded; from half of that time on it learns.
+        whole: When its slope is whole.
+    """
+
+    share: float = 0.5
+    begins: float = 0.05
+    whole: float = 0.1
+
+    def share_at(self, progress: Any) -> Any:
+        """Return how long its slope is."""
+        part = (progress - self.begins) / (self.whole - self.begins)
+        return self.share * tf.clip_by_value(part, 0.0, 1.0)
+
+
 class Adversary:
     """A discriminator with its optimizer, which rests where it is far ahead.
 
     Attributes:
         model: The discriminator.
+        plan: When it takes part.
         optimizer: Of its weights.
         resting: Whether it learns nothing at the moment.
     """
 
-    def __init__(self, model: keras.Model, learning_rate: float) -> None:
-        self.model = model
+    def __init__(
+        self, model: keras.Model, learning_rate: float, plan: "Plan | None" = None
+    ) -> None:
+        self.model, self.plan = model, plan or Plan()
         self.optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.99)
         self.optimizer.build(model.trainable_variables)
         self.resting = tf.Variable(False)
@@ -49,6 +73,17 @@ class Adversary:
         inputs = _augmented(images, seed)
         given = inputs if code is None else [inputs, code]
         return self.model(given, training=training)
+
+    def taught(
+        self, photos: Any, made: Any, code: Any, seed: Any, progress: Any
+    ) -> dict[str, Any]:
+        """Learn, once it is time, from photos in [0, 1]; return what to log."""
+        judged = tf.cond(
+            progress > self.plan.begins / 2,
+            lambda: self.learn(photos * 2 - 1, tf.stop_gradient(made), code, seed),
+            lambda: tf.constant(2.0),
+        )
+        return {"judge": judged, "resting": tf.cast(self.resting, tf.float32)}
 
     def learn(self, photos: Any, made: Any, code: Any, seed: Any) -> Any:
         """Take a step, unless it rests; return the hinge loss.

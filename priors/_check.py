@@ -2,9 +2,11 @@
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
+
+from tfviz._scale import scaled
 
 from ._prior import Prior
+from ._samples import variety
 
 # A generator that overshoots more often than this probably has another range.
 OUT_OF_RANGE = 0.1
@@ -46,18 +48,11 @@ def checked(prior: Prior, count: int = 32) -> tuple[dict[str, float], list[str]]
         ),
         "dark": float(dark),
         "bright": float(bright),
-        "variety": _variety(images),
+        "variety": variety(scaled(images, (COARSE, COARSE)).numpy()),
     }
     for name, slope in slopes.items():
         facts[f"slope_in_{name}"] = float(np.abs(slope).max())
     return facts, _warnings(facts)
-
-
-def _variety(images: NDArray[np.float32]) -> float:
-    coarse = tf.image.resize(images, (COARSE, COARSE), antialias=True).numpy()
-    flat = coarse.reshape(len(coarse), -1)
-    squares = ((flat[:, None] - flat[None]) ** 2).mean(axis=-1)
-    return float(np.sqrt(squares[np.triu_indices(len(flat), 1)]).mean())
 
 
 def _warnings(facts: dict[str, float]) -> list[str]:

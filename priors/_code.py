@@ -9,6 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._adapter import Adapter
+from tfviz._scale import scaled
 
 # What the parts of a code count beside its first layer, in parts of its variance: the
 # image's colours, and every further layer.
@@ -49,6 +50,11 @@ class Code:
     def length(self) -> int:
         """How many numbers a code has."""
         return self.basis.shape[1]
+
+    def seen_in(self, adapter: Adapter, images: Any) -> Any:
+        """Return the codes `(n, length)` of images in [0, 1], in a graph."""
+        seen = scaled(images, (self.size, self.size))
+        return self.of(adapter.forward(seen, self.layers), images)
 
     def of(self, activations: Mapping[str, Any], images: Any) -> Any:
         """Return the codes `(n, length)` of images and what the layers show of them."""
@@ -161,8 +167,7 @@ def _seen(
     grid: int,
     colours: int,
 ) -> list[Any]:
-    resized = tf.image.resize(images, (size, size), antialias=True)
-    activations = adapter.forward(resized, tuple(layers))
+    activations = adapter.forward(scaled(images, (size, size)), tuple(layers))
     return parts([activations[layer] for layer in layers], images, grid, colours)
 
 

@@ -15,9 +15,9 @@ from tfviz.params import Latents
 
 from . import _taesd
 from ._domains import usual_length
-from ._latents import Latent, fixed, gaussian, proposed
+from ._latents import Latent, fixed, gaussian, proposed, typed
 from ._prior import Prior, assembled
-from ._waves import waves
+from ._waves import eighths, usual_waves
 
 # What the latents of photos that the TAESD encoder gives are, channel by channel.
 # Measured on 1,000 photos of ImageNet at 128 pixels.
@@ -83,10 +83,8 @@ def gan(
             return pack(values)
         if not inputs:
             ordered = list(values.values())
-        else:  # the loop holds all latents as floats
-            ordered = [
-                tf.cast(values[k], tf.as_dtype(v.dtype)) for k, v in inputs.items()
-            ]
+        else:
+            ordered = [typed(values[k], v.dtype) for k, v in inputs.items()]
         return ordered[0] if len(ordered) == 1 else ordered
 
     return assembled(
@@ -155,7 +153,7 @@ def autoencoder(
                 f"The decoder takes maps of any size: {inputs[0].shape}. Say with "
                 "`height` and `width` how large the map of latents is."
             )
-        latent = _map(rows, columns, shape[2], **statistics, decay=decay)
+        latent = usual_waves(rows, columns, shape[2], **statistics, decay=decay)
     low, high = value_range or (0, 0)
 
     def inverse(images: Any) -> Latents:
@@ -202,12 +200,12 @@ def keras_hub_vae(
             f"{type(backbone).__name__} has no {', '.join(lacking)}: expected a "
             "keras_hub.models.VAEBackbone."
         )
-    rows, columns = _eighths(height, width)
+    rows, columns = eighths(height, width)
     scale, shift = float(backbone.scale), float(backbone.shift)
     # Found by the encoder, as its number of channels has no public name.
     blank = np.zeros((1, 8 * rows, 8 * columns, 3), np.float32)
     channels = int(backbone.encode(blank).shape[-1])
-    latent = _map(rows, columns, channels)
+    latent = usual_waves(rows, columns, channels)
     return assembled(
         {"latent": latent},
         lambda values: backbone.decode(
@@ -246,13 +244,13 @@ def taesd(
     Raises:
         ValueError: If a size is no multiple of 8, or a file cannot be read.
     """
-    rows, columns = _eighths(height, width)
+    rows, columns = eighths(height, width)
     decode = _taesd.decoder(_taesd.read_safetensors(decoder))
     encode = None
     if encoder is not None:
         encode = _taesd.encoder(_taesd.read_safetensors(encoder))
     channels = len(np.atleast_1d(mean))
-    latent = _map(rows, columns, channels, mean=mean, stddev=stddev)
+    latent = usual_waves(rows, columns, channels, mean=mean, stddev=stddev)
     return assembled(
         {"latent": latent},
         lambda values: decode(values["latent"]),
@@ -279,8 +277,7 @@ def _for_inputs(
         floating = tf.as_dtype(given.dtype).is_floating
         latent = latents.get(name)
         if isinstance(latent, (int, float)):
-            row = floating and len(shape) == 1 and shape[0] != 1
-            latent = fixed(latent, shape, row=row)
+            latent = fixed(latent, shape, floating=floating)
         if latent is None and (None in shape or not shape):
             raise ValueError(
                 f"Input {name!r} of the generator has the shape {tuple(given.shape)}; "
@@ -295,25 +292,9 @@ def _for_inputs(
     return found
 
 
-def _map(height: int, width: int, channels: int, **statistics: Any) -> Latent:
-    length = usual_length(height * width * channels)
-    return waves(height, width, channels, **statistics, length=length)
-
-
 def _loaded(model: Any) -> Any:
     """Load a model if it is the name of a file."""
     return load_model(model) if isinstance(model, (str, os.PathLike)) else model
-
-
-def _eighths(height: int, width: int | None) -> tuple[int, int]:
-    """Return the size of latents, of which each stands for 8 by 8 pixels."""
-    width = height if width is None else width
-    if height % 8 or width % 8 or min(height, width) < 8:
-        raise ValueError(
-            "`height` and `width` must be multiples of 8. Received: "
-            f"height={height}, width={width}"
-        )
-    return height // 8, width // 8
 
 
 def _called(model: Any, given: Any, values: Latents) -> Any:

@@ -166,27 +166,35 @@ def chosen(index: int, classes: int) -> Latent:
     return held(np.arange(classes) == index)
 
 
-def fixed(value: float, shape: tuple[int, ...], *, row: bool) -> Latent:
+def fixed(value: float, shape: tuple[int, ...], *, floating: bool) -> Latent:
     """Give a number that does not change, as an input of a generator takes it.
+
+    An input of a row of numbers that need not be whole has one for each class.
 
     Args:
         value: The number, or that of a class.
         shape: What the input takes for each image.
-        row: Whether the input is a row of numbers with one for each class.
+        floating: Whether the input takes numbers that are not whole.
 
     Raises:
         ValueError: If there is no such class.
 
-    >>> fixed(1, (3,), row=True).start([[0, 1]]).numpy().tolist()
+    >>> fixed(1, (3,), floating=True).start([[0, 1]]).numpy().tolist()
     [[0.0, 1.0, 0.0]]
-    >>> fixed(4, (1,), row=False).start([[0, 1]]).numpy().tolist()
+    >>> fixed(4, (1,), floating=False).start([[0, 1]]).numpy().tolist()
     [[4.0]]
     """
-    if not row:
+    if not (floating and len(shape) == 1 and shape[0] != 1):
         return held(np.full(shape, value))
     if value != int(value):
         raise ValueError(f"A class is a whole number. Received: {value}")
     return chosen(int(value), shape[0])
+
+
+def typed(values: Any, dtype: Any) -> Any:
+    """Return values as a generator takes them; the loop holds all latents as floats."""
+    whole = not tf.as_dtype(dtype).is_floating
+    return tf.cast(tf.round(values) if whole else values, dtype)
 
 
 def mixture(classes: int, *, rate: float = 0.1) -> Latent:

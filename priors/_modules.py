@@ -17,7 +17,7 @@ from tfviz._sources import GRAPH_FILES, is_saved_model
 from tfviz.params import Latents
 
 from ._domains import box
-from ._latents import Latent, fixed, gaussian, held, proposed
+from ._latents import Latent, fixed, gaussian, held, proposed, typed
 from ._prior import Prior, assembled
 
 # Which graph to take of several: one that takes any number of images before one that
@@ -311,8 +311,8 @@ def _found_latents(
         if isinstance(latent, (int, float)):
             spec = inputs[name]
             shape = tuple(spec.shape[1:]) if spec.shape.rank else ()
-            row = spec.dtype.is_floating and len(shape) == 1 and shape[0] != 1
-            latents[name] = fixed(latent, shape, row=row)
+            floating = spec.dtype.is_floating
+            latents[name] = fixed(latent, shape, floating=floating)
         _check_latent(name, latents[name], module)
     given = latents
     value_range, known = _recognized(module, given)
@@ -431,10 +431,7 @@ def _check_alone(param: Prior, name: str) -> None:
 
 def _given(values: Any, spec: tf.TensorSpec) -> Any:
     """Return values as an input of a module takes them."""
-    if spec.shape.rank == 0:
-        values = values[0]
-    # The loop holds all latents as floats.
-    return tf.cast(values if spec.dtype.is_floating else tf.round(values), spec.dtype)
+    return typed(values[0] if spec.shape.rank == 0 else values, spec.dtype)
 
 
 def _filled(values: Any, size: int) -> Any:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._adapter import Adapter
+from tfviz._scale import scaled
 
 # A channel that varies less than this part of its layer's mean counts as if it did,
 # so that channels that are nearly always off do not rule the distance.
@@ -63,9 +64,7 @@ class Features:
             shift: `(2,)` whole numbers from 0 to `2 * REACH`: how far all images are
                 moved down and right, from `-REACH` on.
         """
-        if images.shape[1:3] != (self.size, self.size):
-            shrinks = images.shape[1] > self.size
-            images = tf.image.resize(images, (self.size,) * 2, antialias=shrinks)
+        images = scaled(images, (self.size, self.size))
         if shift is not None:
             margins = [[0, 0], [REACH, REACH], [REACH, REACH], [0, 0]]
             padded = tf.pad(images, margins, "REFLECT")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfviz._adapter import Adapter
+from tfviz._scale import scaled
 
 from . import _checkpoint as checkpoint
 from . import _store, _train_autoencoder, _train_inverter
@@ -82,7 +83,7 @@ def autoencoder(
     def measured() -> dict[str, NDArray]:
         # Resized after the cut, as it is while training.
         images = _some(photos, FOR_VARIANCES, size, settings)
-        larger = _train_inverter.enlarged(images, ENLARGED * size)
+        larger = np.asarray(scaled(images, (ENLARGED * size, ENLARGED * size)))
         return _named(variances(adapter, tuple(settings["layers"]), larger))
 
     arrays = _kept(output, settings, measured)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tfviz._adapter import Adapter
 
-from ._adversary import Adversary
+from ._adversary import Adversary, Plan
 from ._calibration import measured
 from ._networks import (
     autoencoder_decoder,
@@ -26,9 +26,7 @@ PIXELS, FEATURES = 20.0, 1.0
 SPREAD, NOISE = 1e-3, 0.05
 # A channel that varies less is taken to vary so much.
 LEAST = 1e-3
-# How long the slope of the adversarial part is, in parts of that of all others; and
-# where it begins and is whole, in parts of the training.
-ADVERSARIAL, BEGINS, WHOLE = 0.3, 0.1, 0.2
+ADVERSARY = Plan(share=0.3, begins=0.1, whole=0.2)
 # What is compared, and how much it counts.
 DEFAULT_LAYERS = {"conv1": 2.0, "fire3": 1.5, "fire5": 1.0, "fire7": 0.5, "fire9": 0.3}
 
@@ -62,7 +60,7 @@ class Autoencoder:
         self._optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.99)
         self._optimizer.build(self._variables)
         self._adversary = Adversary(
-            discriminator(None, seed=seed + 2), learning_rate * 0.5
+            discriminator(None, seed=seed + 2), learning_rate * 0.5, ADVERSARY
         )
         self.exported = {
             f"{model.name}/{v.path}": v
@@ -100,8 +98,7 @@ class Autoencoder:
         self._adversary.optimizer.learning_rate.assign(rate * 0.5)
         shift = random_shift(seed)
         true = self._features.of(photos, shift=shift)
-        share = tf.clip_by_value((progress - BEGINS) / (WHOLE - BEGINS), 0.0, 1.0)
-        share *= ADVERSARIAL
+        share = self._adversary.plan.share_at(progress)
         values = [v.value for v in self._variables]
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(values)
@@ -122,20 +119,13 @@ class Autoencoder:
         # Of the spread, which is no matter of the images, beside those.
         gradients = tape.gradient([made, spread], values, [slope, tf.ones_like(spread)])
         self._optimizer.apply(gradients, self._variables)
-        judged = tf.cond(
-            progress > BEGINS / 2,
-            lambda: self._adversary.learn(
-                photos * 2 - 1, tf.stop_gradient(made), None, seed
-            ),
-            lambda: tf.constant(2.0),
-        )
+        judged = self._adversary.taught(photos, made, None, seed, progress)
         return {
             "features": features,
             "pixels": pixels,
             "spread": spread,
             "fooled": fooled,
-            "judge": judged,
-            "resting": tf.cast(self._adversary.resting, tf.float32),
+            **judged,
         }
 
     def encode(self, photos: NDArray) -> NDArray:

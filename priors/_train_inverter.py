@@ -9,18 +9,17 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._adapter import Adapter
+from tfviz._scale import scaled
 from tfviz._survey import LOGITS
 
-from ._adversary import Adversary
+from ._adversary import Adversary, Plan
 from ._code import Code, measured
 from ._networks import discriminator, inverter_generator
 from ._perceptual import Features, random_shift, variances
 
 # What each part of the loss counts. Features are summed over layers.
 PIXELS, FEATURES, CODE = 10.0, 1.0, 0.25
-# How long the slope of the adversarial part is, in parts of that of all others; and
-# where it begins and is whole, in parts of the training.
-ADVERSARIAL, BEGINS, WHOLE = 0.5, 0.04, 0.1
+ADVERSARY = Plan(share=0.5, begins=0.04, whole=0.1)
 # Channels at 4, 8, 16, ... pixels; as many as it takes to reach an image's size.
 WIDTHS, FIRST = (256, 192, 128, 80, 48), 4
 # For images of 128 pixels.
@@ -63,7 +62,7 @@ class Inverter:
         self._optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.99)
         self._optimizer.build(self.generator.trainable_variables)
         self._adversary = Adversary(
-            discriminator(code.length, seed=seed + 1), learning_rate * 0.5
+            discriminator(code.length, seed=seed + 1), learning_rate * 0.5, ADVERSARY
         )
         self.exported = {v.path: v for v in self.generator.variables}
         self.state = [
@@ -81,7 +80,11 @@ class Inverter:
             "learning_rate": learning_rate,
             "zoom": zoom,
         }
-        self._encode = tf.function(self._coded, autograph=False, reduce_retracing=True)
+        self._encode = tf.function(
+            lambda photos: code.seen_in(adapter, photos),
+            autograph=False,
+            reduce_retracing=True,
+        )
         self._decode = tf.function(
             lambda codes: self.generator(codes, training=False) / 2 + 0.5,
             autograph=False,
@@ -95,8 +98,7 @@ class Inverter:
         shift = random_shift(seed)
         true = self._features.of(photos, self._code.layers, shift=shift)
         code = self._code.of(true, photos)
-        share = tf.clip_by_value((progress - BEGINS) / (WHOLE - BEGINS), 0.0, 1.0)
-        share *= ADVERSARIAL
+        share = self._adversary.plan.share_at(progress)
         variables = self.generator.trainable_variables
         values = [v.value for v in variables]
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
@@ -112,20 +114,13 @@ class Inverter:
         slope = tape.gradient(loss, made)
         fooled, slope = self._adversary.joined(made, code, seed, slope, share)
         self._optimizer.apply(tape.gradient(made, values, slope), variables)
-        judged = tf.cond(
-            progress > BEGINS / 2,
-            lambda: self._adversary.learn(
-                photos * 2 - 1, tf.stop_gradient(made), code, seed
-            ),
-            lambda: tf.constant(2.0),
-        )
+        judged = self._adversary.taught(photos, made, code, seed, progress)
         return {
             "features": features,
             "pixels": pixels,
             "code": codes,
             "fooled": fooled,
-            "judge": judged,
-            "resting": tf.cast(self._adversary.resting, tf.float32),
+            **judged,
         }
 
     def encode(self, photos: NDArray) -> NDArray:
@@ -189,9 +184,6 @@ class Inverter:
         arrays = {f"generator/{k}": value for k, value in enumerate(weights)}
         return settings, arrays | {"code/mean": code.mean, "code/basis": code.basis}
 
-    def _coded(self, images: Any) -> Any:
-        return self._code.of(self._features.of(images, self._code.layers), images)
-
 
 def _small(images: Any) -> Any:
     return tf.nn.avg_pool2d(images, 4, 4, "VALID")
@@ -227,10 +219,5 @@ def prepared(
 ) -> tuple[Code, dict[str, NDArray[np.float32]]]:
     """Measure the code of some layers and the variances of the layers compared."""
     code = measured(adapter, code_layers, images, length=length, size=size)
-    larger = enlarged(images[:1000], code.size)
-    return code, variances(adapter, tuple(layers), larger)
-
-
-def enlarged(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Return images as a network sees them while training."""
-    return tf.image.resize(images, (size, size), antialias=True).numpy()
+    larger = scaled(images[:1000], (code.size, code.size))
+    return code, variances(adapter, tuple(layers), np.asarray(larger))

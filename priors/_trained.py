@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from tfviz import adapt, load_model
 from tfviz._adapter import Adapter
+from tfviz._scale import scaled
 from tfviz.params import Latents
 
 from . import _store
 from ._code import Code
-from ._domains import usual_length
 from ._latents import proposed
 from ._networks import autoencoder_decoder, autoencoder_encoder, inverter_generator
 from ._prior import Prior, assembled
-from ._waves import waves
+from ._waves import eighths, usual_waves
 
 BUNDLED = ("inverter", "autoencoder")
 DEFAULT_SIZE = 224
@@ -127,9 +127,7 @@ def _network(known: Mapping[str, Any], given: Adapter | None) -> Adapter:
 
 def _codes(adapter: Adapter, code: Code, size: int, images: Any) -> Any:
     def codes(images: Any) -> Any:
-        native = tf.image.resize(images, (size, size), antialias=True)
-        seen = tf.image.resize(native, (code.size, code.size), antialias=True)
-        return code.of(adapter.forward(seen, code.layers), native)
+        return code.seen_in(adapter, scaled(images, (size, size)))
 
     return tf.function(codes, autograph=False)(tf.convert_to_tensor(images, tf.float32))
 
@@ -140,28 +138,18 @@ def _autoencoder(
     height, width = (
         (size, size) if isinstance(size, int) else size or (DEFAULT_SIZE,) * 2
     )
-    if height % 8 or width % 8 or min(height, width) < 8:
-        raise ValueError(
-            f"An autoencoder's sizes are multiples of 8 pixels. Received: size={size}"
-        )
+    rows, columns = eighths(height, width)
     channels = settings["channels"]
     encoder, decoder = autoencoder_encoder(channels), autoencoder_decoder(channels)
     _fill(encoder, arrays, "encoder")
     _fill(decoder, arrays, "decoder")
     mean, stddev = arrays["latent/mean"], arrays["latent/stddev"]
-    latent = waves(
-        height // 8,
-        width // 8,
-        channels,
-        mean=mean,
-        stddev=stddev,
-        decay=settings["decay"],
-        length=usual_length(height // 8 * (width // 8) * channels),
+    latent = usual_waves(
+        rows, columns, channels, mean=mean, stddev=stddev, decay=settings["decay"]
     )
 
     def encode(images: Any) -> Latents:
-        if images.shape[1:3] != (height, width):
-            images = tf.image.resize(images, (height, width), antialias=True)
+        images = scaled(images, (height, width))
         return {"latent": encoder(images * 2 - 1, training=False)}
 
     return assembled(

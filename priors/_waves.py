@@ -12,7 +12,7 @@ from tfviz._param import normal
 from tfviz._spectrum import column_counts, nonzero_frequencies
 
 from ._calibration import Measured
-from ._domains import Domain, box
+from ._domains import Domain, box, usual_length
 from ._latents import Latent, bounded, check_rate, standardizer
 from ._penalties import Penalty
 
@@ -112,3 +112,24 @@ def waves(
         standard=independent,
         calibrated=calibrated,
     )
+
+
+def usual_waves(height: int, width: int, channels: int, **statistics: Any) -> Latent:
+    """Return `waves` that are together no longer than they usually are."""
+    length = usual_length(height * width * channels)
+    return waves(height, width, channels, **statistics, length=length)
+
+
+def eighths(height: int, width: int | None) -> tuple[int, int]:
+    """Return the size of latents, of which each stands for 8 by 8 pixels.
+
+    Raises:
+        ValueError: If a size is no multiple of 8.
+    """
+    width = height if width is None else width
+    if height % 8 or width % 8 or min(height, width) < 8:
+        raise ValueError(
+            "`height` and `width` must be multiples of 8. Received: "
+            f"height={height}, width={width}"
+        )
+    return height // 8, width // 8

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 import tfviz  # first, so that it can choose TensorFlow's convolutions
 from tfviz import images, priors
+from tfviz._scale import scaled
 
 Judge = Callable[[NDArray], NDArray]
 UNITS, SEEDS, STEPS = 24, (0, 1), 150
@@ -182,8 +183,7 @@ def photos(data: Path, size: int, count: int) -> NDArray[np.float32]:
 
 def to_size(pictures: Any, size: int) -> NDArray[np.float32]:
     """Return pictures at another size."""
-    resized = tf.image.resize(pictures, (size, size), antialias=True)
-    return np.clip(resized.numpy(), 0, 1)
+    return np.clip(np.asarray(scaled(pictures, (size, size))), 0, 1)
 
 
 def judge(model: Any, preprocess: Any = None) -> Judge:
@@ -192,7 +192,7 @@ def judge(model: Any, preprocess: Any = None) -> Judge:
 
     def ask(pictures: NDArray) -> NDArray:
         size = adapter.input_size or (227, 227)
-        shown = tf.image.resize(pictures, size, antialias=pictures.shape[1] > size[0])
+        shown = scaled(pictures, size)
         parts = [adapter.logits(shown[i : i + 50]) for i in range(0, len(shown), 50)]
         return np.concatenate([np.asarray(part) for part in parts])
 
@@ -219,9 +219,9 @@ def lite_judge(path: Path) -> Judge:
 
     def ask(pictures: NDArray) -> NDArray:
         size = tuple(given["shape"][1:3])
-        shown = tf.image.resize(pictures, size, antialias=pictures.shape[1] > size[0])
+        shown = scaled(pictures, size)
         scale, zero = given["quantization"]
-        values = np.round((shown.numpy() * 2 - 1) / scale + zero)
+        values = np.round((np.asarray(shown) * 2 - 1) / scale + zero)
         limits = np.iinfo(given["dtype"])
         values = np.clip(values, limits.min, limits.max).astype(given["dtype"])
         answers = []

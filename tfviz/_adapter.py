@@ -17,6 +17,7 @@ from tfviz._inputs import check_weights, inputs_of
 from tfviz._labels import Labels, as_labels, imagenet_labels
 from tfviz._outputs import OutputError, chosen_output
 from tfviz._rectified import PRE
+from tfviz._scale import scaled
 from tfviz._survey import LOGITS, PROBABILITIES, Layer, Survey, described, fetched
 from tfviz._taps import Recording, call_recorded
 
@@ -288,10 +289,8 @@ class Adapter:
             }
 
     def _traced(self, images: Any) -> tuple[Any, Recording]:
-        size = (images.shape[1], images.shape[2])
-        if self.input_size and size != self.input_size:
-            shrinks = any(a > b for a, b in zip(size, self.input_size, strict=True))
-            images = tf.image.resize(images, self.input_size, antialias=shrinks)
+        if self.input_size:
+            images = scaled(images, self.input_size)
         inputs = self._inputs.pack(self.preprocess.apply(images))
         output, recording = call_recorded(self.model, inputs)
         return chosen_output(self.model, output, self.output), recording

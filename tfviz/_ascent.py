@@ -17,6 +17,7 @@ from tfviz._slopes import LATENT, Judged, largest, led_back
 from tfviz._updates import Method, updater
 from tfviz.params import Latents, Param
 from tfviz.transforms import Transform
+from tfviz.views import shown
 
 # A picture without any gradient may use the redirected one this long, as in Lucid.
 REDIRECTED_STEPS = 16
@@ -98,10 +99,9 @@ class Ascent:
         self._units = {name: tf.constant(values) for name, values in units.items()}
         if not self._compiled:
             self._compile()
-        self._found: tuple[Any, Any] = (None, None)
+        self._found: list[Any] = [None, None]
         if latents is None and candidates > 1:
-            latents, *found = self._best_start(candidates)
-            self._found = (found[0], found[1])
+            latents, *self._found = self._best_start(candidates)
         elif latents is None:
             latents = self._compiled["init"](self._seeds)
         for name, value in latents.items():
@@ -205,14 +205,7 @@ class Ascent:
             "bytes": traced(self._bytes),
         }
 
-    def _steps(
-        self,
-        seeds: Any,
-        units: Any,
-        first: Any,
-        count: Any,
-        rates: Any,
-    ) -> Any:
+    def _steps(self, seeds: Any, units: Any, first: Any, count: Any, rates: Any) -> Any:
         # A function of its own: inside of the loop's cycle, oneDNN's pass over the
         # graph now finds the gradient of a pool, now misses it, by chance, which
         # changes the speed and the bytes.
@@ -240,7 +233,8 @@ class Ascent:
         seeds += [[1, 0]] * step
         latents = _values(self._latents)
         images = self._method.shape_gradient()(self._param.decode(latents))
-        seen = tf.identity(self._transforms(self._shown(images), seeds))
+        seen = shown(images, self._param, self._adapter)
+        seen = tf.identity(self._transforms(seen, seeds))
         judged = self._judged(latents, images, seen, units)
         own = judged.slopes()
         early = step < REDIRECTED_STEPS
@@ -330,12 +324,6 @@ class Ascent:
             lambda: largest(tf.gradients(judged.of_units, seen)[0], seen),
         )
 
-    def _shown(self, images: Any) -> Any:
-        """Return what the model is shown of images, before any transform."""
-        if self._param.view is None:
-            return images
-        return self._param.view(images, (*self._adapter.size, self._adapter.channels))
-
     def _best_start(
         self, candidates: int
     ) -> tuple[Latents, NDArray[np.float32], NDArray[np.int32]]:
@@ -385,7 +373,8 @@ class Ascent:
     ) -> tuple[Any, Any, Any]:
         """Return activations, scores and those of the units, without transforms."""
         objective = self._objective
-        activations = self._adapter.forward(self._shown(images), objective.layers)
+        seen = shown(images, self._param, self._adapter)
+        activations = self._adapter.forward(seen, objective.layers)
         return activations, *_scores(objective, activations, images, latents, units)
 
 

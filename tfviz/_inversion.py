@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from tfviz._adapter import Adapter
 from tfviz._directions import digest, dot_and_cosine, powered
 from tfviz._objective import Objective, Size, Units
+from tfviz._scale import scaled
 
 
 def inversion(layer: str, image: ArrayLike) -> Objective:
@@ -90,9 +91,8 @@ def _towards(
 
     def bind(adapter: Adapter, size: Size) -> Objective:
         adapter.layer(layer, size)
-        shrinks = images.shape[1] > size[0] or images.shape[2] > size[1]
-        seen = tf.image.resize(images, size, antialias=shrinks)
-        target = adapter(tf.clip_by_value(seen, 0, 1), layer)[layer].numpy()
+        seen = tf.clip_by_value(scaled(images, size), 0, 1)
+        target = adapter(seen, layer)[layer].numpy()
         return replace(objective, units={"target": target}, bind=None)
 
     objective = Objective(

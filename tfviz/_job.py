@@ -30,6 +30,7 @@ from tfviz.images import to_floats
 from tfviz.params import Param
 from tfviz.stops import State, Stop
 from tfviz.transforms import Transform
+from tfviz.views import shown
 
 # Steps in one call of the compiled loop: the grain of callbacks and of Ctrl-C.
 BLOCK = 16
@@ -241,10 +242,8 @@ class Job:
 
     def shown(self, images: Any) -> Any:
         """Return what the model is shown of images, before any transform."""
-        if self.param.view is None:
-            return images
-        wanted = (*self.adapter.size, self.adapter.channels)
-        return self.param.view(tf.convert_to_tensor(images, tf.float32), wanted)
+        images = tf.convert_to_tensor(images, tf.float32)
+        return shown(images, self.param, self.adapter)
 
     def _seen_size(self) -> tuple[int, int]:
         """Return the size of what the model sees, by tracing; and check it."""

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfviz._adapter import adapt
-from tfviz._param import Shape, check_from_one
+from tfviz._adapter import Adapter, adapt
+from tfviz._param import Param, Shape, check_from_one
+from tfviz._scale import scaled
 
 View = Callable[[Any, Shape], Any]
 
@@ -29,7 +30,7 @@ def resized() -> View:
     """
 
     def view(images: Any, shape: Shape) -> Any:
-        return _scaled(_channels(images, shape[2]), shape[0], shape[1])
+        return scaled(_channels(images, shape[2]), shape[:2])
 
     return view
 
@@ -87,11 +88,18 @@ def placed(top: int, left: int, height: int, width: int) -> View:
                 f"The box of {height} x {width} pixels at row {top}, column {left} "
                 f"does not lie in a view of {shape[0]} x {shape[1]}."
             )
-        images = _scaled(_channels(images, shape[2]), height, width)
+        images = scaled(_channels(images, shape[2]), (height, width))
         margins = [[0, 0], [top, below], [left, right], [0, 0]]
         return tf.pad(images, margins, constant_values=GREY)
 
     return view
+
+
+def shown(images: Any, param: Param, adapter: Adapter) -> Any:
+    """Return what a model is shown of a param's images, before any transform."""
+    if param.view is None:
+        return images
+    return param.view(images, (*adapter.size, adapter.channels))
 
 
 def receptive_field(
@@ -164,13 +172,6 @@ def receptive_field(
         )
     top, left = int(seen[0][0]), int(seen[1][0])
     return top, left, int(seen[0][-1]) + 1 - top, int(seen[1][-1]) + 1 - left
-
-
-def _scaled(images: Any, height: int, width: int) -> Any:
-    if images.shape[1:3] == (height, width):
-        return images
-    shrinks = images.shape[1] > height or images.shape[2] > width
-    return tf.image.resize(images, (height, width), antialias=shrinks)
 
 
 def _channels(images: Any, channels: int) -> Any:
