@@ -22,6 +22,7 @@ __all__ = [
     "diverse",
     "dream",
     "images",
+    "judges",
     "levels",
     "load_model",
     "objectives",
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tfviz import (
         directions,
         images,
+        judges,
         levels,
         objectives,
         params,

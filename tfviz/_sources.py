@@ -8,6 +8,7 @@ BUNDLED = ("squeezenet",)
 SUFFIXES = (".keras", ".h5", ".hdf5")
 KERAS = "keras:"
 HUB = "hub:"
+TFLITE = ".tflite"
 # What a folder needs to be a SavedModel.
 GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
@@ -61,6 +62,33 @@ def check_source(source: str) -> None:
         )
 
 
+def check_judge(source: str) -> None:
+    """Refuse what is certainly no judge, before anything is loaded.
+
+    Args:
+        source: As for `judges.load`.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: If it is no model.
+    """
+    if source.endswith(TFLITE):
+        check_tflite(Path(source))
+    else:
+        check_source(source)
+
+
+def check_tflite(path: Path) -> None:
+    """Refuse a file that is not there.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    if not path.is_file():
+        hint = _near(path, (TFLITE,)).strip()
+        raise FileNotFoundError(f"There is no file {str(path)!r}. {hint}".rstrip())
+
+
 def is_url(handle: str) -> bool:
     """Tell whether a handle is to be fetched, and not a path."""
     return bool(_URL.match(handle))
@@ -81,13 +109,13 @@ def without_signature(source: str) -> tuple[str, str | None]:
     return (source[: found.start()], found[1]) if found else (source, None)
 
 
-def _near(path: Path) -> str:
+def _near(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> str:
     """Return a hint at a model beside a path that does not exist."""
     folder = path.parent if path.parent.is_dir() else Path()
     names = [
         other.name
         for other in folder.iterdir()
-        if other.suffix in SUFFIXES or is_saved_model(other)
+        if other.suffix in suffixes or is_saved_model(other)
     ]
     close = get_close_matches(path.name, names, n=1)
     return f"Did you mean {close[0]!r}? " if close else ""
