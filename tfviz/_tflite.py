@@ -79,8 +79,9 @@ class Network:
         return np.stack(rows)
 
     def _opened(self, content: bytes) -> Any:
+        interpreter_class = _interpreter_class()
         try:
-            return _interpreter_class()(model_content=content)
+            return interpreter_class(model_content=content)
         except (ValueError, RuntimeError) as error:
             raise ValueError(
                 f"{str(self._path)!r} cannot be read as a TensorFlow Lite model: "

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tfviz._adapter import Adapter, adapt
 from tfviz._judge import Judge, assembled
@@ -71,26 +72,21 @@ def keras(
     outputs = adapter.classes
     if outputs is None or len(adapter.output_shape(adapter.size)) != 2:
         outputs = None
-    if features is not None:
-        path = adapter.layer(features).path
-    elif outputs is not None:
-        path = _penultimate(adapter, outputs)
-    else:
+    if outputs is None and features is None:
         raise ValueError(
             f"Model {name!r} returns no vector of classes. To use it for features "
             "only, name the layer that has them with `features`."
         )
+    path = _penultimate(adapter) if features is None else adapter.layer(features).path
     if features_only:
         outputs = None
-
-    def averaged(images: Any) -> Any:
-        values = np.asarray(adapter(images, path)[path])
-        return values.mean(axis=tuple(range(1, values.ndim - 1)))
 
     return assembled(
         name,
         scores=None if outputs is None else adapter.logits,
-        features=None if path is None else averaged,
+        features=None
+        if path is None
+        else partial(_averaged, adapter=adapter, path=path),
         outputs=outputs,
         labels=labels,
         channels=adapter.channels,
@@ -224,9 +220,15 @@ def check(judge: Judge, classes: int | None) -> None:
         )
 
 
-def _penultimate(adapter: Adapter, classes: int) -> str | None:
+def _penultimate(adapter: Adapter) -> str | None:
     """Return the last layer before those that are as wide as there are classes."""
     for layer in reversed(adapter.layers()):
-        if layer.units not in (None, classes):
+        if layer.units not in (None, adapter.classes):
             return layer.path
     return None
+
+
+def _averaged(images: Any, *, adapter: Adapter, path: str) -> NDArray[np.float32]:
+    """Return the activations of a layer, averaged over their positions."""
+    values = np.asarray(adapter(images, path)[path])
+    return values.mean(axis=tuple(range(1, values.ndim - 1)))
