@@ -44,9 +44,7 @@ def check_finite(name: str, values: NDArray) -> None:
         )
 
 
-def alike(
-    name: str, values: NDArray[np.float64], other: str, others: NDArray[np.float64]
-) -> None:
+def alike(name: str, values: NDArray, other: str, others: NDArray) -> None:
     """Refuse arrays whose rows differ in shape."""
     if values.shape[1:] != others.shape[1:]:
         raise ValueError(

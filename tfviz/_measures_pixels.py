@@ -76,8 +76,11 @@ def spectrum_slope(images: ArrayLike, *, cutoff: float = 0.4) -> NDArray[np.floa
     counts = np.broadcast_to(column_counts(width), frequency.shape)[used]
     total = np.bincount(bins, counts, _BINS)
     filled = total > 0  # in small pictures some bins have no wave
-    position = np.bincount(bins, counts * np.log(frequency[used]), _BINS)
-    position = position[filled] / total[filled]
+
+    def binned(of_waves: NDArray) -> NDArray:
+        return np.bincount(bins, counts * of_waves, _BINS)[filled] / total[filled]
+
+    position = binned(np.log(frequency[used]))
     mixing = _LUMINANCE if channels == 3 else np.full(channels, 1 / channels)
     window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
     slopes = []
@@ -86,9 +89,9 @@ def spectrum_slope(images: ArrayLike, *, cutoff: float = 0.4) -> NDArray[np.floa
         if np.ptp(grey) == 0:
             slopes.append(np.nan)
             continue
-        power = np.abs(np.fft.rfft2((grey - grey.mean()) * window))[used] ** 2
-        means = np.bincount(bins, counts * power, _BINS)[filled] / total[filled]
-        slopes.append(np.polyfit(position, np.log(means + _TINY), 1)[0])
+        power = np.abs(np.fft.rfft2((grey - grey.mean()) * window)) ** 2
+        level = np.log(binned(power[used]) + _TINY)
+        slopes.append(np.polyfit(position, level, 1)[0])
     return np.array(slopes)
 
 

@@ -241,7 +241,8 @@ def top1(scores: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
         Transferability of MaCo (Fel et al. 2023, https://arxiv.org/abs/2306.06805).
 
     Bias:
-        As for the rank. One of a thousand classes is often missed for a near one.
+        One of a thousand classes is often missed for a near one, and on photos too:
+        give theirs beside it. Classes that are level count as ahead.
 
     Args:
         scores: As for `rank`.
@@ -276,7 +277,8 @@ def top5(scores: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
         Transferability of MaCo (Fel et al. 2023, https://arxiv.org/abs/2306.06805).
 
     Bias:
-        As for the rank.
+        The network errs on photos too: give theirs beside it. Classes that are level
+        count as ahead.
 
     Args:
         scores: As for `rank`.
