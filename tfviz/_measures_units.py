@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfviz._measures_checks import alike, check_finite, numbers
-from tfviz._measures_photos import directions
+from tfviz._measures_nearest import directions
 from tfviz._measures_scores import percentile
 from tfviz._measures_table import measure
 

@@ -9,16 +9,15 @@ a number is not defined for a picture, it is nan. No measure tells enough by its
 each has something it is blind to, which its docstring says.
 """
 
-from tfviz._measures_photos import kid, kid_floor, kid_spread, nearest_ratio
+from tfviz._measures_classes import rank, top1, top5
+from tfviz._measures_kernel import kid, kid_floor, kid_spread
+from tfviz._measures_nearest import nearest_ratio
 from tfviz._measures_pixels import saturation, spectrum_slope, total_variation
 from tfviz._measures_scores import (
     gain,
     percentile,
-    rank,
     relative,
     robustness,
-    top1,
-    top5,
 )
 from tfviz._measures_table import describe
 from tfviz._measures_units import (
