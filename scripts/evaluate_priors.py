@@ -29,7 +29,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 import tfviz  # first, so that it can choose TensorFlow's convolutions
-from tfviz import images, priors
+from tfviz import images, measures, priors
+from tfviz._bootstrap import paired
 from tfviz._scale import scaled
 
 Judge = Callable[[NDArray], NDArray]
@@ -81,15 +82,16 @@ def reconstruct(options: argparse.Namespace) -> None:
         linear = patch_pca(originals, numbers / np.prod(prior.shape[:2]) * PATCH**2)
         for kind, made in (("photos", originals), ("prior", decoded), ("pca", linear)):
             pictures = np.round(np.clip(made, 0, 1) * 255) / 255
-            line = {"psnr": psnr(pictures, originals), "slope": slope(pictures)}
+            slopes = measures.spectrum_slope(pictures)
+            line = {"psnr": psnr(pictures, originals), "slope": float(slopes.mean())}
             for name, ask in judges.items():
                 ranks = ranks_of(ask(pictures), np.arange(len(pictures)))
                 line[f"{name}_top1"] = float((ranks < 1).mean())
                 line[f"{name}_top5"] = float((ranks < 5).mean())
             found[f"{source} {kind}"] = line
             print(source, kind, json.dumps(line), flush=True)
-        random = prior.sample(256)
-        found[f"{source} random"] = {"slope": slope(random)}
+        random = measures.spectrum_slope(np.clip(prior.sample(256), 0, 1))
+        found[f"{source} random"] = {"slope": float(random.mean())}
         print(source, "random", found[f"{source} random"], flush=True)
     options.output.write_text(json.dumps(found, indent=2))
 
@@ -128,9 +130,9 @@ def logits(options: argparse.Namespace) -> None:
         }
         print(name, json.dumps(found[name]), flush=True)
     for name in options.priors:
-        low, high = bootstrap(ranks[name] - ranks["fourier"])
-        found[name]["difference_to_fourier"] = [low, high]
-        print(f"{name} - fourier: 95 % interval {low:.2f} to {high:.2f}", flush=True)
+        sure = paired(ranks[name], ranks["fourier"])
+        found[name]["difference_to_fourier"] = [sure.low, sure.high]
+        print(f"{name} - fourier: 95 % interval {sure.low:.2f} to {sure.high:.2f}")
     captions = [str(index) for _ in methods for index in targets]
     sheet = images.sheet(sheets, captions, len(targets))
     images.save(sheet, options.output / "all.png")
@@ -247,29 +249,6 @@ def psnr(pictures: NDArray, originals: NDArray) -> float:
     return float(-10 * np.log10(np.maximum(errors, 1e-10)).mean())
 
 
-def slope(pictures: NDArray) -> float:
-    """Return the mean slope of log power over log frequency, of luminance.
-
-    A Hann window; radial means in bins of equal width in the logarithm, from 2/N to
-    0.4 cycles a pixel. About -2 for photographs.
-    """
-    grey = pictures @ np.array([0.299, 0.587, 0.114], np.float32)
-    n = grey.shape[1]
-    grey -= grey.mean(axis=(1, 2), keepdims=True)
-    window = np.hanning(n + 2)[1:-1]
-    power = np.abs(np.fft.fft2(grey * np.outer(window, window))) ** 2
-    radius = np.hypot(np.fft.fftfreq(n)[:, None], np.fft.fftfreq(n)[None])
-    edges = np.geomspace(2 / n, 0.4, 13)
-    bins = np.digitize(radius, edges)
-    x, y = [], []
-    for k in range(1, len(edges)):
-        inside = bins == k
-        if inside.any():
-            x.append(np.log(radius[inside]).mean())
-            y.append(np.log(power[:, inside].mean(axis=1) + 1e-12))
-    return float(np.polyfit(x, np.array(y), 1)[0].mean())
-
-
 def patch_pca(pictures: NDArray, numbers: float) -> NDArray:
     """Return pictures after a linear code of `numbers` for each patch."""
     n, size = len(pictures), pictures.shape[1] // PATCH
@@ -286,14 +265,6 @@ def patch_pca(pictures: NDArray, numbers: float) -> NDArray:
         made.append((own - mean) @ basis @ basis.T + mean)
     flat = np.concatenate(made).reshape(n, size, size, PATCH, PATCH, 3)
     return flat.transpose(0, 1, 3, 2, 4, 5).reshape(pictures.shape).astype(np.float32)
-
-
-def bootstrap(differences: NDArray, draws: int = 10_000) -> tuple[float, float]:
-    """Return the 95 % interval of the mean over units."""
-    rng = np.random.default_rng(0)
-    picks = rng.integers(len(differences), size=(draws, len(differences)))
-    low, high = np.percentile(differences[picks].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
 
 
 if __name__ == "__main__":

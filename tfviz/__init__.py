@@ -25,6 +25,7 @@ __all__ = [
     "judges",
     "levels",
     "load_model",
+    "measures",
     "objectives",
     "params",
     "preprocessing",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         images,
         judges,
         levels,
+        measures,
         objectives,
         params,
         preprocessing,
@@ -81,7 +83,7 @@ else:
     def __getattr__(name):
         if name not in __all__:
             raise AttributeError(f"module 'tfviz' has no attribute {name!r}")
-        if name not in ("images", "statistics"):  # the only ones without TensorFlow
+        if name not in ("images", "measures", "statistics"):  # without TensorFlow
             _environment.require_tensorflow_backend()
         if name in _HOME:
             return getattr(import_module(f"tfviz.{_HOME[name]}"), name)

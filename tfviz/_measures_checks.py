@@ -1,0 +1,98 @@
+"""Checks of what measures are given."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tfviz.images import to_floats
+
+
+def numbers(
+    name: str, values: ArrayLike, axes: str = "", fewest: int = 1
+) -> NDArray[np.float64]:
+    """Return finite numbers of a given shape.
+
+    Args:
+        name: Of the argument, for the message.
+        values: What was given.
+        axes: A letter for each, or none for any shape.
+        fewest: How long the first axis must be.
+
+    Raises:
+        ValueError: If they are of another shape, or some are not finite.
+    """
+    try:
+        found = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` must be an array of numbers: {error}") from error
+    if axes and (found.ndim != len(axes) or len(found) < fewest or not found.size):
+        shape = f"({', '.join(axes)}{',' if len(axes) == 1 else ''})"
+        raise ValueError(
+            f"`{name}` must have the shape {shape}, {axes[0]} from {fewest}. "
+            f"Received: shape {found.shape}"
+        )
+    check_finite(name, found)
+    return found
+
+
+def check_finite(name: str, values: NDArray) -> None:
+    """Refuse NaN and infinity."""
+    bad = values.size - np.count_nonzero(np.isfinite(values))
+    if bad:
+        raise ValueError(
+            f"`{name}` must be finite numbers. Received: {bad} of {values.size} that "
+            "are not. Leave out what failed."
+        )
+
+
+def alike(name: str, values: NDArray, other: str, others: NDArray) -> None:
+    """Refuse arrays whose rows differ in shape."""
+    if values.shape[1:] != others.shape[1:]:
+        raise ValueError(
+            f"The rows of `{name}` and `{other}` must have the same shape. Received: "
+            f"{values.shape[1:]} and {others.shape[1:]}"
+        )
+
+
+def indices(
+    name: str, values: ArrayLike, count: int, low: int, high: int
+) -> NDArray[np.intp]:
+    """Return `count` whole numbers from `low` to below `high`.
+
+    Raises:
+        ValueError: If they are something else.
+    """
+    found = np.asarray(values)
+    if found.shape != (count,) or found.dtype.kind not in "iu":
+        raise ValueError(
+            f"`{name}` must be {count} whole numbers, one for each picture. Received: "
+            f"shape {found.shape}, {found.dtype}"
+        )
+    if found.min(initial=low) < low or found.max(initial=low) >= high:
+        raise ValueError(
+            f"`{name}` must lie from {low} to {high - 1}. Received: {found.min()} to "
+            f"{found.max()}"
+        )
+    return found.astype(np.intp)
+
+
+def pictures(images: ArrayLike) -> NDArray[np.floating]:
+    """Return images as floats in [0, 1].
+
+    Raises:
+        ValueError: If they are no images.
+    """
+    found = np.asarray(images)
+    is_bytes = found.dtype == np.uint8
+    if found.ndim != 4 or not found.size or not (is_bytes or found.dtype.kind == "f"):
+        raise ValueError(
+            "`images` must have the shape (n, height, width, channels), as bytes or "
+            f"floats. Received: shape {found.shape}, {found.dtype}"
+        )
+    if is_bytes:
+        return to_floats(found)
+    if not (found.min() >= 0 and found.max() <= 1):
+        raise ValueError(
+            "`images` must lie in [0, 1], or be bytes. "
+            f"Received: {found.min():g} to {found.max():g}"
+        )
+    return found
