@@ -14,10 +14,13 @@ __version__ = "0.1.0"
 __all__ = [
     "Adapter",
     "Animation",
+    "Comparison",
+    "Contender",
     "Progress",
     "Result",
     "adapt",
     "check_range",
+    "compare",
     "directions",
     "diverse",
     "dream",
@@ -57,6 +60,8 @@ if TYPE_CHECKING:
     from tfviz._adapter import Adapter, adapt
     from tfviz._animation import Animation
     from tfviz._batch import Progress
+    from tfviz._compare import Comparison, compare
+    from tfviz._contender import Contender
     from tfviz._diverse import diverse
     from tfviz._dream import dream
     from tfviz._models import load_model
@@ -69,12 +74,15 @@ else:
     _HOME = {
         "Adapter": "_adapter",
         "Animation": "_animation",
+        "Comparison": "_compare",
+        "Contender": "_contender",
         "Progress": "_batch",
         "Result": "_result",
         "adapt": "_adapter",
         "diverse": "_diverse",
         "dream": "_dream",
         "check_range": "_range_check",
+        "compare": "_compare",
         "load_model": "_models",
         "render": "_render",
         "top_units": "_top",

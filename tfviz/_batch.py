@@ -47,6 +47,8 @@ class Batch:
         stopped: What ended each picture before all steps: a rule, `callback`, or None.
         restart: `(n,)`, the number of the attempt that made each picture.
         tried: For each picture that is stuck, what was tried in vain.
+        starts: `(n, height, width, channels)`, the pictures before the first step.
+        seconds: How long the steps of all attempts took, compilation aside.
     """
 
     places: tuple[int, ...]
@@ -56,12 +58,22 @@ class Batch:
     stopped: tuple[str | None, ...]
     restart: NDArray[np.int32]
     tried: tuple[Stuck, ...] = ()
+    starts: NDArray[np.uint8] | None = None
+    seconds: float = 0.0
 
 
 class Finished:
-    """The pictures of a batch that are finished, as they were then."""
+    """The pictures of a batch that are finished, as they were then.
 
-    def __init__(self, n: int, group: int, restart: int = 0) -> None:
+    Attributes:
+        starts: The pictures before the first step.
+        seconds: How long the steps took.
+    """
+
+    def __init__(
+        self, n: int, group: int, starts: NDArray[np.uint8], restart: int = 0
+    ) -> None:
+        self.starts, self.seconds = starts.copy(), 0.0
         self._steps = np.zeros(n, np.int32)
         self._group = group
         self._restart = np.full(n, restart, np.int32)
@@ -101,6 +113,8 @@ class Finished:
         for row in np.flatnonzero(other._totals() > self._totals()):
             for name in ("_steps", "_restart", "_stopped", "_outcomes", "_histories"):
                 getattr(self, name)[row] = getattr(other, name)[row]
+            self.starts[row] = other.starts[row]
+        self.seconds += other.seconds
 
     def batch(self, places: tuple[int, ...], rows: list[int]) -> Batch:
         """Return some of the pictures."""
@@ -114,7 +128,14 @@ class Finished:
             history[: steps[column], column] = self._histories[row]
         stopped = tuple(self._stopped[row] for row in rows)
         return Batch(
-            places, Outcome(*picked), history, steps, stopped, self._restart[rows]
+            places,
+            Outcome(*picked),
+            history,
+            steps,
+            stopped,
+            self._restart[rows],
+            starts=self.starts[rows],
+            seconds=self.seconds,
         )
 
     def _totals(self) -> NDArray[np.float32]:

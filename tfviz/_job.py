@@ -192,7 +192,7 @@ class Job:
         def images() -> NDArray[np.float32]:
             return to_floats(ascent.images()[rows])
 
-        finished = Finished(planned.size, planned.group, restart)
+        finished = Finished(planned.size, planned.group, ascent.images(), restart)
         fall = 1 / self.steps if self.method.optimizer == NORMALIZED else 0.0
         history: list[NDArray[np.float32]] = []
         began = time.monotonic()
@@ -224,6 +224,7 @@ class Job:
                     finished.name(rule.spec.get("name", "rule"))
             if finished.all_of(rows):
                 break
+        finished.seconds = time.monotonic() - began
         finished.end(ascent, np.concatenate(history))
         return finished
 

@@ -55,6 +55,7 @@ class Param:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     values: Callable[[Latents], Latents] | None = None
     diagnostics: Mapping[str, Callable[[Latents], Any]] = field(default_factory=dict)
+    trained: Mapping[str, Any] | None = None
 
 
 def normal(seeds: Any, shape: tuple[int, ...], stream: int | None = None) -> Any:

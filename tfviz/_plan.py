@@ -134,7 +134,7 @@ def plan_pictures(
     }
     rows = zip(names, texts, repeats, strict=True)
     return [
-        Picture(name, text, repeat, *at[place], _hashed(seed, text, repeat))
+        Picture(name, text, repeat, *at[place], hashed(seed, text, repeat))
         for place, (name, text, repeat) in enumerate(rows)
     ]
 
@@ -149,7 +149,7 @@ def count_repeats(texts: list[str]) -> list[int]:
     return repeats
 
 
-def _hashed(seed: int, text: str, repeat: int) -> tuple[int, int]:
+def hashed(seed: int, text: str, repeat: int) -> tuple[int, int]:
     """Return a picture's own seed, which does not depend on its place."""
     key = f"{seed}\n{text}\n{repeat}".encode()
     digest = hashlib.blake2b(key, digest_size=8).digest()

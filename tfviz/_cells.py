@@ -1,0 +1,216 @@
+"""The pictures of a comparison, rendered into a folder: one is lost at most."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tfviz import images
+from tfviz._errors import reason_of
+from tfviz._job import Job
+from tfviz._objective import Objective
+from tfviz._render import as_result
+from tfviz._result import file_names
+from tfviz.images import to_bytes, to_floats, write_safely
+from tfviz.stops import Stop
+
+CLAIM = "comparison.json"
+PICTURES = "pictures"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture: a unit by a method from a seed.
+
+    Attributes:
+        unit: Number of the unit.
+        method: Name of the method.
+        seed: From 0.
+        file: Of the picture.
+        start: File of the picture before the first step.
+        error: Why there is none, or None.
+    """
+
+    unit: int
+    method: str
+    seed: int
+    file: Path
+    start: Path
+    error: str | None = None
+
+    @property
+    def spec(self) -> dict[str, Any] | None:
+        """What the picture's file says of it; None if there is none."""
+        if not self.file.exists():
+            return None
+        return images.read_spec(self.file)
+
+    def picture(self, channels: int) -> NDArray[np.float32]:
+        """Return the picture `(height, width, channels)` in [0, 1]."""
+        return read(self.file, channels)
+
+
+class Cells:
+    """The folder of a comparison.
+
+    Args:
+        folder: That can be written to.
+        units: Their names.
+        methods: Their names.
+        seeds: How many.
+    """
+
+    def __init__(
+        self, folder: Path, units: Sequence[str], methods: Sequence[str], seeds: int
+    ) -> None:
+        self.folder, self.seeds = folder, seeds
+        self._units = file_names(tuple(units))
+        self._methods = dict(zip(methods, file_names(tuple(methods)), strict=True))
+
+    def place(self, unit: int, name: str) -> Path:
+        """Return the file of a picture of a unit."""
+        return self.folder / PICTURES / self._units[unit] / name
+
+    def of(self, method: str, errors: Mapping[str, str] | None = None) -> list[Cell]:
+        """Return the cells of a method: the seeds of the first unit, of the second."""
+        error = (errors or {}).get(method)
+        found = []
+        for unit in range(len(self._units)):
+            for seed in range(self.seeds):
+                stem = f"{self._methods[method]}-{seed}"
+                file = self.place(unit, f"{stem}.png")
+                start = self.place(unit, f"{stem}.start.png")
+                told = None if file.exists() else error
+                found.append(Cell(unit, method, seed, file, start, told))
+        return found
+
+    def claim(self, settings: Mapping[str, Any]) -> None:
+        """Say which comparison the folder is of.
+
+        Raises:
+            ValueError: If it is of another.
+        """
+        path = self.folder / CLAIM
+        wanted = json.loads(json.dumps(settings))
+        if path.exists():
+            try:
+                known = json.loads(path.read_text("utf-8"))
+            except ValueError as error:
+                raise ValueError(
+                    f"{str(path)!r} cannot be read. Choose another folder."
+                ) from error
+            other = _difference(known, wanted)
+            if other:
+                raise ValueError(
+                    f"{str(self.folder)!r} holds another comparison: {other}. Choose "
+                    "another folder."
+                )
+            return
+        for unit in self._units:
+            (self.folder / PICTURES / unit).mkdir(parents=True, exist_ok=True)
+        text = json.dumps(wanted, indent=1)
+        write_safely(path, lambda file: file.write(text.encode()))
+
+
+def job_of(
+    adapter: Any,
+    contender: Any,
+    units: Sequence[Objective],
+    seeds: int,
+    *,
+    steps: int,
+    seed: int,
+    stop: Sequence[Stop],
+) -> Job:
+    """Return the job of a method: a batch for each unit, of all of its seeds.
+
+    So a picture does not depend on what else is compared.
+    """
+    from tfviz._updates import Method  # noqa: PLC0415
+
+    return Job(
+        adapter if contender.model is None else contender.model,
+        [unit for unit in units for _ in range(seeds)],
+        contender.param,
+        contender.transforms,
+        steps=steps,
+        learning_rate=contender.learning_rate,
+        method=Method(contender.optimizer),
+        candidates=contender.candidates,
+        batch_size=seeds,
+        seed=seed,
+        stop=stop,
+    )
+
+
+def rendered(
+    job: Job, cells: Sequence[Cell], finished: Callable[[Cell], Any]
+) -> Iterator[None]:
+    """Render what is missing; yield after each batch.
+
+    Args:
+        job: Of the method.
+        cells: Of the method, in the order of the job's pictures.
+        finished: Called with each cell once its files are there.
+    """
+    done = {place for place, cell in enumerate(cells) if cell.file.exists()}
+    for batch in job.run(done):
+        result = as_result(job, [batch])
+        for row, place in enumerate(sorted(batch.places)):
+            cell = cells[place]
+            at = batch.places.index(place)
+            cost = {
+                "seconds": round(batch.seconds / len(batch.places), 3),
+                "evaluations": job.candidates * job.restarts + int(result.steps[row]),
+            }
+            spec = result.picture_spec(row) | {"method": cell.method} | cost
+            # The start first: a picture that is there is complete.
+            images.save(images.to_pil(to_floats(batch.starts[at])), cell.start)
+            images.save(result.picture(row), cell.file, spec)
+            finished(cell)
+        yield
+
+
+def failure(error: Exception) -> str:
+    """Return what a row says of a method that failed."""
+    return f"{type(error).__name__}: {reason_of(error)}"
+
+
+def read(path: Path, channels: int) -> NDArray[np.float32]:
+    """Return a picture that was saved here, `(height, width, channels)` in [0, 1]."""
+    with Image.open(path) as image:
+        values = np.asarray(image)
+    if values.ndim == 2:
+        # Of one channel, or of others side by side.
+        values = np.stack(np.split(values, channels, axis=1), axis=-1)
+    return to_floats(values[..., :channels])
+
+
+def save_photo(path: Path, picture: NDArray[np.float32]) -> None:
+    """Write a photo as the network sees it."""
+    images.save(images.to_pil(to_floats(to_bytes(picture))), path)
+
+
+def _difference(known: Any, wanted: Any, name: str = "") -> str:
+    """Say where two trees of JSON values first differ; empty if they do not."""
+    if isinstance(known, dict) and isinstance(wanted, dict):
+        for key in sorted(known.keys() | wanted.keys()):
+            found = _difference(
+                known.get(key), wanted.get(key), f"{name}.{key}".strip(".")
+            )
+            if found:
+                return found
+        return ""
+    if known == wanted:
+        return ""
+    return f"{name} is {_short(known)} there, and {_short(wanted)} here"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,216 @@
+"""What rows add up to: means over units, differences between methods, verdicts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfviz._bootstrap import Interval, distinct, interval, paired, quartiles
+
+# Further from photos than this many times their own distances is unlike them.
+UNLIKE = 1.5
+# Of what a picture has above photos, transforms that leave less show an adversary.
+FRAGILE = 0.5
+
+RULE = (
+    "A picture tells about its unit if the method gains on the best random pictures of "
+    "its own kind (the interval of `gain` lies above 0), and if a judge can tell from "
+    "it which of two photos the unit responds to more (the interval of "
+    "`two_alternative` lies above 0.5). It is like photos if its mean distance to the "
+    f"nearest photo is at most {UNLIKE} times that among photos (`nearest_ratio`). "
+    "Where judges disagree, the least favourable counts. Intervals are bootstrapped "
+    "over units, at 95 %."
+)
+_VERDICTS = {
+    (True, True): "shows the unit, in pictures like photos",
+    (True, False): "shows the unit, in pictures unlike photos",
+    (False, True): "pictures like photos, that do not tell about the unit",
+    (False, False): "neither tells about the unit nor looks like photos",
+}
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def means(rows: Rows, method: str, measure: str, units: Sequence[str]) -> NDArray:
+    """Return a method's mean over seeds for each unit, nan where there is none."""
+    found = np.full(len(units), np.nan)
+    for place, unit in enumerate(units):
+        values = [
+            row[measure]
+            for row in rows
+            if row["method"] == method
+            and row["unit"] == unit
+            and row.get(measure) is not None
+        ]
+        if values:
+            found[place] = np.mean(values)
+    return found
+
+
+def summary(
+    rows: Rows, methods: Sequence[str], names: Sequence[str], units: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return each measure of each method over units."""
+    found = []
+    for method in methods:
+        for measure in names:
+            values = means(rows, method, measure, units)
+            if np.isnan(values).all():
+                continue
+            low, middle, high = quartiles(values)
+            mean = interval(values)
+            found.append(
+                {
+                    "method": method,
+                    "measure": measure,
+                    "median": middle,
+                    "q1": low,
+                    "q3": high,
+                    "mean": mean.value,
+                    "low": _known(mean.low),
+                    "high": _known(mean.high),
+                    "units": mean.units,
+                }
+            )
+    return found
+
+
+def differences(
+    rows: Rows, methods: Sequence[str], names: Sequence[str], units: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return how methods differ on the same units, each pair once."""
+    found = []
+    for measure in names:
+        values = {m: means(rows, m, measure, units) for m in methods}
+        for place, first in enumerate(methods):
+            for second in methods[place + 1 :]:
+                between = paired(values[first], values[second])
+                if not between.units:
+                    continue
+                found.append(
+                    {
+                        "measure": measure,
+                        "first": first,
+                        "second": second,
+                        "mean": between.value,
+                        "low": _known(between.low),
+                        "high": _known(between.high),
+                        "units": between.units,
+                        "distinct": distinct(between.low, between.high),
+                    }
+                )
+    return found
+
+
+def verdicts(
+    rows: Rows,
+    methods: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    units: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Return a verdict on each method by `RULE`, with its reasons.
+
+    Args:
+        rows: Of all methods.
+        methods: With `name`, `kind`, `of`, `circular`.
+        names: Of the measures.
+        units: Their names.
+    """
+    found = []
+    for method in methods:
+        if method["kind"] != "method":
+            continue
+
+        def over_units(measure: str, of: str = method["name"]) -> Interval:
+            return interval(means(rows, of, measure, units))
+
+        told = _worst(over_units, names, "two_alternative@", np.argmin)
+        near = _worst(over_units, names, "nearest_ratio@", np.argmax)
+        gain, kept = over_units("gain"), over_units("robustness")
+        reasons = [
+            f"Its pictures score {_said(gain, signed=True)} above the best random ones."
+        ]
+        if told is None or near is None:
+            verdict = "no verdict: no judge has features"
+        elif np.isnan(gain.low) or np.isnan(told[1].low):
+            verdict = f"no verdict: {gain.units} units are too few for an interval"
+        else:
+            shows = gain.low > 0 and told[1].low > 0.5
+            verdict = _VERDICTS[shows, near[1].value <= UNLIKE]
+            reasons += [
+                f"Judged by {told[0]}, they tell which of two photos the unit responds "
+                f"to more in {_said(told[1], 100)} % of cases (chance: 50 %).",
+                f"Judged by {near[0]}, they are {_said(near[1])} times as far from the "
+                "nearest photo as photos are.",
+            ]
+        if kept.value < FRAGILE:
+            reasons.append(
+                "Other transforms than those they were made under leave "
+                f"{_said(kept, 100)} % of their lead over photos: the network is "
+                "deceived rather than shown."
+            )
+        reasons += _of_controls(rows, methods, method["name"], near, units)
+        if method["circular"]:
+            reasons.append(
+                "It was trained with this network: what it shows may be what it "
+                "learned of it."
+            )
+        found.append(
+            {"method": method["name"], "verdict": verdict, "because": reasons}
+        )
+    return found
+
+
+def _of_controls(
+    rows: Rows,
+    methods: Sequence[Mapping[str, Any]],
+    name: str,
+    near: tuple[str, Interval] | None,
+    units: Sequence[str],
+) -> list[str]:
+    """Say where a control looks as much like photos as the method itself."""
+    if near is None:
+        return []
+    measure = f"nearest_ratio@{near[0]}"
+    own = means(rows, name, measure, units)
+    reasons = []
+    for control in methods:
+        if control["kind"] != "control" or control["of"] != name:
+            continue
+        other = means(rows, control["name"], measure, units)
+        between = paired(other, own)
+        if between.units and not between.low > 0:
+            reasons.append(
+                f"The control {control['name']!r} is as near to photos "
+                f"({np.nanmean(other):.2f} against {np.nanmean(own):.2f}): that the "
+                "pictures look like some is no sign of what the network knows."
+            )
+    return reasons
+
+
+def _worst(
+    over_units: Any, names: Sequence[str], start: str, choose: Any
+) -> tuple[str, Interval] | None:
+    """Return the judge that is least favourable, and what it says."""
+    found = [
+        (name.removeprefix(start), over_units(name))
+        for name in names
+        if name.startswith(start)
+    ]
+    found = [(judge, told) for judge, told in found if told.units]
+    if not found:
+        return None
+    return found[int(choose([told.value for _, told in found]))]
+
+
+def _said(found: Interval, factor: float = 1.0, *, signed: bool = False) -> str:
+    form = "+.3g" if signed else ".3g"
+    value = f"{found.value * factor:{form}}"
+    if np.isnan(found.low):
+        return value
+    return f"{value} ({found.low * factor:{form}} to {found.high * factor:{form}})"
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
