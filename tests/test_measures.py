@@ -519,6 +519,12 @@ class TestKernelDistance:
         assert mean == pytest.approx(np.mean(each), abs=3 * np.std(each) / 4000**0.5)
         assert spread == pytest.approx(np.std(each), rel=0.05)
 
+        mean, spread = measures.kid_spread(x, y, size=2, draws=2)
+        pairs = [(a, b) for a, b in product(each, each) if np.isclose(a + b, 2 * mean)]
+
+        assert spread > 0
+        assert any(np.isclose(spread, abs(a - b) / 2**0.5) for a, b in pairs)
+
     def test_photos_are_halved_without_a_photo_on_both_sides(self):
         """A photo on both sides would make the distance negative."""
         photos = np.eye(8)

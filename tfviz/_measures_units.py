@@ -117,7 +117,8 @@ def path_similarity(
         where things are, not only what.
 
     Args:
-        pictures: `(n, ...)`, the activations of a layer for pictures of one unit.
+        pictures: `(n, ...)`, the activations of a layer for pictures of one unit. Of
+            a large map every second place will do, in all three.
         same: `(m, ...)`, for photos of its class or to which it responds most, m from
             2.
         different: `(k, ...)`, for photos of other units.
