@@ -8,17 +8,19 @@ from numpy.typing import NDArray
 
 from tfviz._bootstrap import Interval, distinct, interval, paired, quartiles
 
-# Further from photos than this many times their own distances is unlike them.
-UNLIKE = 1.5
+# Further from photos than this many times their own distances is unlike them: of
+# photos 95 % have 0.87 to 1.14, blurred ones have 1.21, and white noise has 1.33.
+UNLIKE = 1.2
 # Of what a picture has above photos, transforms that leave less show an adversary.
 FRAGILE = 0.5
 
 RULE = (
     "A picture tells about its unit if the method gains on the best random pictures of "
     "its own kind (the interval of `gain` lies above 0), and if a judge can tell from "
-    "it which of two photos the unit responds to more (the interval of "
-    "`two_alternative` lies above 0.5). It is like photos if its mean distance to the "
-    f"nearest photo is at most {UNLIKE} times that among photos (`nearest_ratio`). "
+    "it, better than from random pictures of the method, which of two photos the unit "
+    "responds to more (the interval of the difference in `two_alternative` lies above "
+    "0). It is like photos if its mean distance to the nearest photo is at most "
+    f"{UNLIKE} times that among photos (`nearest_ratio`). "
     "Where judges disagree, the least favourable counts. Intervals are bootstrapped "
     "over units, at 95 %."
 )
@@ -30,6 +32,11 @@ _VERDICTS = {
 }
 
 Rows = Sequence[Mapping[str, Any]]
+
+
+def random_of(method: str) -> str:
+    """Return the name of the random pictures of a method."""
+    return f"{method}: random"
 
 
 def means(rows: Rows, method: str, measure: str, units: Sequence[str]) -> NDArray:
@@ -125,7 +132,13 @@ def verdicts(
         def over_units(measure: str, of: str = method["name"]) -> Interval:
             return interval(means(rows, of, measure, units))
 
-        told = _worst(over_units, names, "two_alternative@", np.argmin)
+        def over_random(measure: str, of: str = method["name"]) -> Interval:
+            return paired(
+                means(rows, of, measure, units),
+                means(rows, random_of(of), measure, units),
+            )
+
+        told = _worst(over_random, names, "two_alternative@", np.argmin)
         near = _worst(over_units, names, "nearest_ratio@", np.argmax)
         gain, kept = over_units("gain"), over_units("robustness")
         reasons = [
@@ -136,11 +149,12 @@ def verdicts(
         elif np.isnan(gain.low) or np.isnan(told[1].low):
             verdict = f"no verdict: {gain.units} units are too few for an interval"
         else:
-            shows = gain.low > 0 and told[1].low > 0.5
+            shows = gain.low > 0 and told[1].low > 0
             verdict = _VERDICTS[shows, near[1].value <= UNLIKE]
             reasons += [
                 f"Judged by {told[0]}, they tell which of two photos the unit responds "
-                f"to more in {_said(told[1], 100)} % of cases (chance: 50 %).",
+                f"to more in {_said(told[1], 100, signed=True)} % more cases than "
+                "random ones.",
                 f"Judged by {near[0]}, they are {_said(near[1])} times as far from the "
                 "nearest photo as photos are.",
             ]

@@ -19,7 +19,7 @@ from tfviz._job import Job
 from tfviz._objective import Objective
 from tfviz._plan import hashed
 from tfviz._scorer import Scorer
-from tfviz._summary import RULE, differences, summary, verdicts
+from tfviz._summary import RULE, differences, random_of, summary, verdicts
 from tfviz.images import to_bytes, to_floats, write_safely
 from tfviz.judges import Judge
 
@@ -133,7 +133,7 @@ class Trial:
             if contender.kind == "method" and contender.param.group == 1:
                 random, chosen, best, count = self._random(name)
                 told = f"Random pictures of {name}, as they were drawn."
-                baselines.append((f"{name}: random", told, random))
+                baselines.append((random_of(name), told, random))
                 told = f"The best for the unit of {count} random pictures of {name}."
                 baselines.append((f"{name}: best of {count}", told, chosen))
             method = self._described(name, contender.kind, contender.description)

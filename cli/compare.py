@@ -1,0 +1,249 @@
+"""The command that compares methods."""
+
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfviz.cli import _options as options
+from tfviz.cli import _types as types
+from tfviz.cli._errors import fail, handled
+from tfviz.cli._interrupt import until_interrupted
+from tfviz.cli._progress import clock
+from tfviz.cli._types import METHODS
+from tfviz.cli.generators import load_prior
+
+# Photos that are left out are named up to this number.
+NAMED = 5
+
+
+@click.command(cls=types.Units)
+@options.model_options
+@click.argument("units", metavar="UNIT...", nargs=-1, required=True)
+@click.option(
+    "--methods",
+    type=types.Methods(),
+    default="fourier,inverter",
+    show_default=True,
+    help=f"Comma-separated: {', '.join(METHODS)}, or NAME=PRIOR for a generator's file "
+    "or handle, as `tfviz priors` takes it.",
+)
+@click.option(
+    "--images",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Photos to compare with, also in folders inside.",
+)
+@click.option(
+    "--judge",
+    "judges",
+    type=types.Judge(),
+    multiple=True,
+    metavar="MODEL",
+    help="A network that judges: keras:NAME, a .keras, .h5 or .tflite file. May be "
+    "given several times.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=types.OutputFolder(),
+    required=True,
+    help="A folder; the same command goes on with what is there.",
+)
+@click.option("--steps", type=click.IntRange(min=1), help="Of each picture.  [256]")
+@click.option(
+    "--seconds",
+    type=types.Positive(),
+    help="For each picture, instead of --steps.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Pictures of each unit by each method.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--size", type=types.Size(), help="Of the pictures, where it can be chosen.")
+@click.option(
+    "--controls",
+    is_flag=True,
+    help="Also each method on the same network with random weights.",
+)
+@click.option(
+    "--ablations",
+    is_flag=True,
+    help="Also each method without its penalty, its projection, its transforms.",
+)
+@click.option(
+    "--control",
+    "wrong",
+    type=types.Named(),
+    multiple=True,
+    help="A prior of another domain, NAME=PRIOR. May be given several times.",
+)
+@click.option("--title", default="", help="Of the report.")
+@click.option("--no-report", is_flag=True, help="Write results.json alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@handled
+def compare(
+    units: tuple[str, ...],
+    methods: tuple[tuple[str, str], ...],
+    folder: Path,
+    judges: tuple[str, ...],
+    output: Path,
+    size: tuple[int, int] | None,
+    *,
+    controls: bool,
+    ablations: bool,
+    wrong: tuple[tuple[str, str], ...],
+    no_report: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Render the same UNITs by several methods, and judge them alike.
+
+    \b
+    tfviz compare fire3:5 fire8:20 logit:goldfish --images photos -o report \\
+        --methods fourier,maco,inverter --judge keras:MobileNetV2
+
+    Writes report.html, results.json and results.csv. An interrupted comparison goes on
+    where it was.
+    """
+    options.make_folder(output)
+    files = options.files_in(folder, types.PICTURES)
+    if not files:
+        fail(f"there are no images in {folder}.")
+    if not no_report:
+        from tfviz import _report  # noqa: PLC0415
+
+        _report.check_installed()
+    model = {name: settings.pop(name) for name in options.MODEL_OPTIONS}
+    adapter = options.load_adapter(**model)
+    from tfviz import compare as run  # noqa: PLC0415
+    from tfviz import judges as judging  # noqa: PLC0415
+
+    contenders = _contenders(
+        adapter, methods, size, controls=controls, ablations=ablations, wrong=wrong
+    )
+    loaded = [judging.load(source) for source in judges]
+    left_out: list[Path] = []
+    photos = list(options.read_photos(files, left_out.append))
+    if left_out:
+        named = ", ".join(str(file) for file in left_out[:NAMED])
+        click.echo(
+            f"Warning: {len(left_out)} of {len(files)} images cannot be read and are "
+            f"left out: {named}" + ", ..." * (len(left_out) > NAMED),
+            err=True,
+        )
+    with until_interrupted("unit") as interrupted:
+        found = run(
+            adapter,
+            list(units),
+            contenders,
+            images=photos,
+            judges=loaded,
+            folder=output,
+            command=shlex.join(["tfviz", *sys.argv[1:]]),
+            callbacks=[_Lines(output, interrupted)],
+            **settings,
+        )
+    if not no_report:
+        _report.write(found.results, output)
+    _tell(found, output, as_json=as_json)
+
+
+def _contenders(
+    adapter: Any,
+    methods: tuple[tuple[str, str], ...],
+    size: tuple[int, int] | None,
+    *,
+    controls: bool,
+    ablations: bool,
+    wrong: tuple[tuple[str, str], ...],
+) -> dict[str, Any]:
+    """Return what takes part."""
+    from tfviz import Contender  # noqa: PLC0415
+    from tfviz._controls import ablations as without  # noqa: PLC0415
+    from tfviz._controls import randomized  # noqa: PLC0415
+    from tfviz.cli._units import param_of  # noqa: PLC0415
+
+    height, width = size or adapter.size
+    found = {}
+    for name, source in methods:
+        if source in types.PARAMS:
+            param = param_of(source, height, width, adapter, None)
+        else:
+            param = load_prior(source, size)
+        found[name] = Contender(param)
+    own = dict(found)
+    if controls:
+        random = randomized(adapter)
+        for name, contender in own.items():
+            found[f"{name}, random weights"] = Contender(
+                contender.param,
+                kind="control",
+                of=name,
+                model=random,
+                description=f"{name} on the same network with random weights.",
+            )
+    for name, source in wrong:
+        found[name] = Contender(
+            load_prior(source, None),
+            kind="control",
+            description="A prior of another domain.",
+        )
+    if ablations:
+        for name, contender in own.items():
+            found |= without(name, contender)
+    return found
+
+
+class _Lines:
+    """Progress: a line for each batch; Ctrl-C ends the work after one."""
+
+    def __init__(self, output: Path, interrupted: Any) -> None:
+        self._output, self._interrupted = output, interrupted
+        self._began: tuple[float, int] | None = None
+
+    def __call__(self, at: Any) -> None:
+        now = time.monotonic()
+        if at.method == "judging":
+            click.echo("judging the pictures", err=True)
+            return
+        # The first batch takes its compilation with it.
+        before, first = self._began or (now, at.done)
+        self._began = (before, first)
+        left = ""
+        if at.done > first:
+            rest = (at.total - at.done) * (now - before) / (at.done - first)
+            left = f"  {clock(rest)} left"
+        click.echo(f"{at.done}/{at.total}  {at.method}{left}", err=True)
+        if self._interrupted() and at.done < at.total:
+            raise click.ClickException(
+                f"interrupted: {at.done} of {at.total} pictures are in "
+                f"{self._output}. The same command goes on from here."
+            )
+
+
+def _tell(found: Any, output: Path, *, as_json: bool) -> None:
+    if as_json:
+        kept = ("summary", "differences", "verdicts", "rule")
+        click.echo(json.dumps({name: found.results[name] for name in kept}, indent=2))
+        return
+    for told in found.results["verdicts"]:
+        click.echo(f"{told['method']}: {told['verdict']}")
+        for reason in told["because"]:
+            click.echo(f"  {reason}")
+    failed = {
+        row["method"]: row["error"] for row in found.results["rows"] if row["error"]
+    }
+    for method, error in failed.items():
+        click.echo(f"Warning: {method} failed: {error}", err=True)
+    click.echo(f"{output / 'report.html'}")
