@@ -22,10 +22,10 @@ def number(value: Any) -> str:
     """
     if not is_number(value):
         return UNKNOWN
-    if value == 0:
-        return "0"
-    whole = 1000 <= abs(value) < 1e7 or (value == int(value) and abs(value) < 1e7)
-    text = f"{value:,.0f}" if whole else f"{value:.3g}"
+    value = value or 0  # of -0.0 the sign says nothing
+    size = abs(float(f"{value:.3g}"))  # 999.6 is written as a thousand is
+    whole = size >= 1000 or value == int(value)
+    text = f"{value:,.0f}" if whole and size < 1e7 else f"{value:.3g}"
     return text.replace("-", MINUS)
 
 
