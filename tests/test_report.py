@@ -455,6 +455,19 @@ class TestPage:
         assert re.findall(r"<li>(.*?),", stuck) == [STUCK[0]]
         assert text.count('<div class="missing">failed</div>') == 1
 
+    def test_what_is_not_there_is_said_or_left_out(self, tmp_path):
+        results = comparison(tmp_path, 8, UNITS[:1], METHODS[:1], 1)
+        results |= dict.fromkeys(("rows", "summary", "differences", "judges"), [])
+        results |= dict.fromkeys(("curves", "photos", "provenance", "settings"), {})
+        text = _report.write(results, tmp_path).read_text()
+
+        assert ">1 method rendered the same 1 unit, from 1 seed each." in text
+        assert "Pictures were judged as saved, in 8 bits.</p>" in text
+        assert "There are no verdicts." in text
+        assert "There are no paired differences." in text
+        assert Page(text).all("article", id="about-relative")  # defined all the same
+        assert (tmp_path / "results.csv").read_text() == "unit,method,seed,score\n"
+
     def test_nothing_failed_is_told_too(self, tmp_path):
         results = comparison(tmp_path, 8, UNITS[:1], METHODS[:2], 1)
         text = _report.write(results, tmp_path).read_text()
@@ -509,6 +522,11 @@ class TestTables:
         )
         rank = rows["● fourier"][list(MEASURES).index("rank@MobileNetV1") + 1]
         assert rank.endswith("no interval 2 of 6 units")
+
+    def test_what_a_summary_does_not_know_is_left_out(self, text):
+        rows = {r[0]: r for r in cells(text, 'id="summary"', 'id="differences"')}
+
+        assert rows["● fourier"][-1] == "0.03 no interval"
 
     def test_kinds_are_grouped_in_their_order(self, text):
         firsts = [r[0] for r in cells(text, 'id="summary"', 'id="differences"')]

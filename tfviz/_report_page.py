@@ -123,8 +123,9 @@ def _lead(results: Json) -> str:
         f"{counted(len(results['units']), 'unit')}{f' of {model}' if model else ''}, "
         f"from {counted(seeds, 'seed')} each"
     )
-    text += f" and with the same budget of {listed(budget)} a picture." * bool(budget)
-    text = text if budget else f"{text}."
+    if budget:
+        text += f" and with the same budget of {listed(budget)} a picture"
+    text += "."
     beside = [
         counted(count, *(name.lower() for name in _KINDS[kind][:2]))
         for kind, count in counts.items()

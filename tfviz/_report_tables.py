@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfviz._report_plots import direction, titled
 from tfviz._report_rows import is_number
-from tfviz._report_text import anchors
+from tfviz._report_text import anchors, direction, titled
 
 Json = Mapping[str, Any]
 

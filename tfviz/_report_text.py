@@ -1,7 +1,7 @@
 """Numbers and sentences as a report writes them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -87,6 +87,18 @@ def prose(text: str) -> Markup:
             parts.append(anchor.format(link))
         at = found.end()
     return Markup("").join([*parts, escape(text[at:])])
+
+
+def titled(measure: Mapping[str, Any]) -> str:
+    """Return the label of a measure with the judge that takes part in it."""
+    label, judge = measure["label"], measure.get("judge")
+    return f"{label} ({judge})" if judge and judge not in label else label
+
+
+def direction(measure: Mapping[str, Any]) -> str:
+    """Return which values of a measure are better, in words."""
+    better = measure["better"]
+    return "no direction is better" if better == "neither" else f"{better} is better"
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
