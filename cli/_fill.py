@@ -138,7 +138,7 @@ class _Lines:
         left = (self._total - self._done - self._here) * spent / self._here
         shown = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
         click.echo(
-            f"{self._done + self._here}/{self._total}  {shown}  {_clock(left)} left",
+            f"{self._done + self._here}/{self._total}  {shown}  {clock(left)} left",
             err=True,
         )
 
@@ -175,7 +175,8 @@ def _progress(job: Any, done: set[int]) -> Iterator[Any]:
         yield _Bar(bar)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Return a time for people: `4:05`, or `1:04:05` from an hour on."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -10,8 +10,17 @@ from typing import Any
 import click
 
 from tfviz._labels import read_labels
-from tfviz._sources import HUB, SUFFIXES, check_source, is_saved_model, is_url
+from tfviz._sources import (
+    HUB,
+    SUFFIXES,
+    check_judge,
+    check_source,
+    is_saved_model,
+    is_url,
+)
 
+# Ways to hold images that are not learned.
+PARAMS = ("fourier", "pixels", "maco", "laplacian", "cppn")
 # What is taken for a photo in a folder.
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -161,6 +170,66 @@ class PriorSource(click.ParamType):
                 param,
                 ctx,
             )
+        return value
+
+
+class Named(click.ParamType):
+    """`NAME=PRIOR`."""
+
+    name = "NAME=PRIOR"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
+        """Return the name and the prior."""
+        if isinstance(value, tuple):
+            return value
+        name, sign, source = value.partition("=")
+        if not name or not sign:
+            self.fail(f"{value!r} is not NAME=PRIOR.", param, ctx)
+        return name, PriorSource().convert(source, param, ctx)
+
+
+class Methods(click.ParamType):
+    """Comma-separated params and priors, each `NAME` or `NAME=PRIOR`."""
+
+    name = "NAME,..."
+    known = (*PARAMS, *PriorSource.bundled)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[tuple[str, str], ...]:
+        """Return names and what they are."""
+        if isinstance(value, tuple):
+            return value
+        found: dict[str, str] = {}
+        for part in value.split(","):
+            name, sign, source = part.partition("=")
+            if name in found:
+                self.fail(f"{name!r} is named twice.", param, ctx)
+            if sign:
+                found[name] = Named().convert(part, param, ctx)[1]
+                continue
+            if name not in self.known:
+                close = get_close_matches(name, self.known, n=1)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                self.fail(
+                    f"there is no method {name!r}.{hint} There are "
+                    f"{', '.join(self.known)}, or give NAME=FILE.",
+                    param,
+                    ctx,
+                )
+            found[name] = name
+        return tuple(found.items())
+
+
+class Judge(click.ParamType):
+    """A network that judges."""
+
+    name = "MODEL"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """Refuse what is certainly none, before anything is loaded."""
+        try:
+            check_judge(value)
+        except (ValueError, FileNotFoundError) as error:
+            self.fail(str(error), param, ctx)
         return value
 
 

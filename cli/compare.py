@@ -12,9 +12,8 @@ import click
 from tfviz.cli import _options as options
 from tfviz.cli import _types as types
 from tfviz.cli._errors import fail, handled
+from tfviz.cli._fill import clock
 from tfviz.cli._interrupt import until_interrupted
-from tfviz.cli._progress import clock
-from tfviz.cli._types import METHODS
 from tfviz.cli.generators import load_prior
 
 # Photos that are left out are named up to this number.
@@ -29,7 +28,7 @@ NAMED = 5
     type=types.Methods(),
     default="fourier,inverter",
     show_default=True,
-    help=f"Comma-separated: {', '.join(METHODS)}, or NAME=PRIOR for a generator's file "
+    help=f"Comma-separated: {', '.join(types.Methods.known)}, or NAME=PRIOR for a generator's file "
     "or handle, as `tfviz priors` takes it.",
 )
 @click.option(
@@ -155,7 +154,7 @@ def compare(
             **settings,
         )
     if not no_report:
-        _report.write(found.results, output)
+        found.save()
     _tell(found, output, as_json=as_json)
 
 

@@ -4,6 +4,7 @@ import click
 
 import tfviz
 from tfviz.cli.calibrate import calibrate
+from tfviz.cli.compare import compare
 from tfviz.cli.dream import dream
 from tfviz.cli.levels import levels
 from tfviz.cli.models import layers
@@ -24,5 +25,16 @@ def main() -> None:
     """
 
 
-for command in (demo, render, dream, layers, check, top, calibrate, levels, priors):
+for command in (
+    demo,
+    render,
+    dream,
+    compare,
+    layers,
+    check,
+    top,
+    calibrate,
+    levels,
+    priors,
+):
     main.add_command(command)

@@ -26,7 +26,6 @@ DEMO_STEPS = 128
 OPTIMIZERS = ("adam", "sgd", "rmsprop", "nadam", "adamw", "adamax", "adagrad", "lion")
 # That of DGN-AM; see `render` in Python.
 NORMALIZED = "normalized"
-PARAMS = ("fourier", "pixels", "maco", "laplacian", "cppn")
 
 
 @click.command()
@@ -74,7 +73,7 @@ def demo(output: Path) -> None:
 )
 @click.option(
     "--param",
-    type=types.PriorSource(*PARAMS),
+    type=types.PriorSource(*types.PARAMS),
     default="fourier",
     show_default=True,
     help="How pictures are held: fourier, pixels, maco, laplacian, cppn; or a learned "
@@ -320,7 +319,7 @@ def _param_of(adapter: Any, settings: dict[str, Any]) -> Any:
     """Return how pictures are held: a param of the core, or a learned prior."""
     name, size = settings["param"], settings["size"]
     own = {k: settings[k] for k in ("value_range", "given", "encoder")}
-    if name in PARAMS:
+    if name in types.PARAMS:
         from tfviz.cli._units import param_of  # noqa: PLC0415
 
         unused = [OPTION_OF[k] for k, value in own.items() if value]

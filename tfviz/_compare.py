@@ -1,6 +1,8 @@
 """The same units by several methods, with the same budget, judged alike."""
 
 import hashlib
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,6 +61,26 @@ class Comparison:
     results: Mapping[str, Any]
     _temporary: Any = field(default=None, repr=False)
 
+    def save(self, folder: str | os.PathLike | None = None) -> Path:
+        """Write the report: `report.html`, `results.csv` and a sheet for each unit.
+
+        Args:
+            folder: By default that of the comparison; another gets a copy of it.
+
+        Returns:
+            The page.
+
+        Raises:
+            RuntimeError: If the extra `report` is not installed.
+        """
+        from tfviz import _report  # noqa: PLC0415
+
+        _report.check_installed()
+        target = self.folder if folder is None else Path(folder)
+        if target != self.folder:
+            shutil.copytree(self.folder, target, dirs_exist_ok=True)
+        return _report.write(self.results, target)
+
     def table(self) -> list[dict[str, Any]]:
         """Return a row for each unit, method and seed: its measures, and its files."""
         return [dict(row) for row in self.results["rows"]]
@@ -83,7 +105,7 @@ def compare(
     seconds: float | None = None,
     seeds: int = 3,
     seed: int = 0,
-    folder: str | Path | None = None,
+    folder: str | os.PathLike | None = None,
     title: str = "",
     command: str = "",
     callbacks: Sequence[Callable[[Compared], Any]] = (),
@@ -173,7 +195,7 @@ def compare(
         "provenance": {
             **{k: v for k, v in origin(adapter).items() if k != "held"},
             "methods": {name: _fixed(job) for name, job in jobs.items()},
-            "photos": {"count": len(photos), "digest": _digest(photos)},
+            "images": {"count": len(photos), "digest": _digest(photos)},
             "judges": {judge.name: dict(judge.spec) for judge in judges},
             "command": command,
         },

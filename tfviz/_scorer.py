@@ -42,7 +42,7 @@ class Scorer:
             seeds: `(n, 2)`, of its draws.
         """
         given = np.zeros((len(images), 2), np.int32) if seeds is None else seeds
-        key = (images.shape[1:], transform)
+        key = (images.shape[1:], None if transform is None else repr(transform.spec))
         if key not in self._compiled:
             self._compiled[key] = self._traced(images.shape[1:], transform)
         rows = []
