@@ -200,7 +200,7 @@ class Methods(click.ParamType):
             return value
         found: dict[str, str] = {}
         for part in value.split(","):
-            name, sign, source = part.partition("=")
+            name, sign, _ = part.partition("=")
             if name in found:
                 self.fail(f"{name!r} is named twice.", param, ctx)
             if sign:

@@ -28,8 +28,8 @@ NAMED = 5
     type=types.Methods(),
     default="fourier,inverter",
     show_default=True,
-    help=f"Comma-separated: {', '.join(types.Methods.known)}, or NAME=PRIOR for a generator's file "
-    "or handle, as `tfviz priors` takes it.",
+    help=f"Comma-separated: {', '.join(types.Methods.known)}, or NAME=PRIOR for a "
+    "generator's file or handle.",
 )
 @click.option(
     "--images",
@@ -69,7 +69,9 @@ NAMED = 5
     help="Pictures of each unit by each method.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--size", type=types.Size(), help="Of the pictures, where it can be chosen.")
+@click.option(
+    "--size", type=types.Size(), help="Of the pictures, where it can be chosen."
+)
 @click.option(
     "--controls",
     is_flag=True,
@@ -93,12 +95,12 @@ NAMED = 5
 @handled
 def compare(
     units: tuple[str, ...],
+    *,
     methods: tuple[tuple[str, str], ...],
     folder: Path,
     judges: tuple[str, ...],
     output: Path,
     size: tuple[int, int] | None,
-    *,
     controls: bool,
     ablations: bool,
     wrong: tuple[tuple[str, str], ...],

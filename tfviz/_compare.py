@@ -17,7 +17,7 @@ from tfviz import stops
 from tfviz._adapter import Adapter, adapt
 from tfviz._arguments import listed
 from tfviz._cells import Cell, Cells, failure, job_of, rendered
-from tfviz._contender import Contender, checked
+from tfviz._contender import checked
 from tfviz._objective import Objective
 from tfviz._origin import origin
 from tfviz._param import check_from_one
@@ -185,7 +185,16 @@ def compare(
         settings | {"methods": {name: _fixed(job) for name, job in jobs.items()}}
     )
     errors = _fill(jobs, cells, callbacks)
-    trial = Trial(adapter, units, told, contenders, jobs, cells, errors, seed)
+    trial = Trial(
+        adapter,
+        units,
+        told,
+        contenders=contenders,
+        jobs=jobs,
+        cells=cells,
+        errors=errors,
+        seed=seed,
+    )
     for callback in callbacks:
         callback(Compared("judging", len(jobs), len(jobs)))
     results = trial.held(photos, judges)
@@ -223,7 +232,7 @@ def _fill(
                 next(batches)
             except StopIteration:
                 break
-            except Exception as error:  # noqa: BLE001 - others go on; its rows say why
+            except Exception as error:
                 errors[name] = failure(error)
                 break
             for callback in callbacks:

@@ -148,7 +148,11 @@ class Court:
             row["relative"] = measures.relative(score, known)
             row["percentile"] = measures.percentile(score, known)
             if e.best_of_n is not None:
-                row["gain"] = measures.gain(score, e.best_of_n)
+                # In parts of the best photo, or units could not be averaged.
+                best = measures.relative(e.best_of_n, known)
+                row["gain"] = np.nan
+                if np.isfinite(best):
+                    row["gain"] = measures.gain(row["relative"], best)
             row["robustness"] = measures.robustness(
                 moved[:, place, e.unit], known, score
             )
@@ -210,7 +214,9 @@ class Court:
             whole[f"kid@{judge.name}"] = mean
             whole[f"kid_floor@{judge.name}"] = floor
         for unit, places in _by_unit(exhibits).items():
-            told = self._of_unit(unit, [exhibits[i] for i in places], features[places], known)
+            told = self._of_unit(
+                unit, [exhibits[i] for i in places], features[places], known
+            )
             for i in places:
                 rows[i] |= {f"{name}@{judge.name}": v for name, v in told.items()}
 
@@ -273,9 +279,7 @@ class _Paths:
         self._adapter, self._layers = adapter, tuple(layers)
         self._compiled: Any = None
 
-    def __call__(
-        self, images: NDArray[np.float32]
-    ) -> dict[str, NDArray[np.float32]]:
+    def __call__(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         if self._compiled is None:
             self._compiled = tf.function(self._kept, autograph=False)
         parts = [
@@ -301,7 +305,9 @@ class _Paths:
 
 def _main_layers(adapter: Adapter, most: int = 8) -> list[str]:
     """Return some layers with channels, from early to late."""
-    paths = [layer.path for layer in adapter.layers() if layer.units and layer.rectified]
+    paths = [
+        layer.path for layer in adapter.layers() if layer.units and layer.rectified
+    ]
     if len(paths) < 2:
         paths = [layer.path for layer in adapter.layers() if layer.units]
     places = np.unique(np.linspace(0, len(paths) - 1, most).round().astype(int))

@@ -142,7 +142,8 @@ def verdicts(
         near = _worst(over_units, names, "nearest_ratio@", np.argmax)
         gain, kept = over_units("gain"), over_units("robustness")
         reasons = [
-            f"Its pictures score {_said(gain, signed=True)} above the best random ones."
+            f"Its pictures score {_said(gain, signed=True)} times what the best photo "
+            "does above the best random ones."
         ]
         if told is None or near is None:
             verdict = "no verdict: no judge has features"
@@ -151,13 +152,15 @@ def verdicts(
         else:
             shows = gain.low > 0 and told[1].low > 0
             verdict = _VERDICTS[shows, near[1].value <= UNLIKE]
-            reasons += [
+            reasons.append(
                 f"Judged by {told[0]}, they tell which of two photos the unit responds "
                 f"to more in {_said(told[1], 100, signed=True)} % more cases than "
-                "random ones.",
+                "random ones."
+            )
+            reasons.append(
                 f"Judged by {near[0]}, they are {_said(near[1])} times as far from the "
-                "nearest photo as photos are.",
-            ]
+                "nearest photo as photos are."
+            )
         if kept.value < FRAGILE:
             reasons.append(
                 "Other transforms than those they were made under leave "
@@ -170,9 +173,7 @@ def verdicts(
                 "It was trained with this network: what it shows may be what it "
                 "learned of it."
             )
-        found.append(
-            {"method": method["name"], "verdict": verdict, "because": reasons}
-        )
+        found.append({"method": method["name"], "verdict": verdict, "because": reasons})
     return found
 
 

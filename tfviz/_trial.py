@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tfviz import measures
 from tfviz._adapter import Adapter
-from tfviz._cells import Cells, read, save_photo
+from tfviz._cells import Cells, save_photo
 from tfviz._contender import PHOTOS, Contender
 from tfviz._evidence import TOP, Court, Exhibit, Photos, looked_at
 from tfviz._job import Job
@@ -52,6 +52,7 @@ class Trial:
         adapter: Adapter,
         units: Sequence[Objective],
         told: Sequence[Unit],
+        *,
         contenders: Mapping[str, Contender],
         jobs: Mapping[str, Job],
         cells: Cells,
@@ -181,9 +182,7 @@ class Trial:
                 )
         return exhibits
 
-    def _of_cells(
-        self, name: str, best: NDArray[np.float32] | None
-    ) -> list[Exhibit]:
+    def _of_cells(self, name: str, best: NDArray[np.float32] | None) -> list[Exhibit]:
         job, exhibits = self._jobs[name], []
         for cell in self._cells.of(name):
             spec = cell.spec
@@ -206,7 +205,9 @@ class Trial:
                     cell.seed,
                     picture,
                     np.asarray(job.shown(picture[None]))[0],
-                    best_of_n=None if best is None else float(best[cell.unit, cell.seed]),
+                    best_of_n=None
+                    if best is None
+                    else float(best[cell.unit, cell.seed]),
                     facts=facts,
                 )
             )
