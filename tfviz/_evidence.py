@@ -245,9 +245,13 @@ class Court:
     def _path(
         self, exhibits: Sequence[Exhibit], seen: NDArray[np.float32]
     ) -> list[float]:
-        """Return the mean path similarity of units in each layer."""
+        """Return the median path similarity of units in each layer.
+
+        Not the mean: where photos of a unit are hardly more alike than others, it
+        divides by little.
+        """
         same_size = seen.shape[1:] == self._photos.pictures.shape[1:]
-        if not same_size:
+        if not same_size or any(e.photo >= 0 for e in exhibits):
             return [float("nan")] * len(self._layers)
         photos = {
             unit: self._paths(self._photos.floats(self._photos.top[unit][:TOP]))
@@ -268,7 +272,7 @@ class Court:
                     )
                 )
             finite = [v for v in values if np.isfinite(v)]
-            found.append(float(np.mean(finite)) if finite else float("nan"))
+            found.append(float(np.median(finite)) if finite else float("nan"))
         return found
 
 
