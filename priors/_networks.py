@@ -88,37 +88,47 @@ def autoencoder_decoder(
 
 
 def discriminator(
-    code: int | None, widths: Sequence[int] = (32, 64, 128, 192), seed: int = 2
+    channels: Sequence[int],
+    code: int | None,
+    widths: Sequence[int] | None = None,
+    seed: int = 2,
 ) -> keras.Model:
-    """Return a judge of patches, with its weights normalized by their spectrum.
+    """Return judges of maps of features, with weights normalized by their spectrum.
 
     Miyato et al., https://arxiv.org/abs/1802.05957; with a code, also the projection
-    of Miyato and Koyama, https://arxiv.org/abs/1802.05637.
+    of Miyato and Koyama, https://arxiv.org/abs/1802.05637. What each judge says in
+    the end is free, so that it can be sure.
 
     Args:
-        code: The size of the codes it is told, or None.
-        widths: Channels after each halving of the size.
+        channels: Of each map.
+        code: The size of the codes they are told, or None.
+        widths: Channels inside each judge; by default a quarter of the map's, at most
+            64.
         seed: Of the weights.
     """
     made = _Convolutions(seed)
-    inputs = [keras.Input((None, None, 3), name="images")]
-    x = inputs[0]
-    for width in widths:
-        conv = layers.Conv2D(
-            width, 4, 2, padding="same", kernel_initializer=made.initial()
-        )
-        x = layers.LeakyReLU(SLOPE)(layers.SpectralNormalization(conv)(x))
-    last = layers.Conv2D(1, 1, kernel_initializer=made.initial())
-    verdict = layers.SpectralNormalization(last)(x)
+    maps = [keras.Input((None, None, count)) for count in channels]
+    inputs = [*maps]
     if code is not None:
         inputs.append(keras.Input((code,), name="code"))
-        dense = layers.Dense(widths[-1], kernel_initializer=made.initial())
-        told = layers.SpectralNormalization(dense)(inputs[1])
-        told = layers.Reshape((1, 1, widths[-1]))(told)
-        match = layers.Multiply()([x, told])
-        match = keras.ops.sum(match, axis=-1, keepdims=True) / widths[-1] ** 0.5
-        verdict = layers.Add()([verdict, match])
-    model = keras.Model(inputs, verdict, name="discriminator")
+    verdicts = []
+    for x, width in zip(
+        maps, widths or [min(max(c // 4, 1), 64) for c in channels], strict=True
+    ):
+        for strides in (2, 1):
+            conv = layers.Conv2D(
+                width, 3, strides, padding="same", kernel_initializer=made.initial()
+            )
+            x = layers.LeakyReLU(SLOPE)(layers.SpectralNormalization(conv)(x))
+        verdict = layers.Conv2D(1, 1, kernel_initializer=made.initial())(x)
+        if code is not None:
+            dense = layers.Dense(width, kernel_initializer=made.initial())
+            told = layers.SpectralNormalization(dense)(inputs[-1])
+            told = layers.Reshape((1, 1, width))(told)
+            match = keras.ops.sum(layers.Multiply()([x, told]), axis=-1, keepdims=True)
+            verdict = layers.Add()([verdict, match / width**0.5])
+        verdicts.append(verdict)
+    model = keras.Model(inputs, verdicts, name="discriminator")
     for layer in model.layers:
         if isinstance(layer, layers.SpectralNormalization):
             # Keras draws it anew each time, and trainings would not be the same.
