@@ -87,7 +87,7 @@ class Adversary:
         return -tf.stack([tf.reduce_mean(verdict) for verdict in verdicts])
 
     def weigh(
-        self, tape: Any, loss: Any, fooled: Any, made: Any, share: Any, number: Any
+        self, tape: Any, loss: Any, fooled: Any, made: Any, *, share: Any, number: Any
     ) -> None:
         """Set the weights now and then, so that the judges' slopes have a given length.
 

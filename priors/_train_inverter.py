@@ -119,7 +119,7 @@ class Inverter:
             known = self._features.measured(seen, self._judged)
             fooled = self._adversary.fooled(known, code)
             total = loss + tf.reduce_sum(self._adversary.weights * fooled)
-        self._adversary.weigh(tape, loss, fooled, made, share, seed[1])
+        self._adversary.weigh(tape, loss, fooled, made, share=share, number=seed[1])
         self._optimizer.apply(tape.gradient(total, values), variables)
         photographed = self._features.measured(true, self._judged)
         taught = self._adversary.taught(photographed, known, code, progress)

@@ -53,7 +53,7 @@ class TestAdversary:
                 loss = scale * tf.reduce_sum(made * goal)
                 known = [tf.nn.avg_pool2d(made, 2, 2, "VALID"), made * 5.0]
                 fooled = judge.fooled(known, None)
-            judge.weigh(tape, loss, fooled, made, 0.4, number)
+            judge.weigh(tape, loss, fooled, made, share=0.4, number=number)
             ones = [tf.constant([1.0, 0.0]), tf.constant([0.0, 1.0])]
             return [tape.gradient(fooled, made, one) for one in ones]
 
@@ -77,7 +77,9 @@ class TestAdversary:
             known = [tf.nn.avg_pool2d(made, 2, 2, "VALID"), made]
             fooled = judge.fooled(known, None)
             loss = tf.reduce_sum(made)
-        judge.weigh(tape, loss, fooled, made, tf.constant(1.0), tf.constant(0))
+        judge.weigh(
+            tape, loss, fooled, made, share=tf.constant(1.0), number=tf.constant(0)
+        )
 
         first, second = judge.weights.numpy()
         assert first == 0
@@ -318,6 +320,46 @@ class TestNetworks:
         for slope, other in zip(slopes, tape.gradient(loss, [x, kernel])):
             np.testing.assert_allclose(slope, other, atol=1e-4)
 
+    def test_smoothing_averages_neighbours(self, rng):
+        x = rng.normal(size=(2, 5, 7, 3)).astype(np.float32)
+        mirrored = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), "symmetric")
+        expected = sum(
+            mirrored[:, i : i + 5, j : j + 7] for i in range(3) for j in range(3)
+        )
+
+        np.testing.assert_allclose(
+            _networks.Smoothing()(x), expected / 9, rtol=1e-5, atol=1e-6
+        )
+
+    def test_normalization_is_that_of_keras(self, rng):
+        """But for the variance that is remembered, which Keras does not correct."""
+        x = rng.normal(2, 3, size=(4, 5, 6, 3)).astype(np.float32)
+        goal = tf.constant(rng.normal(size=x.shape), tf.float32)
+        found, expected = [], []
+        for kind, told in (
+            (_networks.Normalization, found),
+            (keras.layers.BatchNormalization, expected),
+        ):
+            layer = kind(momentum=0.75)
+            layer.build(x.shape)
+            layer.gamma.assign([0.5, 2.0, -1.0])
+            layer.beta.assign([1.0, 0.0, 3.0])
+            with tf.GradientTape() as tape:
+                values = tf.constant(x)
+                tape.watch(values)
+                y = layer(values, training=True)
+                loss = tf.reduce_sum(y * goal)
+            slopes = tape.gradient(loss, [values, layer.gamma.value, layer.beta.value])
+            told += [y, *slopes, layer.moving_mean, layer(x, training=False)]
+            told.append((np.asarray(layer.moving_variance) - 0.75) / 0.25)
+
+        corrected = found.pop(), expected.pop()
+        np.testing.assert_allclose(corrected[0], corrected[1] * 120 / 119, rtol=1e-4)
+        inference = found.pop(), expected.pop()
+        np.testing.assert_allclose(*inference, rtol=0.01, atol=0.01)
+        for a, b in zip(found, expected):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
     def test_spectral_norms_are_one(self, rng):
         model = _networks.discriminator([5, 40], 6, (8, 12))
         maps = [rng.normal(size=(2, 8, 8, c)).astype(np.float32) for c in (5, 40)]
@@ -340,8 +382,7 @@ class TestNetworks:
         """Also the vectors of the spectral normalization, which Keras draws anew."""
         for code in (None, 5):
             first, second, other = (
-                _networks.discriminator([3, 4], code, None, seed)
-                for seed in (1, 1, 2)
+                _networks.discriminator([3, 4], code, None, seed) for seed in (1, 1, 2)
             )
             for a, b in zip(first.variables, second.variables):
                 np.testing.assert_array_equal(a, b)
