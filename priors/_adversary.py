@@ -10,8 +10,10 @@ import tensorflow as tf
 # Of Dosovitskiy and Brox, https://arxiv.org/abs/1602.02644: the discriminator rests
 # while its loss is less than the first part of its opponent's, until the second.
 REST_BELOW, GO_ON_ABOVE = 0.1, 0.5
-# How far a picture is moved before it is judged, as a part of its size.
-SHIFT = 0.125
+# The hinge loss of a judge that knows nothing.
+CHANCE = 2.0
+# Steps from one measurement of slopes to the next: it costs as much as a step.
+EVERY = 16
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Plan:
     """
 
     share: float = 0.5
-    begins: float = 0.05
-    whole: float = 0.1
+    begins: float = 0.02
+    whole: float = 0.05
 
     def share_at(self, progress: Any) -> Any:
         """Return how long its slope is."""
@@ -35,22 +37,31 @@ class Plan:
 
 
 class Adversary:
-    """A discriminator with its optimizer, which rests where it is far ahead.
+    """Judges of what some layers of a network see in photos and in made images.
+
+    Judges of features learn far faster than one of pixels, which a generator outruns
+    (Sauer et al., "Projected GANs", https://arxiv.org/abs/2111.01007). There is one for
+    each layer. They rest where they are far ahead, and a judge is heeded only as far
+    as it can tell photos from images: one that cannot has nothing to teach.
 
     Attributes:
-        model: The discriminator.
+        model: The discriminator: a map of verdicts for each layer.
         plan: When it takes part.
         optimizer: Of its weights.
         resting: Whether it learns nothing at the moment.
+        weights: `(judges,)`, what each counts in the generator's loss.
     """
 
     def __init__(
-        self, model: keras.Model, learning_rate: float, plan: "Plan | None" = None
+        self, model: keras.Model, learning_rate: float, plan: Plan | None = None
     ) -> None:
         self.model, self.plan = model, plan or Plan()
         self.optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.99)
         self.optimizer.build(model.trainable_variables)
         self.resting = tf.Variable(False)
+        judges = len(model.outputs)
+        self.weights = tf.Variable(tf.zeros(judges), trainable=False)
+        self._losses = tf.Variable(tf.fill((judges,), CHANCE), trainable=False)
         self._ratio = tf.Variable(1.0)
 
     @property
@@ -60,107 +71,109 @@ class Adversary:
             *self.model.variables,
             *self.optimizer.variables,
             self.resting,
+            self.weights,
+            self._losses,
             self._ratio,
         ]
 
-    def judged(self, images: Any, code: Any, seed: Any, *, training: bool) -> Any:
-        """Return verdicts on images in [-1, 1], each moved and tinted by chance.
+    def fooled(self, seen: Sequence[Any], code: Any) -> Any:
+        """Return what a generator minimizes to be taken for photos, `(judges,)`.
 
-        The same for photos and made images (Zhao et al., "Differentiable
-        augmentation", https://arxiv.org/abs/2006.10738), so that a network that has
-        seen few photos cannot learn them by heart.
+        Args:
+            seen: Features of made images, one array for each judge.
+            code: What they were made from, or None.
         """
-        inputs = _augmented(images, seed)
-        given = inputs if code is None else [inputs, code]
-        return self.model(given, training=training)
+        verdicts = self._judged(seen, code, training=False)
+        return -tf.stack([tf.reduce_mean(verdict) for verdict in verdicts])
 
-    def taught(
-        self, photos: Any, made: Any, code: Any, seed: Any, progress: Any
-    ) -> dict[str, Any]:
-        """Learn, once it is time, from photos in [0, 1]; return what to log."""
-        judged = tf.cond(
-            progress > self.plan.begins / 2,
-            lambda: self.learn(photos * 2 - 1, tf.stop_gradient(made), code, seed),
-            lambda: tf.constant(2.0),
-        )
-        return {"judge": judged, "resting": tf.cast(self.resting, tf.float32)}
-
-    def learn(self, photos: Any, made: Any, code: Any, seed: Any) -> Any:
-        """Take a step, unless it rests; return the hinge loss.
-
-        Hinge: Lim and Ye, https://arxiv.org/abs/1705.02894.
-        """
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([v.value for v in self.model.trainable_variables])
-            real = self.judged(photos, code, seed, training=True)
-            fake = self.judged(made, code, seed + tf.constant([0, 1]), training=True)
-            loss = tf.reduce_mean(tf.nn.relu(1 - real))
-            loss += tf.reduce_mean(tf.nn.relu(1 + fake))
-        variables = self.model.trainable_variables
-        gradients = tape.gradient(loss, [v.value for v in variables])
-        opposed = tf.reduce_mean(tf.nn.relu(1 - fake))
-        self._ratio.assign(0.9 * self._ratio + 0.1 * loss / (opposed + 1e-6))
-        self.resting.assign(
-            (self._ratio < REST_BELOW) | (self.resting & (self._ratio < GO_ON_ABOVE))
-        )
-        tf.cond(
-            self.resting,
-            lambda: tf.constant(False),
-            lambda: self._apply(gradients, variables),
-        )
-        return loss
-
-    def _apply(self, gradients: Sequence[Any], variables: Sequence[Any]) -> Any:
-        self.optimizer.apply(gradients, variables)
-        return tf.constant(True)
-
-    def joined(
-        self, made: Any, code: Any, seed: Any, slope: Any, share: Any
-    ) -> tuple[Any, Any]:
-        """Add to a slope in made images that of being taken for photos.
+    def weigh(
+        self, tape: Any, loss: Any, fooled: Any, made: Any, *, share: Any, number: Any
+    ) -> None:
+        """Set the weights now and then, so that the judges' slopes have a given length.
 
         A fixed weight would be lost beside a loss of larger slopes, such as those of
         late layers. Esser et al. weigh it so as well (https://arxiv.org/abs/2012.09841).
 
         Args:
-            made: Images in [-1, 1].
-            code: As for `judged`.
-            seed: The same.
-            slope: Of the other losses in `made`.
-            share: How long the slope that is added is, in parts of the other's length;
-                at 0 nothing is judged.
-
-        Returns:
-            What a generator minimizes to be taken for photos, and the sum of slopes.
+            tape: A persistent one that saw `made` become the rest.
+            loss: Of the generator, without this part.
+            fooled: From `fooled`.
+            made: Images.
+            share: How long the slope in `made` is, in parts of that of `loss`.
+            number: Of the step.
         """
+        judges = self.weights.shape[0]
 
-        def added() -> tuple[Any, Any]:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(made)
-                fooled = self.fooled(made, code, seed)
-            against = tape.gradient(fooled, made)
-            ratio = tf.norm(slope) / (tf.norm(against) + 1e-12)
-            return fooled, slope + share * ratio * against
+        def measured() -> Any:
+            whole = tf.norm(tape.gradient(loss, made))
+            # Each by its own: the latest would outdo all others.
+            lengths = [
+                tf.norm(tape.gradient(fooled, made, tf.one_hot(judge, judges)))
+                for judge in range(judges)
+            ]
+            heeded = tf.clip_by_value(CHANCE - self._losses, 0.0, 1.0)
+            wanted = share * heeded * whole / (judges * tf.stack(lengths) + 1e-12)
+            return (self.weights + wanted) / 2
 
-        return tf.cond(share > 0, added, lambda: (tf.constant(0.0), slope))
+        due = (number % EVERY == 0) & (share > 0)
+        self.weights.assign(tf.cond(due, measured, lambda: tf.identity(self.weights)))
 
-    def fooled(self, made: Any, code: Any, seed: Any) -> Any:
-        """Return what a generator minimizes to be taken for photos."""
-        return -tf.reduce_mean(self.judged(made, code, seed, training=False))
+    def taught(
+        self, real: Sequence[Any], fake: Sequence[Any], code: Any, progress: Any
+    ) -> dict[str, Any]:
+        """Learn, once it is time; return what to log.
+
+        Args:
+            real: Features of photos, one array for each judge.
+            fake: Of made images.
+            code: What they were made from, or None.
+            progress: Of the training, from 0 to 1.
+        """
+        judged = tf.cond(
+            progress > self.plan.begins / 2,
+            lambda: self.learn(real, [tf.stop_gradient(seen) for seen in fake], code),
+            lambda: tf.constant(CHANCE),
+        )
+        return {"judge": judged, "resting": tf.cast(self.resting, tf.float32)}
+
+    def learn(self, real: Sequence[Any], fake: Sequence[Any], code: Any) -> Any:
+        """Take a step, unless it rests; return the mean hinge loss.
+
+        Hinge: Lim and Ye, https://arxiv.org/abs/1705.02894.
+        """
+        both = [tf.concat(pair, axis=0) for pair in zip(real, fake, strict=True)]
+        codes = None if code is None else tf.concat([code, code], axis=0)
+        n = real[0].shape[0]
+        variables = self.model.trainable_variables
+        values = [v.value for v in variables]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            verdicts = self._judged(both, codes, training=True)
+            losses = tf.stack([_hinge(verdict, n) for verdict in verdicts])
+            loss = tf.reduce_mean(losses)
+        opposed = tf.add_n(
+            [tf.reduce_mean(tf.nn.relu(1 - verdict[n:])) for verdict in verdicts]
+        ) / len(verdicts)
+        self._losses.assign(0.9 * self._losses + 0.1 * losses)
+        self._ratio.assign(0.9 * self._ratio + 0.1 * loss / (opposed + 1e-6))
+        self.resting.assign(
+            (self._ratio < REST_BELOW) | (self.resting & (self._ratio < GO_ON_ABOVE))
+        )
+
+        def improved() -> Any:
+            self.optimizer.apply(tape.gradient(loss, values), variables)
+            return tf.constant(True)
+
+        tf.cond(self.resting, lambda: tf.constant(False), improved)
+        return loss
+
+    def _judged(self, seen: Sequence[Any], code: Any, *, training: bool) -> list[Any]:
+        given = [*seen] if code is None else [*seen, code]
+        verdicts = self.model(given, training=training)
+        return verdicts if isinstance(verdicts, list) else [verdicts]
 
 
-def _augmented(images: Any, seed: Any) -> Any:
-    n, height, width = images.shape[0], images.shape[1], images.shape[2]
-    draws = tf.random.stateless_uniform((4, n, 1, 1, 1), seed, -1.0, 1.0)
-    images += 0.4 * draws[0]
-    grey = tf.reduce_mean(images, axis=-1, keepdims=True)
-    images = grey + (images - grey) * (1 + 0.5 * draws[1])
-    middle = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
-    images = middle + (images - middle) * (1 + 0.3 * draws[2])
-    # One move for the batch: a slice costs nothing.
-    reach = [round(SHIFT * height), round(SHIFT * width)]
-    moved = tf.random.stateless_uniform((2,), seed + tf.constant([7, 0]))
-    moved = tf.cast(moved * (2 * tf.constant(reach, tf.float32) + 1), tf.int32)
-    margins = [[0, 0], [reach[0]] * 2, [reach[1]] * 2, [0, 0]]
-    padded = tf.pad(images, margins, "REFLECT")
-    return tf.slice(padded, [0, moved[0], moved[1], 0], [n, height, width, 3])
+def _hinge(verdict: Any, photos: int) -> Any:
+    """Return the loss of a judge; photos stand before made images."""
+    real, fake = verdict[:photos], verdict[photos:]
+    return tf.reduce_mean(tf.nn.relu(1 - real)) + tf.reduce_mean(tf.nn.relu(1 + fake))

@@ -46,6 +46,22 @@ def compared(
     return found
 
 
+def judged(adapter: Adapter, layers: Mapping[str, float], size: int) -> list[str]:
+    """Return the layers in which photos are told from made images: the earlier half.
+
+    What late layers see is compared one by one; that images are sharp, and without a
+    grid, is for the early ones to tell.
+
+    Args:
+        adapter: Of the network.
+        layers: Those that are compared.
+        size: Of the images that the network sees, in pixels.
+    """
+    shapes = {layer.path: layer.shape for layer in adapter.layers((size, size))}
+    maps = [path for path in layers if len(shapes.get(path, ())) == 4]
+    return maps[: -(-len(maps) // 2)]
+
+
 def chosen(
     adapter: Adapter, names: Sequence[str], usual: Sequence[str], size: int
 ) -> tuple[str, ...]:

@@ -46,12 +46,15 @@ class Features:
         self.layers = tuple(weights)
         self.size = size
         self._adapter = adapter
+        floored = {
+            path: np.maximum(variances[path], FLOOR * variances[path].mean())
+            for path in weights
+        }
         self._scales = {
-            path: weight
-            / np.maximum(variances[path], FLOOR * variances[path].mean())
-            / len(variances[path])
+            path: weight / floored[path] / len(floored[path])
             for path, weight in weights.items()
         }
+        self._deviations = {path: np.sqrt(floored[path]) for path in weights}
 
     def of(
         self, images: Any, more: Sequence[str] = (), *, shift: Any = None
@@ -85,6 +88,16 @@ class Features:
             change = tf.reduce_mean(change, axis=tuple(range(change.shape.rank - 1)))
             total += tf.reduce_sum(change * self._scales[path])
         return total
+
+    def channels(self, path: str) -> int:
+        """Return how many channels a layer has."""
+        return len(self._deviations[path])
+
+    def measured(
+        self, activations: Mapping[str, Any], paths: Sequence[str]
+    ) -> list[Any]:
+        """Return the activations of some layers, in deviations of their channels."""
+        return [activations[path] / self._deviations[path] for path in paths]
 
 
 def variances(

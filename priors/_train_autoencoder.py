@@ -12,6 +12,7 @@ from tfviz._adapter import Adapter
 
 from ._adversary import Adversary, Plan
 from ._calibration import measured
+from ._layers import judged
 from ._networks import (
     autoencoder_decoder,
     autoencoder_encoder,
@@ -26,7 +27,7 @@ PIXELS, FEATURES = 20.0, 1.0
 SPREAD, NOISE = 1e-3, 0.05
 # A channel that varies less is taken to vary so much.
 LEAST = 1e-3
-ADVERSARY = Plan(share=0.3, begins=0.1, whole=0.2)
+ADVERSARY = Plan(share=0.3, begins=0.05, whole=0.1)
 # What is compared, and how much it counts.
 DEFAULT_LAYERS = {"conv1": 2.0, "fire3": 1.5, "fire5": 1.0, "fire7": 0.5, "fire9": 0.3}
 
@@ -59,9 +60,10 @@ class Autoencoder:
         ]
         self._optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.99)
         self._optimizer.build(self._variables)
-        self._adversary = Adversary(
-            discriminator(None, seed=seed + 2), learning_rate * 0.5, ADVERSARY
-        )
+        self._judged = judged(adapter, layers, 2 * size)
+        channels_seen = [self._features.channels(path) for path in self._judged]
+        judges = discriminator(channels_seen, None, seed=seed + 2)
+        self._adversary = Adversary(judges, learning_rate, ADVERSARY)
         self.exported = {
             f"{model.name}/{v.path}": v
             for model in (self.encoder, self.decoder)
@@ -95,7 +97,7 @@ class Autoencoder:
     def step(self, photos: Any, seed: Any, progress: Any, rate: Any) -> dict[str, Any]:
         """Learn from a batch."""
         self._optimizer.learning_rate.assign(rate)
-        self._adversary.optimizer.learning_rate.assign(rate * 0.5)
+        self._adversary.optimizer.learning_rate.assign(rate)
         shift = random_shift(seed)
         true = self._features.of(photos, shift=shift)
         share = self._adversary.plan.share_at(progress)
@@ -108,24 +110,24 @@ class Autoencoder:
             )
             made = self.decoder(latents + NOISE * noise, training=True)
             pictures = made / 2 + 0.5
-            features = self._features.distance(
-                true, self._features.of(pictures, shift=shift)
-            )
+            seen = self._features.of(pictures, shift=shift)
+            features = self._features.distance(true, seen)
             pixels = tf.reduce_mean(tf.abs(pictures - photos))
-            spread = SPREAD * tf.reduce_mean(latents**2)
             loss = PIXELS * pixels + FEATURES * features
-        slope = tape.gradient(loss, made)
-        fooled, slope = self._adversary.joined(made, None, seed, slope, share)
-        # Of the spread, which is no matter of the images, beside those.
-        gradients = tape.gradient([made, spread], values, [slope, tf.ones_like(spread)])
-        self._optimizer.apply(gradients, self._variables)
-        judged = self._adversary.taught(photos, made, None, seed, progress)
+            spread = SPREAD * tf.reduce_mean(latents**2)
+            known = self._features.measured(seen, self._judged)
+            fooled = self._adversary.fooled(known, None)
+            total = loss + spread + tf.reduce_sum(self._adversary.weights * fooled)
+        self._adversary.weigh(tape, loss, fooled, made, share=share, number=seed[1])
+        self._optimizer.apply(tape.gradient(total, values), self._variables)
+        photographed = self._features.measured(true, self._judged)
+        taught = self._adversary.taught(photographed, known, None, progress)
         return {
             "features": features,
             "pixels": pixels,
             "spread": spread,
-            "fooled": fooled,
-            **judged,
+            "fooled": tf.reduce_mean(fooled),
+            **taught,
         }
 
     def encode(self, photos: NDArray) -> NDArray:

@@ -14,12 +14,13 @@ from tfviz._survey import LOGITS
 
 from ._adversary import Adversary, Plan
 from ._code import Code, measured
+from ._layers import judged
 from ._networks import discriminator, inverter_generator
 from ._perceptual import Features, random_shift, variances
 
 # What each part of the loss counts. Features are summed over layers.
 PIXELS, FEATURES, CODE = 10.0, 1.0, 0.25
-ADVERSARY = Plan(share=0.5, begins=0.04, whole=0.1)
+ADVERSARY = Plan(share=1.0, begins=0.02, whole=0.08)
 # Channels at 4, 8, 16, ... pixels; as many as it takes to reach an image's size.
 WIDTHS, FIRST = (256, 192, 128, 80, 48), 4
 # For images of 128 pixels.
@@ -61,9 +62,13 @@ class Inverter:
         self.generator = inverter_generator(code.length, widths, seed=seed)
         self._optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.99)
         self._optimizer.build(self.generator.trainable_variables)
-        self._adversary = Adversary(
-            discriminator(code.length, seed=seed + 1), learning_rate * 0.5, ADVERSARY
+        self._judged = judged(adapter, layers, code.size)
+        judges = discriminator(
+            [self._features.channels(path) for path in self._judged],
+            code.length,
+            seed=seed + 1,
         )
+        self._adversary = Adversary(judges, learning_rate, ADVERSARY)
         self.exported = {v.path: v for v in self.generator.variables}
         self.state = [
             *self.generator.variables,
@@ -94,7 +99,7 @@ class Inverter:
     def step(self, photos: Any, seed: Any, progress: Any, rate: Any) -> dict[str, Any]:
         """Learn from a batch."""
         self._optimizer.learning_rate.assign(rate)
-        self._adversary.optimizer.learning_rate.assign(rate * 0.5)
+        self._adversary.optimizer.learning_rate.assign(rate)
         shift = random_shift(seed)
         true = self._features.of(photos, self._code.layers, shift=shift)
         code = self._code.of(true, photos)
@@ -111,16 +116,19 @@ class Inverter:
             again = self._code.of(seen, pictures)
             codes = tf.reduce_mean(tf.math.squared_difference(code, again))
             loss = PIXELS * pixels + FEATURES * features + CODE * codes
-        slope = tape.gradient(loss, made)
-        fooled, slope = self._adversary.joined(made, code, seed, slope, share)
-        self._optimizer.apply(tape.gradient(made, values, slope), variables)
-        judged = self._adversary.taught(photos, made, code, seed, progress)
+            known = self._features.measured(seen, self._judged)
+            fooled = self._adversary.fooled(known, code)
+            total = loss + tf.reduce_sum(self._adversary.weights * fooled)
+        self._adversary.weigh(tape, loss, fooled, made, share=share, number=seed[1])
+        self._optimizer.apply(tape.gradient(total, values), variables)
+        photographed = self._features.measured(true, self._judged)
+        taught = self._adversary.taught(photographed, known, code, progress)
         return {
             "features": features,
             "pixels": pixels,
             "code": codes,
-            "fooled": fooled,
-            **judged,
+            "fooled": tf.reduce_mean(fooled),
+            **taught,
         }
 
     def encode(self, photos: NDArray) -> NDArray:

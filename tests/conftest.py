@@ -107,8 +107,8 @@ def small_trainings(patch):
     """Let priors be trained with tiny networks, on a few photos."""
     from tfviz.priors import _networks, _photos, _train_autoencoder, _train_inverter
 
-    def judge(code, seed):
-        return _networks.discriminator(code, (8, 8), seed)
+    def judge(channels, code, seed):
+        return _networks.discriminator(channels, code, [8] * len(channels), seed)
 
     patch.setattr(_photos, "FEWEST", 16)
     patch.setattr(_train_inverter, "WIDTHS", (24, 16, 12, 8, 8))

@@ -13,45 +13,90 @@ from tfviz.priors import _code, _layers, _networks, _perceptual
 
 class TestAdversary:
     @pytest.fixture
-    def judge(self, monkeypatch):
-        """One that multiplies the mean of an image by 3."""
-        monkeypatch.setattr(adversary, "_augmented", lambda images, seed: images)
-        inputs = keras.Input((2, 2, 3))
-        mean = keras.layers.GlobalAveragePooling2D()(inputs)
+    def judge(self):
+        """Two that multiply the mean of what they are shown by 3."""
+        inputs = [keras.Input((2, 2, 3)), keras.Input((4, 4, 3))]
+        outputs = [keras.ops.sum(keras.ops.mean(x, (1, 2)), -1) for x in inputs]
         kernel = keras.initializers.Constant(1.0)
-        outputs = keras.layers.Dense(1, kernel_initializer=kernel)(mean)
+        outputs = [
+            keras.layers.Dense(1, kernel_initializer=kernel)(x[:, None])
+            for x in outputs
+        ]
         return adversary.Adversary(keras.Model(inputs, outputs), 0.0)
 
     def flat(self, *values):
-        return tf.ones((len(values), 2, 2, 3)) * tf.reshape(values, (-1, 1, 1, 1)) / 3
+        values = tf.reshape(values, (-1, 1, 1, 1)) / 3
+        return [tf.ones((len(values), size, size, 3)) * values for size in (2, 4)]
 
     def test_hinge_loss(self, judge):
         real, fake = [0.3, 2.0, -1.5], [-0.2, -4.0, 0.9]
-        found = judge.learn(self.flat(*real), self.flat(*fake), None, [0, 0])
+        found = judge.learn(self.flat(*real), self.flat(*fake), None)
 
         hinge = [np.maximum(0, 1 - np.array(real)), np.maximum(0, 1 + np.array(fake))]
-        assert float(found) == pytest.approx(sum(map(np.mean, hinge)), rel=1e-6)
-        fooled = judge.fooled(self.flat(*fake), None, [0, 0])
-        assert float(fooled) == pytest.approx(-np.mean(fake), rel=1e-6)
+        loss = sum(map(np.mean, hinge))
+        assert float(found) == pytest.approx(loss, rel=1e-6)
+        np.testing.assert_allclose(judge._losses, 0.9 * 2 + 0.1 * loss, rtol=1e-6)
+        fooled = judge.fooled(self.flat(*fake), None)
+        np.testing.assert_allclose(fooled, [-np.mean(fake)] * 2, rtol=1e-6)
 
-    @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
-    def test_its_slope_is_a_share_of_the_others(self, judge, scale, rng):
+    @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+    def test_slopes_are_a_share_of_the_others(self, judge, scale, rng):
         """Guards against an adversarial part that is lost beside a larger loss."""
-        made = self.flat(0.3, -0.6)
-        slope = tf.constant(scale * rng.normal(size=made.shape), tf.float32)
-        fooled, joined = judge.joined(made, None, [0, 0], slope, tf.constant(0.4))
+        goal = rng.normal(size=(2, 4, 4, 3)).astype(np.float32)
+        judge._losses.assign([0.4, 1.75])  # the second knows a quarter of it
 
-        against = np.full(made.shape, -1.0)  # uphill in the mean of each image
-        length = 0.4 * np.linalg.norm(slope) / np.linalg.norm(against)
-        np.testing.assert_allclose(joined - slope, length * against, rtol=1e-2)
-        assert float(fooled) == pytest.approx(0.15)
+        @tf.function(autograph=False)
+        def weighed(start, number):
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(start)
+                made = start * 1.0
+                loss = scale * tf.reduce_sum(made * goal)
+                known = [tf.nn.avg_pool2d(made, 2, 2, "VALID"), made * 5.0]
+                fooled = judge.fooled(known, None)
+            judge.weigh(tape, loss, fooled, made, share=0.4, number=number)
+            ones = [tf.constant([1.0, 0.0]), tf.constant([0.0, 1.0])]
+            return [tape.gradient(fooled, made, one) for one in ones]
 
-    def test_nothing_is_judged_before_it_begins(self, judge):
-        slope = tf.constant([[1.0, 2.0]])
-        fooled, joined = judge.joined(None, None, [0, 0], slope, 0.0)
+        slopes = weighed(tf.zeros((2, 4, 4, 3)), tf.constant(adversary.EVERY))
+        whole = 0.4 * scale * np.linalg.norm(goal) / 2
+        for slope, weight, heeded in zip(slopes, judge.weights.numpy(), (1, 0.25)):
+            assert np.linalg.norm(slope) > 0
+            # Half of the way from 0, where it was.
+            length = weight * np.linalg.norm(slope)
+            assert length == pytest.approx(heeded * whole / 2, rel=1e-4)
 
-        assert fooled == 0
-        np.testing.assert_array_equal(joined, slope)
+        before = judge.weights.numpy()
+        weighed(tf.zeros((2, 4, 4, 3)), tf.constant(adversary.EVERY + 1))
+        np.testing.assert_array_equal(judge.weights, before)
+
+    def test_a_judge_that_knows_nothing_is_not_heeded(self, judge):
+        judge._losses.assign([2.5, 1.0])
+        made = tf.ones((1, 4, 4, 3))
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(made)
+            known = [tf.nn.avg_pool2d(made, 2, 2, "VALID"), made]
+            fooled = judge.fooled(known, None)
+            loss = tf.reduce_sum(made)
+        judge.weigh(
+            tape, loss, fooled, made, share=tf.constant(1.0), number=tf.constant(0)
+        )
+
+        first, second = judge.weights.numpy()
+        assert first == 0
+        assert second > 0
+
+    def test_nothing_is_learned_before_it_begins(self, judge):
+        given = (self.flat(3.0), self.flat(-3.0), None)
+        early, late = (
+            judge.taught(*given, judge.plan.begins * part)["judge"]
+            for part in (0.4, 0.6)
+        )
+        assert float(early) == 2
+        assert float(late) == 0
+        assert float(judge.plan.share_at(judge.plan.begins)) == 0
+        middle = (judge.plan.begins + judge.plan.whole) / 2
+        assert float(judge.plan.share_at(middle)) == pytest.approx(0.25)
+        assert float(judge.plan.share_at(1.0)) == pytest.approx(0.5)
 
     def test_it_rests_while_it_is_far_ahead(self, judge):
         """DeePSiM: from a ratio of 0.1 until one of 0.5."""
@@ -62,7 +107,7 @@ class TestAdversary:
             ratio = 0.9 * ratio + 0.1 * loss / (max(0, 1 - fake) + 1e-6)
             resting = ratio < 0.1 or (resting and ratio < 0.5)
             expected.append(resting)
-            judge.learn(self.flat(real), self.flat(fake), None, [0, 0])
+            judge.learn(self.flat(real), self.flat(fake), None)
             found.append(bool(judge.resting))
 
         assert found == expected
@@ -74,7 +119,7 @@ class TestAdversary:
         judge.resting.assign(True)
         judge._ratio.assign(0.2)
         before = np.asarray(judge.model.variables[0])
-        given = (self.flat(-1.0), self.flat(-1.0), None, [0, 0])
+        given = (self.flat(-1.0), self.flat(-1.0), None)
         judge.learn(*given)  # ratio 0.28
         np.testing.assert_array_equal(judge.model.variables[0], before)
 
@@ -275,19 +320,60 @@ class TestNetworks:
         for slope, other in zip(slopes, tape.gradient(loss, [x, kernel])):
             np.testing.assert_allclose(slope, other, atol=1e-4)
 
+    def test_smoothing_averages_neighbours(self, rng):
+        x = rng.normal(size=(2, 5, 7, 3)).astype(np.float32)
+        mirrored = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), "symmetric")
+        expected = sum(
+            mirrored[:, i : i + 5, j : j + 7] for i in range(3) for j in range(3)
+        )
+
+        np.testing.assert_allclose(
+            _networks.Smoothing()(x), expected / 9, rtol=1e-5, atol=1e-6
+        )
+
+    def test_normalization_is_that_of_keras(self, rng):
+        """But for the variance that is remembered, which Keras does not correct."""
+        x = rng.normal(2, 3, size=(4, 5, 6, 3)).astype(np.float32)
+        goal = tf.constant(rng.normal(size=x.shape), tf.float32)
+        found, expected = [], []
+        for kind, told in (
+            (_networks.Normalization, found),
+            (keras.layers.BatchNormalization, expected),
+        ):
+            layer = kind(momentum=0.75)
+            layer.build(x.shape)
+            layer.gamma.assign([0.5, 2.0, -1.0])
+            layer.beta.assign([1.0, 0.0, 3.0])
+            with tf.GradientTape() as tape:
+                values = tf.constant(x)
+                tape.watch(values)
+                y = layer(values, training=True)
+                loss = tf.reduce_sum(y * goal)
+            slopes = tape.gradient(loss, [values, layer.gamma.value, layer.beta.value])
+            told += [y, *slopes, layer.moving_mean, layer(x, training=False)]
+            told.append((np.asarray(layer.moving_variance) - 0.75) / 0.25)
+
+        corrected = found.pop(), expected.pop()
+        np.testing.assert_allclose(corrected[0], corrected[1] * 120 / 119, rtol=1e-4)
+        inference = found.pop(), expected.pop()
+        np.testing.assert_allclose(*inference, rtol=0.01, atol=0.01)
+        for a, b in zip(found, expected):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
     def test_spectral_norms_are_one(self, rng):
-        model = _networks.discriminator(6, (8, 12))
-        images = rng.uniform(-1, 1, size=(2, 16, 16, 3)).astype(np.float32)
+        model = _networks.discriminator([5, 40], 6, (8, 12))
+        maps = [rng.normal(size=(2, 8, 8, c)).astype(np.float32) for c in (5, 40)]
         codes = rng.normal(size=(2, 6)).astype(np.float32)
         for _ in range(60):
-            model([images, codes], training=True)
+            verdicts = model([*maps, codes], training=True)
+        assert [tuple(verdict.shape) for verdict in verdicts] == [(2, 4, 4, 1)] * 2
         kernels = [
             np.asarray(layer.layer.kernel)
             for layer in model.layers
             if isinstance(layer, keras.layers.SpectralNormalization)
         ]
 
-        assert len(kernels) == 4
+        assert len(kernels) == 6
         for kernel in kernels:
             norm = np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2)
             assert norm == pytest.approx(1, abs=0.01)
@@ -296,7 +382,7 @@ class TestNetworks:
         """Also the vectors of the spectral normalization, which Keras draws anew."""
         for code in (None, 5):
             first, second, other = (
-                _networks.discriminator(code, (4, 4), seed) for seed in (1, 1, 2)
+                _networks.discriminator([3, 4], code, None, seed) for seed in (1, 1, 2)
             )
             for a, b in zip(first.variables, second.variables):
                 np.testing.assert_array_equal(a, b)
