@@ -103,6 +103,7 @@ class Prior(Param):
                 defaults=self.defaults,
             ),
             measured=measures,
+            trained=self.trained,
         )
 
     def sample(self, count: int, *, seed: int = 0) -> NDArray[np.float32]:
@@ -258,6 +259,7 @@ def assembled(
         value_range=(low, high),
         invert=encode,
         pull=pull,
+        trained={},
     )
 
 
