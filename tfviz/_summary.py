@@ -141,9 +141,9 @@ def verdicts(
         told = _worst(over_random, names, "two_alternative@", np.argmin)
         near = _worst(over_units, names, "nearest_ratio@", np.argmax)
         gain, kept = over_units("gain"), over_units("robustness")
+        gained = _said(gain, signed=True)
         reasons = [
-            f"Its pictures score {_said(gain, signed=True)} times what the best photo "
-            "does above the best random ones."
+            f"Above the best random ones its pictures score {gained} of the best photo."
         ]
         if told is None or near is None:
             verdict = "no verdict: no judge has features"

@@ -1,0 +1,187 @@
+"""The comparison of learned priors with direct optimization in docs/study.md.
+
+    python scripts/study.py DATA -o study            # about 3 hours on 2 cores
+    python scripts/study.py DATA -o study --quick    # 64 steps, no controls
+
+DATA holds `imagenet-1000-samples.zip`, `evaluators/` and `taesd/`. Units are drawn by a
+fixed seed, before anything is rendered: 8 channels of early layers, 8 of late ones, 8
+classes. Three comparisons are made, each in a folder of its own, and each goes on where
+it was: `steps` (all units, equal steps), `seconds` (8 units, equal time) and `controls`
+(8 units: random weights, and methods without their parts).
+"""
+
+import argparse
+import shlex
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import numpy as np
+
+import tfviz  # first, so that it can choose TensorFlow's convolutions
+from tfviz import Contender, judges, params, priors
+from tfviz._controls import ablations, randomized
+
+SEED, EACH = 20_261, 8
+EARLY = ("conv1", "fire2", "fire3", "fire4")
+LATE = ("fire6", "fire7", "fire8", "fire9")
+STEPS, QUICK = 256, 64
+SIZE = 224
+LEARNED = ("inverter", "autoencoder")
+JUDGES = {
+    "MobileNetV1-0.75": "mobilenet_v1_0.75_192_quant.tflite",
+    "MobileNetV2": "tf2_mobilenet_v2_1.0_224_ptq.tflite",
+    "MobileNetV1-embedding": "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite",
+}
+
+
+def main() -> None:
+    """Read the arguments, and run the comparisons."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--methods", help="comma-separated; all by default")
+    options = parser.parse_args()
+    adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
+    steps = QUICK if options.quick else STEPS
+    contenders = methods(options.data, adapter)
+    if options.methods:
+        contenders = {name: contenders[name] for name in options.methods.split(",")}
+    panel = [
+        judges.tflite(options.data / "evaluators" / file, name=name)
+        for name, file in JUDGES.items()
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        with ZipFile(options.data / "imagenet-1000-samples.zip") as archive:
+            archive.extractall(folder)
+        photos = sorted(Path(folder).rglob("*.JPEG"))
+        shared = {"images": photos, "judges": panel}
+        drawn = units(adapter)
+        run(options, "steps", adapter, drawn, contenders, steps=steps, **shared)
+        if options.quick:
+            return
+        few = drawn[:: len(drawn) // EACH]
+        time_of_fourier = seconds_of(options.output / "steps")
+        run(
+            options,
+            "seconds",
+            adapter,
+            few,
+            contenders,
+            seconds=time_of_fourier,
+            **shared,
+        )
+        run(
+            options,
+            "controls",
+            adapter,
+            few,
+            contenders | controls(adapter, contenders),
+            steps=steps,
+            **shared,
+        )
+
+
+def units(adapter: Any) -> list[str]:
+    """Return the units: of early layers, of late ones, and classes."""
+    random = np.random.default_rng(SEED)
+    found = []
+    for layers in (EARLY, LATE):
+        for place in range(EACH):
+            layer = layers[place % len(layers)]
+            channels = adapter.layer(layer).units
+            found.append(f"{layer}:{random.integers(channels)}")
+    return found + [f"logit:{i}" for i in random.choice(1000, EACH, replace=False)]
+
+
+def methods(data: Path, adapter: Any) -> dict[str, Contender]:
+    """Return what is compared."""
+    found = {
+        "pixels": Contender(
+            params.pixels(SIZE, SIZE), description="Pixels, as they are."
+        ),
+        "fourier": Contender(
+            params.fourier(SIZE, SIZE), description="A decorrelated spectrum."
+        ),
+        "maco": Contender(
+            params.maco(SIZE, SIZE),
+            description="Phases alone, under the amplitudes of photos.",
+        ),
+    }
+    for name in LEARNED:
+        found[name] = Contender(
+            priors.load(name), description=f"The bundled {name}, trained on photos."
+        )
+    found["taesd"] = Contender(
+        priors.load(data / "taesd" / "taesd_decoder.safetensors", 112),
+        description="The decoder of TAESD, which others trained.",
+    )
+    return found
+
+
+def controls(adapter: Any, contenders: dict[str, Contender]) -> dict[str, Contender]:
+    """Return each method on random weights, and without each of its parts."""
+    random = randomized(adapter)
+    found = {}
+    for name, contender in contenders.items():
+        found[f"{name}, random weights"] = Contender(
+            contender.param,
+            kind="control",
+            of=name,
+            model=random,
+            description=f"{name} on the same network with random weights.",
+        )
+        found |= ablations(name, contender)
+    return found
+
+
+def seconds_of(folder: Path) -> float:
+    """Return how long a picture of `fourier` took, for others to have as long."""
+    from tfviz._report import read  # noqa: PLC0415
+
+    rows = read(folder)["rows"]
+    return round(
+        float(
+            np.median([row["seconds"] for row in rows if row["method"] == "fourier"])
+        ),
+        1,
+    )
+
+
+def run(
+    options: argparse.Namespace,
+    name: str,
+    adapter: Any,
+    drawn: list[str],
+    contenders: dict[str, Contender],
+    **settings: Any,
+) -> None:
+    """Run one comparison, and write its report."""
+    folder = options.output / name
+    began = time.monotonic()
+
+    def tell(at: Any) -> None:
+        spent = (time.monotonic() - began) / 60
+        print(f"{name}  {at.done}/{at.total}  {at.method}  {spent:.0f} min", flush=True)
+
+    found = tfviz.compare(
+        adapter,
+        drawn,
+        contenders,
+        folder=folder,
+        title=f"SqueezeNet, compared by equal {name}",
+        command=shlex.join(["python", *sys.argv]),
+        callbacks=[tell],
+        **settings,
+    )
+    print(found.save())
+    for method, verdict in found.verdicts().items():
+        print(f"{method}: {verdict}")
+
+
+if __name__ == "__main__":
+    main()
