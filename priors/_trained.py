@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,10 @@ def load(
             f"are {', '.join(BUNDLED)}."
         )
     if settings["kind"] == "inverter":
-        return _inverter(settings, arrays, size, network)
-    return _autoencoder(settings, arrays, size)
+        prior = _inverter(settings, arrays, size, network)
+    else:
+        prior = _autoencoder(settings, arrays, size)
+    return replace(prior, trained={"network": settings["network"]["hash"]})
 
 
 def bundled_file(name: str | os.PathLike) -> Path:
