@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,17 @@ def compare(
     Writes report.html, results.json and results.csv. An interrupted comparison goes on
     where it was.
     """
-    options.make_folder(output)
-    files = options.files_in(folder, types.PICTURES)
+    if None not in (settings["steps"], settings["seconds"]):
+        raise click.UsageError("Give either --steps or --seconds.")
+    # Not what an earlier run wrote, where the output is among the photos.
+    files = [
+        file
+        for file in options.files_in(folder, types.PICTURES)
+        if not file.resolve().is_relative_to(output.resolve())
+    ]
     if not files:
         fail(f"there are no images in {folder}.")
+    options.make_folder(output)
     if not no_report:
         from tfviz import _report  # noqa: PLC0415
 
@@ -134,8 +142,26 @@ def compare(
         adapter, methods, size, controls=controls, ablations=ablations, wrong=wrong
     )
     loaded = [judging.load(source) for source in judges]
+    with until_interrupted("unit") as interrupted:
+        found = run(
+            adapter,
+            list(units),
+            contenders,
+            images=_photos(files),
+            judges=loaded,
+            folder=output,
+            command=shlex.join(["tfviz", *sys.argv[1:]]),
+            callbacks=[_Lines(output, interrupted)],
+            **settings,
+        )
+    page = output / "results.json" if no_report else found.save()
+    _tell(found, page, as_json=as_json)
+
+
+def _photos(files: list[Path]) -> Iterator[Any]:
+    """Yield the photos that can be read, one at a time; name the others at the end."""
     left_out: list[Path] = []
-    photos = list(options.read_photos(files, left_out.append))
+    yield from options.read_photos(files, left_out.append)
     if left_out:
         named = ", ".join(str(file) for file in left_out[:NAMED])
         click.echo(
@@ -143,21 +169,6 @@ def compare(
             f"left out: {named}" + ", ..." * (len(left_out) > NAMED),
             err=True,
         )
-    with until_interrupted("unit") as interrupted:
-        found = run(
-            adapter,
-            list(units),
-            contenders,
-            images=photos,
-            judges=loaded,
-            folder=output,
-            command=shlex.join(["tfviz", *sys.argv[1:]]),
-            callbacks=[_Lines(output, interrupted)],
-            **settings,
-        )
-    if not no_report:
-        found.save()
-    _tell(found, output, as_json=as_json)
 
 
 def _contenders(
@@ -176,6 +187,11 @@ def _contenders(
     from tfviz.cli._units import param_of  # noqa: PLC0415
 
     height, width = size or adapter.size
+    twice = {name for name, _ in methods} & {name for name, _ in wrong}
+    if twice:
+        raise click.UsageError(
+            f"--control {min(twice)} has the name of a method. Give it another."
+        )
     found = {}
     for name, source in methods:
         if source in types.PARAMS:
@@ -233,18 +249,19 @@ class _Lines:
             )
 
 
-def _tell(found: Any, output: Path, *, as_json: bool) -> None:
-    if as_json:
-        kept = ("summary", "differences", "verdicts", "rule")
-        click.echo(json.dumps({name: found.results[name] for name in kept}, indent=2))
-        return
-    for told in found.results["verdicts"]:
-        click.echo(f"{told['method']}: {told['verdict']}")
-        for reason in told["because"]:
-            click.echo(f"  {reason}")
+def _tell(found: Any, page: Path, *, as_json: bool) -> None:
     failed = {
         row["method"]: row["error"] for row in found.results["rows"] if row["error"]
     }
     for method, error in failed.items():
         click.echo(f"Warning: {method} failed: {error}", err=True)
-    click.echo(f"{output / 'report.html'}")
+    if as_json:
+        kept = ("summary", "differences", "verdicts", "rule")
+        told = {name: found.results[name] for name in kept} | {"failed": failed}
+        click.echo(json.dumps(told, indent=2))
+        return
+    for told in found.results["verdicts"]:
+        click.echo(f"{told['method']}: {told['verdict']}")
+        for reason in told["because"]:
+            click.echo(f"  {reason}")
+    click.echo(str(page))

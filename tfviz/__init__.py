@@ -60,7 +60,8 @@ if TYPE_CHECKING:
     from tfviz._adapter import Adapter, adapt
     from tfviz._animation import Animation
     from tfviz._batch import Progress
-    from tfviz._compare import Comparison, compare
+    from tfviz._compare import compare
+    from tfviz._comparison import Comparison
     from tfviz._contender import Contender
     from tfviz._diverse import diverse
     from tfviz._dream import dream
@@ -74,7 +75,7 @@ else:
     _HOME = {
         "Adapter": "_adapter",
         "Animation": "_animation",
-        "Comparison": "_compare",
+        "Comparison": "_comparison",
         "Contender": "_contender",
         "Progress": "_batch",
         "Result": "_result",

@@ -99,6 +99,7 @@ class Ascent:
         self._units = {name: tf.constant(values) for name, values in units.items()}
         if not self._compiled:
             self._compile()
+            self._warm_up()
         self._found: list[Any] = [None, None]
         if latents is None and candidates > 1:
             latents, *self._found = self._best_start(candidates)
@@ -204,6 +205,17 @@ class Ascent:
             "scored": traced(self._scored, self._units),
             "bytes": traced(self._bytes),
         }
+
+    def _warm_up(self) -> None:
+        """Take a step that is forgotten.
+
+        Only then TensorFlow optimizes the graph, which takes longer than many steps,
+        and would count as their time.
+        """
+        for name, value in self._compiled["init"](self._seeds).items():
+            self._latents[name].assign(value)
+        self._taken = 0
+        self.run(0, 1, 0.0)
 
     def _steps(self, seeds: Any, units: Any, first: Any, count: Any, rates: Any) -> Any:
         # A function of its own: inside of the loop's cycle, oneDNN's pass over the

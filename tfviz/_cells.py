@@ -1,7 +1,7 @@
 """The pictures of a comparison, rendered into a folder: one is lost at most."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tfviz import images
+from tfviz._adapter import Adapter
+from tfviz._contender import PHOTOS, Contender, beside
 from tfviz._errors import reason_of
 from tfviz._job import Job
 from tfviz._objective import Objective
 from tfviz._render import as_result
 from tfviz._result import file_names
+from tfviz._updates import Method
 from tfviz.images import to_bytes, to_floats, write_safely
 from tfviz.stops import Stop
 
@@ -46,9 +49,7 @@ class Cell:
     @property
     def spec(self) -> dict[str, Any] | None:
         """What the picture's file says of it; None if there is none."""
-        if not self.file.exists():
-            return None
-        return images.read_spec(self.file)
+        return images.read_spec(self.file) if self.file.exists() else None
 
     def picture(self, channels: int) -> NDArray[np.float32]:
         """Return the picture `(height, width, channels)` in [0, 1]."""
@@ -70,11 +71,21 @@ class Cells:
     ) -> None:
         self.folder, self.seeds = folder, seeds
         self._units = file_names(tuple(units))
-        self._methods = dict(zip(methods, file_names(tuple(methods)), strict=True))
+        # Sorted: files are the same in whatever order methods are given.
+        named = sorted({PHOTOS, *methods, *(n for m in methods for n in beside(m))})
+        self._stems = dict(zip(named, file_names(tuple(named)), strict=True))
 
-    def place(self, unit: int, name: str) -> Path:
-        """Return the file of a picture of a unit."""
-        return self.folder / PICTURES / self._units[unit] / name
+    def file(self, unit: int, name: str, seed: int, end: str = ".png") -> Path:
+        """Return the file of a picture of a unit.
+
+        Args:
+            unit: Its number.
+            name: Of the method, of what stands beside it, or of the photos.
+            seed: From 0.
+            end: Of the file's name.
+        """
+        place = self.folder / PICTURES / self._units[unit]
+        return place / f"{self._stems[name]}-{seed}{end}"
 
     def of(self, method: str, errors: Mapping[str, str] | None = None) -> list[Cell]:
         """Return the cells of a method: the seeds of the first unit, of the second."""
@@ -82,12 +93,33 @@ class Cells:
         found = []
         for unit in range(len(self._units)):
             for seed in range(self.seeds):
-                stem = f"{self._methods[method]}-{seed}"
-                file = self.place(unit, f"{stem}.png")
-                start = self.place(unit, f"{stem}.start.png")
+                file = self.file(unit, method, seed)
+                start = self.file(unit, method, seed, ".start.png")
                 told = None if file.exists() else error
                 found.append(Cell(unit, method, seed, file, start, told))
         return found
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Refuse a folder that is of another comparison.
+
+        Raises:
+            ValueError: If it is, or does not tell.
+        """
+        path = self.folder / CLAIM
+        if not path.exists():
+            return
+        try:
+            known = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(
+                f"{str(path)!r} is cut off or no JSON. Choose another folder."
+            ) from error
+        other = _difference(known, json.loads(json.dumps(settings)))
+        if other:
+            raise ValueError(
+                f"{str(self.folder)!r} holds another comparison: {other}. Choose "
+                "another folder."
+            )
 
     def claim(self, settings: Mapping[str, Any]) -> None:
         """Say which comparison the folder is of.
@@ -95,31 +127,18 @@ class Cells:
         Raises:
             ValueError: If it is of another.
         """
-        path = self.folder / CLAIM
-        wanted = json.loads(json.dumps(settings))
-        if path.exists():
-            try:
-                known = json.loads(path.read_text("utf-8"))
-            except ValueError as error:
-                raise ValueError(
-                    f"{str(path)!r} cannot be read. Choose another folder."
-                ) from error
-            other = _difference(known, wanted)
-            if other:
-                raise ValueError(
-                    f"{str(self.folder)!r} holds another comparison: {other}. Choose "
-                    "another folder."
-                )
-            return
+        self.check(settings)
         for unit in self._units:
             (self.folder / PICTURES / unit).mkdir(parents=True, exist_ok=True)
-        text = json.dumps(wanted, indent=1)
-        write_safely(path, lambda file: file.write(text.encode()))
+        path = self.folder / CLAIM
+        if not path.exists():
+            text = json.dumps(settings, indent=1)
+            write_safely(path, lambda file: file.write(text.encode()))
 
 
 def job_of(
-    adapter: Any,
-    contender: Any,
+    adapter: Adapter,
+    contender: Contender,
     units: Sequence[Objective],
     seeds: int,
     *,
@@ -131,8 +150,6 @@ def job_of(
 
     So a picture does not depend on what else is compared.
     """
-    from tfviz._updates import Method  # noqa: PLC0415
-
     return Job(
         adapter if contender.model is None else contender.model,
         [unit for unit in units for _ in range(seeds)],
@@ -148,15 +165,15 @@ def job_of(
     )
 
 
-def rendered(
-    job: Job, cells: Sequence[Cell], finished: Callable[[Cell], Any]
-) -> Iterator[None]:
-    """Render what is missing; yield after each batch.
+def rendered(job: Job, cells: Sequence[Cell]) -> Iterator[int]:
+    """Render what is missing.
 
     Args:
         job: Of the method.
         cells: Of the method, in the order of the job's pictures.
-        finished: Called with each cell once its files are there.
+
+    Yields:
+        How many pictures were written, after each batch.
     """
     done = {place for place, cell in enumerate(cells) if cell.file.exists()}
     for batch in job.run(done):
@@ -164,16 +181,17 @@ def rendered(
         for row, place in enumerate(sorted(batch.places)):
             cell = cells[place]
             at = batch.places.index(place)
+            drawn = job.candidates if result.drawn is None else int(result.drawn[row])
             cost = {
-                "seconds": round(batch.seconds / len(batch.places), 3),
-                "evaluations": job.candidates * job.restarts + int(result.steps[row]),
+                # A batch takes as long whichever of its pictures are wanted.
+                "seconds": round(batch.seconds / job.pictures[place].batch_size, 3),
+                "evaluations": drawn * job.restarts + int(result.steps[row]),
             }
             spec = result.picture_spec(row) | {"method": cell.method} | cost
             # The start first: a picture that is there is complete.
             images.save(images.to_pil(to_floats(batch.starts[at])), cell.start)
             images.save(result.picture(row), cell.file, spec)
-            finished(cell)
-        yield
+        yield len(batch.places)
 
 
 def failure(error: Exception) -> str:

@@ -1,11 +1,10 @@
 """The same units by several methods, with the same budget, judged alike."""
 
 import hashlib
+import math
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,25 @@ from tfviz import judges as judging
 from tfviz import stops
 from tfviz._adapter import Adapter, adapt
 from tfviz._arguments import listed
-from tfviz._cells import Cell, Cells, failure, job_of, rendered
-from tfviz._contender import checked
+from tfviz._cells import Cells, failure, job_of, rendered
+from tfviz._comparison import Comparison, Temporary
+from tfviz._contender import Contender, checked
+from tfviz._exhibit import Unit, looked_at
+from tfviz._job import Job
 from tfviz._objective import Objective
 from tfviz._origin import origin
 from tfviz._param import check_from_one
 from tfviz._photo import fitted
-from tfviz._trial import Trial, Unit
+from tfviz._scorer import Scorer
+from tfviz._trial import Trial
 from tfviz.images import to_bytes
 from tfviz.judges import Judge
 
 # Steps where seconds are what ends them.
 ENDLESS = 100_000
 STEPS = 256
+# What is done when all pictures are there, as callbacks are told.
+JUDGING = "judging"
 # Photos from which distances among them, and parts for kernels, can be had.
 FEWEST_PHOTOS = 20
 
@@ -38,7 +43,7 @@ class Compared:
     """Where a comparison is, as callbacks see it.
 
     Attributes:
-        method: Name of the method that is rendered, or what is done otherwise.
+        method: Name of the method that is rendered; `judging` when all of them are.
         done: Pictures that are there.
         total: Pictures in all.
     """
@@ -46,52 +51,6 @@ class Compared:
     method: str
     done: int
     total: int
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What became of a comparison.
-
-    Attributes:
-        folder: Where its pictures are, and `results.json`.
-        results: Everything that is known, as JSON values.
-    """
-
-    folder: Path
-    results: Mapping[str, Any]
-    _temporary: Any = field(default=None, repr=False)
-
-    def save(self, folder: str | os.PathLike | None = None) -> Path:
-        """Write the report: `report.html`, `results.csv` and a sheet for each unit.
-
-        Args:
-            folder: By default that of the comparison; another gets a copy of it.
-
-        Returns:
-            The page.
-
-        Raises:
-            RuntimeError: If the extra `report` is not installed.
-        """
-        from tfviz import _report  # noqa: PLC0415
-
-        _report.check_installed()
-        target = self.folder if folder is None else Path(folder)
-        if target != self.folder:
-            shutil.copytree(self.folder, target, dirs_exist_ok=True)
-        return _report.write(self.results, target)
-
-    def table(self) -> list[dict[str, Any]]:
-        """Return a row for each unit, method and seed: its measures, and its files."""
-        return [dict(row) for row in self.results["rows"]]
-
-    def summary(self) -> list[dict[str, Any]]:
-        """Return a row for each method and measure: quartiles, and the interval."""
-        return [dict(row) for row in self.results["summary"]]
-
-    def verdicts(self) -> dict[str, str]:
-        """Return what the numbers say of each method."""
-        return {told["method"]: told["verdict"] for told in self.results["verdicts"]}
 
 
 def compare(
@@ -125,8 +84,9 @@ def compare(
         judges: Other networks; see `tfviz.judges`. Without any, only what the network
             itself tells is measured.
         steps: Of each picture; 256 by default.
-        seconds: For each picture instead of `steps`, compilation aside. How far a
-            method comes then depends on the machine.
+        seconds: For each picture instead of `steps`, compilation and the choice of a
+            start aside. How far a method comes then depends on the machine, and the
+            rate of the optimizer `normalized` hardly falls.
         seeds: Pictures of each unit by each method.
         seed: Makes other pictures.
         folder: Where to; a comparison that was cut off there is gone on with. By
@@ -151,29 +111,20 @@ def compare(
     {'fourier': 'no verdict: no judge has features'}
     """
     check_from_one(seeds=seeds)
-    if steps is not None and seconds is not None:
-        raise ValueError(
-            "A budget is either `steps` or `seconds`. Received: "
-            f"steps={steps}, seconds={seconds}"
-        )
+    rules, budget = _budget(steps, seconds, seeds)
     adapter = adapt(model)
     units, told = _units(adapter, objectives)
     contenders = checked(methods)
     _check_judges(judges, adapter, told)
-    rules = [] if seconds is None else [stops.seconds(seconds * seeds)]
-    budget = ENDLESS if seconds is not None else STEPS if steps is None else steps
     jobs = {
-        name: job_of(
-            adapter, contender, units, seeds, steps=budget, seed=seed, stop=rules
+        name: _job(
+            adapter, name, contender, units, seeds, steps=budget, seed=seed, stop=rules
         )
         for name, contender in contenders.items()
     }
-    photos = _photos(adapter, images)
-    temporary = None
-    if folder is None:
-        temporary = tempfile.TemporaryDirectory(prefix="tfviz-")
-        folder = temporary.name
-    cells = Cells(Path(folder), [u.name for u in told], tuple(contenders), seeds)
+    temporary = None if folder is not None else Temporary()
+    folder = Path(temporary.name if temporary else folder or "")
+    cells = Cells(folder, [unit.name for unit in told], tuple(contenders), seeds)
     settings = {
         "steps": None if seconds is not None else budget,
         "seconds": seconds,
@@ -181,62 +132,106 @@ def compare(
         "seed": seed,
         "units": [unit.text for unit in told],
     }
-    cells.claim(
-        settings | {"methods": {name: _fixed(job) for name, job in jobs.items()}}
-    )
+    made_of = {name: _fixed(job) for name, job in jobs.items()}
+    cells.check(settings | {"methods": made_of})
+    pictures = _photos(adapter, images)
+    scorer = Scorer(adapter, units)
+    # Before any picture: what does not fit is to be known early.
+    photos = looked_at(pictures, scorer, judges)
+    cells.claim(settings | {"methods": made_of})
     errors = _fill(jobs, cells, callbacks)
     trial = Trial(
         adapter,
-        units,
+        scorer,
         told,
+        photos,
+        judges,
         contenders=contenders,
         jobs=jobs,
         cells=cells,
-        errors=errors,
         seed=seed,
     )
-    for callback in callbacks:
-        callback(Compared("judging", len(jobs), len(jobs)))
-    results = trial.held(photos, judges)
     results = {
         "title": title or f"How {adapter.name} is shown by {', '.join(contenders)}",
-        "settings": settings | {"size": list(adapter.size), "photos": len(photos)},
+        "settings": settings | {"size": list(adapter.size), "photos": len(pictures)},
         "provenance": {
             **{k: v for k, v in origin(adapter).items() if k != "held"},
-            "methods": {name: _fixed(job) for name, job in jobs.items()},
-            "images": {"count": len(photos), "digest": _digest(photos)},
+            "methods": made_of,
+            "images": {"count": len(pictures), "digest": _digest(pictures)},
             "judges": {judge.name: dict(judge.spec) for judge in judges},
             "command": command,
         },
-    } | results
+    } | trial.held(errors)
     trial.write(results)
-    return Comparison(Path(folder), results, temporary)
+    return Comparison(folder, results, temporary)
+
+
+def _budget(
+    steps: int | None, seconds: float | None, seeds: int
+) -> tuple[list[stops.Stop], int]:
+    """Return the rules that end a batch, and the steps that it has at most."""
+    if seconds is None:
+        return [], STEPS if steps is None else steps
+    if steps is not None:
+        raise ValueError(
+            "A budget is either `steps` or `seconds`: leave out one of them. Received: "
+            f"steps={steps}, seconds={seconds}"
+        )
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"`seconds` must be above 0. Received: seconds={seconds}")
+    return [stops.seconds(seconds * seeds)], ENDLESS
+
+
+def _job(
+    adapter: Adapter,
+    name: str,
+    contender: Contender,
+    units: Sequence[Objective],
+    seeds: int,
+    **settings: Any,
+) -> Job:
+    """Return the job of a method, or say which method does not fit."""
+    try:
+        job = job_of(adapter, contender, units, seeds, **settings)
+    except ValueError as error:
+        raise ValueError(f"Method {name!r}: {error}") from error
+    wanted, given = ((a.channels, a.size, a.classes) for a in (adapter, job.adapter))
+    if wanted != given:
+        raise ValueError(
+            f"Method {name!r} has a model of other channels, another size or other "
+            f"classes: expected {wanted}. Received: {given}"
+        )
+    return job
 
 
 def _fill(
-    jobs: Mapping[str, Any], cells: Cells, callbacks: Sequence[Callable[..., Any]]
+    jobs: Mapping[str, Job],
+    cells: Cells,
+    callbacks: Sequence[Callable[[Compared], Any]],
 ) -> dict[str, str]:
     """Render what is missing; return why methods failed."""
     errors: dict[str, str] = {}
     total = sum(len(job.pictures) for job in jobs.values())
     done = sum(c.file.exists() for name in jobs for c in cells.of(name))
 
-    def finished(cell: Cell) -> None:
-        nonlocal done
-        done += 1
+    def tell(what: str) -> None:
+        for callback in callbacks:
+            callback(Compared(what, done, total))
 
     for name, job in jobs.items():
-        batches = rendered(job, cells.of(name), finished)
+        batches = rendered(job, cells.of(name))
         while True:
             try:
-                next(batches)
+                done += next(batches)
             except StopIteration:
                 break
+            except OSError:  # a full disk is no fault of the method
+                raise
             except Exception as error:
                 errors[name] = failure(error)
                 break
-            for callback in callbacks:
-                callback(Compared(name, done, total))
+            tell(name)
+    tell(JUDGING)
     return errors
 
 
@@ -255,9 +250,17 @@ def _units(adapter: Adapter, objectives: Any) -> tuple[list[Objective], list[Uni
         ):
             units.append(objective[[place]])
             told.append(Unit(name, text, _target(text)))
-    twice = sorted({u.name for u in told if [v.text for v in told].count(u.text) > 1})
+    texts, names = ([getattr(u, kind) for u in told] for kind in ("text", "name"))
+    twice = sorted({unit.name for unit in told if texts.count(unit.text) > 1})
     if twice:
-        raise ValueError(f"Units are named twice: {', '.join(twice)}.")
+        raise ValueError(
+            f"Units are there twice: {', '.join(twice)}. Leave out the copies."
+        )
+    # Some classes share a name, such as ImageNet's two cranes.
+    told = [
+        replace(u, name=f"{u.name} ({u.text})") if names.count(u.name) > 1 else u
+        for u in told
+    ]
     return units, told
 
 
@@ -274,7 +277,10 @@ def _check_judges(
 ) -> None:
     names = [judge.name for judge in judges]
     if len(set(names)) != len(names):
-        raise ValueError(f"Judges need names of their own. Received: {names}")
+        raise ValueError(
+            "Judges need names of their own: give `name` to some. Received: "
+            f"{', '.join(names)}"
+        )
     for judge in judges:
         if judge.scores and any(unit.target is not None for unit in told):
             judging.check(judge, adapter.classes)
@@ -290,7 +296,7 @@ def _photos(adapter: Adapter, images: Any) -> NDArray[np.uint8]:
     return np.stack(pictures)
 
 
-def _fixed(job: Any) -> dict[str, Any]:
+def _fixed(job: Job) -> dict[str, Any]:
     """Return what must be the same for pictures to belong together."""
     versions = ("tfviz", "versions", "notes", "penalties", "diversity", "start")
     return {k: v for k, v in job.settings.items() if k not in versions}

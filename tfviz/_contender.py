@@ -1,6 +1,6 @@
 """What takes part in a comparison."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from tfviz.params import Param
 from tfviz.transforms import Transform
 
 KINDS = ("method", "control", "ablation")
+# What the rows of real photos are called.
+PHOTOS = "photos"
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,45 @@ def checked(methods: Mapping[str, Any]) -> dict[str, Contender]:
                 f"The `kind` of a contender is one of {', '.join(KINDS)}. Method "
                 f"{name!r} has: {contender.kind!r}"
             )
-        if contender.of is not None and contender.of not in methods:
+        if contender.of is not None and (
+            contender.of == name or contender.of not in methods
+        ):
             raise ValueError(
-                f"Method {name!r} is `of` {contender.of!r}, which does not take part."
+                f"Method {name!r} is `of` {contender.of!r}, which does not take part. "
+                f"Others are: {', '.join(repr(m) for m in methods if m != name)}"
             )
-        if not name or name == PHOTOS:
-            raise ValueError(f"A method cannot be called {name!r}.")
         found[name] = contender
+    _check_names(found)
     return found
 
 
-# What the rows of real photos are called.
-PHOTOS = "photos"
+def random_of(method: str) -> str:
+    """Return the name of the random pictures of a method."""
+    return f"{method}: random"
+
+
+def best_of(method: str) -> str:
+    """Return the name of the best random pictures of a method."""
+    return f"{method}: best random"
+
+
+def remade_by(method: str) -> str:
+    """Return the name of the photos that a method reconstructs."""
+    return f"{method}: photos"
+
+
+def beside(method: str) -> list[str]:
+    """Return the names of everything that may stand beside a method."""
+    return [random_of(method), best_of(method), remade_by(method)]
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Refuse names that rows of other pictures have."""
+    names = list(names)
+    taken = {PHOTOS, *(other for name in names for other in beside(name))}
+    for name in names:
+        if not isinstance(name, str) or not name.strip() or name in taken:
+            raise ValueError(
+                f"A method cannot be called {name!r}: give it a name of its own, such "
+                "as 'fourier'."
+            )

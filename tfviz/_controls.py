@@ -47,6 +47,7 @@ def randomized(model: Any, *, seed: int = 0) -> Adapter:
             "random weights. Give one yourself: Contender(..., model=...)."
         ) from error
     random = np.random.default_rng(seed)
+    clone.trainable = True  # also what was frozen by its user
     for variable in clone.trainable_variables:
         values = np.asarray(variable)
         drawn = random.normal(values.mean(), values.std(), values.shape)
@@ -54,6 +55,7 @@ def randomized(model: Any, *, seed: int = 0) -> Adapter:
     return adapt(
         clone,
         adapter.preprocess,
+        labels=adapter.labels,
         held=adapter.held or None,
         image_input=adapter.image_input,
         output=adapter.output,

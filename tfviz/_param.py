@@ -41,6 +41,8 @@ class Param:
             another form, as waves: a projection is judged by what it changes there.
         diagnostics: Functions `(latents) -> (n,)` by name, whose values at the end are
             in the result.
+        trained: What a decoder was trained with: as `network`, the hash of a network's
+            weights (`Adapter.fingerprint`). None for what is not learned.
     """
 
     init: Callable[[Any], Latents]

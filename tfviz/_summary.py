@@ -1,12 +1,13 @@
 """What rows add up to: means over units, differences between methods, verdicts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tfviz._bootstrap import Interval, distinct, interval, paired, quartiles
+from tfviz._contender import random_of
 
 # Further from photos than this many times their own distances is unlike them: of
 # photos 95 % have 0.87 to 1.14, blurred ones have 1.21, and white noise has 1.33.
@@ -32,11 +33,6 @@ _VERDICTS = {
 }
 
 Rows = Sequence[Mapping[str, Any]]
-
-
-def random_of(method: str) -> str:
-    """Return the name of the random pictures of a method."""
-    return f"{method}: random"
 
 
 def means(rows: Rows, method: str, measure: str, units: Sequence[str]) -> NDArray:
@@ -128,45 +124,8 @@ def verdicts(
     for method in methods:
         if method["kind"] != "method":
             continue
-
-        def over_units(measure: str, of: str = method["name"]) -> Interval:
-            return interval(means(rows, of, measure, units))
-
-        def over_random(measure: str, of: str = method["name"]) -> Interval:
-            return paired(
-                means(rows, of, measure, units),
-                means(rows, random_of(of), measure, units),
-            )
-
-        told = _worst(over_random, names, "two_alternative@", np.argmin)
-        near = _worst(over_units, names, "nearest_ratio@", np.argmax)
-        gain, kept = over_units("gain"), over_units("robustness")
-        gained = _said(gain, signed=True)
-        reasons = [
-            f"Above the best random ones its pictures score {gained} of the best photo."
-        ]
-        if told is None or near is None:
-            verdict = "no verdict: no judge has features"
-        elif np.isnan(gain.low) or np.isnan(told[1].low):
-            verdict = f"no verdict: {gain.units} units are too few for an interval"
-        else:
-            shows = gain.low > 0 and told[1].low > 0
-            verdict = _VERDICTS[shows, near[1].value <= UNLIKE]
-            reasons.append(
-                f"Judged by {told[0]}, they tell which of two photos the unit responds "
-                f"to more in {_said(told[1], 100, signed=True)} % more cases than "
-                "random ones."
-            )
-            reasons.append(
-                f"Judged by {near[0]}, they are {_said(near[1])} times as far from the "
-                "nearest photo as photos are."
-            )
-        if kept.value < FRAGILE:
-            reasons.append(
-                "Other transforms than those they were made under leave "
-                f"{_said(kept, 100)} % of their lead over photos: the network is "
-                "deceived rather than shown."
-            )
+        verdict, reasons = _judged(rows, method["name"], names, units)
+        near = _nearest(rows, method["name"], names, units)
         reasons += _of_controls(rows, methods, method["name"], near, units)
         if method["circular"]:
             reasons.append(
@@ -175,6 +134,72 @@ def verdicts(
             )
         found.append({"method": method["name"], "verdict": verdict, "because": reasons})
     return found
+
+
+def _judged(
+    rows: Rows, method: str, names: Sequence[str], units: Sequence[str]
+) -> tuple[str, list[str]]:
+    """Return the verdict on a method, and the numbers that it follows from."""
+    if not any(row["method"] == method and not row.get("error") for row in rows):
+        errors = dict.fromkeys(r["error"] for r in rows if r["method"] == method)
+        told = [f"It failed: {error}" for error in errors]
+        return "no verdict: it has no pictures", told
+
+    def over_random(measure: str) -> Interval:
+        return paired(
+            means(rows, method, measure, units),
+            means(rows, random_of(method), measure, units),
+        )
+
+    told = _worst(over_random, names, "two_alternative@", _least_sure)
+    near = _nearest(rows, method, names, units)
+    gain = interval(means(rows, method, "gain", units))
+    kept = interval(means(rows, method, "robustness", units))
+    reasons = []
+    if gain.units:
+        reasons.append(
+            f"Its pictures score {_said(gain, signed=True)} times what the best photo "
+            "does above the best random ones."
+        )
+    if not any(name.startswith("nearest_ratio@") for name in names):
+        verdict = "no verdict: no judge has features"
+    elif not gain.units or told is None or near is None:
+        verdict = "no verdict: there is nothing to compare it with"
+    elif np.isnan(gain.low) or np.isnan(told[1].low):
+        fewest = min(gain.units, told[1].units)
+        verdict = f"no verdict: {fewest} units are too few for an interval"
+    else:
+        shows = gain.low > 0 and told[1].low > 0
+        verdict = _VERDICTS[bool(shows), near[1].value <= UNLIKE]
+    if told is not None:
+        reasons.append(
+            f"Judged by {told[0]}, they tell which of two photos the unit responds "
+            f"to more in {_said(told[1], 100, signed=True)} % more cases than "
+            "random ones."
+        )
+    if near is not None:
+        reasons.append(
+            f"Judged by {near[0]}, they are {_said(near[1])} times as far from the "
+            "nearest photo as photos are."
+        )
+    if kept.value < FRAGILE:
+        reasons.append(
+            "Other transforms than those they were made under leave "
+            f"{_said(kept, 100)} % of their lead over photos: the network is "
+            "deceived rather than shown."
+        )
+    return verdict, reasons
+
+
+def _nearest(
+    rows: Rows, method: str, names: Sequence[str], units: Sequence[str]
+) -> tuple[str, Interval] | None:
+    """Return the judge for whom a method's pictures are furthest from photos."""
+
+    def over_units(measure: str) -> Interval:
+        return interval(means(rows, method, measure, units))
+
+    return _worst(over_units, names, "nearest_ratio@", lambda found: -found.value)
 
 
 def _of_controls(
@@ -195,17 +220,21 @@ def _of_controls(
             continue
         other = means(rows, control["name"], measure, units)
         between = paired(other, own)
-        if between.units and not between.low > 0:
+        if between.low <= 0:
+            both = ~np.isnan(other - own)
             reasons.append(
                 f"The control {control['name']!r} is as near to photos "
-                f"({np.nanmean(other):.2f} against {np.nanmean(own):.2f}): that the "
+                f"({other[both].mean():.2f} against {own[both].mean():.2f}): that the "
                 "pictures look like some is no sign of what the network knows."
             )
     return reasons
 
 
 def _worst(
-    over_units: Any, names: Sequence[str], start: str, choose: Any
+    over_units: Callable[[str], Interval],
+    names: Sequence[str],
+    start: str,
+    favour: Callable[[Interval], float],
 ) -> tuple[str, Interval] | None:
     """Return the judge that is least favourable, and what it says."""
     found = [
@@ -214,9 +243,12 @@ def _worst(
         if name.startswith(start)
     ]
     found = [(judge, told) for judge, told in found if told.units]
-    if not found:
-        return None
-    return found[int(choose([told.value for _, told in found]))]
+    return min(found, key=lambda pair: favour(pair[1])) if found else None
+
+
+def _least_sure(found: Interval) -> float:
+    """Return the lower end, or what is known without one."""
+    return found.value if np.isnan(found.low) else found.low
 
 
 def _said(found: Interval, factor: float = 1.0, *, signed: bool = False) -> str:

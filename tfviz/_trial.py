@@ -1,100 +1,114 @@
 """A comparison after its pictures are there: who is judged, and what comes of it."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz import measures
 from tfviz._adapter import Adapter
+from tfviz._baselines import drawn, remade
 from tfviz._cells import Cells, save_photo
-from tfviz._contender import PHOTOS, Contender
-from tfviz._evidence import TOP, Court, Exhibit, Photos, looked_at
+from tfviz._contender import PHOTOS, Contender, best_of, random_of, remade_by
+from tfviz._evidence import Court
+from tfviz._exhibit import Exhibit, Photos, Unit
 from tfviz._job import Job
-from tfviz._objective import Objective
-from tfviz._plan import hashed
 from tfviz._scorer import Scorer
-from tfviz._summary import RULE, differences, random_of, summary, verdicts
-from tfviz.images import to_bytes, to_floats, write_safely
+from tfviz._summary import RULE, differences, summary, verdicts
+from tfviz.images import write_safely
 from tfviz.judges import Judge
 
 RESULTS = "results.json"
-# Random pictures that are made at once.
-CHUNK = 16
 _PHOTOS_ARE = "The photos to which the unit responds most, best first."
-
-
-@dataclass(frozen=True)
-class Unit:
-    """What a unit is called.
-
-    Attributes:
-        name: For people.
-        text: In canonical form.
-        target: The class that it is, or None.
-    """
-
-    name: str
-    text: str
-    target: int | None
+_CIRCULAR = (
+    "A prior that was trained with the network may paint what it learned of it, rather "
+    "than what the unit looks for: that its pictures excite the unit, and look like "
+    "photos, tells less than of other methods."
+)
 
 
 class Trial:
-    """Judges the pictures in the folder of a comparison."""
+    """Judges the pictures in the folder of a comparison.
+
+    Args:
+        adapter: Of the network that they visualize.
+        scorer: Of the units.
+        told: The units.
+        photos: Looked at.
+        judges: Other networks.
+        contenders: By name.
+        jobs: By the same names.
+        cells: The folder.
+        seed: Of the comparison.
+    """
 
     def __init__(
         self,
         adapter: Adapter,
-        units: Sequence[Objective],
+        scorer: Scorer,
         told: Sequence[Unit],
+        photos: Photos,
+        judges: Sequence[Judge],
         *,
         contenders: Mapping[str, Contender],
         jobs: Mapping[str, Job],
         cells: Cells,
-        errors: Mapping[str, str],
         seed: int,
     ) -> None:
-        self._adapter, self._told = adapter, told
+        self._adapter, self._scorer, self._told = adapter, scorer, told
+        self._photos, self._judges = photos, judges
         self._contenders, self._jobs = contenders, jobs
-        self._cells, self._errors, self._seed = cells, errors, seed
-        self._scorer = Scorer(adapter, units)
+        self._cells, self._seed = cells, seed
 
-    def held(
-        self, pictures: NDArray[np.uint8], judges: Sequence[Judge]
-    ) -> dict[str, Any]:
-        """Return everything that is known in the end, as JSON values."""
-        photos = looked_at(pictures, self._scorer, judges)
+    def held(self, errors: Mapping[str, str]) -> dict[str, Any]:
+        """Return everything that is known in the end, as JSON values.
+
+        Args:
+            errors: Why methods failed, by their names.
+        """
         targets = [unit.target for unit in self._told]
         court = Court(
-            self._adapter, self._scorer, photos, judges, targets, seed=self._seed
+            self._adapter,
+            self._scorer,
+            self._photos,
+            self._judges,
+            targets,
+            seed=self._seed,
         )
         rows: list[dict[str, Any]] = []
         methods: list[dict[str, Any]] = []
         curves: dict[str, list[float | None]] = {}
         whole: list[dict[str, Any]] = []
-        for method, exhibits in self._exhibits(photos):
+        for method, exhibits in self._exhibits(errors):
             methods.append(method)
             if not exhibits:
                 continue
             found, curve, of_all = court.rows(exhibits)
             rows += [self._row(e, row) for e, row in zip(exhibits, found, strict=True)]
-            curves[method["name"]] = [v if np.isfinite(v) else None for v in curve]
+            curves[method["name"]] = [_known(value) for value in curve]
             whole += [
                 {"method": method["name"], "measure": name, "mean": value}
                 for name, value in of_all.items()
+                if value is not None
             ]
-        rows += self._failed()
+        rows += self._failed(errors)
         order = [method["name"] for method in methods]
-        rows.sort(key=lambda r: (self._place(r["unit"]), order.index(r["method"])))
-        names = _measured(rows)
         units = [unit.name for unit in self._told]
+        rows.sort(
+            key=lambda r: (
+                units.index(r["unit"]),
+                order.index(r["method"]),
+                r["seed"],
+            )
+        )
+        names = _measured(rows)
         compared = [m["name"] for m in methods if m["kind"] == "method"]
         return {
+            "circular_note": _CIRCULAR,
             "units": [
                 {"name": u.name, "text": u.text, "class": u.target} for u in self._told
             ],
@@ -105,11 +119,11 @@ class Trial:
                     "classes": judge.scores is not None,
                     "features": judge.features is not None,
                 }
-                for judge in judges
+                for judge in self._judges
             ],
             "measures": _definitions([*names, *(w["measure"] for w in whole)]),
             "rows": rows,
-            "photos": self._save_photos(photos),
+            "photos": self._save_photos(),
             "summary": [*summary(rows, order, names, units), *whole],
             "differences": differences(rows, compared, names, units),
             "curves": {"path_similarity": {"layers": court.layers, "methods": curves}},
@@ -124,32 +138,28 @@ class Trial:
         write_safely(path, lambda file: file.write(text.encode()))
 
     def _exhibits(
-        self, photos: Photos
+        self, errors: Mapping[str, str]
     ) -> Iterator[tuple[dict[str, Any], list[Exhibit]]]:
         """Yield each method, baseline and ceiling with its pictures."""
-        yield self._described(PHOTOS, "baseline", _PHOTOS_ARE), self._of_photos(photos)
+        yield self._described(PHOTOS, "baseline", _PHOTOS_ARE), self._of_photos()
         for name, contender in self._contenders.items():
-            best: NDArray[np.float32] | None = None
-            baselines = []
-            if contender.kind == "method" and contender.param.group == 1:
-                random, chosen, best, count = self._random(name)
-                told = f"Random pictures of {name}, as they were drawn."
-                baselines.append((random_of(name), told, random))
-                told = f"The best for the unit of {count} random pictures of {name}."
-                baselines.append((f"{name}: best of {count}", told, chosen))
+            # What makes no picture at all makes no random one either.
+            works = name not in errors or any(c.spec for c in self._cells.of(name))
+            draws = works and contender.kind == "method" and contender.param.group == 1
+            random = self._drawn(name) if draws else None
             method = self._described(name, contender.kind, contender.description)
             method["of"], method["circular"] = contender.of, self._is_circular(name)
-            yield method, self._of_cells(name, best)
-            for called, told, exhibits in baselines:
-                baseline = self._described(called, "baseline", told, of=name)
-                yield baseline, [self._saved(e, called) for e in exhibits]
-            if contender.kind == "method" and self._remakes(contender):
-                called = f"{name}: photos"
+            yield method, self._of_cells(name, random and random.scores)
+            if random:
+                told = f"Random pictures of {name}, as they were drawn."
+                yield self._beside(random_of(name), told, name, random.random)
+                told = f"The best for the unit of {random.count} random pictures."
+                yield self._beside(best_of(name), told, name, random.best)
+            trained = contender.param.trained is not None and contender.param.encode
+            if works and contender.kind == "method" and trained:
                 told = f"The unit's best photos as {name} reconstructs them."
-                yield (
-                    self._described(called, "ceiling", told, of=name),
-                    [self._saved(e, called) for e in self._remade(name, photos)],
-                )
+                made = remade(self._jobs[name], self._photos, self._cells.seeds)
+                yield self._beside(remade_by(name), told, name, made, "ceiling")
 
     def _described(
         self, name: str, kind: str, description: str, of: str | None = None
@@ -162,21 +172,32 @@ class Trial:
             "description": description,
         }
 
+    def _beside(
+        self,
+        name: str,
+        told: str,
+        of: str,
+        exhibits: Sequence[Exhibit],
+        kind: str = "baseline",
+    ) -> tuple[dict[str, Any], list[Exhibit]]:
+        """Write the pictures of what stands beside a method."""
+        for exhibit in exhibits:
+            file = self._cells.file(exhibit.unit, name, exhibit.seed)
+            save_photo(file, exhibit.picture)
+            exhibit.method = name
+            exhibit.facts["picture"] = self._relative(file)
+        return self._described(name, kind, told, of), list(exhibits)
+
     def _is_circular(self, name: str) -> bool:
         trained = self._contenders[name].param.trained or {}
         return trained.get("network") == self._adapter.fingerprint()
 
-    @staticmethod
-    def _remakes(contender: Contender) -> bool:
-        return contender.param.trained is not None and bool(contender.param.encode)
-
-    def _of_photos(self, photos: Photos) -> list[Exhibit]:
+    def _of_photos(self) -> list[Exhibit]:
         exhibits = []
-        for unit in range(len(self._told)):
-            for seed, place in enumerate(photos.top[unit][: self._cells.seeds]):
-                seen = photos.floats(place)
-                file = self._photo_file(unit, seed)
-                facts = {"picture": self._relative(file)}
+        for unit, top in enumerate(self._photos.top):
+            for seed, place in enumerate(top[: self._cells.seeds]):
+                seen = self._photos.floats(place)
+                facts = {"picture": self._relative(self._photo_file(unit, seed))}
                 exhibits.append(
                     Exhibit(unit, PHOTOS, seed, seen, seen, int(place), facts=facts)
                 )
@@ -196,7 +217,7 @@ class Trial:
                 "steps": spec["steps_taken"],
                 "evaluations": spec["evaluations"],
                 "stuck": spec["stuck"],
-                **spec.get("diagnostics", {}),
+                **{k: _known(v) for k, v in spec.get("diagnostics", {}).items()},
             }
             exhibits.append(
                 Exhibit(
@@ -213,78 +234,29 @@ class Trial:
             )
         return exhibits
 
-    def _random(
-        self, name: str
-    ) -> tuple[list[Exhibit], list[Exhibit], NDArray[np.float32], int]:
-        """Return random pictures of a method, and the best of as many as it asked for.
-
-        Returns:
-            Some as they come, the best of each unit and seed, the scores of these
-            `(units, seeds)`, and of how many they are the best.
-        """
-        job, seeds = self._jobs[name], self._cells.seeds
+    def _drawn(self, name: str) -> Any:
+        """Return random pictures, the best of as many as the method asked for."""
         specs = [cell.spec for cell in self._cells.of(name)]
-        counts = [spec["evaluations"] for spec in specs if spec]
-        count = max(counts, default=1)
-        draws = [hashed(self._seed, "random", k) for k in range(count * seeds)]
-        pictured = _Pictured(job)
-        scores = np.concatenate(
-            [
-                self._scorer(pictured(draws[i : i + CHUNK])[1])
-                for i in range(0, len(draws), CHUNK)
-            ]
+        return drawn(
+            self._jobs[name],
+            self._scorer,
+            self._told,
+            seeds=self._cells.seeds,
+            count=max((spec["evaluations"] for spec in specs if spec), default=1),
+            seed=self._seed,
         )
-        scores = scores.reshape(seeds, count, -1)
-        best, places = scores.max(axis=1).T, scores.argmax(axis=1).T
-        random, chosen = [], []
-        for unit in range(len(self._told)):
-            # Of other units others, so that all of them together are a sample.
-            first = unit * seeds
-            some = [draws[(first + seed) % len(draws)] for seed in range(seeds)]
-            won = [draws[seed * count + places[unit, seed]] for seed in range(seeds)]
-            for kept, seeded in ((random, some), (chosen, won)):
-                for seed, (picture, seen) in enumerate(
-                    zip(*pictured(seeded), strict=True)
-                ):
-                    kept.append(Exhibit(unit, name, seed, picture, seen))
-        return random, chosen, best, count
 
-    def _remade(self, name: str, photos: Photos) -> list[Exhibit]:
-        job, exhibits = self._jobs[name], []
-        encode, decode = job.param.encode, job.param.decode
-        if encode is None:
-            return []
-        for unit in range(len(self._told)):
-            places = photos.top[unit][: self._cells.seeds]
-            made = np.asarray(decode(encode(tf.constant(photos.floats(places)))))
-            made = to_floats(to_bytes(made))
-            seen = np.asarray(job.shown(made))
-            exhibits += [
-                Exhibit(unit, name, seed, made[seed], seen[seed], int(place))
-                for seed, place in enumerate(places)
-            ]
-        return exhibits
-
-    def _saved(self, exhibit: Exhibit, method: str) -> Exhibit:
-        """Write the picture of a baseline."""
-        stem = method.replace(": ", "~").replace(" ", "-")
-        file = self._cells.place(exhibit.unit, f"{stem}-{exhibit.seed}.png")
-        save_photo(file, exhibit.picture)
-        exhibit.method = method
-        exhibit.facts["picture"] = self._relative(file)
-        return exhibit
-
-    def _save_photos(self, photos: Photos) -> dict[str, list[str]]:
+    def _save_photos(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for unit, told in enumerate(self._told):
             found[told.name] = []
-            for rank, place in enumerate(photos.top[unit][:TOP]):
+            for rank, place in enumerate(self._photos.top[unit]):
                 file = self._photo_file(unit, rank)
-                save_photo(file, photos.floats(place))
+                save_photo(file, self._photos.floats(place))
                 found[told.name].append(self._relative(file))
         return found
 
-    def _failed(self) -> list[dict[str, Any]]:
+    def _failed(self, errors: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return a row for each picture that could not be made."""
         return [
             {
@@ -297,7 +269,7 @@ class Trial:
                 "error": cell.error,
             }
             for name in self._contenders
-            for cell in self._cells.of(name, self._errors)
+            for cell in self._cells.of(name, errors)
             if cell.error is not None
         ]
 
@@ -312,33 +284,11 @@ class Trial:
             **exhibit.facts,
         }
 
-    def _place(self, name: str) -> int:
-        return [unit.name for unit in self._told].index(name)
-
     def _photo_file(self, unit: int, rank: int) -> Path:
-        return self._cells.place(unit, f"photo-{rank + 1}.png")
+        return self._cells.file(unit, PHOTOS, rank)
 
     def _relative(self, file: Path) -> str:
         return file.relative_to(self._cells.folder).as_posix()
-
-
-class _Pictured:
-    """Makes random pictures of a job's param, as they would be saved and shown."""
-
-    def __init__(self, job: Job) -> None:
-        def made(seeds: Any) -> tuple[Any, Any]:
-            pictures = job.param.decode(job.param.init(seeds))
-            pictures = tf.round(tf.clip_by_value(pictures, 0, 1) * 255) / 255
-            return pictures, job.shown(pictures)
-
-        self._made = tf.function(made, autograph=False)
-
-    def __call__(
-        self, seeds: Sequence[tuple[int, int]]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        given = np.resize(np.array(seeds, np.int32), (CHUNK, 2))
-        pictures, seen = self._made(tf.constant(given))
-        return pictures.numpy()[: len(seeds)], seen.numpy()[: len(seeds)]
 
 
 def _measured(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -353,3 +303,7 @@ def _definitions(names: Sequence[str]) -> dict[str, dict[str, Any]]:
         measure, _, judge = name.partition("@")
         found[name] = {**measures.describe(measure), "judge": judge or None}
     return found
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
