@@ -39,7 +39,7 @@ def written(folder="out"):
     """Return what changes when a picture is written again."""
     return {
         file: (file.stat().st_ino, file.stat().st_mtime_ns)
-        for file in Path(folder, "pictures").rglob("pixels-*.png")
+        for file in Path(folder, "pictures").rglob("pixels-[0-9]*.png")
     }
 
 

@@ -808,10 +808,12 @@ def model_again(model):
 def of_squeezenet(squeezenet, data):
     """Pixels without transforms, Fourier with, and that on random weights."""
     with zipfile.ZipFile(data / "imagenet-1000-samples.zip") as file:
-        names = sorted(n for n in file.namelist() if n.lower().endswith("jpg"))[::10]
+        names = sorted(
+            n for n in file.namelist() if n.lower().endswith((".jpg", ".jpeg"))
+        )[::10]
         photos = [
             np.asarray(Image.open(io.BytesIO(file.read(name))).convert("RGB"))
-            for name in names or ()
+            for name in names
         ]
     judge = "evaluators/mobilenet_v1_0.75_192_quant.tflite"
     fourier = params.fourier(128, 128)
@@ -868,7 +870,7 @@ class TestSqueezeNet:
                     for r in of(results, name)
                     if r["unit"].startswith("logit")
                 ]
-            )  # noqa: E501
+            )
             for name in ("fourier", "random")
         ]
         assert ranks[0] < ranks[1]
