@@ -14,7 +14,9 @@ MODULES = [
     "color",
     "directions",
     "images",
+    "judges",
     "levels",
+    "measures",
     "objectives",
     "params",
     "preprocessing",
@@ -104,7 +106,16 @@ FACTORIES = [
 
 @pytest.mark.parametrize(
     "name",
-    [*FACTORIES, "render", "adapt", "load_model", "dream", "diverse", "top_units"],
+    [
+        *FACTORIES,
+        "render",
+        "adapt",
+        "load_model",
+        "dream",
+        "diverse",
+        "top_units",
+        "compare",
+    ],
 )
 def test_what_users_call_has_an_example(name):
     if name.split(".")[-1] in WITHOUT_EXAMPLE:

@@ -98,6 +98,7 @@ def test_an_autoencoder(run, photos):
     param = _trained.load("out/autoencoder.npz", size=(40, 48))
     assert param.decode(param.init([[0, 1]])).shape == (1, 40, 48, 3)
     assert ":logits" not in settings["layers"]
+    assert param.trained == {"network": settings["network"]["hash"]}
 
 
 def test_one_that_stops_after_some_minutes(run, photos, monkeypatch):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 import tfviz
-from tfviz import objectives, params, stops, transforms
+from tfviz import _job, objectives, params, stops, transforms
+from tfviz._ascent import Ascent
 from tfviz.stops import State
 
 SMALL = params.fourier(32, 32)
@@ -110,6 +111,29 @@ class TestInTheLoop:
 
         assert result.steps.tolist() == [16, 16]
         assert result.stopped == ("seconds", "seconds")
+
+    def test_time_begins_when_the_graph_is_optimized(self, toy_adapter, monkeypatch):
+        """Which happens in the first call, and takes longer than many steps."""
+        log, run, now = [], Ascent.run, _job.time.monotonic
+
+        def ran(self, first, count, *rates):
+            log.append(("run", count))
+            return run(self, first, count, *rates)
+
+        def asked():
+            log.append(("time", None))
+            return now()
+
+        before = render(toy_adapter, "conv_b:0-1", batch_size=1, steps=4)
+        monkeypatch.setattr(Ascent, "run", ran)
+        monkeypatch.setattr(_job.time, "monotonic", asked)
+        again = render(toy_adapter, "conv_b:0-1", batch_size=1, steps=4)
+
+        assert log[:3] == [("run", 1), ("time", None), ("run", 4)]
+        assert [e for e in log if e[0] == "run"] == [("run", n) for n in (1, 4, 4)]
+        np.testing.assert_array_equal(before.images, again.images)
+        alone = render(toy_adapter, "conv_b:1", batch_size=1, steps=4)
+        np.testing.assert_array_equal(again.images[1:], alone.images)
 
     def test_the_first_of_several_rules_is_named(self, toy_adapter):
         rules = [stops.target(-1e9), stops.seconds(1e-6)]

@@ -58,7 +58,8 @@ def drawn(
         [scorer(pictured(draws[i : i + CHUNK])[1]) for i in range(0, len(draws), CHUNK)]
     ).reshape(seeds, count, -1)
     places = scores.argmax(axis=1).T
-    random, best = [], []
+    random: list[Exhibit] = []
+    best: list[Exhibit] = []
     for unit, named in enumerate(told):
         # By its name: what else is compared changes nothing.
         some = [hashed(seed, f"random\n{named.text}", k) for k in range(seeds)]

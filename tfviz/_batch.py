@@ -46,9 +46,9 @@ class Batch:
         steps: `(n,)`, how many were taken.
         stopped: What ended each picture before all steps: a rule, `callback`, or None.
         restart: `(n,)`, the number of the attempt that made each picture.
-        tried: For each picture that is stuck, what was tried in vain.
         starts: `(n, height, width, channels)`, the pictures before the first step.
         seconds: How long the steps of all attempts took, compilation aside.
+        tried: For each picture that is stuck, what was tried in vain.
     """
 
     places: tuple[int, ...]
@@ -57,9 +57,9 @@ class Batch:
     steps: NDArray[np.int32]
     stopped: tuple[str | None, ...]
     restart: NDArray[np.int32]
+    starts: NDArray[np.uint8]
+    seconds: float
     tried: tuple[Stuck, ...] = ()
-    starts: NDArray[np.uint8] | None = None
-    seconds: float = 0.0
 
 
 class Finished:

@@ -189,7 +189,7 @@ def rendered(job: Job, cells: Sequence[Cell]) -> Iterator[int]:
             }
             spec = result.picture_spec(row) | {"method": cell.method} | cost
             # The start first: a picture that is there is complete.
-            images.save(images.to_pil(to_floats(batch.starts[at])), cell.start)
+            images.save(images.to_pil(batch.starts[at]), cell.start)
             images.save(result.picture(row), cell.file, spec)
         yield len(batch.places)
 

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def compare(
     objectives: Any,
     methods: Mapping[str, Any],
     *,
-    images: Sequence[Any] | ArrayLike,
+    images: Iterable[Any] | ArrayLike,
     judges: Sequence[Judge] = (),
     steps: int | None = None,
     seconds: float | None = None,

@@ -47,7 +47,8 @@ def randomized(model: Any, *, seed: int = 0) -> Adapter:
             "random weights. Give one yourself: Contender(..., model=...)."
         ) from error
     random = np.random.default_rng(seed)
-    clone.trainable = True  # also what was frozen by its user
+    for layer in clone._flatten_layers():  # also what its user froze
+        layer.trainable = True
     for variable in clone.trainable_variables:
         values = np.asarray(variable)
         drawn = random.normal(values.mean(), values.std(), values.shape)

@@ -109,7 +109,7 @@ class Court:
         found = []
         for draw in range(DRAWS):
             # The same draws for all pictures and methods.
-            drawn = np.int32(hashed(self._seed, "moved", draw))
+            drawn = np.array(hashed(self._seed, "moved", draw), np.int32)
             seeds = np.tile(drawn, (len(seen), 1))
             found.append(self._scorer(seen, self._transform, seeds))
         return np.stack(found)

@@ -63,7 +63,8 @@ def looked_at(
         ValueError: If a judge cannot take them, or they do not do as what pictures are
             compared with, such as copies of one photo.
     """
-    scores, features = [], {judge.name: [] for judge in judges if judge.features}
+    scores: list[NDArray[np.float32]] = []
+    features: dict[str, list[Any]] = {j.name: [] for j in judges if j.features}
     for first in range(0, len(pictures), CHUNK):
         part = to_floats(pictures[first : first + CHUNK])
         scores.append(scorer(part))

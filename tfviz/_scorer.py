@@ -54,7 +54,9 @@ class Scorer:
         return np.concatenate(rows)
 
     def _traced(self, shape: tuple[int, ...], transform: Transform | None) -> Any:
-        units = [unit.bound(self._adapter, shape[:2]) for unit in self._units]
+        units = [
+            unit.bound(self._adapter, (shape[0], shape[1])) for unit in self._units
+        ]
         layers = tuple(dict.fromkeys(path for unit in units for path in unit.layers))
 
         def scores(images: Any, seeds: Any) -> Any:

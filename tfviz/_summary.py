@@ -142,8 +142,7 @@ def _judged(
     """Return the verdict on a method, and the numbers that it follows from."""
     if not any(row["method"] == method and not row.get("error") for row in rows):
         errors = dict.fromkeys(r["error"] for r in rows if r["method"] == method)
-        told = [f"It failed: {error}" for error in errors]
-        return "no verdict: it has no pictures", told
+        return "no verdict: it has no pictures", [f"It failed: {e}" for e in errors]
 
     def over_random(measure: str) -> Interval:
         return paired(

@@ -91,8 +91,8 @@ class Trial:
             rows += [self._row(e, row) for e, row in zip(exhibits, found, strict=True)]
             curves[method["name"]] = [_known(value) for value in curve]
             whole += [
-                {"method": method["name"], "measure": name, "mean": value}
-                for name, value in of_all.items()
+                _of_method(method["name"], measure, value, exhibits)
+                for measure, value in of_all.items()
                 if value is not None
             ]
         rows += self._failed(errors)
@@ -303,6 +303,16 @@ def _definitions(names: Sequence[str]) -> dict[str, dict[str, Any]]:
         measure, _, judge = name.partition("@")
         found[name] = {**measures.describe(measure), "judge": judge or None}
     return found
+
+
+def _of_method(
+    name: str, measure: str, value: float, exhibits: Sequence[Exhibit]
+) -> dict[str, Any]:
+    """Return the summary of what has one number: there are no quartiles of it."""
+    unknown = dict.fromkeys(("q1", "q3", "low", "high"))
+    units = len({exhibit.unit for exhibit in exhibits})
+    known = {"median": value, "mean": value, "units": units}
+    return {"method": name, "measure": measure} | known | unknown
 
 
 def _known(value: float) -> float | None:

@@ -1,0 +1,876 @@
+"""Comparisons of methods on a network whose units are known: colours."""
+
+import gc
+import io
+import json
+import zipfile
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import tfviz
+from tfviz import Contender, compare, images, measures, params, transforms
+from tfviz._baselines import drawn
+from tfviz._bootstrap import interval
+from tfviz._controls import ablations, randomized
+from tfviz._exhibit import Unit
+from tfviz._job import Job
+from tfviz._param import Param
+from tfviz._plan import hashed
+from tfviz._report import read
+from tfviz._scorer import Scorer
+from tfviz.judges import Judge
+
+HEIGHT, WIDTH, STEPS, SEEDS, COUNT = 32, 40, 8, 2, 60
+# How much each unit likes red, green and blue.
+LIKES = np.float32(
+    [
+        [2, -1, -1],
+        [-1, 2, -1],
+        [-1, -1, 2],
+        [1, 1, -2],
+        [-2, 1, 1],
+        [1, -2, 1],
+    ]
+)
+UNITS = [f"known:{k}" for k in range(len(LIKES))]
+
+
+def field(seed):
+    """A picture of a few soft colours, as a photo would be."""
+    rng = np.random.default_rng(seed)
+    tone = rng.uniform(0.2, 0.8, 3) + 0.25 * rng.normal(size=(4, 5, 3))
+    return np.kron(tone.clip(0, 1), np.ones((8, 8, 1))).astype(np.float32)
+
+
+PHOTOS = np.stack([field(seed) for seed in range(COUNT)])
+OTHERS = np.stack([field(COUNT + seed) for seed in range(40)])
+
+
+def build_known(classes=4):
+    layers = keras.layers
+    convolution = layers.Conv2D(len(LIKES), 1, use_bias=False, name="known")
+    model = keras.Sequential(
+        [
+            keras.Input((HEIGHT, WIDTH, 3)),
+            convolution,
+            layers.ReLU(name="on"),
+            layers.GlobalAveragePooling2D(name="pool"),
+            layers.Dense(classes, name="head"),
+        ],
+        name="colours",
+    )
+    convolution.set_weights([LIKES.T[None, None]])
+    return model
+
+
+@pytest.fixture(scope="module")
+def adapter():
+    return tfviz.adapt(build_known(), (0, 1), labels=["ant", "bee", "cat", "cat"])
+
+
+def colours(pictures):
+    """Features of a judge: the colours of 4 x 5 fields."""
+    fields = np.reshape(pictures, (len(pictures), 4, 8, 5, 8, 3)).mean(axis=(2, 4))
+    return fields.reshape(len(pictures), -1).astype(np.float32) - 0.5
+
+
+def brightest(pictures):
+    """Scores of a judge: four classes, of which green is the second."""
+    means = pictures.mean(axis=(1, 2))
+    return np.concatenate([means, means[:, :1] - 1], axis=1).astype(np.float32)
+
+
+EYE = Judge("eye", brightest, colours, 4, {"kind": "made for a test"})
+
+
+def pixels(**changes):
+    return replace(params.pixels(HEIGHT, WIDTH), **changes)
+
+
+def chosen(pictures):
+    """A param that shows some of the pictures as they are."""
+
+    def init(seeds):
+        return {"image": tf.gather(pictures, tf.abs(seeds[:, 0]) % len(pictures))}
+
+    return Param(init, lambda latents: latents["image"], (HEIGHT, WIDTH, 3))
+
+
+def still(param, **settings):
+    """A contender that does not move."""
+    return Contender(param, transforms.none(), learning_rate=1e-9, **settings)
+
+
+def moving(param=None, **settings):
+    return Contender(
+        param or pixels(), transforms.none(), learning_rate=3.0, **settings
+    )
+
+
+def run(adapter, units, methods, folder=None, **changes):
+    settings = {"images": PHOTOS, "judges": [EYE], "steps": STEPS, "seeds": SEEDS}
+    return compare(adapter, units, methods, folder=folder, **(settings | changes))
+
+
+@pytest.fixture(scope="module")
+def found(adapter, tmp_path_factory):
+    learned = pixels(trained={"network": adapter.fingerprint()})
+    noise = np.random.default_rng(5).uniform(size=(50, HEIGHT, WIDTH, 3))
+    methods = {
+        "pixels": moving(),
+        "its/twin": moving(),
+        "noise": still(chosen(noise.astype(np.float32))),
+        "real": still(chosen(OTHERS)),
+        "learned": moving(learned),
+        "elsewhere": still(pixels(trained={"network": "0"}), kind="control", of="real"),
+    }
+    return run(adapter, UNITS, methods, tmp_path_factory.mktemp("found"))
+
+
+def of(results, method, unit=None):
+    return [
+        row
+        for row in results["rows"]
+        if row["method"] == method and unit in (None, row["unit"])
+    ]
+
+
+def mean(results, method, measure):
+    return np.mean([row[measure] for row in of(results, method)])
+
+
+def without(row, *names):
+    return {name: value for name, value in row.items() if name not in names}
+
+
+def shown(folder, row):
+    return images.read(folder / row["picture"])
+
+
+class TestPlantedTruths:
+    def test_scores_are_of_the_saved_pictures(self, found):
+        known = images.to_floats(images.to_bytes(PHOTOS)).mean(axis=(1, 2)) @ LIKES.T
+        for row in found.table():
+            place = UNITS.index(row["unit"])
+            score = LIKES[place] @ shown(found.folder, row).mean(axis=(0, 1))
+            photos = known[:, place]
+            assert row["score"] == pytest.approx(score, abs=3e-5)
+            assert row["relative"] == pytest.approx(score / photos.max(), abs=1e-4)
+            share = (photos < row["score"]).mean() * 100
+            assert row["percentile"] == pytest.approx(share, abs=100 / COUNT)
+
+    def test_what_matches_ranks_above_noise(self, found):
+        results = found.results
+        for measure in ("relative", "percentile", "two_alternative@eye", "gain"):
+            assert mean(results, "pixels", measure) > mean(results, "noise", measure)
+        assert mean(results, "pixels", "relative") > 1
+        assert mean(results, "pixels", "percentile") == 100
+        assert mean(results, "pixels", "two_alternative@eye") > 0.95
+        assert abs(mean(results, "noise", "two_alternative@eye") - 0.5) < 0.2
+        assert mean(results, "pixels", "robustness") > 0.6
+        measure = "nearest_ratio@eye"
+        assert mean(results, "noise", measure) > mean(results, "real", measure) + 0.05
+        assert mean(results, "noise", "spectrum_slope") > -0.7
+        assert mean(results, "real", "spectrum_slope") < -1
+
+    def test_equal_methods_have_equal_rows_and_no_difference(self, found):
+        own = ("method", "picture", "start", "seconds")
+        for kind in ("", ": random", ": best random"):
+            first, second = (
+                [without(row, *own) for row in of(found.results, name + kind)]
+                for name in ("pixels", "its/twin")
+            )
+            assert first == second
+            assert len(first) == len(UNITS) * SEEDS
+        between = [
+            d
+            for d in found.results["differences"]
+            if {d["first"], d["second"]} == {"pixels", "its/twin"}
+        ]
+        assert {d["measure"] for d in between} >= {"relative", "nearest_ratio@eye"}
+        for d in between:
+            assert (d["mean"], d["distinct"]) == (0, False)
+            if d["units"] == len(UNITS):
+                assert (d["low"], d["high"]) == (0, 0)
+
+    def test_differences_are_paired(self, found):
+        (between,) = (
+            d
+            for d in found.results["differences"]
+            if (d["measure"], d["first"], d["second"]) == ("relative", "pixels", "real")
+        )
+        values = [
+            np.mean([r["relative"] for r in of(found.results, "pixels", unit)])
+            - np.mean([r["relative"] for r in of(found.results, "real", unit)])
+            for unit in UNITS
+        ]
+        expected = interval(values)
+        assert between["mean"] == pytest.approx(expected.value)
+        assert between["low"] == pytest.approx(expected.low)
+        assert between["distinct"]
+
+    def test_held_out_photos_are_as_near_as_photos(self, found):
+        values = [
+            np.mean([r["nearest_ratio@eye"] for r in of(found.results, "real", unit)])
+            for unit in UNITS
+        ]
+        told = interval(values)
+        assert told.low < 1 < told.high
+        verdict = "pictures like photos, that do not tell about the unit"
+        assert found.verdicts()["real"] == verdict
+
+    def test_the_gain_is_over_the_best_of_as_many_random_pictures(self, found, adapter):
+        param, count = pixels(), 1 + STEPS
+        draws = np.int32([hashed(0, "random", k) for k in range(count * SEEDS)])
+        made = np.asarray(param.decode(param.init(tf.constant(draws))))
+        made = images.to_floats(images.to_bytes(made))
+        scores = (made.mean(axis=(1, 2)) @ LIKES.T).reshape(SEEDS, count, -1)
+        best = scores.max(axis=1)
+        photos = images.to_floats(images.to_bytes(PHOTOS)).mean(axis=(1, 2)) @ LIKES.T
+        for place, unit in enumerate(UNITS):
+            top = photos[:, place].max()
+            rows = of(found.results, "pixels", unit)
+            beside = of(found.results, "pixels: best random", unit)
+            for seed, (row, other) in enumerate(zip(rows, beside)):
+                assert other["score"] == pytest.approx(best[seed, place], abs=3e-5)
+                gain = (row["score"] - best[seed, place]) / top
+                assert row["gain"] == pytest.approx(gain, abs=1e-4)
+        assert all("gain" not in row for row in of(found.results, "pixels: random"))
+
+    def test_costs_are_recorded(self, found):
+        for row in of(found.results, "pixels"):
+            assert (row["steps"], row["evaluations"]) == (STEPS, 1 + STEPS)
+            assert row["seconds"] > 0
+        (best,) = (
+            m for m in found.results["methods"] if m["name"] == "pixels: best random"
+        )
+        assert (best["kind"], best["of"]) == ("baseline", "pixels")
+        assert f"of {1 + STEPS} random" in best["description"]
+
+    def test_the_best_photos_are_a_baseline(self, found):
+        scores = PHOTOS.mean(axis=(1, 2)) @ LIKES.T
+        for place, unit in enumerate(UNITS):
+            order = np.argsort(-scores[:, place])
+            rows = of(found.results, "photos", unit)
+            assert rows[0]["relative"] == pytest.approx(1)
+            for row, photo in zip(rows, order):
+                np.testing.assert_allclose(
+                    shown(found.folder, row), PHOTOS[photo], atol=0.6 / 255
+                )
+            files = found.results["photos"][unit]
+            assert len(files) == 9
+            assert files[0] == rows[0]["picture"]
+
+    def test_photos_are_judged_without_themselves(self, found):
+        """Guards against distances of a set to itself, which are too small."""
+        rows = of(found.results, "photos")
+        seen = np.stack([shown(found.folder, row) for row in rows])
+        own = {picture.tobytes() for picture in seen}
+        photos = images.to_floats(images.to_bytes(PHOTOS))
+        others = np.stack([p for p in photos if p.tobytes() not in own])
+        expected, _ = measures.kid_spread(
+            colours(seen),
+            colours(others),
+            size=min(len(rows) - 1, len(others) // 2),
+            draws=20,
+        )
+        (kid,) = (
+            s
+            for s in found.results["summary"]
+            if (s["method"], s["measure"]) == ("photos", "kid@eye")
+        )
+        assert kid["mean"] == kid["median"] == pytest.approx(expected, abs=1e-6)
+        assert (kid["low"], kid["units"]) == (None, len(UNITS))
+        assert mean(found.results, "photos", "nearest_ratio@eye") > 0.7
+
+    def test_a_prior_trained_with_the_network_is_marked(self, found):
+        circular = {m["name"] for m in found.results["methods"] if m["circular"]}
+        beside = {f"learned: {what}" for what in ("random", "best random", "photos")}
+        assert circular == {"learned", *beside}
+        because = {v["method"]: v["because"] for v in found.results["verdicts"]}
+        assert "trained with this network" in because["learned"][-1]
+        assert not any("trained" in reason for reason in because["pixels"])
+        assert "trained with the network" in found.results["circular_note"]
+
+    def test_what_a_prior_makes_of_the_photos_is_a_ceiling(self, found):
+        (ceiling,) = (m for m in found.results["methods"] if m["kind"] == "ceiling")
+        assert (ceiling["name"], ceiling["of"]) == ("learned: photos", "learned")
+        rows, photos = (of(found.results, n) for n in ("learned: photos", "photos"))
+        for made, photo in zip(rows, photos, strict=True):
+            assert made["picture"] != photo["picture"]
+            np.testing.assert_allclose(
+                shown(found.folder, made), shown(found.folder, photo), atol=2 / 255
+            )
+
+    def test_controls_have_no_verdict_and_no_baselines(self, found):
+        names = [m["name"] for m in found.results["methods"]]
+        assert "elsewhere" not in found.verdicts()
+        assert "elsewhere: random" not in names
+        assert len(of(found.results, "elsewhere")) == len(UNITS) * SEEDS
+
+    def test_starts_are_pictures_before_the_first_step(self, found):
+        for row in of(found.results, "real"):
+            start = images.read(found.folder / row["start"])
+            np.testing.assert_array_equal(start, shown(found.folder, row))
+        for row in of(found.results, "pixels"):
+            start = images.read(found.folder / row["start"])
+            assert start.std() < 0.1 < shown(found.folder, row).std()
+
+    def test_without_classes_judges_tell_no_rank(self, found):
+        assert not any("rank@eye" in row for row in found.table())
+
+
+class TestResults:
+    def test_the_file_is_strict_json_of_what_is_returned(self, found):
+        def refuse(name):
+            raise AssertionError(name)
+
+        text = (found.folder / "results.json").read_text()
+        assert json.loads(text, parse_constant=refuse) == found.results
+        assert read(found.folder) == found.results
+
+    def test_each_measure_is_defined(self, found):
+        defined = set(found.results["measures"])
+        told = {s["measure"] for s in found.results["summary"]}
+        assert told <= defined
+        assert {"kid@eye", "kid_floor@eye", "relative", "nearest_ratio@eye"} <= told
+        assert found.results["measures"]["kid@eye"]["judge"] == "eye"
+
+    def test_all_files_that_are_named_are_there_and_no_others(self, found):
+        named = {
+            row[key]
+            for row in found.table()
+            for key in ("picture", "start")
+            if row[key]
+        }
+        named |= {f for files in found.results["photos"].values() for f in files}
+        files = {
+            file.relative_to(found.folder).as_posix()
+            for file in (found.folder / "pictures").rglob("*")
+            if file.is_file()
+        }
+        assert files == named
+
+    def test_a_report_is_written_beside_it_or_elsewhere(self, found, tmp_path):
+        pytest.importorskip("jinja2")
+        page = found.save(tmp_path / "copy")
+
+        assert page == tmp_path / "copy" / "report.html"
+        assert "its/twin" in page.read_text()
+        lines = (tmp_path / "copy" / "results.csv").read_text().splitlines()
+        assert len(lines) == 1 + len(found.table())
+        assert read(tmp_path / "copy") == found.results
+        assert found.save(tmp_path / "copy" / ".." / "copy").exists()
+
+    def test_a_temporary_folder_is_gone_with_the_comparison(self, adapter):
+        held = run(adapter, "known:0", {"pixels": moving()}, steps=1, seeds=1)
+        folder = held.folder
+        assert (folder / "results.json").exists()
+        del held
+        gc.collect()
+        assert not folder.exists()
+
+
+def test_what_else_is_compared_changes_nothing(found, adapter, tmp_path):
+    alone = run(adapter, "known:3", {"pixels": moving()}, tmp_path / "out")
+    rows = [without(row, "seconds") for row in alone.table()]
+    expected = [
+        without(row, "seconds")
+        for row in found.table()
+        if row["unit"] == "known:3"
+        and row["method"].split(":")[0] in ("pixels", "photos")
+    ]
+
+    assert rows == expected
+    assert len(rows) == 4 * SEEDS
+
+
+class TestResume:
+    def test_an_interrupted_comparison_goes_on(self, adapter, tmp_path):
+        methods = {"pixels": moving(), "fourier": moving(params.fourier(HEIGHT, WIDTH))}
+
+        def pressed(at):
+            if at.done == SEEDS:
+                raise KeyboardInterrupt
+
+        whole = run(adapter, UNITS[:2], methods, tmp_path / "whole")
+        with pytest.raises(KeyboardInterrupt):
+            run(adapter, UNITS[:2], methods, tmp_path / "cut", callbacks=[pressed])
+        assert not (tmp_path / "cut" / "results.json").exists()
+        files = sorted((tmp_path / "cut" / "pictures").rglob("*.png"))
+        assert len(files) == 2 * SEEDS
+        # As if the second seed had been lost, too.
+        lost = files.pop(-2)
+        assert lost.name == "pixels-1.png"
+        lost.unlink()
+        times = [(f.stat().st_ino, f.stat().st_mtime_ns) for f in files]
+        told = []
+        again = run(
+            adapter, UNITS[:2], methods, tmp_path / "cut", callbacks=[told.append]
+        )
+
+        files.remove(lost.with_name("pixels-1.start.png"))
+        times.pop()
+        assert [(f.stat().st_ino, f.stat().st_mtime_ns) for f in files] == times
+        assert [without(row, "seconds") for row in again.table()] == [
+            without(row, "seconds") for row in whole.table()
+        ]
+        for part in ("summary", "differences", "verdicts", "curves", "settings"):
+            assert again.results[part] == whole.results[part]
+        assert [(at.method, at.done, at.total) for at in told] == [
+            ("pixels", 2, 8),
+            ("pixels", 4, 8),
+            ("fourier", 6, 8),
+            ("fourier", 8, 8),
+            ("judging", 8, 8),
+        ]
+
+    def test_the_order_of_methods_does_not_matter(self, adapter, tmp_path):
+        """Guards against files that are taken for those of a method of like name."""
+        methods = {"a b": moving(), "a_b": still(chosen(OTHERS))}
+        first = run(adapter, "known:0", methods, tmp_path, steps=1, seeds=1)
+        turned = dict(reversed(methods.items()))
+        second = run(adapter, "known:0", turned, tmp_path, steps=1, seeds=1)
+
+        for name in methods:
+            assert of(first.results, name) == of(second.results, name)
+
+
+class TestFailures:
+    @pytest.mark.parametrize("kind", ["traced", "nan"])
+    def test_a_method_that_fails_is_told_and_tried_again(self, adapter, tmp_path, kind):
+        broken = [True]
+        plain = pixels()
+
+        def decode(latents):
+            made = plain.decode(latents)
+            if not broken:
+                return made
+            if kind == "traced":
+                raise RuntimeError("no such layer\nin the generator")
+            return tf.where(made > 0.9, np.nan, made)
+
+        methods = {"bad": moving(pixels(decode=decode)), "good": moving()}
+        failed = run(adapter, UNITS[:2], methods, tmp_path)
+
+        rows = of(failed.results, "bad")
+        said = {"traced": "RuntimeError: no such layer", "nan": "FloatingPointError"}
+        assert len(rows) == 2 * SEEDS
+        for row in rows:
+            assert row["error"].startswith(said[kind])
+            assert "\n" not in row["error"]
+            assert row["score"] is row["picture"] is None
+        assert failed.verdicts()["bad"] == "no verdict: it has no pictures"
+        assert [r["error"] for r in of(failed.results, "good")] == [None] * 4
+        assert "bad: random" not in {m["name"] for m in failed.results["methods"]}
+        assert read(tmp_path) == failed.results
+        broken.clear()
+        mended = run(adapter, UNITS[:2], methods, tmp_path)
+        assert [r["error"] for r in of(mended.results, "bad")] == [None] * 4
+        assert of(mended.results, "good") == of(failed.results, "good")
+
+    def test_a_full_disk_is_no_fault_of_a_method(self, adapter, tmp_path, monkeypatch):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("tfviz._cells.images.save", full)
+        with pytest.raises(OSError, match="No space"):
+            run(adapter, "known:0", {"pixels": moving()}, tmp_path, steps=1, seeds=1)
+
+
+TWICE = np.repeat(PHOTOS[:10], 2, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seeds": 0}, "`seeds` must be"),
+        ({"steps": 0}, "`steps` must be"),
+        ({"steps": 4, "seconds": 1}, "either `steps` or `seconds`: leave out one"),
+        ({"steps": None, "seconds": 0}, "`seconds` must be above 0"),
+        ({"units": "knwn:0"}, "Did you mean 'known'"),
+        ({"units": "known:99"}, "99"),
+        ({"units": ["known:1", "known:0-2"]}, "there twice: known:1. Leave out"),
+        ({"units": tfviz.objectives.channel("known", 1) + tfviz.objectives.diversity("known", 2)},  # noqa: E501
+         "groups of 2"),
+        ({"methods": {"bad": Contender(pixels(), kind="baseline")}}, "one of method"),
+        ({"methods": {"bad": Contender(pixels(), of="gone")}}, "'gone', which does"),
+        ({"methods": {"bad": Contender(pixels(), of="bad")}}, "'bad', which does not"),
+        ({"methods": {"photos": pixels()}}, "cannot be called 'photos'"),
+        ({"methods": {"": pixels()}}, "cannot be called ''"),
+        ({"methods": {"a": pixels(), "a: random": pixels()}}, "called 'a: random'"),
+        ({"methods": {"bad": params.pixels(8, 8, 1)}}, "Method 'bad': .* 3 channels"),
+        ({"methods": {"bad": Contender(pixels(), model=build_known(3))}},
+         "other classes"),
+        ({"images": PHOTOS[:19]}, "needs 20 photos or more.*Received: 19"),
+        ({"images": [*PHOTOS[:30], "no.png"]}, "no.png"),
+        ({"images": 300 * PHOTOS}, "floats in \\[0, 1\\]"),
+        ({"images": TWICE}, "Leave out copies"),
+        ({"judges": [EYE, EYE]}, "names of their own.*eye, eye"),
+        ({"units": "logit:1", "judges": [replace(EYE, classes=3)]}, "has 3 classes"),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:Nothing in model")
+def test_what_is_wrong_is_refused_before_any_file_is_written(
+    adapter, tmp_path, changes, said
+):
+    settings = {"units": "known:0", "methods": {"pixels": pixels()}} | changes
+    units, methods = settings.pop("units"), settings.pop("methods")
+    with pytest.raises((ValueError, FileNotFoundError), match=said) as raised:
+        run(adapter, units, methods, tmp_path / "out", **settings)
+
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("methods", [[pixels()], {}, {"bad": "fourier"}, pixels()])
+def test_methods_must_be_named_params(adapter, methods):
+    with pytest.raises(TypeError, match="[Pp]aram"):
+        run(adapter, "known:0", methods)
+
+
+class TestFolders:
+    @pytest.fixture(scope="class")
+    def folder(self, adapter, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("small")
+        run(adapter, "known:0", {"pixels": moving()}, folder, steps=1, seeds=1)
+        return folder
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"steps": 2}, "methods.pixels.steps is 1 there, and 2 here"),
+            ({"seed": 1}, "methods.pixels.seed is 0 there, and 1 here"),
+            ({"methods": {"other": moving()}}, "methods.other"),
+            ({"units": "known:1"}, r'units is \["known:0"\] there'),
+        ],
+    )
+    def test_that_of_another_comparison_is_refused(
+        self, adapter, folder, changes, said
+    ):
+        settings = {"steps": 1, "seeds": 1, "methods": {"pixels": moving()}} | changes
+        units, methods = settings.pop("units", "known:0"), settings.pop("methods")
+        with pytest.raises(ValueError, match=f"another comparison: {said}.*Choose"):
+            run(adapter, units, methods, folder, **settings)
+
+    def test_other_photos_are_no_other_pictures(self, adapter, folder):
+        again = run(
+            adapter,
+            "known:0",
+            {"pixels": moving()},
+            folder,
+            steps=1,
+            seeds=1,
+            images=OTHERS,
+        )
+        assert again.results["settings"]["photos"] == len(OTHERS)
+
+    def test_one_that_is_cut_off_is_refused(self, adapter, folder):
+        claim = folder / "comparison.json"
+        text = claim.read_text()
+        claim.write_text(text[: len(text) // 2])
+        with pytest.raises(ValueError, match="cut off or no JSON. Choose another"):
+            run(adapter, "known:0", {"pixels": moving()}, folder, steps=1, seeds=1)
+
+
+def test_seconds_end_a_picture(adapter):
+    held = run(
+        adapter, "known:0", {"pixels": moving()}, steps=None, seconds=1e-6, seeds=1
+    )
+    (row,) = of(held.results, "pixels")
+
+    assert (row["steps"], row["evaluations"]) == (16, 17)  # one block
+    assert held.results["settings"]["steps"] is None
+    assert held.results["settings"]["seconds"] == 1e-6
+
+
+def test_starts_that_were_drawn_count_as_evaluations(adapter):
+    methods = {"drawn": moving(candidates=5)}
+    held = run(adapter, "known:0", methods, steps=3, seeds=1)
+    (row,) = of(held.results, "drawn")
+
+    assert (row["steps"], row["evaluations"]) == (3, 8)
+
+
+def test_classes_are_asked_of_judges_that_have_them(adapter):
+    """A class is its name and number; features-only judges are asked for features."""
+    only = replace(EYE, name="features", scores=None, classes=None)
+    held = run(
+        adapter,
+        ["logit:bee", "logit:2-3"],
+        {"real": still(chosen(OTHERS))},
+        judges=[EYE, only],
+        steps=1,
+    )
+    told = [(u["name"], u["class"]) for u in held.results["units"]]
+    assert told == [("logit:bee", 1), ("logit:cat (logit:2)", 2),
+                    ("logit:cat (logit:3)", 3)]  # fmt: skip
+    for row in of(held.results, "real"):
+        scores = brightest(shown(held.folder, row)[None])[0]
+        target = {"b": 1, "2": 2, "3": 3}[row["unit"].strip(")")[-1].replace("e", "b")]
+        rank = 1 + np.sum(np.delete(scores, target) >= scores[target])
+        assert row["rank@eye"] == rank
+        assert row["top1@eye"] == (rank == 1)
+        assert "rank@features" not in row
+        assert row["nearest_ratio@features"] == row["nearest_ratio@eye"]
+
+
+class TestRandomPictures:
+    def test_there_may_be_more_of_them_than_are_made_at_once(self, adapter):
+        unit = tfviz.objectives.channel("known", 0)
+        job = Job(adapter, unit, pixels(), steps=1)
+        scorer = Scorer(adapter, [unit])
+        told = [Unit("known:0", "known:0", None)]
+        some = drawn(job, scorer, told, seeds=19, count=3, seed=7)
+
+        assert len(some.random) == len(some.best) == 19
+        assert len({e.picture.tobytes() for e in some.random}) == 19
+        seen = np.stack([e.seen for e in some.best])
+        np.testing.assert_allclose(scorer(seen)[:, 0], some.scores[0], atol=1e-6)
+        other = drawn(job, scorer, told, seeds=19, count=3, seed=8)
+        assert not np.array_equal(other.random[0].picture, some.random[0].picture)
+
+
+class TestScorer:
+    UNITS = ("conv_b:3", "-conv_a:2", "logit:bee", "conv_b:1@2,3", "prob:0")
+
+    @pytest.fixture(scope="class")
+    def loose(self):
+        """The toy network for pictures of any size."""
+        keras.utils.set_random_seed(7)
+        layers = keras.layers
+        model = keras.Sequential(
+            [
+                keras.Input((None, None, 3)),
+                layers.Conv2D(8, 3, 2, activation="relu", name="conv_a"),
+                layers.Conv2D(12, 3, 2, activation="relu", name="conv_b"),
+                layers.GlobalAveragePooling2D(name="pool"),
+                layers.Dense(5, activation="softmax", name="head"),
+            ]
+        )
+        return tfviz.adapt(model, (-1, 1), labels=["ant", "bee", "cat", "dog", "eel"])
+
+    @pytest.mark.parametrize(
+        ("n", "size"), [(1, (32, 32)), (16, (32, 32)), (17, (31, 45)), (33, (31, 45))]
+    )
+    def test_it_agrees_with_the_activations(self, loose, rng, n, size):
+        units = tfviz.objectives.parse("conv_b:3", loose) + [
+            unit
+            for text in self.UNITS[1:]
+            for unit in tfviz.objectives.parse(text, loose)
+        ]
+        seen = rng.uniform(size=(n, *size, 3)).astype(np.float32)
+        found = Scorer(loose, units)(seen)
+
+        # The least of a rectified unit is nothing to see: a minus is before the ReLU.
+        paths = [unit.bound(loose, size).layers[0] for unit in units]
+        forward = tf.function(lambda images: loose.forward(images, set(paths)))
+        values = {path: found.numpy() for path, found in forward(seen).items()}
+        logits = loose.logits(seen).numpy()
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        expected = [
+            values[paths[0]][..., 3].mean(axis=(1, 2)),
+            -values[paths[1]][..., 2].mean(axis=(1, 2)),
+            logits[:, 1],
+            values[paths[3]][:, 2, 3, 1],
+            (exponentials / exponentials.sum(axis=1, keepdims=True))[:, 0],
+        ]
+        assert found.shape == (n, len(units))
+        np.testing.assert_allclose(found, np.stack(expected, axis=1), atol=2e-5)
+
+    def test_penalties_are_left_out(self, loose, rng):
+        unit = tfviz.objectives.channel("conv_b", 3)
+        heavy = unit - 100 * tfviz.objectives.total_variation()
+        seen = rng.uniform(size=(3, 32, 32, 3)).astype(np.float32)
+        found = Scorer(loose, [unit, heavy])(seen)
+
+        np.testing.assert_array_equal(found[:, 0], found[:, 1])
+
+    def test_one_picture_does_not_depend_on_others(self, loose, rng):
+        scorer = Scorer(loose, tfviz.objectives.parse("conv_b:0-3", loose))
+        seen = rng.uniform(size=(20, 32, 32, 3)).astype(np.float32)
+        seeds = np.int32([[k, 1] for k in range(20)])
+        moved = transforms.chain(transforms.jitter(4), transforms.noise(0.1))
+        together = scorer(seen, moved, seeds)
+        alone = scorer(seen[18:19], moved, seeds[18:19])
+
+        np.testing.assert_allclose(together[18:19], alone, rtol=1e-5)
+        assert not np.allclose(together, scorer(seen), rtol=1e-3)
+
+
+def build_normalized():
+    keras.utils.set_random_seed(2)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            layers.Conv2D(32, 3, name="conv"),
+            layers.BatchNormalization(name="norm"),
+            layers.ReLU(name="relu"),
+            layers.GlobalAveragePooling2D(name="pool"),
+            layers.Dense(40, name="head"),
+        ]
+    )
+    model.get_layer("norm").moving_mean.assign(np.linspace(-1, 1, 32))
+    return model
+
+
+class TestControls:
+    @pytest.mark.parametrize("frozen", [False, True])
+    def test_weights_are_drawn_anew_and_statistics_are_kept(self, frozen):
+        model = build_normalized()
+        model.trainable = not frozen
+        before = [np.array(w) for w in model.get_weights()]
+        labels = [f"class{k}" for k in range(40)]
+        control = randomized(tfviz.adapt(model, (-1, 1), labels=labels))
+
+        for own, kept in zip(model.get_weights(), before):
+            np.testing.assert_array_equal(own, kept)
+        assert model.trainable is not frozen
+        other = control.model
+        norm = other.get_layer("norm")
+        np.testing.assert_array_equal(
+            norm.moving_mean, np.linspace(-1, 1, 32).astype(np.float32)
+        )
+        for layer in ("conv", "head"):
+            own, drawn_anew = (
+                np.array(m.get_layer(layer).kernel).ravel() for m in (model, other)
+            )
+            error = own.std() / np.sqrt(own.size)
+            assert abs(np.corrcoef(own, drawn_anew)[0, 1]) < 4 / np.sqrt(own.size)
+            assert drawn_anew.mean() == pytest.approx(own.mean(), abs=4 * error)
+            assert drawn_anew.std() == pytest.approx(own.std(), rel=0.15)
+        assert control.preprocess.name == "-1,1"
+        assert control.labels.names == tuple(labels)
+        assert control.fingerprint() == randomized(model_again(model)).fingerprint()
+        seeded = randomized(model_again(model), seed=1)
+        assert seeded.fingerprint() != control.fingerprint()
+
+    def test_a_network_that_cannot_be_copied_is_refused(self):
+        class Own(keras.Model):
+            def __init__(self, width):
+                super().__init__()
+                self.layer = keras.layers.Conv2D(width, 3)
+
+            def call(self, inputs):
+                return keras.ops.mean(self.layer(inputs), axis=(1, 2))
+
+        model = Own(4)
+        model(np.zeros((1, 16, 16, 3), np.float32))
+        with pytest.raises(ValueError, match="cannot be copied.*Contender"):
+            randomized(tfviz.adapt(model, (0, 1)))
+
+    def test_a_control_is_rendered_with_its_own_network(self, adapter):
+        """And scored, as all are, with the one that is visualized."""
+        turned = build_known()
+        turned.get_layer("known").set_weights([-LIKES.T[None, None]])
+        turned = tfviz.adapt(turned, (0, 1))
+        methods = {"pixels": moving()}
+        methods["turned"] = moving(kind="control", of="pixels", model=turned)
+        held = run(adapter, "known:0", methods, seeds=1)
+        (own,), (other,) = (of(held.results, name) for name in methods)
+
+        assert own["score"] > 1
+        assert other["score"] < -1
+
+    def test_a_method_without_each_of_its_parts(self):
+        full = Contender(
+            pixels(project=lambda latents: latents, penalty=lambda latents: 0.0),
+            learning_rate=0.3,
+        )
+        found = ablations("full", full)
+
+        assert list(found) == [
+            "full without penalty",
+            "full without projection",
+            "full without transforms",
+        ]
+        assert all((c.kind, c.of) == ("ablation", "full") for c in found.values())
+        assert all(c.learning_rate == 0.3 for c in found.values())
+        penalty, projection, moved = found.values()
+        assert penalty.param.penalty is None
+        assert penalty.param.project is not None
+        assert projection.param.project is None
+        assert projection.param.penalty is not None
+        assert moved.transforms.spec == transforms.none().spec
+
+
+def model_again(model):
+    return tfviz.adapt(model, (-1, 1))
+
+
+@pytest.fixture(scope="module")
+def of_squeezenet(squeezenet, data):
+    """Pixels without transforms, Fourier with, and that on random weights."""
+    with zipfile.ZipFile(data / "imagenet-1000-samples.zip") as file:
+        names = sorted(
+            n for n in file.namelist() if n.lower().endswith((".jpg", ".jpeg"))
+        )[::10]
+        photos = [
+            np.asarray(Image.open(io.BytesIO(file.read(name))).convert("RGB"))
+            for name in names
+        ]
+    judge = "evaluators/mobilenet_v1_0.75_192_quant.tflite"
+    fourier = params.fourier(128, 128)
+    methods = {
+        "fourier": Contender(fourier),
+        "adversary": Contender(params.pixels(128, 128), transforms.none()),
+        "random": Contender(
+            fourier, kind="control", of="fourier", model=randomized(squeezenet)
+        ),
+    }
+    units = ["logit:goldfish", "logit:lemon", "fire5:3", "fire8:20", "fire3:7"]
+    return compare(
+        squeezenet,
+        units,
+        methods,
+        images=photos,
+        judges=[tfviz.judges.load(data / judge)],
+        steps=48,
+        seeds=2,
+    )
+
+
+@pytest.mark.data
+@pytest.mark.slow
+class TestSqueezeNet:
+    def test_an_adversarial_picture_deceives_the_network_alone(self, of_squeezenet):
+        results = of_squeezenet.results
+        judge = results["judges"][0]["name"]
+        assert mean(results, "adversary", "relative") > 1
+        robust = [
+            mean(results, name, "robustness") for name in ("adversary", "fourier")
+        ]
+        assert robust[0] < 0.5 < robust[1]
+        asked = [r for r in of(results, "adversary") if r["unit"].startswith("logit")]
+        assert len(asked) == 4
+        assert all(row[f"top5@{judge}"] == 0 for row in asked)
+        assert mean(results, "adversary", f"nearest_ratio@{judge}") > 1.15
+        because = {v["method"]: v["because"] for v in results["verdicts"]}
+        assert any("deceived" in reason for reason in because["adversary"])
+        assert not any("deceived" in reason for reason in because["fourier"])
+
+    def test_random_weights_show_nothing_that_the_network_looks_for(
+        self, of_squeezenet
+    ):
+        results = of_squeezenet.results
+        own, other = (mean(results, n, "relative") for n in ("fourier", "random"))
+        assert own > 0.7
+        assert other < own / 2
+        judge = results["judges"][0]["name"]
+        ranks = [
+            np.median(
+                [
+                    r[f"rank@{judge}"]
+                    for r in of(results, name)
+                    if r["unit"].startswith("logit")
+                ]
+            )
+            for name in ("fourier", "random")
+        ]
+        assert ranks[0] < ranks[1]
