@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from tfviz.cli._clock import clock
 from tfviz.cli._folder import Folder
 from tfviz.cli._interrupt import until_interrupted
 
@@ -173,10 +174,3 @@ def _progress(job: Any, done: set[int]) -> Iterator[Any]:
         file=sys.stderr,
     ) as bar:
         yield _Bar(bar)
-
-
-def clock(seconds: float) -> str:
-    """Return a time for people: `4:05`, or `1:04:05` from an hour on."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

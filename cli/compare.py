@@ -12,8 +12,8 @@ import click
 
 from tfviz.cli import _options as options
 from tfviz.cli import _types as types
+from tfviz.cli._clock import clock
 from tfviz.cli._errors import fail, handled
-from tfviz.cli._fill import clock
 from tfviz.cli._interrupt import until_interrupted
 from tfviz.cli.generators import load_prior
 

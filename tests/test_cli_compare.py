@@ -87,7 +87,7 @@ def test_an_interrupted_comparison_goes_on_to_a_report(run, photos, monkeypatch)
     assert "judging the pictures" in result.stderr
     results = read("out")
     assert results["settings"]["photos"] == COUNT
-    assert results["provenance"]["command"].startswith("tfviz ")
+    assert results["provenance"]["command"].startswith("tfviz")
     assert [judge["name"] for judge in results["judges"]] == ["squeezenet"]
     assert {row["unit"] for row in results["rows"]} == {"fire2:3", "fire2:5"}
 
