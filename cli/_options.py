@@ -52,6 +52,18 @@ def read_photos(files: list[Path], leave_out: Callable[[Path], Any]) -> Iterator
                 yield photo
 
 
+def images_option(told: str, *, required: bool = True) -> Callable:
+    """Return the option that names a folder of images."""
+    return click.option(
+        "--images",
+        "folder",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        required=required,
+        metavar="DIR",
+        help=told,
+    )
+
+
 def model_options(command: Callable) -> Callable:
     """Add the options that say which model, and how it sees images."""
     options = [

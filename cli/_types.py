@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 from math import inf
 from pathlib import Path
@@ -25,6 +26,12 @@ PARAMS = ("fourier", "pixels", "maco", "laplacian", "cppn")
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
+def _meant(value: str, known: Sequence[str]) -> str:
+    """Return a hint at the nearest name, or nothing."""
+    close = get_close_matches(value, known, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
 class Size(click.ParamType):
     """`N` or `HEIGHTxWIDTH`, in pixels."""
 
@@ -45,15 +52,22 @@ class ModelSource(click.ParamType):
     """The name of a model, or a file or folder that holds one."""
 
     name = "MODEL"
+    _check = staticmethod(check_source)
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
         """Refuse what is certainly no model, before anything is loaded."""
         try:
-            check_source(value)
+            self._check(value)
         except (ValueError, FileNotFoundError) as error:
             self.fail(str(error), param, ctx)
         # Names are made of it, which `.` does not have.
         return str(Path.cwd()) if value == "." else value
+
+
+class Judge(ModelSource):
+    """A network that judges: any model, or a `.tflite` file."""
+
+    _check = staticmethod(check_judge)
 
 
 class OutputFolder(click.ParamType):
@@ -162,8 +176,7 @@ class PriorSource(click.ParamType):
         if path.is_dir() and not is_saved_model(path):
             self.fail(f"{value!r} is a folder, but no SavedModel's.", param, ctx)
         if not path.exists():
-            close = get_close_matches(value, self._names, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
+            hint = _meant(value, self._names)
             self.fail(
                 f"there is no {value!r}.{hint} There are {', '.join(self._names)}, or "
                 "give a generator's file, a SavedModel's folder or hub:URL.",
@@ -207,8 +220,7 @@ class Methods(click.ParamType):
                 found[name] = Named().convert(part, param, ctx)[1]
                 continue
             if name not in self.known:
-                close = get_close_matches(name, self.known, n=1)
-                hint = f" Did you mean {close[0]!r}?" if close else ""
+                hint = _meant(name, self.known)
                 self.fail(
                     f"there is no method {name!r}.{hint} There are "
                     f"{', '.join(self.known)}, or give NAME=FILE.",
@@ -217,20 +229,6 @@ class Methods(click.ParamType):
                 )
             found[name] = name
         return tuple(found.items())
-
-
-class Judge(click.ParamType):
-    """A network that judges."""
-
-    name = "MODEL"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        """Refuse what is certainly none, before anything is loaded."""
-        try:
-            check_judge(value)
-        except (ValueError, FileNotFoundError) as error:
-            self.fail(str(error), param, ctx)
-        return value
 
 
 class Positive(click.FloatRange):
@@ -291,8 +289,7 @@ class Penalty(click.ParamType):
             return value
         name, _, text = value.partition("=")
         if name not in self.known:
-            close = get_close_matches(name, self.known, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
+            hint = _meant(name, self.known)
             self.fail(
                 f"there is no penalty {name!r}.{hint} There are "
                 f"{', '.join(self.known)}.",

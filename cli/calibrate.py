@@ -20,14 +20,7 @@ NAMED = 5
 
 
 @click.command()
-@click.option(
-    "--images",
-    "folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Pictures and .npy arrays, also in folders inside.",
-)
+@options.images_option("Pictures and .npy arrays, also in folders inside.")
 @click.option(
     "-o",
     "--output",

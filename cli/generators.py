@@ -223,12 +223,9 @@ def sample(
 
 @click.command()
 @source_argument
-@click.option(
-    "--images",
-    "folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Photos; those in its folders as well. They go through the encoder.",
+@options.images_option(
+    "Photos; those in its folders as well. They go through the encoder.",
+    required=False,
 )
 @click.option(
     "-n",

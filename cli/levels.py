@@ -12,14 +12,7 @@ from tfviz.cli._errors import fail, handled
 
 @click.command()
 @options.model_options
-@click.option(
-    "--images",
-    "folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    metavar="DIR",
-    required=True,
-    help="Photos; those in its folders as well.",
-)
+@options.images_option("Photos; those in its folders as well.")
 @click.option(
     "-l",
     "--layer",

@@ -27,14 +27,7 @@ for command in (list_, info, check, sample, calibrate):
 
 @priors.command()
 @click.argument("kind", type=click.Choice(["inverter", "autoencoder"]))
-@click.option(
-    "--images",
-    "folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="1000 photos or many more, also in folders inside.",
-)
+@options.images_option("1000 photos or many more, also in folders inside.")
 @click.option(
     "-o",
     "--output",
