@@ -57,8 +57,8 @@ def judged(adapter: Adapter, layers: Mapping[str, float], size: int) -> list[str
         layers: Those that are compared.
         size: Of the images that the network sees, in pixels.
     """
-    shapes = {layer.path: layer.shape for layer in adapter.layers((size, size))}
-    maps = [path for path in layers if len(shapes.get(path, ())) == 4]
+    known = {layer.path: layer for layer in adapter.layers((size, size))}
+    maps = [path for path in layers if path in known and _has_places(known[path])]
     return maps[: -(-len(maps) // 2)]
 
 

@@ -96,8 +96,19 @@ class Features:
     def measured(
         self, activations: Mapping[str, Any], paths: Sequence[str]
     ) -> list[Any]:
-        """Return the activations of some layers, in deviations of their channels."""
-        return [activations[path] / self._deviations[path] for path in paths]
+        """Return the maps `(n, h, w, c)` of some layers, in deviations of channels.
+
+        What has its places in a row, as tokens, is a map of one column.
+        """
+        found = [activations[path] / self._deviations[path] for path in paths]
+        return [
+            values if values.shape.rank == 4 else _as_map(values) for values in found
+        ]
+
+
+def _as_map(values: Any) -> Any:
+    shape = (values.shape[0], values.shape[1], -1, values.shape[-1])
+    return tf.reshape(values, shape)
 
 
 def variances(

@@ -294,6 +294,31 @@ class TestLayers:
         with pytest.raises(ValueError, match="no layer 'convv'. Did you mean 'conv'"):
             _layers.chosen(adapter, ("convv",), (), 32)
 
+    def test_tokens_are_judged_as_maps_of_one_column(self, rng):
+        """Guards against a training that a network of tokens alone cannot begin."""
+        layers = [
+            keras.Input((16, 16, 3)),
+            keras.layers.Conv2D(4, 4, 4),
+            keras.layers.Reshape((16, 4), name="tokens"),
+            keras.layers.Dense(6, name="mlp"),
+            keras.layers.GlobalAveragePooling1D(),
+            keras.layers.Dense(3, name="head"),
+        ]
+        adapter = tfviz.adapt(keras.Sequential(layers), (0, 1))
+        weights = {"tokens": 1.0, "mlp": 1.0, LOGITS: 1.0}
+        assert _layers.judged(adapter, weights, 16) == ["tokens"]
+
+        spread = {"tokens": [4.0, 1.0, 0.25, 1.0], "mlp": [1.0] * 6, LOGITS: [1.0] * 3}
+        spread = {path: np.array(values, np.float32) for path, values in spread.items()}
+        features = _perceptual.Features(adapter, weights, 16, spread)
+        images = rng.uniform(size=(2, 16, 16, 3)).astype(np.float32)
+        seen = adapter(images, ("tokens",))
+        (found,) = features.measured(seen, ["tokens"])
+        expected = np.asarray(seen["tokens"]) / [2.0, 1.0, 0.5, 1.0]
+        np.testing.assert_allclose(found, expected[:, :, None], rtol=1e-6)
+        verdicts = _networks.discriminator([4], None)([found])
+        assert np.isfinite(verdicts[0]).all()
+
 
 class TestNetworks:
     @pytest.mark.parametrize("size", [(5, 7), (8, 3), (1, 4)])
