@@ -25,11 +25,10 @@ from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 import tfviz  # first, so that it can choose TensorFlow's convolutions
-from tfviz import images, measures, priors
+from tfviz import images, judges, measures, priors
 from tfviz._bootstrap import paired
 from tfviz._scale import scaled
 
@@ -66,9 +65,9 @@ def loaded(source: str) -> Any:
 def reconstruct(options: argparse.Namespace) -> None:
     """Write what networks see in photos that went through each prior."""
     found = {}
-    judges = {"squeezenet": judge(tfviz.load_model("squeezenet"))}
+    asked = {"squeezenet": judge(tfviz.load_model("squeezenet"))}
     mobilenet = options.data / "models/classifiers/imagenet_mobilenet_v1_075_224.keras"
-    judges["mobilenet"] = judge(tfviz.load_model(mobilenet), (-1, 1))
+    asked["mobilenet"] = judge(tfviz.load_model(mobilenet), (-1, 1))
     for source in options.priors:
         prior = loaded(source)
         originals = photos(options.data, prior.shape[0], options.photos)
@@ -84,7 +83,7 @@ def reconstruct(options: argparse.Namespace) -> None:
             pictures = np.round(np.clip(made, 0, 1) * 255) / 255
             slopes = measures.spectrum_slope(pictures)
             line = {"psnr": psnr(pictures, originals), "slope": float(slopes.mean())}
-            for name, ask in judges.items():
+            for name, ask in asked.items():
                 ranks = ranks_of(ask(pictures), np.arange(len(pictures)))
                 line[f"{name}_top1"] = float((ranks < 1).mean())
                 line[f"{name}_top5"] = float((ranks < 5).mean())
@@ -103,7 +102,7 @@ def logits(options: argparse.Namespace) -> None:
     targets = drawn(adapter.classes, options.units)
     units = [f"logit:{index}" for index in targets]
     methods = {"fourier": None} | {source: loaded(source) for source in options.priors}
-    judges = evaluators(options.data)
+    asked = evaluators(options.data)
     found: dict[str, Any] = {"classes": targets.tolist(), "steps": options.steps}
     ranks: dict[str, list[NDArray]] = {}
     sheets = []
@@ -114,7 +113,7 @@ def logits(options: argparse.Namespace) -> None:
                 adapter, units, param, steps=options.steps, seed=seed, batch_size=8
             )
             own.append(ranks_of(adapter.logits(result.views), targets))
-            others.append([ranks_of(a(result.views), targets) for a in judges.values()])
+            others.append([ranks_of(a(result.views), targets) for a in asked.values()])
             if seed == SEEDS[0]:
                 sheets.extend(to_size(result.images, 112))
             result.save(options.output / f"{name.replace(':', '-')}-{seed}.png")
@@ -125,7 +124,7 @@ def logits(options: argparse.Namespace) -> None:
             "mean_log_rank": float(ranks[name].mean()),
             "judges": {
                 judge: np.log1p(np.array(others))[:, i].mean().item()
-                for i, judge in enumerate(judges)
+                for i, judge in enumerate(asked)
             },
         }
         print(name, json.dumps(found[name]), flush=True)
@@ -206,34 +205,8 @@ def evaluators(data: Path) -> dict[str, Judge]:
     found: dict[str, Judge] = {}
     for path in sorted((data / "evaluators").glob("*.tflite")):
         if "embedding" not in path.name:
-            found[path.stem] = lite_judge(path)
+            found[path.stem] = judges.tflite(path).scores
     return found
-
-
-def lite_judge(path: Path) -> Judge:
-    """Return what asks a quantized network, whose first output is the background."""
-    interpreter = tf.lite.Interpreter(str(path), num_threads=2)
-    interpreter.allocate_tensors()
-    (given,), (told,) = (
-        interpreter.get_input_details(),
-        interpreter.get_output_details(),
-    )
-
-    def ask(pictures: NDArray) -> NDArray:
-        size = tuple(given["shape"][1:3])
-        shown = scaled(pictures, size)
-        scale, zero = given["quantization"]
-        values = np.round((np.asarray(shown) * 2 - 1) / scale + zero)
-        limits = np.iinfo(given["dtype"])
-        values = np.clip(values, limits.min, limits.max).astype(given["dtype"])
-        answers = []
-        for value in values:
-            interpreter.set_tensor(given["index"], value[None])
-            interpreter.invoke()
-            answers.append(interpreter.get_tensor(told["index"])[0].astype(np.float32))
-        return np.array(answers)[:, 1:]
-
-    return ask
 
 
 def ranks_of(answers: NDArray, targets: NDArray) -> NDArray:
