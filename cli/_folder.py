@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfviz import images
+from tfviz._json import shortened
 from tfviz._result import file_names
 
 MANIFEST = "manifest.jsonl"
@@ -78,8 +79,9 @@ class Folder:
             for name in sorted(wanted.keys() | here.keys()):
                 if wanted.get(name) != here.get(name):
                     return (
-                        f"{file.name} was made with {name} {_short(here.get(name))}, "
-                        f"not {_short(wanted.get(name))}"
+                        f"{file.name} was made with {name} "
+                        f"{shortened(here.get(name))}, not "
+                        f"{shortened(wanted.get(name))}"
                     )
         return None
 
@@ -146,8 +148,3 @@ def shared_settings(spec: Mapping[str, Any]) -> dict[str, Any]:
 def _entry(file: Path, spec: Mapping[str, Any]) -> dict[str, Any]:
     own = {name: spec[name] for name in sorted(_OWN & spec.keys())}
     return {"file": file.name} | own
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -32,14 +32,7 @@ NAMED = 5
     help=f"Comma-separated: {', '.join(types.Methods.known)}, or NAME=PRIOR for a "
     "generator's file or handle.",
 )
-@click.option(
-    "--images",
-    "folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Photos to compare with, also in folders inside.",
-)
+@options.images_option("Photos to compare with, also in folders inside.")
 @click.option(
     "--judge",
     "judges",
@@ -183,7 +176,7 @@ def _contenders(
     """Return what takes part."""
     from tfviz import Contender  # noqa: PLC0415
     from tfviz._controls import ablations as without  # noqa: PLC0415
-    from tfviz._controls import randomized  # noqa: PLC0415
+    from tfviz._controls import on_random_weights, randomized  # noqa: PLC0415
     from tfviz.cli._units import param_of  # noqa: PLC0415
 
     height, width = size or adapter.size
@@ -203,13 +196,7 @@ def _contenders(
     if controls:
         random = randomized(adapter)
         for name, contender in own.items():
-            found[f"{name}, random weights"] = Contender(
-                contender.param,
-                kind="control",
-                of=name,
-                model=random,
-                description=f"{name} on the same network with random weights.",
-            )
+            found |= on_random_weights(name, contender, random)
     for name, source in wrong:
         found[name] = Contender(
             load_prior(source, None),
@@ -231,7 +218,9 @@ class _Lines:
 
     def __call__(self, at: Any) -> None:
         now = time.monotonic()
-        if at.method == "judging":
+        from tfviz._compare import JUDGING  # noqa: PLC0415
+
+        if at.method == JUDGING:
             click.echo("judging the pictures", err=True)
             return
         # The first batch takes its compilation with it.

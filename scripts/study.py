@@ -23,7 +23,7 @@ import numpy as np
 
 import tfviz  # first, so that it can choose TensorFlow's convolutions
 from tfviz import Contender, judges, params, priors
-from tfviz._controls import ablations, randomized
+from tfviz._controls import ablations, on_random_weights, randomized
 
 SEED, EACH = 20_261, 8
 EARLY = ("conv1", "fire2", "fire3", "fire4")
@@ -48,7 +48,7 @@ def main() -> None:
     options = parser.parse_args()
     adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
     steps = QUICK if options.quick else STEPS
-    contenders = methods(options.data, adapter)
+    contenders = methods(options.data)
     if options.methods:
         contenders = {name: contenders[name] for name in options.methods.split(",")}
     panel = [
@@ -98,7 +98,7 @@ def units(adapter: Any) -> list[str]:
     return found + [f"logit:{i}" for i in random.choice(1000, EACH, replace=False)]
 
 
-def methods(data: Path, adapter: Any) -> dict[str, Contender]:
+def methods(data: Path) -> dict[str, Contender]:
     """Return what is compared."""
     found = {
         "pixels": Contender(
@@ -128,13 +128,7 @@ def controls(adapter: Any, contenders: dict[str, Contender]) -> dict[str, Conten
     random = randomized(adapter)
     found = {}
     for name, contender in contenders.items():
-        found[f"{name}, random weights"] = Contender(
-            contender.param,
-            kind="control",
-            of=name,
-            model=random,
-            description=f"{name} on the same network with random weights.",
-        )
+        found |= on_random_weights(name, contender, random)
         found |= ablations(name, contender)
     return found
 

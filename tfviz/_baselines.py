@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from tfviz import views
 from tfviz._exhibit import Exhibit, Photos, Unit
 from tfviz._job import Job
 from tfviz._plan import hashed
-from tfviz._scale import scaled
 from tfviz._scorer import Scorer
 from tfviz.images import to_bytes, to_floats
 
@@ -77,7 +77,8 @@ def remade(job: Job, photos: Photos, seeds: int) -> list[Exhibit]:
         return []
     for unit, top in enumerate(photos.top):
         places = top[:seeds]
-        given = _as_held(photos.floats(places), param.shape)
+        given = views.resized()(tf.constant(photos.floats(places)), param.shape)
+        given = tf.clip_by_value(given, 0, 1)  # resizing may overshoot
         made = to_floats(to_bytes(np.asarray(param.decode(param.encode(given)))))
         seen = np.asarray(job.shown(made))
         exhibits += [
@@ -85,13 +86,6 @@ def remade(job: Job, photos: Photos, seeds: int) -> list[Exhibit]:
             for seed, place in enumerate(places)
         ]
     return exhibits
-
-
-def _as_held(photos: NDArray[np.float32], shape: tuple[int, int, int]) -> Any:
-    """Return photos with the size and the channels that a param holds."""
-    if photos.shape[-1] != shape[2]:
-        photos = photos.mean(axis=-1, keepdims=True).repeat(shape[2], axis=-1)
-    return tf.clip_by_value(scaled(tf.constant(photos), shape[:2]), 0, 1)
 
 
 class _Pictured:

@@ -15,11 +15,12 @@ from tfviz._adapter import Adapter
 from tfviz._contender import PHOTOS, Contender, beside
 from tfviz._errors import reason_of
 from tfviz._job import Job
+from tfviz._json import shortened
 from tfviz._objective import Objective
 from tfviz._render import as_result
 from tfviz._result import file_names
 from tfviz._updates import Method
-from tfviz.images import to_bytes, to_floats, write_safely
+from tfviz.images import to_floats, write_safely
 from tfviz.stops import Stop
 
 CLAIM = "comparison.json"
@@ -209,11 +210,6 @@ def read(path: Path, channels: int) -> NDArray[np.float32]:
     return to_floats(values[..., :channels])
 
 
-def save_photo(path: Path, picture: NDArray[np.float32]) -> None:
-    """Write a photo as the network sees it."""
-    images.save(images.to_pil(to_floats(to_bytes(picture))), path)
-
-
 def _difference(known: Any, wanted: Any, name: str = "") -> str:
     """Say where two trees of JSON values first differ; empty if they do not."""
     if isinstance(known, dict) and isinstance(wanted, dict):
@@ -226,9 +222,4 @@ def _difference(known: Any, wanted: Any, name: str = "") -> str:
         return ""
     if known == wanted:
         return ""
-    return f"{name} is {_short(known)} there, and {_short(wanted)} here"
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return f"{name} is {shortened(known)} there, and {shortened(wanted)} here"

@@ -298,7 +298,7 @@ def _photos(adapter: Adapter, images: Any) -> NDArray[np.uint8]:
 
 def _fixed(job: Job) -> dict[str, Any]:
     """Return what must be the same for pictures to belong together."""
-    versions = ("tfviz", "versions", "notes", "penalties", "diversity", "start")
+    versions = ("tfviz", "versions", "penalties", "diversity", "start")
     return {k: v for k, v in job.settings.items() if k not in versions}
 
 

@@ -10,7 +10,7 @@ from tfviz import transforms
 from tfviz._adapter import Adapter, adapt
 from tfviz._contender import Contender
 
-__all__ = ["ablations", "randomized"]
+__all__ = ["ablations", "on_random_weights", "randomized"]
 
 
 def randomized(model: Any, *, seed: int = 0) -> Adapter:
@@ -61,6 +61,26 @@ def randomized(model: Any, *, seed: int = 0) -> Adapter:
         image_input=adapter.image_input,
         output=adapter.output,
     )
+
+
+def on_random_weights(
+    name: str, contender: Contender, random: Adapter
+) -> Mapping[str, Contender]:
+    """Return a method on the network with random weights, as a control.
+
+    Args:
+        name: Of the method.
+        contender: The method.
+        random: As `randomized` returns it.
+    """
+    control = replace(
+        contender,
+        kind="control",
+        of=name,
+        model=random,
+        description=f"{name} on the same network with random weights.",
+    )
+    return {f"{name}, random weights": control}
 
 
 def ablations(name: str, contender: Contender) -> Mapping[str, Contender]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tfviz import measures
 from tfviz._adapter import Adapter
 from tfviz._exhibit import Exhibit, Photos, by_unit
+from tfviz._json import finite
 from tfviz._paths import Paths
 from tfviz._plan import hashed
 from tfviz._scorer import Scorer
@@ -90,14 +91,12 @@ class Court:
                 moved[:, place, e.unit], known, score
             )
             rows.append(row)
-        pictures = _by_size([e.picture for e in exhibits])
-        for places, part in pictures:
-            large = min(part.shape[1:3]) >= SPECTRUM_FROM
-            names = ["spectrum_slope"] * large + ["saturation", "total_variation"]
-            for name in names:
-                values = getattr(measures, name)(part)
-                for place, value in zip(places, values, strict=True):
-                    rows[place][name] = value
+        pictures = to_bytes(np.stack([e.picture for e in exhibits]))
+        large = min(pictures.shape[1:3]) >= SPECTRUM_FROM
+        for name in ["spectrum_slope"] * large + ["saturation", "total_variation"]:
+            values = getattr(measures, name)(pictures)
+            for row, value in zip(rows, values, strict=True):
+                row[name] = value
         whole: dict[str, float] = {}
         for judge in self._judges:
             self._judged(judge, exhibits, seen, rows, whole)
@@ -183,22 +182,6 @@ class Court:
         return found
 
 
-def _by_size(
-    pictures: Sequence[NDArray[np.float32]],
-) -> list[tuple[list[int], NDArray[np.uint8]]]:
-    """Return pictures as bytes, those of a size together, with their places."""
-    sizes: dict[Any, list[int]] = {}
-    for place, picture in enumerate(pictures):
-        sizes.setdefault(picture.shape, []).append(place)
-    return [
-        (places, np.stack([to_bytes(pictures[i]) for i in places]))
-        for places in sizes.values()
-    ]
-
-
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return numbers as JSON has them: None for nan."""
-    return {
-        name: None if not np.isfinite(value) else float(value)
-        for name, value in row.items()
-    }
+    return {name: finite(value) for name, value in row.items()}

@@ -1,6 +1,7 @@
 """How alike a network processes pictures and photos, from layer to layer."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ class Paths:
 
     def __init__(self, adapter: Adapter, photos: Photos) -> None:
         self._adapter, self._photos = adapter, photos
+        self._shown = np.unique(photos.top)
         self.layers = main_layers(adapter)
         self._compiled: Any = None
 
@@ -47,15 +49,13 @@ class Paths:
             own, others = self._beside(unit)
             if not len(others):
                 continue
-            both = self._activations(self._photos.floats([*own, *others]))
+            same, different = (self._rows(photos) for photos in (own, others))
             values.append(
                 [
                     measures.path_similarity(
-                        made[layer][places],
-                        both[layer][: len(own)],
-                        both[layer][len(own) :],
+                        made[layer][places], found[same], found[different]
                     )
-                    for layer in self.layers
+                    for layer, found in self._of_photos.items()
                 ]
             )
         if not values:
@@ -67,6 +67,15 @@ class Paths:
             else float("nan")
             for column in found.T
         ]
+
+    @cached_property
+    def _of_photos(self) -> dict[str, NDArray[np.float32]]:
+        """The activations of all photos that stand for a unit, looked at once."""
+        return self._activations(self._photos.floats(self._shown))
+
+    def _rows(self, photos: Sequence[int]) -> NDArray[np.intp]:
+        """Return where photos are among the activations of photos."""
+        return np.searchsorted(self._shown, photos)
 
     def _beside(self, unit: int) -> tuple[list[int], list[int]]:
         """Return the photos of a unit, and some of others that are not its own."""

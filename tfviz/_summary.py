@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from tfviz._bootstrap import Interval, distinct, interval, paired, quartiles
 from tfviz._contender import random_of
+from tfviz._json import finite
 
 # Further from photos than this many times their own distances is unlike them: of
 # photos 95 % have 0.87 to 1.14, blurred ones have 1.21, and white noise has 1.33.
@@ -37,18 +38,12 @@ Rows = Sequence[Mapping[str, Any]]
 
 def means(rows: Rows, method: str, measure: str, units: Sequence[str]) -> NDArray:
     """Return a method's mean over seeds for each unit, nan where there is none."""
-    found = np.full(len(units), np.nan)
-    for place, unit in enumerate(units):
-        values = [
-            row[measure]
-            for row in rows
-            if row["method"] == method
-            and row["unit"] == unit
-            and row.get(measure) is not None
-        ]
-        if values:
-            found[place] = np.mean(values)
-    return found
+    values: dict[str, list[float]] = {unit: [] for unit in units}
+    for row in rows:
+        wanted = row["method"] == method and row["unit"] in values
+        if wanted and row.get(measure) is not None:
+            values[row["unit"]].append(row[measure])
+    return np.array([np.mean(found) if found else np.nan for found in values.values()])
 
 
 def summary(
@@ -71,8 +66,8 @@ def summary(
                     "q1": low,
                     "q3": high,
                     "mean": mean.value,
-                    "low": _known(mean.low),
-                    "high": _known(mean.high),
+                    "low": finite(mean.low),
+                    "high": finite(mean.high),
                     "units": mean.units,
                 }
             )
@@ -97,8 +92,8 @@ def differences(
                         "first": first,
                         "second": second,
                         "mean": between.value,
-                        "low": _known(between.low),
-                        "high": _known(between.high),
+                        "low": finite(between.low),
+                        "high": finite(between.high),
                         "units": between.units,
                         "distinct": distinct(between.low, between.high),
                     }
@@ -124,8 +119,8 @@ def verdicts(
     for method in methods:
         if method["kind"] != "method":
             continue
-        verdict, reasons = _judged(rows, method["name"], names, units)
         near = _nearest(rows, method["name"], names, units)
+        verdict, reasons = _judged(rows, method["name"], names, units, near)
         reasons += _of_controls(rows, methods, method["name"], near, units)
         if method["circular"]:
             reasons.append(
@@ -137,7 +132,11 @@ def verdicts(
 
 
 def _judged(
-    rows: Rows, method: str, names: Sequence[str], units: Sequence[str]
+    rows: Rows,
+    method: str,
+    names: Sequence[str],
+    units: Sequence[str],
+    near: tuple[str, Interval] | None,
 ) -> tuple[str, list[str]]:
     """Return the verdict on a method, and the numbers that it follows from."""
     if not any(row["method"] == method and not row.get("error") for row in rows):
@@ -151,7 +150,6 @@ def _judged(
         )
 
     told = _worst(over_random, names, "two_alternative@", _least_sure)
-    near = _nearest(rows, method, names, units)
     gain = interval(means(rows, method, "gain", units))
     kept = interval(means(rows, method, "robustness", units))
     reasons = []
@@ -256,7 +254,3 @@ def _said(found: Interval, factor: float = 1.0, *, signed: bool = False) -> str:
     if np.isnan(found.low):
         return value
     return f"{value} ({found.low * factor:{form}} to {found.high * factor:{form}})"
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else value

@@ -1,7 +1,6 @@
 """A comparison after its pictures are there: who is judged, and what comes of it."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,20 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfviz import measures
+from tfviz import images, measures
 from tfviz._adapter import Adapter
-from tfviz._baselines import drawn, remade
-from tfviz._cells import Cells, save_photo
+from tfviz._baselines import Drawn, drawn, remade
+from tfviz._cells import Cell, Cells
 from tfviz._contender import PHOTOS, Contender, best_of, random_of, remade_by
 from tfviz._evidence import Court
 from tfviz._exhibit import Exhibit, Photos, Unit
 from tfviz._job import Job
+from tfviz._json import finite
 from tfviz._scorer import Scorer
 from tfviz._summary import RULE, differences, summary, verdicts
 from tfviz.images import write_safely
 from tfviz.judges import Judge
 
 RESULTS = "results.json"
+# A cell whose picture is there, and what its file says.
+Made = tuple[Cell, dict[str, Any]]
 _PHOTOS_ARE = "The photos to which the unit responds most, best first."
 _CIRCULAR = (
     "A prior that was trained with the network may paint what it learned of it, rather "
@@ -89,7 +91,7 @@ class Trial:
                 continue
             found, curve, of_all = court.rows(exhibits)
             rows += [self._row(e, row) for e, row in zip(exhibits, found, strict=True)]
-            curves[method["name"]] = [_known(value) for value in curve]
+            curves[method["name"]] = [finite(value) for value in curve]
             whole += [
                 _of_method(method["name"], measure, value, exhibits)
                 for measure, value in of_all.items()
@@ -143,13 +145,15 @@ class Trial:
         """Yield each method, baseline and ceiling with its pictures."""
         yield self._described(PHOTOS, "baseline", _PHOTOS_ARE), self._of_photos()
         for name, contender in self._contenders.items():
+            cells = [(cell, cell.spec) for cell in self._cells.of(name)]
+            made = [(cell, spec) for cell, spec in cells if spec is not None]
             # What makes no picture at all makes no random one either.
-            works = name not in errors or any(c.spec for c in self._cells.of(name))
+            works = name not in errors or bool(made)
             draws = works and contender.kind == "method" and contender.param.group == 1
-            random = self._drawn(name) if draws else None
+            random = self._drawn(name, made) if draws else None
             method = self._described(name, contender.kind, contender.description)
             method["of"], method["circular"] = contender.of, self._is_circular(name)
-            yield method, self._of_cells(name, random and random.scores)
+            yield method, self._of_cells(name, made, random and random.scores)
             if random:
                 told = f"Random pictures of {name}, as they were drawn."
                 yield self._beside(random_of(name), told, name, random.random)
@@ -158,8 +162,8 @@ class Trial:
             trained = contender.param.trained is not None and contender.param.encode
             if works and contender.kind == "method" and trained:
                 told = f"The unit's best photos as {name} reconstructs them."
-                made = remade(self._jobs[name], self._photos, self._cells.seeds)
-                yield self._beside(remade_by(name), told, name, made, "ceiling")
+                again = remade(self._jobs[name], self._photos, self._cells.seeds)
+                yield self._beside(remade_by(name), told, name, again, "ceiling")
 
     def _described(
         self, name: str, kind: str, description: str, of: str | None = None
@@ -183,7 +187,7 @@ class Trial:
         """Write the pictures of what stands beside a method."""
         for exhibit in exhibits:
             file = self._cells.file(exhibit.unit, name, exhibit.seed)
-            save_photo(file, exhibit.picture)
+            images.save(images.to_pil(exhibit.picture), file)
             exhibit.method = name
             exhibit.facts["picture"] = self._relative(file)
         return self._described(name, kind, told, of), list(exhibits)
@@ -203,13 +207,15 @@ class Trial:
                 )
         return exhibits
 
-    def _of_cells(self, name: str, best: NDArray[np.float32] | None) -> list[Exhibit]:
+    def _of_cells(
+        self, name: str, made: Sequence[Made], best: NDArray[np.float32] | None
+    ) -> list[Exhibit]:
+        if not made:
+            return []
         job, exhibits = self._jobs[name], []
-        for cell in self._cells.of(name):
-            spec = cell.spec
-            if spec is None:
-                continue
-            picture = cell.picture(job.param.shape[2])
+        pictures = np.stack([cell.picture(job.param.shape[2]) for cell, _ in made])
+        seen = np.asarray(job.shown(pictures))
+        for place, (cell, spec) in enumerate(made):
             facts = {
                 "picture": self._relative(cell.file),
                 "start": self._relative(cell.start),
@@ -217,15 +223,15 @@ class Trial:
                 "steps": spec["steps_taken"],
                 "evaluations": spec["evaluations"],
                 "stuck": spec["stuck"],
-                **{k: _known(v) for k, v in spec.get("diagnostics", {}).items()},
+                **{k: finite(v) for k, v in spec.get("diagnostics", {}).items()},
             }
             exhibits.append(
                 Exhibit(
                     cell.unit,
                     name,
                     cell.seed,
-                    picture,
-                    np.asarray(job.shown(picture[None]))[0],
+                    pictures[place],
+                    seen[place],
                     best_of_n=None
                     if best is None
                     else float(best[cell.unit, cell.seed]),
@@ -234,15 +240,14 @@ class Trial:
             )
         return exhibits
 
-    def _drawn(self, name: str) -> Any:
+    def _drawn(self, name: str, made: Sequence[Made]) -> Drawn:
         """Return random pictures, the best of as many as the method asked for."""
-        specs = [cell.spec for cell in self._cells.of(name)]
         return drawn(
             self._jobs[name],
             self._scorer,
             self._told,
             seeds=self._cells.seeds,
-            count=max((spec["evaluations"] for spec in specs if spec), default=1),
+            count=max((spec["evaluations"] for _, spec in made), default=1),
             seed=self._seed,
         )
 
@@ -252,7 +257,7 @@ class Trial:
             found[told.name] = []
             for rank, place in enumerate(self._photos.top[unit]):
                 file = self._photo_file(unit, rank)
-                save_photo(file, self._photos.floats(place))
+                images.save(images.to_pil(self._photos.pictures[place]), file)
                 found[told.name].append(self._relative(file))
         return found
 
@@ -313,7 +318,3 @@ def _of_method(
     units = len({exhibit.unit for exhibit in exhibits})
     known = {"median": value, "mean": value, "units": units}
     return {"method": name, "measure": measure} | known | unknown
-
-
-def _known(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

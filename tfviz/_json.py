@@ -1,0 +1,27 @@
+"""Numbers and settings as JSON has them."""
+
+import json
+import math
+from typing import Any
+
+# Letters of a value in a message.
+_LONGEST = 60
+
+
+def finite(value: float) -> float | None:
+    """Return a number, or None for nan and infinity, which JSON does not have.
+
+    >>> finite(0.5), finite(float("nan"))
+    (0.5, None)
+    """
+    return float(value) if math.isfinite(value) else None
+
+
+def shortened(value: Any) -> str:
+    """Return a setting as a message has it.
+
+    >>> shortened([0.5, None]), len(shortened("x" * 100))
+    ('[0.5, null]', 60)
+    """
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
