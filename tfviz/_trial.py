@@ -153,7 +153,7 @@ class Trial:
             random = self._drawn(name, made) if draws else None
             method = self._described(name, contender.kind, contender.description)
             method["of"], method["circular"] = contender.of, self._is_circular(name)
-            yield method, self._of_cells(name, made, random and random.scores)
+            yield method, self._of_cells(name, made, random.scores if random else None)
             if random:
                 told = f"Random pictures of {name}, as they were drawn."
                 yield self._beside(random_of(name), told, name, random.random)
