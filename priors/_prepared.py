@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfviz._adapter import Adapter
-from tfviz._scale import scaled
 
 from . import _checkpoint as checkpoint
 from . import _store, _train_autoencoder, _train_inverter
@@ -20,8 +19,9 @@ PREPARED = "prepared.npz"
 # Photos of 64 pixels on which codes are measured, and variances; of larger ones fewer,
 # which fill the same memory.
 FOR_CODE, FOR_VARIANCES = 16_000, 1000
-# What the network sees is this many times as large as what is made, so that its last
-# layers have a map.
+# What the network sees of an inverter's images is this many times as large as they are,
+# so that its last layers have a map. An autoencoder's it sees as they are: details are
+# what counts there, and in the same time it learns from many more of them.
 ENLARGED = 2
 
 
@@ -81,10 +81,8 @@ def autoencoder(
     size = settings["size"]
 
     def measured() -> dict[str, NDArray]:
-        # Resized after the cut, as it is while training.
         images = _some(photos, FOR_VARIANCES, size, settings)
-        larger = np.asarray(scaled(images, (ENLARGED * size, ENLARGED * size)))
-        return _named(variances(adapter, tuple(settings["layers"]), larger))
+        return _named(variances(adapter, tuple(settings["layers"]), images))
 
     arrays = _kept(output, settings, measured)
     weights, found = _alive(adapter, settings["layers"], arrays)

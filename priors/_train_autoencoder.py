@@ -45,13 +45,13 @@ class Autoencoder:
         size: int = 64,
         batch: int = 16,
         learning_rate: float = 5e-4,
-        zoom: float = 0.5,
+        zoom: float = 0.75,
         seed: int = 0,
     ) -> None:
         self.size, self.batch, self.zoom = size, batch, zoom
         self.learning_rate = learning_rate
         self._channels = channels
-        self._features = Features(adapter, layers, 2 * size, measured_variances)
+        self._features = Features(adapter, layers, size, measured_variances)
         self.encoder = autoencoder_encoder(channels, seed=seed)
         self.decoder = autoencoder_decoder(channels, seed=seed + 1)
         self._variables = [
@@ -60,7 +60,7 @@ class Autoencoder:
         ]
         self._optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.99)
         self._optimizer.build(self._variables)
-        self._judged = judged(adapter, layers, 2 * size)
+        self._judged = judged(adapter, layers, size)
         channels_seen = [self._features.channels(path) for path in self._judged]
         judges = discriminator(channels_seen, None, seed=seed + 2)
         self._adversary = Adversary(judges, learning_rate, ADVERSARY)

@@ -126,7 +126,7 @@ def train_autoencoder(
     settings = {
         "kind": "autoencoder",
         "channels": channels,
-        "layers": compared(adapter, usual, ENLARGED * size),
+        "layers": compared(adapter, usual, size),
         "size": size,
         "batch": batch,
         "learning_rate": learning_rate,
