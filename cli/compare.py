@@ -74,7 +74,7 @@ NAMED = 5
 @click.option(
     "--ablations",
     is_flag=True,
-    help="Also each method without its penalty, its projection, its transforms.",
+    help="Also each method without its penalty, projection, waves, transforms.",
 )
 @click.option(
     "--control",

@@ -40,6 +40,8 @@ class Latent:
             or None.
         calibrated: `calibrated(measured) -> Latent`, the same with other statistics,
             or None.
+        white: `white() -> Latent`, the same with independent places, or None where they
+            are already or there are none.
     """
 
     shape: tuple[int, ...]
@@ -52,6 +54,7 @@ class Latent:
     standard: Callable[[Any], Any] | None = None
     usual: tuple[Any, Any] | None = None
     calibrated: "Callable[[Measured], Latent] | None" = None
+    white: "Callable[[], Latent] | None" = None
 
 
 def gaussian(

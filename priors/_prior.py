@@ -92,19 +92,28 @@ class Prior(Param):
                 )
             if known.calibrated:
                 latents[name] = known.calibrated(statistics)
-        return replace(
-            assembled(
-                latents,
-                self.generate,
-                value_range=self.value_range,
-                encode=self.invert,
-                pull=self.pull,
-                view=self.view,
-                defaults=self.defaults,
-            ),
-            measured=measures,
-            trained=self.trained,
+        return replace(self._with(latents), measured=measures)
+
+    def white(self) -> "Prior | None":
+        """Return this prior with maps of latents whose places are independent.
+
+        Decoders make texture without objects of those, which shows what the waves are
+        for. None without such maps.
+        """
+        changed = {n: v.white() for n, v in self.latents.items() if v.white}
+        return self._with({**self.latents, **changed}) if changed else None
+
+    def _with(self, latents: Mapping[str, Latent]) -> "Prior":
+        made = assembled(
+            latents,
+            self.generate,
+            value_range=self.value_range,
+            encode=self.invert,
+            pull=self.pull,
+            view=self.view,
+            defaults=self.defaults,
         )
+        return replace(made, trained=self.trained)
 
     def sample(self, count: int, *, seed: int = 0) -> NDArray[np.float32]:
         """Return random images `(count, height, width, channels)` in [0, 1].

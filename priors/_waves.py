@@ -81,20 +81,19 @@ def waves(
     def start(seeds: Any) -> Any:
         return normal(seeds, (channels, height, width // 2 + 1, 2)) / rate
 
+    def again(**changes: Any) -> Latent:
+        same = {"mean": mean, "stddev": stddev, "decay": decay, "rate": rate}
+        same |= {"length": length, "domain": domain, "penalty": penalty}
+        return waves(height, width, channels, **(same | changes))
+
     def calibrated(found: Measured) -> Latent:
-        again = waves(
-            height,
-            width,
-            channels,
+        made = again(
             mean=found.mean,
             stddev=found.stddev,
             decay=decay if found.decay is None else found.decay,
-            rate=rate,
-            length=length,
             domain=box(found.low, found.high),
-            penalty=penalty,
         )
-        return replace(again, usual=(found.low, found.high))
+        return replace(made, usual=(found.low, found.high))
 
     standard = standardizer(middle, spread)
 
@@ -111,6 +110,7 @@ def waves(
         penalty and (lambda values: penalty(standard(values))),
         standard=independent,
         calibrated=calibrated,
+        white=(lambda: again(decay=0.0)) if decay else None,
     )
 
 

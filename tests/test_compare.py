@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 import tfviz
-from tfviz import Contender, compare, images, measures, params, transforms
+from tfviz import Contender, compare, images, measures, params, priors, transforms
 from tfviz._baselines import drawn
 from tfviz._bootstrap import interval
 from tfviz._controls import ablations, randomized
@@ -798,6 +798,17 @@ class TestControls:
         assert projection.param.project is None
         assert projection.param.penalty is not None
         assert moved.transforms.spec == transforms.none().spec
+
+    def test_a_prior_of_maps_without_its_waves(self):
+        prior = priors.assembled(
+            {"map": priors.waves(4, 4, 3)},
+            lambda values: values["map"],
+            value_range=(-3, 3),
+        )
+        found = ablations("prior", Contender(prior))
+
+        assert list(found) == ["prior without waves", "prior without transforms"]
+        assert found["prior without waves"].param.latents["map"].white is None
 
 
 def model_again(model):

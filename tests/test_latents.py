@@ -95,6 +95,18 @@ class TestWaves:
             assert power[0, wave] / power[0, 1] == pytest.approx(wave**-2, rel=0.15)
             assert power[wave, 0] / power[1, 0] == pytest.approx(wave**-2, rel=0.15)
 
+    def test_white_places_are_independent_and_of_the_same_size(self):
+        latent = waves(8, 7, 2, mean=[3.0, -1.0], stddev=[0.5, 2.0], decay=1.0)
+        white = latent.white()
+        values = white.values(white.start(seeds_for(3000))).numpy()
+        standard = (values - [3, -1]) / [0.5, 2.0]
+
+        # The slowest wave of all, the mean, is as strong as others.
+        np.testing.assert_allclose((standard**2).mean((0, 1, 2)), 1, rtol=0.05)
+        beside = (standard[:, :, 1:] * standard[:, :, :-1]).mean((0, 1, 2))
+        np.testing.assert_allclose(beside, 0, atol=0.03)
+        assert white.white is None
+
     def test_gradients_agree_with_finite_differences(self, rng):
         latent = waves(5, 6, 2, stddev=[1.0, 2.0])
         stored = tf.constant(rng.normal(size=(1, 2, 5, 4, 2)).astype(np.float32))

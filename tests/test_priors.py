@@ -1,4 +1,5 @@
 import zipfile
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -445,6 +446,46 @@ class TestCalibrate:
         self.prior().calibrate(images).save_calibration(tmp_path / "a.npz")
         with pytest.raises(ValueError, match=r"of a latent 'latent' .* has 'z' \(8,\)"):
             prior.calibrate(tmp_path / "a.npz")
+
+
+class TestWhite:
+    def test_maps_lose_their_waves_and_nothing_else(self):
+        prior = replace(
+            assembled(
+                {"map": waves(6, 5, 3, domain=domains.box(-9, 2))},
+                lambda values: values["map"],
+                value_range=(-4, 4),
+                pull=0.5,
+            ),
+            trained={"network": "abc"},
+        )
+        white = prior.white()
+
+        assert (white.value_range, white.pull, white.trained) == (
+            (-4, 4),
+            0.5,
+            {"network": "abc"},
+        )
+        seeds = [[0, n] for n in range(500)]
+        found, waved = (np.asarray(p.decode(p.init(seeds))) for p in (white, prior))
+        shifts = [
+            np.corrcoef(made[:, 1:].ravel(), made[:, :-1].ravel())[0, 1]
+            for made in (found, waved)
+        ]
+        assert abs(shifts[0]) < 0.05
+        assert shifts[1] > 0.3
+        far = {"map": white.latents["map"].stored(tf.fill((1, 6, 5, 3), 5.0))}
+        held = white.values(white.project(far))["map"]
+        np.testing.assert_allclose(held, 2, atol=1e-4)  # the box is still there
+
+    def test_vectors_are_white_already(self):
+        prior = assembled(
+            {"z": latents.gaussian(12)},
+            lambda values: tf.reshape(values["z"], (-1, 2, 2, 3)),
+            value_range=(-1, 1),
+        )
+        assert prior.white() is None
+        assert params.pixels(8, 8).white() is None
 
 
 class TestAutoencoder:

@@ -84,7 +84,10 @@ def on_random_weights(
 
 
 def ablations(name: str, contender: Contender) -> Mapping[str, Contender]:
-    """Return a method without each of its parts: penalty, projection, transforms.
+    """Return a method without each of its parts.
+
+    They are its penalty, its projection, the waves of its latents (which are white
+    without them), and its transforms.
 
     Args:
         name: Of the method.
@@ -101,13 +104,15 @@ def ablations(name: str, contender: Contender) -> Mapping[str, Contender]:
         found["penalty"] = replace(contender, param=replace(param, penalty=None))
     if param.project is not None:
         found["projection"] = replace(contender, param=replace(param, project=None))
+    if (white := param.white()) is not None:
+        found["waves"] = replace(contender, param=white)
     found["transforms"] = replace(contender, transforms=transforms.none())
     return {
         f"{name} without {part}": replace(
             other,
             kind="ablation",
             of=name,
-            description=f"{name} without its {part}",
+            description=f"{name} without its {part}.",
         )
         for part, other in found.items()
     }

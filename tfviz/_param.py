@@ -59,6 +59,13 @@ class Param:
     diagnostics: Mapping[str, Callable[[Latents], Any]] = field(default_factory=dict)
     trained: Mapping[str, Any] | None = None
 
+    def white(self) -> "Param | None":
+        """Return the same with latents whose places are independent, as an ablation.
+
+        None if they are, as far as is known.
+        """
+        return None
+
 
 def normal(seeds: Any, shape: tuple[int, ...], stream: int | None = None) -> Any:
     """Draw `(n, *shape)` normal numbers, each image from its own seed.
