@@ -349,12 +349,23 @@ class TestNetworks:
         x = rng.normal(size=(2, 5, 7, 3)).astype(np.float32)
         mirrored = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), "symmetric")
         expected = sum(
-            mirrored[:, i : i + 5, j : j + 7] for i in range(3) for j in range(3)
+            (2 - abs(i - 1)) * (2 - abs(j - 1)) * mirrored[:, i : i + 5, j : j + 7]
+            for i in range(3)
+            for j in range(3)
         )
 
         np.testing.assert_allclose(
-            _networks.Smoothing()(x), expected / 9, rtol=1e-5, atol=1e-6
+            _networks.Smoothing()(x), expected / 16, rtol=1e-5, atol=1e-6
         )
+
+    @pytest.mark.parametrize("along", ["rows", "columns", "both"])
+    def test_smoothing_leaves_nothing_of_what_alternates(self, along):
+        rows, columns = np.indices((6, 8))
+        sign = (-1.0) ** {"rows": rows, "columns": columns, "both": rows + columns}[
+            along
+        ]
+        found = np.asarray(_networks.Smoothing()(sign[None, :, :, None].astype("f4")))
+        np.testing.assert_allclose(found[0, 1:-1, 1:-1], 0, atol=1e-7)
 
     def test_normalization_is_that_of_keras(self, rng):
         """But for the variance that is remembered, which Keras does not correct."""
