@@ -14,6 +14,14 @@ ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("TFVIZ_DATA", ROOT.parent / "shared" / "data"))
 
 
+def pytest_configure(config):
+    if "not slow" in config.option.markexpr:
+        # Graphs that run for a few steps are not worth the seconds that TensorFlow
+        # optimizes them for. What is slow is tested as it is run by users.
+        options = {"disable_meta_optimizer": True}
+        tf.config.optimizer.set_experimental_options(options)
+
+
 def pytest_collection_modifyitems(items):
     if DATA.is_dir():
         return

@@ -189,7 +189,10 @@ class TestAgain:
         [
             ("png", ["--size", "64", "--steps", "20"], ["fire2:7"] * 2, "fire2-7_2"),
             ("webp", FAST, ["fire2:1", "fire2:7"], "fire2-7"),
-            ("png", FAST, ["fire2:1", "neg:fire2:5"], "neg-fire2-pre-5"),
+            pytest.param(
+                *("png", FAST, ["fire2:1", "neg:fire2:5"], "neg-fire2-pre-5"),
+                marks=pytest.mark.slow,
+            ),
             ("png", FAST, ["fire2:1+fire3:2", "fire2:1"], "fire2-1+fire3-2"),
         ],
     )
@@ -495,6 +498,7 @@ def wait_for(count, folder, child):
         time.sleep(0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [6])
 def test_a_killed_run_goes_on_with_the_same_bytes(count, tmp_path, uninterrupted):
     child = process(*JOB, "-o", "out", cwd=tmp_path)

@@ -103,6 +103,7 @@ def test_an_interrupted_comparison_goes_on_to_a_report(run, photos, monkeypatch)
     ]
 
 
+@pytest.mark.slow
 def test_controls_and_ablations_take_part(run, photos):
     (photos / "broken.png").write_bytes(b"no picture")
     few = [*BASE, "--methods", "pixels", "--steps", 1, "--seeds", 1]

@@ -30,13 +30,13 @@ def made_again(run, file):
     "options",
     [
         ["--penalty", "total_variation=20", "--penalty", "l2=3"],
-        ["--alpha"],
+        pytest.param(["--alpha"], marks=pytest.mark.slow),
         pytest.param(
             ["--optimizer", "nadam", "--learning-rate", "0.1"], marks=pytest.mark.slow
         ),
         ["--gradient-blur", "1.5", "--normalize-gradient", "--optimizer", "sgd"],
         pytest.param(["--smooth-pools"], marks=pytest.mark.slow),
-        ["--target", "-1e9", "--steps", "40"],
+        pytest.param(["--target", "-1e9", "--steps", "40"], marks=pytest.mark.slow),
         pytest.param(["--plateau"], marks=pytest.mark.slow),
     ],
 )

@@ -434,7 +434,14 @@ OFF = {
 }
 
 
-@pytest.mark.parametrize("activation", OFF)
+# The others take long: `make test-slow`.
+SURE = ("relu6", "sigmoid", "gelu")
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [pytest.param(a, marks=() if a in SURE else pytest.mark.slow) for a in OFF],
+)
 def test_a_unit_that_is_off_at_the_start_is_woken(activation, monkeypatch):
     offset, gain, lowest = OFF[activation]
     adapter = dead_model(offset, activation, gain)
@@ -451,7 +458,9 @@ def test_a_unit_that_is_off_at_the_start_is_woken(activation, monkeypatch):
     assert np.abs(left.images[0] - 0.5).max() < np.abs(woken.images[0] - 0.5).max()
 
 
-@pytest.mark.parametrize("activation", ["gelu", "silu"])
+@pytest.mark.parametrize(
+    "activation", ["gelu", pytest.param("silu", marks=pytest.mark.slow)]
+)
 def test_a_unit_below_the_minimum_is_not_left_there(activation, monkeypatch):
     adapter = dead_model(-4.0, activation, gain=30.0)
     woken = run(adapter, "conv:0-1", 32)

@@ -79,6 +79,7 @@ class TestDistances:
         np.testing.assert_allclose(result.distances, 1 - gram @ gram.T, atol=1e-5)
         assert result.picture_spec(1)["distances"][1] == pytest.approx(0, abs=1e-5)
 
+    @pytest.mark.slow
     def test_other_units_have_none(self, toy_adapter):
         assert render(toy_adapter, "conv_b:1").distances is None
         mixed = render(toy_adapter, [apart([3]), objectives.channel("conv_b", 1)])
@@ -152,6 +153,7 @@ class TestDiverse:
         np.testing.assert_allclose(result.unit_scores, result.scores, atol=0.5)
         assert by_hand.distances.shape == result.distances.shape
 
+    @pytest.mark.slow
     def test_layers_without_a_map_compare_in_the_last_that_has_one(self, toy_adapter):
         for unit, layer in (("logit:1", "conv_b"), ("conv_a:1", "conv_a")):
             result = tfviz.diverse(

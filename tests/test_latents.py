@@ -49,7 +49,7 @@ class TestEveryLatent:
 class TestGaussian:
     def test_mean_and_deviation_are_as_asked(self):
         latent = latents.gaussian(4, mean=[0, 1, 2, 3], stddev=[1, 2, 3, 4])
-        values = latent.values(latent.start(seeds_for(4000))).numpy()
+        values = latent.values(latent.start(seeds_for(2000))).numpy()
 
         np.testing.assert_allclose(values.mean(0), [0, 1, 2, 3], atol=0.3)
         np.testing.assert_allclose(values.std(0), [1, 2, 3, 4], rtol=0.05)
@@ -80,7 +80,7 @@ class TestWaves:
     @pytest.mark.parametrize("shape", [(8, 8), (7, 5), (6, 9), (9, 6), (1, 8)])
     def test_values_have_the_mean_and_the_deviation(self, shape):
         latent = waves(*shape, 2, mean=[3.0, -1.0], stddev=[0.5, 2.0])
-        values = latent.values(latent.start(seeds_for(3000))).numpy()
+        values = latent.values(latent.start(seeds_for(1000))).numpy()
 
         np.testing.assert_allclose(values.mean((0, 1, 2)), [3, -1], atol=0.1)
         deviation = np.sqrt(((values - [3, -1]) ** 2).mean((0, 1, 2)))
@@ -98,7 +98,7 @@ class TestWaves:
     def test_white_places_are_independent_and_of_the_same_size(self):
         latent = waves(8, 7, 2, mean=[3.0, -1.0], stddev=[0.5, 2.0], decay=1.0)
         white = latent.white()
-        values = white.values(white.start(seeds_for(3000))).numpy()
+        values = white.values(white.start(seeds_for(1000))).numpy()
         standard = (values - [3, -1]) / [0.5, 2.0]
 
         # The slowest wave of all, the mean, is as strong as others.
@@ -292,9 +292,9 @@ class TestStandard:
 
 class TestCalibrated:
     def test_units_start_and_stay_as_measured(self, rng):
-        values = rng.normal([1, -2, 0], [0.5, 3, 1], size=(4000, 3)).astype(np.float32)
+        values = rng.normal([1, -2, 0], [0.5, 3, 1], size=(2000, 3)).astype(np.float32)
         latent = latents.gaussian(3, rate=0.5).calibrated(calibration.measured(values))
-        drawn = latent.values(latent.start(seeds_for(4000))).numpy()
+        drawn = latent.values(latent.start(seeds_for(2000))).numpy()
 
         np.testing.assert_allclose(drawn.mean(0), values.mean(0), atol=0.2)
         np.testing.assert_allclose(drawn.std(0), values.std(0), rtol=0.05)

@@ -67,7 +67,9 @@ RISING = {
 
 
 @pytest.mark.parametrize("name", RISING)
-@pytest.mark.parametrize("factory", [params.fourier, params.pixels])
+@pytest.mark.parametrize(
+    "factory", [params.fourier, pytest.param(params.pixels, marks=pytest.mark.slow)]
+)
 def test_untransformed_scores_rise(name, factory, toy_adapter):
     """Guards against a sign that is lost: minimized images look plausible too."""
     objective, param = RISING[name](), factory(32, 32)
@@ -218,7 +220,9 @@ class TestBatches:
 
 class TestShapes:
     @pytest.mark.parametrize("size", [(33, 47), (40, 31)])
-    @pytest.mark.parametrize("factory", [params.fourier, params.pixels])
+    @pytest.mark.parametrize(
+        "factory", [params.fourier, pytest.param(params.pixels, marks=pytest.mark.slow)]
+    )
     def test_any_size(self, size, factory, squeezenet):
         result = tfviz.render(squeezenet, "fire2:3", factory(*size), MILD, steps=2)
 

@@ -135,6 +135,7 @@ class TestInTheLoop:
         alone = render(toy_adapter, "conv_b:1", batch_size=1, steps=4)
         np.testing.assert_array_equal(again.images[1:], alone.images)
 
+    @pytest.mark.slow
     def test_the_first_of_several_rules_is_named(self, toy_adapter):
         rules = [stops.target(-1e9), stops.seconds(1e-6)]
         result = render(toy_adapter, "conv_b:0", stop=rules)
@@ -142,6 +143,7 @@ class TestInTheLoop:
         assert result.stopped == ("target",)
         assert result.spec["stop"] == [dict(rule.spec) for rule in rules]
 
+    @pytest.mark.slow
     def test_groups_stop_together(self, toy_adapter):
         unit = objectives.channel("conv_b", 3)
         total = unit + 0.1 * objectives.diversity("conv_b", 3)
