@@ -189,7 +189,7 @@ class Smoothing(layers.Layer):
     def call(self, x: Any) -> Any:
         """Return maps of the same size."""
         x = keras.ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), "symmetric")
-        row = np.float32([1, 2, 1]) / 4
+        row = np.array([1, 2, 1], np.float32) / 4
         kernel = np.tile(np.outer(row, row)[..., None, None], (1, 1, x.shape[-1], 1))
         return keras.ops.depthwise_conv(x, kernel)
 

@@ -82,8 +82,15 @@ def waves(
         return normal(seeds, (channels, height, width // 2 + 1, 2)) / rate
 
     def again(**changes: Any) -> Latent:
-        same = {"mean": mean, "stddev": stddev, "decay": decay, "rate": rate}
-        same |= {"length": length, "domain": domain, "penalty": penalty}
+        same: dict[str, Any] = {
+            "mean": mean,
+            "stddev": stddev,
+            "decay": decay,
+            "rate": rate,
+            "length": length,
+            "domain": domain,
+            "penalty": penalty,
+        }
         return waves(height, width, channels, **(same | changes))
 
     def calibrated(found: Measured) -> Latent:
