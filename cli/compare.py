@@ -217,9 +217,9 @@ class _Lines:
         self._began: tuple[float, int] | None = None
 
     def __call__(self, at: Any) -> None:
-        now = time.monotonic()
         from tfviz._compare import JUDGING  # noqa: PLC0415
 
+        now = time.monotonic()
         if at.method == JUDGING:
             click.echo("judging the pictures", err=True)
             return

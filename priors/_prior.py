@@ -100,7 +100,11 @@ class Prior(Param):
         Decoders make texture without objects of those, which shows what the waves are
         for. None without such maps.
         """
-        changed = {n: v.white() for n, v in self.latents.items() if v.white}
+        changed = {
+            name: replace(latent.white(), usual=latent.usual)
+            for name, latent in self.latents.items()
+            if latent.white
+        }
         return self._with({**self.latents, **changed}) if changed else None
 
     def _with(self, latents: Mapping[str, Latent]) -> "Prior":
@@ -113,7 +117,7 @@ class Prior(Param):
             view=self.view,
             defaults=self.defaults,
         )
-        return replace(made, trained=self.trained)
+        return replace(made, trained=self.trained, measured=self.measured)
 
     def sample(self, count: int, *, seed: int = 0) -> NDArray[np.float32]:
         """Return random images `(count, height, width, channels)` in [0, 1].

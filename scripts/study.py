@@ -1,6 +1,6 @@
 """The comparison of learned priors with direct optimization in docs/study.md.
 
-    python scripts/study.py DATA -o study            # about 3 hours on 2 cores
+    python scripts/study.py DATA -o study            # hours on 2 cores
     python scripts/study.py DATA -o study --quick    # 64 steps, no controls
 
 DATA holds `imagenet-1000-samples.zip`, `evaluators/` and `taesd/`. Units are drawn by a

@@ -498,7 +498,6 @@ def wait_for(count, folder, child):
         time.sleep(0.001)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("count", [6])
 def test_a_killed_run_goes_on_with_the_same_bytes(count, tmp_path, uninterrupted):
     child = process(*JOB, "-o", "out", cwd=tmp_path)

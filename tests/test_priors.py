@@ -478,6 +478,21 @@ class TestWhite:
         held = white.values(white.project(far))["map"]
         np.testing.assert_allclose(held, 2, atol=1e-4)  # the box is still there
 
+    def test_what_was_measured_stays(self, rng):
+        prior = assembled(
+            {"map": waves(6, 5, 3)},
+            lambda values: values["map"],
+            value_range=(-4, 4),
+            encode=lambda images: {"map": images * 2},
+        ).calibrate(rng.uniform(size=(20, 6, 5, 3)))
+        white = prior.white()
+
+        assert white.measured is prior.measured
+        np.testing.assert_array_equal(
+            white.latents["map"].usual, prior.latents["map"].usual
+        )
+        assert list(white.diagnostics) == list(prior.diagnostics)
+
     def test_vectors_are_white_already(self):
         prior = assembled(
             {"z": latents.gaussian(12)},
