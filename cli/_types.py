@@ -2,14 +2,13 @@
 
 import os
 import re
-from collections.abc import Sequence
-from difflib import get_close_matches
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import click
 
+from tfviz._errors import did_you_mean
 from tfviz._labels import read_labels
 from tfviz._sources import (
     HUB,
@@ -24,12 +23,6 @@ from tfviz._sources import (
 PARAMS = ("fourier", "pixels", "maco", "laplacian", "cppn")
 # What is taken for a photo in a folder.
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
-
-def _meant(value: str, known: Sequence[str]) -> str:
-    """Return a hint at the nearest name, or nothing."""
-    close = get_close_matches(value, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 class Size(click.ParamType):
@@ -176,7 +169,7 @@ class PriorSource(click.ParamType):
         if path.is_dir() and not is_saved_model(path):
             self.fail(f"{value!r} is a folder, but no SavedModel's.", param, ctx)
         if not path.exists():
-            hint = _meant(value, self._names)
+            hint = did_you_mean(value, self._names)
             self.fail(
                 f"there is no {value!r}.{hint} There are {', '.join(self._names)}, or "
                 "give a generator's file, a SavedModel's folder or hub:URL.",
@@ -220,7 +213,7 @@ class Methods(click.ParamType):
                 found[name] = Named().convert(part, param, ctx)[1]
                 continue
             if name not in self.known:
-                hint = _meant(name, self.known)
+                hint = did_you_mean(name, self.known)
                 self.fail(
                     f"there is no method {name!r}.{hint} There are "
                     f"{', '.join(self.known)}, or give NAME=FILE.",
@@ -289,7 +282,7 @@ class Penalty(click.ParamType):
             return value
         name, _, text = value.partition("=")
         if name not in self.known:
-            hint = _meant(name, self.known)
+            hint = did_you_mean(name, self.known)
             self.fail(
                 f"there is no penalty {name!r}.{hint} There are "
                 f"{', '.join(self.known)}.",

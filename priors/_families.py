@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from tfviz import load_model
-from tfviz._errors import reason_of
+from tfviz._errors import did_you_mean, reason_of
 from tfviz.params import Latents
 
 from . import _taesd
@@ -265,8 +264,7 @@ def _for_inputs(
     """Return a latent for each input of a model: the given or the usual one."""
     for name in latents:
         if name not in inputs:
-            close = get_close_matches(name, inputs, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(name, inputs)
             raise ValueError(
                 f"The generator has no input {name!r}.{hint} It takes "
                 f"{', '.join(f'{k} {tuple(v.shape)}' for k, v in inputs.items())}."

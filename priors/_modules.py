@@ -1,16 +1,15 @@
 """Generators in SavedModels and modules of TF-Hub as params."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfviz._errors import reason_of
+from tfviz._errors import did_you_mean, reason_of
 from tfviz._frozen import USUAL, tag_sets
 from tfviz._models import fetch_module
 from tfviz._sources import GRAPH_FILES, is_saved_model
@@ -291,8 +290,8 @@ def _choice(
             f"{argument}={next(iter(there))!r}."
         )
     raise ValueError(
-        f"Module {name!r} has no {argument} {wanted!r}. {_near(wanted, there)}"
-        f"It has {listed}."
+        f"Module {name!r} has no {argument} {wanted!r}."
+        f"{did_you_mean(wanted, there, most=2)} It has {listed}."
     )
 
 
@@ -305,8 +304,8 @@ def _found_latents(
     for name, latent in given.items():
         if name not in inputs:
             raise ValueError(
-                f"Module {module.name!r} has no input {name!r}. {_near(name, inputs)}"
-                f"It takes {_described(inputs)}."
+                f"Module {module.name!r} has no input {name!r}."
+                f"{did_you_mean(name, inputs, most=2)} It takes {_described(inputs)}."
             )
         if isinstance(latent, (int, float)):
             spec = inputs[name]
@@ -438,11 +437,6 @@ def _filled(values: Any, size: int) -> Any:
     """Repeat values until there are `size`; other values might have no image at all."""
     repeats = -(-size // values.shape[0])
     return tf.tile(values, [repeats] + [1] * (values.shape.rank - 1))[:size]
-
-
-def _near(wanted: str, there: Iterable[str]) -> str:
-    close = get_close_matches(wanted, list(there), n=2)
-    return f"Did you mean {', '.join(map(repr, close))}? " if close else ""
 
 
 def _described(inputs: Mapping[str, tf.TensorSpec]) -> str:

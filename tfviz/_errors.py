@@ -1,6 +1,8 @@
-"""What an error of Keras or TensorFlow says, in one line."""
+"""What errors say: those of Keras and TensorFlow in one line, ours with a hint."""
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 # Keras wraps the reason in where it happened, and names a missing class far below.
 _TELLING = ("Could not locate", "Unknown layer", "Negative dimension")
@@ -24,3 +26,21 @@ def reason_of(error: BaseException) -> str:
             return line
     others = [line for line in lines if not line.startswith(_WRAPPING)]
     return (others or lines)[0]
+
+
+def did_you_mean(
+    given: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.6
+) -> str:
+    """Return a hint at the nearest names, to stand after a sentence, or nothing.
+
+    Args:
+        given: What there is not.
+        known: What there is.
+        most: Names in the hint.
+        cutoff: How alike they are at least, as for `difflib.get_close_matches`.
+
+    >>> did_you_mean("fier8", ["conv1", "fire8"]), did_you_mean("x", ["conv1"])
+    (" Did you mean 'fire8'?", '')
+    """
+    close = get_close_matches(given, list(known), most, cutoff)
+    return f" Did you mean {', '.join(map(repr, close))}?" if close else ""

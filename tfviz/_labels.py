@@ -5,10 +5,11 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+
+from tfviz._errors import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,8 @@ class Labels:
                 f"{len(matches)} classes are called {text!r}. Take one by its index or "
                 f"identifier: {candidates}."
             )
-        close = get_close_matches(_plain(text), plain, n=3, cutoff=0.5)
-        hint = f"Did you mean {', '.join(map(repr, close))}?" if close else ""
-        raise ValueError(f"There is no class {text!r}. {hint}".rstrip())
+        hint = did_you_mean(_plain(text), plain, most=3, cutoff=0.5)
+        raise ValueError(f"There is no class {text!r}.{hint}")
 
 
 def parse_labels(text: str, source: str) -> Labels:

@@ -2,7 +2,6 @@
 
 import os
 import warnings
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -10,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import keras
 import tensorflow as tf
 
-from tfviz._errors import reason_of
+from tfviz._errors import did_you_mean, reason_of
 from tfviz._files import load_file
 from tfviz._saved_model import load_saved_model
 from tfviz._sources import (
@@ -81,10 +80,9 @@ def _from_applications(text: str) -> Any:
     # Networks are the only functions there with a capital letter.
     known = [n for n in dir(keras.applications) if n[:1].isupper()]
     if name not in known:
-        close = get_close_matches(name, known, n=2)
-        hint = f"Did you mean {', '.join(map(repr, close))}? " if close else ""
+        hint = did_you_mean(name, known, most=2)
         raise ValueError(
-            f"keras.applications has no network {name!r}. {hint}It has "
+            f"keras.applications has no network {name!r}.{hint} It has "
             f"{', '.join(known)}."
         )
     if options or weights not in ("imagenet", "none"):

@@ -1,7 +1,8 @@
 """Which of a model's outputs has the classes."""
 
-from difflib import get_close_matches
 from typing import Any
+
+from tfviz._errors import did_you_mean
 
 
 class OutputError(ValueError):
@@ -34,8 +35,7 @@ def chosen_output(model: Any, output: Any, chosen: str | int | None) -> Any:
         return values[names.index(chosen)]
     if str(chosen).isdecimal() and int(chosen) < len(names):
         return values[int(chosen)]
-    close = get_close_matches(str(chosen), names, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    hint = did_you_mean(str(chosen), names)
     known = f"the outputs {', '.join(map(repr, names))}" if names else "a single output"
     raise OutputError(
         f"Model {model.name!r} has no output {chosen!r}.{hint} It has {known}."

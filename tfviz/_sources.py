@@ -1,8 +1,9 @@
 """What `load_model` takes, checked without importing TensorFlow."""
 
 import re
-from difflib import get_close_matches
 from pathlib import Path
+
+from tfviz._errors import did_you_mean
 
 BUNDLED = ("squeezenet",)
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -38,7 +39,7 @@ def check_source(source: str) -> None:
     path = Path(handle)
     if not path.exists():
         raise FileNotFoundError(
-            f"There is no model {source!r}. {_near(path)}Give {_choices()}."
+            f"There is no model {source!r}.{_near(path)} Give {_choices()}."
         )
     if path.is_dir() and (is_saved_model(path) or path.suffix in SUFFIXES):
         return
@@ -85,8 +86,8 @@ def check_tflite(path: Path) -> None:
         FileNotFoundError: If there is none.
     """
     if not path.is_file():
-        hint = _near(path, (TFLITE,)).strip()
-        raise FileNotFoundError(f"There is no file {str(path)!r}. {hint}".rstrip())
+        hint = _near(path, (TFLITE,))
+        raise FileNotFoundError(f"There is no file {str(path)!r}.{hint}")
 
 
 def is_url(handle: str) -> bool:
@@ -117,8 +118,7 @@ def _near(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> str:
         for other in folder.iterdir()
         if other.suffix in suffixes or is_saved_model(other)
     ]
-    close = get_close_matches(path.name, names, n=1)
-    return f"Did you mean {close[0]!r}? " if close else ""
+    return did_you_mean(path.name, names)
 
 
 def _choices() -> str:
