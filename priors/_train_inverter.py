@@ -59,7 +59,9 @@ class Inverter:
         self.size, self.batch, self.zoom = FIRST * 2 ** (len(widths) - 1), batch, zoom
         self.learning_rate = learning_rate
         self._code, self._widths = code, list(widths)
-        self._features = Features(adapter, layers, code.size, measured_variances)
+        self._features = Features(
+            adapter, layers, code.size, measured_variances, squared=False
+        )
         self.generator = inverter_generator(code.length, widths, seed=seed)
         self._optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.99)
         self._optimizer.build(self.generator.trainable_variables)

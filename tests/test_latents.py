@@ -24,6 +24,12 @@ EVERY = {
 }
 
 
+def drawn(latent, count, first=0):
+    """Return values of many random starts."""
+    start = tf.function(latent.start, autograph=False)
+    return latent.values(start(seeds_for(count, first))).numpy()
+
+
 @pytest.mark.parametrize("name", EVERY)
 class TestEveryLatent:
     def test_values_have_the_shape(self, name):
@@ -49,7 +55,7 @@ class TestEveryLatent:
 class TestGaussian:
     def test_mean_and_deviation_are_as_asked(self):
         latent = latents.gaussian(4, mean=[0, 1, 2, 3], stddev=[1, 2, 3, 4])
-        values = latent.values(latent.start(seeds_for(2000))).numpy()
+        values = drawn(latent, 2000)
 
         np.testing.assert_allclose(values.mean(0), [0, 1, 2, 3], atol=0.3)
         np.testing.assert_allclose(values.std(0), [1, 2, 3, 4], rtol=0.05)
@@ -80,7 +86,7 @@ class TestWaves:
     @pytest.mark.parametrize("shape", [(8, 8), (7, 5), (6, 9), (9, 6), (1, 8)])
     def test_values_have_the_mean_and_the_deviation(self, shape):
         latent = waves(*shape, 2, mean=[3.0, -1.0], stddev=[0.5, 2.0])
-        values = latent.values(latent.start(seeds_for(1000))).numpy()
+        values = drawn(latent, 1000)
 
         np.testing.assert_allclose(values.mean((0, 1, 2)), [3, -1], atol=0.1)
         deviation = np.sqrt(((values - [3, -1]) ** 2).mean((0, 1, 2)))
@@ -88,7 +94,7 @@ class TestWaves:
 
     def test_power_falls_with_the_frequency(self):
         latent = waves(16, 16, 1, decay=1.0)
-        values = latent.values(latent.start(seeds_for(2000))).numpy()[..., 0]
+        values = drawn(latent, 2000)[..., 0]
         power = (np.abs(np.fft.fft2(values)) ** 2).mean(0)
 
         for wave in (2, 4):  # the square of one over the frequency
@@ -98,7 +104,7 @@ class TestWaves:
     def test_white_places_are_independent_and_of_the_same_size(self):
         latent = waves(8, 7, 2, mean=[3.0, -1.0], stddev=[0.5, 2.0], decay=1.0)
         white = latent.white()
-        values = white.values(white.start(seeds_for(1000))).numpy()
+        values = drawn(white, 1000)
         standard = (values - [3, -1]) / [0.5, 2.0]
 
         # The slowest wave of all, the mean, is as strong as others.
@@ -136,7 +142,7 @@ class TestMixture:
     def test_all_mixtures_are_alike(self):
         """Of three classes the first's share is spread as a triangle's height."""
         latent = latents.mixture(3)
-        shares = latent.values(latent.start(seeds_for(600))).numpy()
+        shares = drawn(latent, 600)
 
         np.testing.assert_allclose(shares.sum(1), 1, atol=1e-5)
         assert (
@@ -153,7 +159,7 @@ class TestEmbedding:
 
     def test_it_starts_near_the_mean_class(self):
         latent = latents.embedding(self.TABLE, spread=0.2)
-        values = latent.values(latent.start(seeds_for(2000))).numpy()
+        values = drawn(latent, 2000)
 
         np.testing.assert_allclose(values.mean(0), self.TABLE.mean(0), atol=0.05)
         np.testing.assert_allclose(values.std(0), 0.2 * self.TABLE.std(0), rtol=0.1)
@@ -294,10 +300,10 @@ class TestCalibrated:
     def test_units_start_and_stay_as_measured(self, rng):
         values = rng.normal([1, -2, 0], [0.5, 3, 1], size=(2000, 3)).astype(np.float32)
         latent = latents.gaussian(3, rate=0.5).calibrated(calibration.measured(values))
-        drawn = latent.values(latent.start(seeds_for(2000))).numpy()
+        found = drawn(latent, 2000)
 
-        np.testing.assert_allclose(drawn.mean(0), values.mean(0), atol=0.2)
-        np.testing.assert_allclose(drawn.std(0), values.std(0), rtol=0.05)
+        np.testing.assert_allclose(found.mean(0), values.mean(0), atol=0.2)
+        np.testing.assert_allclose(found.std(0), values.std(0), rtol=0.05)
         expected = np.percentile(values, [0.1, 99.9], axis=0)
         np.testing.assert_allclose(latent.usual, expected, rtol=1e-5)
         far = latent.domain(tf.fill((1, 3), 1e6))
@@ -306,14 +312,14 @@ class TestCalibrated:
     @pytest.mark.parametrize("decay", [0.3, 1.0, 1.6])
     def test_waves_fall_as_measured(self, decay):
         made = waves(16, 11, 2, mean=[1, 0], stddev=[0.5, 2], decay=decay)
-        values = made.values(made.start(seeds_for(200))).numpy()
+        values = drawn(made, 200)
         found = calibration.measured(values)
 
         np.testing.assert_allclose(found.decay, decay, atol=0.05)
         np.testing.assert_allclose(found.mean, [1, 0], atol=0.2)
         np.testing.assert_allclose(found.stddev, [0.5, 2], rtol=0.1)
         again = made.calibrated(found)
-        more = again.values(again.start(seeds_for(200, 7))).numpy()
+        more = drawn(again, 200, 7)
         np.testing.assert_allclose(more.std((0, 1, 2)), [0.5, 2], rtol=0.1)
 
     def test_a_file_gives_back_what_was_measured(self, rng, tmp_path):

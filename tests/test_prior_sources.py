@@ -298,7 +298,6 @@ class TestRender:
         np.testing.assert_array_equal(one, other)
 
     @pytest.mark.slow
-    @pytest.mark.slow
     def test_another_file_is_told(self, run, tmp_path):
         gan_model().save(tmp_path / "gan.keras")
         fast = ["--steps", "2", "--candidates", "1"]
@@ -312,7 +311,6 @@ class TestRender:
         result = run("render", "--from", "out/fire8-20.png", "-o", "third", code=1)
         assert "There is no prior" in error_of(result)
 
-    @pytest.mark.slow
     @pytest.mark.slow
     def test_the_normalized_ascent_by_name(self, run, models):
         run(

@@ -8,9 +8,10 @@ import tensorflow as tf
 from conftest import build_toy
 
 import tfviz
-from tfviz import objectives, params, transforms
+from tfviz import _loops, objectives, params, transforms
 from tfviz._ascent import Ascent
 from tfviz._job import Job
+from tfviz._updates import Method
 
 SMALL = params.fourier(32, 32)
 MILD = transforms.jitter(3)
@@ -25,6 +26,19 @@ MOVES = transforms.chain(
 
 def render(adapter, objective, param=SMALL, moves=MILD, **options):
     return tfviz.render(adapter, objective, param, moves, **({"steps": 6} | options))
+
+
+def noted_loops(monkeypatch):
+    """Return a list that each loop is added to that is compiled from now on."""
+    made = []
+    original = Ascent.__init__
+
+    def noted(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        made.append(self)
+
+    monkeypatch.setattr(Ascent, "__init__", noted)
+    return made
 
 
 def test_the_result_has_what_it_says(toy_adapter):
@@ -140,14 +154,8 @@ class TestBatches:
     def test_more_units_than_a_batch_are_chunked_without_another_trace(
         self, toy_adapter, monkeypatch
     ):
-        made = []
-        original = Ascent.__init__
-
-        def noted(self, *args, **kwargs):
-            original(self, *args, **kwargs)
-            made.append(self)
-
-        monkeypatch.setattr(Ascent, "__init__", noted)
+        made = noted_loops(monkeypatch)
+        toy_adapter.loops.clear()
         result = render(toy_adapter, "conv_b:0-10", batch_size=4, steps=3)
 
         assert len(result) == 11
@@ -218,8 +226,113 @@ class TestBatches:
         )
 
 
+class TestLoops:
+    """What is compiled is kept, and nothing but time may tell."""
+
+    @pytest.fixture
+    def adapter(self):
+        return tfviz.adapt(build_toy(), (-1, 1))
+
+    def test_other_units_and_seeds_need_no_other(self, adapter, monkeypatch):
+        made = noted_loops(monkeypatch)
+        first = render(adapter, "conv_b:0-1", steps=20)
+        render(adapter, "conv_b:7-8", steps=4, seed=3, learning_rate=0.2)
+        again = render(adapter, "conv_b:0-1", steps=20)
+
+        assert [ascent.traces for ascent in made] == [1]
+        assert again.images.tobytes() == first.images.tobytes()
+        assert again.history.tobytes() == first.history.tobytes()
+        fresh = render(tfviz.adapt(build_toy(), (-1, 1)), "conv_b:0-1", steps=20)
+        assert fresh.images.tobytes() == first.images.tobytes()
+        assert len(made) == 2
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"objective": "conv_a:0-1"},
+            {"objective": "logit:0-1"},
+            {"objective": ["conv_b:0", "conv_b:1", "conv_b:2"]},
+            {"param": params.fourier(32, 32)},
+            {"moves": transforms.jitter(3)},
+            {"method": Method(gradient_blur=1.0)},
+            {"method": Method(smooth_pools=True)},
+            {"method": Method("normalized")},
+            {"method": Method(keras.optimizers.SGD(0.1))},
+        ],
+    )
+    def test_what_is_another_gets_its_own(self, other, toy_adapter):
+        def key(objective="conv_b:0-1", param=SMALL, moves=MILD, method=None):
+            job = Job(toy_adapter, objective, param, moves, method=method)
+            planned = job._batches[0]
+            known = (job.param, job.transforms, job.method, planned.size)
+            return _loops._key(planned.objective, *known)
+
+        assert key() == key(objective="conv_b:4-5")
+        assert key() != key(**other)
+
+    def test_settings_of_an_optimizer_count_and_not_the_object(self, adapter):
+        optimizer = keras.optimizers.SGD(0.5)
+        slow = render(adapter, "conv_b:0", optimizer=optimizer)
+        optimizer.learning_rate = 5.0
+        fast = render(adapter, "conv_b:0", optimizer=optimizer)
+        again = render(adapter, "conv_b:0", optimizer=keras.optimizers.SGD(0.5))
+
+        assert np.abs(fast.images - slow.images).max() > 0.01
+        np.testing.assert_array_equal(again.images, slow.images)
+        assert len(adapter.loops) == 2
+
+    def test_weights_may_change_in_between(self, adapter):
+        before = render(adapter, "conv_b:0")
+        adapter.model.get_layer("conv_b").bias.assign([0.5] * 12)
+        after = render(adapter, "conv_b:0")
+
+        assert len(adapter.loops) == 1
+        assert after.history[0, 0] > before.history[0, 0] + 0.05
+
+    def test_a_failed_one_is_not_kept_and_old_ones_are_let_go(self, adapter):
+        with pytest.raises(FloatingPointError):
+            render(adapter, objectives.channel("conv_b", 1) * 1e38 * 1e38)
+        assert not adapter.loops
+        for unit in ("conv_a:0", "conv_b:0", "pool:0", "head:0", "logit:0"):
+            render(adapter, unit, moves=transforms.none(), steps=1)
+        assert len(adapter.loops) == 4
+        kinds = [key[0] for key in adapter.loops]
+        assert ("channel", "conv_a") not in kinds
+
+    def test_defaults_are_the_same_objects_in_each_call(self, adapter):
+        none = transforms.none()
+        for unit in ("conv_b:0", "conv_b:1"):
+            tfviz.render(adapter, unit, transforms=none, steps=1)
+        assert len(adapter.loops) == 1
+        job, other = (Job(adapter, "conv_b:0") for _ in range(2))
+        assert job.transforms is other.transforms
+
+    def test_two_jobs_at_once_do_not_share_one(self, adapter):
+        jobs = [Job(adapter, f"conv_b:{i}-{i + 1}", SMALL, MILD, steps=18, batch_size=1)
+                for i in (0, 4)]  # fmt: skip
+        alone = [[b.outcome.pictures for b in job.run()] for job in jobs]
+        mixed = list(zip(*(job.run() for job in jobs), strict=True))
+
+        for number in (0, 1):
+            for ours, theirs in zip(alone[number], mixed, strict=True):
+                np.testing.assert_array_equal(ours, theirs[number].outcome.pictures)
+
+        inner = []
+        options = {"steps": 32, "seed": 1}
+        expected = render(adapter, "conv_b:3", **options).images
+        result = render(
+            adapter,
+            "conv_b:3",
+            **options,
+            callbacks=[lambda p: inner.append(render(adapter, "conv_b:5"))],
+        )
+        np.testing.assert_array_equal(result.images, expected)
+
+
 class TestShapes:
-    @pytest.mark.parametrize("size", [(33, 47), (40, 31)])
+    @pytest.mark.parametrize(
+        "size", [(33, 47), pytest.param((40, 31), marks=pytest.mark.slow)]
+    )
     @pytest.mark.parametrize(
         "factory", [params.fourier, pytest.param(params.pixels, marks=pytest.mark.slow)]
     )

@@ -129,7 +129,8 @@ class TestAdversary:
 
 
 class TestPerceptual:
-    def test_distance(self, toy_adapter, rng):
+    @pytest.mark.parametrize("squared", [True, False])
+    def test_distance(self, squared, toy_adapter, rng):
         first, second = rng.uniform(size=(2, 3, 32, 32, 3)).astype(np.float32)
         weights = {"conv_a": 0.5, "conv_b": 1.5, LOGITS: 2.0}
         spread = {
@@ -137,7 +138,9 @@ class TestPerceptual:
             for path, units in (("conv_a", 8), ("conv_b", 12), (LOGITS, 5))
         }
         spread["conv_a"][3] = 0  # a channel that is always off
-        features = _perceptual.Features(toy_adapter, weights, 32, spread)
+        features = _perceptual.Features(
+            toy_adapter, weights, 32, spread, squared=squared
+        )
         apart = tf.function(
             lambda a, b: features.distance(features.of(a), features.of(b))
         )
@@ -149,10 +152,10 @@ class TestPerceptual:
             values[LOGITS] = toy_adapter.logits(images)
         expected = 0.0
         for path, weight in weights.items():
-            change = np.square(np.subtract(seen[0][path], seen[1][path]))
-            change = change.reshape(-1, change.shape[-1]).mean(axis=0)
-            scale = np.maximum(spread[path], 0.1 * spread[path].mean())
-            expected += weight * np.mean(change / scale)
+            change = np.abs(np.subtract(seen[0][path], seen[1][path]))
+            change = change.reshape(-1, change.shape[-1])
+            scale = np.sqrt(np.maximum(spread[path], 0.1 * spread[path].mean()))
+            expected += weight * np.mean((change / scale) ** (2 if squared else 1))
         assert float(found) == pytest.approx(expected, rel=1e-5)
 
     def test_variances(self, toy_adapter, rng):
@@ -165,6 +168,29 @@ class TestPerceptual:
             np.testing.assert_allclose(
                 found[path], np.var(values, axis=axes), rtol=1e-3, atol=1e-7
             )
+
+    def test_what_cannot_be_known_is_left_out_or_its_mean(self, toy_adapter, rng):
+        """An edge that is somewhere in one of four images: all or none shall have it."""
+        true = np.zeros((4, 1, 1, 8), np.float32)
+        true[0, ..., 0] = 1.0
+        spread = {"conv_a": np.ones(8, np.float32)}
+        best = {}
+        for squared in (True, False):
+            features = _perceptual.Features(
+                toy_adapter, {"conv_a": 1.0}, 32, spread, squared=squared
+            )
+            guesses = np.linspace(0, 1, 21)
+            losses = [
+                float(
+                    features.distance(
+                        {"conv_a": true},
+                        {"conv_a": np.eye(8, dtype=np.float32)[0] * np.float32(guess)},
+                    )
+                )
+                for guess in guesses
+            ]
+            best[squared] = guesses[int(np.argmin(losses))]
+        assert best == {True: pytest.approx(0.25), False: 0.0}
 
     def test_unlike_images_are_about_two_apart(self, toy_adapter, rng):
         images = rng.uniform(size=(64, 32, 32, 3)).astype(np.float32)

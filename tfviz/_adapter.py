@@ -41,6 +41,7 @@ class Adapter:
         held: The values of the model's other inputs, by name.
         image_input: Which of several images is the one to be made, or None.
         output: Which of several outputs has the classes, or None.
+        loops: Compiled ones; see `_loops`.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Adapter:
             self.input_size = (height or USUAL_SIZE, width or USUAL_SIZE)
         self._surveys: dict[Size, Survey] = {}
         self._compiled: dict[Any, Callable] = {}
+        self.loops: dict[Any, Any] = {}
         self.preprocess = preprocessing.assumed()  # to trace before it is known
         if preprocess is None:
             operations = self._survey(self.size).operations

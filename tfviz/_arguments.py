@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from tfviz import objectives, params
@@ -40,7 +41,7 @@ def check_numbers(
 
 def checked_param(param: Param | None, adapter: Adapter) -> Param:
     if param is None:
-        return params.fourier(*adapter.size, adapter.channels)
+        return _usual_param(*adapter.size, adapter.channels)
     if not isinstance(param, Param):
         raise TypeError(
             "`param` must be a Param such as params.fourier(224, 224). "
@@ -63,3 +64,7 @@ def checked_transform(transforms: Any) -> Transform:
             f"or a transforms.chain(...). Received: {transforms!r}"
         )
     return transforms
+
+
+# The same object in each call, so that a loop that was compiled for it fits again.
+_usual_param = cache(params.fourier)

@@ -20,6 +20,7 @@ from tfviz._arguments import (
 )
 from tfviz._ascent import Ascent
 from tfviz._batch import Batch, Finished, Progress
+from tfviz._loops import compiled
 from tfviz._origin import origin
 from tfviz._param import check_from_one, check_unit_range
 from tfviz._plan import count_repeats, plan_batches, plan_pictures
@@ -124,22 +125,20 @@ class Job:
         Raises:
             FloatingPointError: If a score is not finite.
         """
-        ascent, kind = None, None
         for number, planned in enumerate(self._batches):
             wanted = [i for i, p in enumerate(planned.places) if p not in skip]
             if not wanted:
                 continue
-            if ascent is None or planned.objective.kind != kind:
-                # Made anew only where the layers change: units are its arguments.
-                kind = planned.objective.kind
-                ascent = Ascent(
-                    self.adapter,
-                    planned.objective,
-                    self.param,
-                    self.transforms,
-                    self.method,
-                )
-            yield self._rendered(ascent, number, wanted, callbacks)
+            with compiled(
+                self.adapter,
+                planned.objective,
+                self.param,
+                self.transforms,
+                self.method,
+                planned.size,
+            ) as ascent:
+                batch = self._rendered(ascent, number, wanted, callbacks)
+            yield batch
 
     def _rendered(
         self,

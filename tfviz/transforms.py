@@ -11,6 +11,7 @@ a constant, grey by default. Only `box` resamples by itself.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from math import ceil, cos, radians, sin
 from typing import Any
 
@@ -52,11 +53,14 @@ __all__ = [
 ]
 
 
+# Presets are the same objects in each call, so that what is compiled for them is kept.
+@cache
 def none() -> Transform:
     """Leave images as they are."""
     return chain()
 
 
+@cache
 def distill() -> Transform:
     """Return the transforms of the article, with the ranges of its footnote.
 
@@ -67,6 +71,7 @@ def distill() -> Transform:
     return chain(*_distilled())
 
 
+@cache
 def gentle() -> Transform:
     """Return mild transforms, for params that can hold nothing but natural images.
 
@@ -83,6 +88,7 @@ def gentle() -> Transform:
     )
 
 
+@cache
 def lucid() -> Transform:
     """Return the transforms that Lucid uses unless told otherwise.
 
@@ -102,6 +108,7 @@ def lucid() -> Transform:
     )
 
 
+@cache
 def maco() -> Transform:
     """Return the transforms for `params.maco`: a random box, then those of `distill`.
 
