@@ -170,7 +170,7 @@ class TestPerceptual:
             )
 
     def test_what_cannot_be_known_is_left_out_or_its_mean(self, toy_adapter, rng):
-        """An edge that is somewhere in one of four images: all or none shall have it."""
+        """An edge that one of four images has at a place: a bit of it, or none."""
         true = np.zeros((4, 1, 1, 8), np.float32)
         true[0, ..., 0] = 1.0
         spread = {"conv_a": np.ones(8, np.float32)}
