@@ -193,7 +193,10 @@ class TestAgain:
                 *("png", FAST, ["fire2:1", "neg:fire2:5"], "neg-fire2-pre-5"),
                 marks=pytest.mark.slow,
             ),
-            ("png", FAST, ["fire2:1+fire3:2", "fire2:1"], "fire2-1+fire3-2"),
+            pytest.param(
+                *("png", FAST, ["fire2:1+fire3:2", "fire2:1"], "fire2-1+fire3-2"),
+                marks=pytest.mark.slow,
+            ),
         ],
     )
     def test_a_picture_is_made_again_byte_by_byte(

@@ -55,6 +55,7 @@ def pressed(what):
     yield lambda: True
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_goes_on_to_a_report(run, photos, monkeypatch):
     units = ["fire2:3", "fire2:5", "--judge", "squeezenet"]
     with monkeypatch.context() as patch:
@@ -126,6 +127,7 @@ def test_controls_and_ablations_take_part(run, photos):
     assert "0:0" in result.stderr  # the time that is left
 
 
+@pytest.mark.slow
 def test_pictures_of_its_own_are_no_photos(run, photos):
     few = [*FEW, "--images", ".", "--steps", 1, "--seeds", 1, "--no-report"]
     for _ in range(2):

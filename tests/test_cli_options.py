@@ -59,6 +59,7 @@ def test_penalties_are_subtracted_and_keep_the_name(run):
     assert 'penalties {"total_variation": 1000.0}, not {}' in error_of(result)
 
 
+@pytest.mark.slow
 def test_diverse_pictures_are_a_group(run):
     diverse = ["--diverse", "2", "--diversity", "50"]
     run("render", "fire3:3-4", "-o", "out", *FAST, *diverse)

@@ -119,7 +119,9 @@ class TestTiles:
 
         assert tiles.score(picture) == pytest.approx(np.mean(values), rel=1e-4)
 
-    @pytest.mark.parametrize("layer", ["fire3", "fire5"])
+    @pytest.mark.parametrize(
+        "layer", [pytest.param("fire3", marks=pytest.mark.slow), "fire5"]
+    )
     def test_no_seam_is_seen_after_some_steps(self, squeezenet, layer, monkeypatch):
         photo = smooth(150, 170)
 

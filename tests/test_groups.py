@@ -93,6 +93,7 @@ class TestDistances:
 
         assert pushed.distances.mean() > 1.5 * plain.distances.mean()
 
+    @pytest.mark.slow
     def test_a_minimized_unit_is_pushed_apart_too(self, toy_adapter):
         unit = objectives.channel("conv_b:pre", [3] * 3)
         other = objectives.diversity("conv_b", 3)

@@ -119,7 +119,9 @@ def two_outputs(kind):
 
 class TestSeveralOutputs:
     @pytest.mark.parametrize("kind", ["list", "dict"])
-    @pytest.mark.parametrize("output", ["classes", 1, "1"])
+    @pytest.mark.parametrize(
+        "output", ["classes", pytest.param(1, marks=pytest.mark.slow), "1"]
+    )
     def test_one_has_the_classes(self, kind, output, images):
         model = two_outputs(kind)
         adapter = tfviz.adapt(model, (0, 1), output=output)

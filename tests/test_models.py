@@ -402,6 +402,7 @@ class TestHub:
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_command_line_sees_a_saved_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     build_toy().export("toy", verbose=False)

@@ -147,6 +147,7 @@ class TestRestarts:
         )
         assert seen == [(16, 40), (20, 40), (36, 40), (40, 40)]
 
+    @pytest.mark.slow
     def test_histories_of_different_lengths(self, toy_adapter):
         """A picture that was stopped early keeps its own steps."""
         result = rendered(
@@ -227,7 +228,9 @@ class TestBounded:
     def rms(self, a, b):
         return np.sqrt(((np.asarray(a) - np.asarray(b)) ** 2).mean(axis=(1, 2, 3)))
 
-    @pytest.mark.parametrize("factory", [params.pixels, params.fourier])
+    @pytest.mark.parametrize(
+        "factory", [pytest.param(params.pixels, marks=pytest.mark.slow), params.fourier]
+    )
     def test_pictures_stay_near_their_start(self, factory, toy_adapter, rng):
         start = rng.uniform(0.2, 0.8, (2, 32, 32, 3)).astype(np.float32)
         free = rendered(
