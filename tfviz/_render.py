@@ -42,7 +42,8 @@ def render(
     """Optimize images until the units of a model respond most.
 
     Args:
-        model: A Keras model, or an adapter made by `adapt`.
+        model: A Keras model, or an adapter made by `adapt`, which keeps what it
+            compiled for the next call with the same `param` and `transforms`.
         objective: What to maximize: an `Objective`, a text that `objectives.parse`
             reads, or a list of those. One picture for each unit.
         param: How the images are held; `params.fourier` at the model's size, or 224
