@@ -378,6 +378,16 @@ class TestPixels:
         with pytest.raises(ValueError, match=message):
             function(given)
 
+    def test_what_rounding_leaves_outside_is_taken_for_the_end(self, rng):
+        images = rng.integers(0, 2, (2, 32, 32, 3)).astype(np.float32)
+        rounded = images + np.float32(4e-7) * (2 * images - 1)
+
+        assert rounded.min() < 0
+        assert rounded.max() > 1
+        np.testing.assert_array_equal(
+            measures.saturation(rounded), measures.saturation(images)
+        )
+
 
 class TestNearestRatio:
     def test_it_is_that_of_scikit_learn(self, rng):

@@ -5,6 +5,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfviz.images import to_floats
 
+# How far resizing and the like can leave [0, 1].
+ROUNDING = 1e-5
+
 
 def numbers(
     name: str, values: ArrayLike, axes: str = "", fewest: int = 1
@@ -90,9 +93,10 @@ def pictures(images: ArrayLike) -> NDArray[np.floating]:
         )
     if is_bytes:
         return to_floats(found)
-    if not (found.min() >= 0 and found.max() <= 1):
+    if not (found.min() >= -ROUNDING and found.max() <= 1 + ROUNDING):
         raise ValueError(
             "`images` must lie in [0, 1], or be bytes. "
             f"Received: {found.min():g} to {found.max():g}"
+            f"Received: {found.min():g} to {found.max():g}"
         )
-    return found
+    return np.clip(found, 0, 1)
