@@ -193,6 +193,8 @@ class TestCommands:
         told = json.loads(run("priors", "list", "--json").stdout)
         assert told["inverter"]["photos"] == 62_000
         assert told["autoencoder"] is None
+        refused = run("priors", "info", "autoencoder", code=1)
+        assert "without the weights of 'autoencoder'" in error_of(refused)
 
     def test_info(self, run, models):
         out = run("priors", "info", models / "gan.keras", "--range", "-1,1").stdout
