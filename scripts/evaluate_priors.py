@@ -1,6 +1,6 @@
 """Measure the priors that come with the package, for their model cards.
 
-    python scripts/evaluate_priors.py reconstruct DATA PRIOR... -o scores.json
+    python scripts/evaluate_priors.py reconstruct DATA PRIOR... -o folder
     python scripts/evaluate_priors.py logits DATA PRIOR... -o folder
     python scripts/evaluate_priors.py channels DATA PRIOR... -o folder --layer fire8
 
@@ -34,7 +34,7 @@ from tfviz._scale import scaled
 
 Judge = Callable[[NDArray], NDArray]
 UNITS, SEEDS, STEPS = 24, (0, 1), 150
-PATCH = 8
+PATCH, SHOWN = 8, 10
 
 
 def main() -> None:
@@ -63,7 +63,8 @@ def loaded(source: str) -> Any:
 
 
 def reconstruct(options: argparse.Namespace) -> None:
-    """Write what networks see in photos that went through each prior."""
+    """Write what networks see in photos that went through each prior, and a sheet."""
+    options.output.mkdir(parents=True, exist_ok=True)
     found = {}
     asked = {"squeezenet": judge(tfviz.load_model("squeezenet"))}
     mobilenet = options.data / "models/classifiers/imagenet_mobilenet_v1_075_224.keras"
@@ -89,10 +90,15 @@ def reconstruct(options: argparse.Namespace) -> None:
                 line[f"{name}_top5"] = float((ranks < 5).mean())
             found[f"{source} {kind}"] = line
             print(source, kind, json.dumps(line), flush=True)
-        random = measures.spectrum_slope(np.clip(prior.sample(256), 0, 1))
-        found[f"{source} random"] = {"slope": float(random.mean())}
+        random = np.clip(prior.sample(256), 0, 1)
+        slope = float(measures.spectrum_slope(random).mean())
+        found[f"{source} random"] = {"slope": slope}
         print(source, "random", found[f"{source} random"], flush=True)
-    options.output.write_text(json.dumps(found, indent=2))
+        some = np.linspace(0, len(originals) - 1, SHOWN).round().astype(int)
+        rows = np.concatenate([originals[some], decoded[some], random[:SHOWN]])
+        sheet = images.sheet(np.clip(rows, 0, 1), [""] * len(rows), SHOWN)
+        images.save(sheet, options.output / f"{source.replace(':', '-')}.webp")
+    (options.output / "scores.json").write_text(json.dumps(found, indent=2))
 
 
 def logits(options: argparse.Namespace) -> None:
