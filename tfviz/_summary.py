@@ -10,9 +10,9 @@ from tfviz._bootstrap import Interval, distinct, interval, paired, quartiles
 from tfviz._contender import random_of
 from tfviz._json import finite
 
-# Further from photos than this many times their own distances is unlike them: of
-# photos 95 % have 0.87 to 1.14, blurred ones have 1.21, and white noise has 1.33.
-UNLIKE = 1.2
+# Further from photos than this many times their own distances is unlike them: half way
+# from photos (1 in the mean) to blurred ones (1.21). White noise has 1.33.
+UNLIKE = 1.1
 # Of what a picture has above photos, transforms that leave less show an adversary.
 FRAGILE = 0.5
 
