@@ -270,7 +270,10 @@ def calibrate(
     measured = prior.calibrate(_photos(files, prior) if files else count)
     measured.save_calibration(output)
     for name, found in measured.measured.items():
-        falls = "" if found.decay is None else f", waves fall as 1/f^{found.decay:.2f}"
+        falls = ""
+        if found.decay is not None:
+            least, most = found.decay.min(), found.decay.max()
+            falls = f", waves fall as 1/f^{least:.2f} to 1/f^{most:.2f}"
         click.echo(
             f"{name}: mean {found.mean.mean():.3f}, "
             f"deviation {found.stddev.mean():.3f}, "

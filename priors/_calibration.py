@@ -27,8 +27,8 @@ class Measured:
         stddev: Of the values.
         low: The 0.1st percentile.
         high: The 99.9th percentile.
-        decay: For a map, how the amplitude of its waves falls: frequency to the power
-            of `-decay`, as in `waves`.
+        decay: For a map, how the amplitude of the waves of each channel falls:
+            frequency to the power of `-decay`, as in `waves`.
         count: How many images were measured.
     """
 
@@ -36,7 +36,7 @@ class Measured:
     stddev: NDArray[np.float32]
     low: NDArray[np.float32]
     high: NDArray[np.float32]
-    decay: float | None
+    decay: NDArray[np.float32] | None
     count: int
 
 
@@ -60,19 +60,19 @@ def measured(values: NDArray[np.float32]) -> Measured:
     )
 
 
-def _decay(values: NDArray[np.float32]) -> float:
-    """Fit a line to the logarithms of amplitude and frequency."""
-    _, height, width, _ = values.shape
-    # Each channel counts the same.
+def _decay(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fit lines to the logarithms of amplitude and frequency, one for each channel."""
+    _, height, width, channels = values.shape
     spread = np.maximum(values.std((0, 1, 2)), 1e-12)
     standard = (values - values.mean((0, 1, 2))) / spread
     spectrum = np.fft.rfft2(standard, axes=(1, 2))
-    power = (np.abs(spectrum) ** 2).mean(axis=(0, 3)).ravel()[1:]  # without the mean
+    # Without the mean.
+    power = (np.abs(spectrum) ** 2).mean(axis=0).reshape(-1, channels)[1:]
     counts = np.broadcast_to(column_counts(width), (height, width // 2 + 1))
     frequencies = nonzero_frequencies(height, width).ravel()[1:]
     weights = np.sqrt(counts.ravel()[1:])
     x, y = np.log(frequencies), 0.5 * np.log(power + 1e-20)
-    return float(-np.polyfit(x, y, 1, w=weights)[0])
+    return -np.polyfit(x, y, 1, w=weights)[0].astype(np.float32)
 
 
 def save(path: str | os.PathLike, found: Mapping[str, Measured]) -> None:
@@ -93,7 +93,13 @@ def save(path: str | os.PathLike, found: Mapping[str, Measured]) -> None:
         for name, values in found.items()
         for field in ("mean", "stddev", "low", "high")
     }
-    told = {n: {"decay": v.decay, "count": v.count} for n, v in found.items()}
+    told = {
+        name: {
+            "decay": None if values.decay is None else values.decay.tolist(),
+            "count": values.count,
+        }
+        for name, values in found.items()
+    }
     write_safely(path, lambda f: np.savez(f, settings=json.dumps(told), **arrays))
 
 
@@ -110,9 +116,11 @@ def load(path: str | os.PathLike) -> dict[str, Measured]:
             return {
                 name: Measured(
                     *(file[f"{name}/{k}"] for k in ("mean", "stddev", "low", "high")),
-                    **more,
+                    None if decay is None else np.asarray(decay, np.float32),
+                    more["count"],
                 )
                 for name, more in told.items()
+                for decay in (more["decay"],)
             }
     except FileNotFoundError:
         raise

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tfviz.images import write_safely
 
 # Raised where an older file would be read wrongly.
-VERSION = 1
+VERSION = 2
 _SETTINGS = "settings"
 
 

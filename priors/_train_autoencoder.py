@@ -143,7 +143,24 @@ class Autoencoder:
         return [self.remade(photos)]
 
     def settle(self, photos: Iterable[Any]) -> None:
-        """Do nothing: there are no normalizations."""
+        """Turn the latents so that their channels are uncorrelated, the largest first.
+
+        The same images come of it. But random latents are drawn channel by channel:
+        what channels do together would be lost, such as light and dark.
+
+        Args:
+            photos: Batches, in [0, 1].
+        """
+        found = np.concatenate([self.encode(batch) for batch in photos])
+        covariance = np.cov(found.reshape(-1, self._channels), rowvar=False)
+        # Of one channel it is a number.
+        _, vectors = np.linalg.eigh(np.atleast_2d(covariance))
+        turn = vectors[:, ::-1].astype(np.float32)
+        last, first = self.encoder.layers[-1], self.decoder.layers[1]
+        last.kernel.assign(np.asarray(last.kernel) @ turn)
+        last.bias.assign(np.asarray(last.bias) @ turn)
+        kernel = np.einsum("hwio,ij->hwjo", np.asarray(first.kernel), turn)
+        first.kernel.assign(kernel)
 
     def product(
         self, held_out: NDArray[np.float32]
@@ -158,12 +175,15 @@ class Autoencoder:
             "kind": "autoencoder",
             "size": self.size,
             "channels": self._channels,
-            "decay": found.decay,
         }
         arrays = {
             f"{model.name}/{k}": value
             for model in (self.encoder, self.decoder)
             for k, value in enumerate(model.get_weights())
         }
-        stddev = np.maximum(found.stddev, LEAST)
-        return settings, arrays | {"latent/mean": found.mean, "latent/stddev": stddev}
+        arrays |= {
+            "latent/mean": found.mean,
+            "latent/stddev": np.maximum(found.stddev, LEAST),
+            "latent/decay": np.asarray(found.decay),
+        }
+        return settings, arrays

@@ -151,10 +151,10 @@ def _autoencoder(
     encoder, decoder = autoencoder_encoder(channels), autoencoder_decoder(channels)
     _fill(encoder, arrays, "encoder")
     _fill(decoder, arrays, "decoder")
-    mean, stddev = arrays["latent/mean"], arrays["latent/stddev"]
-    latent = usual_waves(
-        rows, columns, channels, mean=mean, stddev=stddev, decay=settings["decay"]
-    )
+    statistics = {
+        name: arrays[f"latent/{name}"] for name in ("mean", "stddev", "decay")
+    }
+    latent = usual_waves(rows, columns, channels, **statistics)
 
     def encode(images: Any) -> Latents:
         images = scaled(images, (height, width))

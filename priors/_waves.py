@@ -24,7 +24,7 @@ def waves(
     *,
     mean: ArrayLike = 0.0,
     stddev: ArrayLike = 1.0,
-    decay: float = 1.0,
+    decay: ArrayLike = 1.0,
     rate: float = 1.0,
     length: float | None = None,
     domain: Domain | None = None,
@@ -41,7 +41,8 @@ def waves(
         channels: Of the map.
         mean: Of each channel.
         stddev: Of each channel, over places and images.
-        decay: The amplitude of a wave falls with its frequency to this power.
+        decay: The amplitude of a wave falls with its frequency to this power; one
+            number, or one for each channel.
         rate: How fast it moves, in parts of the learning rate.
         length: The greatest length of all waves together, in deviations of each, such
             as `usual_length(height * width * channels)`.
@@ -59,12 +60,13 @@ def waves(
     shape = (height, width, channels)
     middle = np.asarray(mean, np.float32)
     spread = np.broadcast_to(np.asarray(stddev, np.float32), (channels,))
+    falls = np.broadcast_to(np.asarray(decay, np.float64), (channels,))
     # Waves of a column that stands for itself alone keep half of what is drawn.
-    amplitude = nonzero_frequencies(height, width) ** -decay
+    amplitude = nonzero_frequencies(height, width) ** -falls[:, None, None]
     amplitude *= np.sqrt(2 / column_counts(width))
     # Of unit variance over places, with normal numbers for real and imaginary parts.
     # A wave that stands for two counts for both, with both parts; others have one.
-    total = np.sum((column_counts(width) * amplitude) ** 2)
+    total = np.sum((column_counts(width) * amplitude) ** 2, axis=(1, 2), keepdims=True)
     amplitude *= height * width / np.sqrt(total)
     scale = (rate * spread[:, None, None] * amplitude)[..., None].astype(np.float32)
 
@@ -117,7 +119,7 @@ def waves(
         penalty and (lambda values: penalty(standard(values))),
         standard=independent,
         calibrated=calibrated,
-        white=(lambda: again(decay=0.0)) if decay else None,
+        white=(lambda: again(decay=0.0)) if falls.any() else None,
     )
 
 

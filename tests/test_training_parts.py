@@ -8,7 +8,7 @@ import tensorflow as tf
 from conftest import build_toy, short_squeezenet
 from tfviz._survey import LOGITS
 from tfviz.priors import _adversary as adversary
-from tfviz.priors import _code, _layers, _networks, _perceptual
+from tfviz.priors import _code, _layers, _networks, _perceptual, _train_autoencoder
 
 
 class TestAdversary:
@@ -449,3 +449,27 @@ class TestNetworks:
             for a, b in zip(first.variables, second.variables):
                 np.testing.assert_array_equal(a, b)
             assert np.any(np.asarray(first.variables[0]) != other.variables[0])
+
+
+class TestAutoencoder:
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_channels_are_made_independent(self, channels, toy_adapter, rng):
+        spread = {"conv_a": np.ones(8, np.float32)}
+        recipe = _train_autoencoder.Autoencoder(
+            toy_adapter, {"conv_a": 1.0}, spread, channels=channels, size=32
+        )
+        photos = rng.uniform(size=(12, 4, 4, 3)).repeat(8, 1).repeat(8, 2)
+        photos = photos.astype(np.float32)
+        before = recipe.remade(photos), recipe.encode(photos)
+        recipe.settle([photos[:5], photos[5:]])
+        after = recipe.remade(photos), recipe.encode(photos)
+
+        np.testing.assert_allclose(after[0], before[0], atol=1e-4)
+        covariances = [
+            np.atleast_2d(np.cov(found.reshape(-1, channels), rowvar=False))
+            for found in (before[1], after[1])
+        ]
+        expected = np.linalg.eigvalsh(covariances[0])[::-1]
+        np.testing.assert_allclose(
+            covariances[1], np.diag(expected), atol=1e-4 * expected[0]
+        )
