@@ -125,6 +125,7 @@ class TestInTheLoop:
             return now()
 
         before = render(toy_adapter, "conv_b:0-1", batch_size=1, steps=4)
+        toy_adapter.loops.clear()
         monkeypatch.setattr(Ascent, "run", ran)
         monkeypatch.setattr(_job.time, "monotonic", asked)
         again = render(toy_adapter, "conv_b:0-1", batch_size=1, steps=4)
