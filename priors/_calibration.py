@@ -113,15 +113,7 @@ def load(path: str | os.PathLike) -> dict[str, Measured]:
     try:
         with np.load(path, allow_pickle=False) as file:
             told = json.loads(str(file["settings"]))
-            return {
-                name: Measured(
-                    *(file[f"{name}/{k}"] for k in ("mean", "stddev", "low", "high")),
-                    None if decay is None else np.asarray(decay, np.float32),
-                    more["count"],
-                )
-                for name, more in told.items()
-                for decay in (more["decay"],)
-            }
+            return {name: _read(file, name, **more) for name, more in told.items()}
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -129,3 +121,13 @@ def load(path: str | os.PathLike) -> dict[str, Measured]:
             f"{os.fspath(path)!r} holds no calibration, or not all of it. Make it anew "
             "with `tfviz priors calibrate`."
         ) from error
+
+
+def _read(
+    file: Mapping[str, NDArray], name: str, decay: list[float] | None, count: int
+) -> Measured:
+    mean, stddev, low, high = (
+        file[f"{name}/{field}"] for field in ("mean", "stddev", "low", "high")
+    )
+    falls = None if decay is None else np.asarray(decay, np.float32)
+    return Measured(mean, stddev, low, high, falls, count)
