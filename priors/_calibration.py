@@ -63,9 +63,7 @@ def measured(values: NDArray[np.float32]) -> Measured:
 def _decay(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Fit lines to the logarithms of amplitude and frequency, one for each channel."""
     _, height, width, channels = values.shape
-    spread = np.maximum(values.std((0, 1, 2)), 1e-12)
-    standard = (values - values.mean((0, 1, 2))) / spread
-    spectrum = np.fft.rfft2(standard, axes=(1, 2))
+    spectrum = np.fft.rfft2(values - values.mean((0, 1, 2)), axes=(1, 2))
     # Without the mean.
     power = (np.abs(spectrum) ** 2).mean(axis=0).reshape(-1, channels)[1:]
     counts = np.broadcast_to(column_counts(width), (height, width // 2 + 1))

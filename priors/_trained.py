@@ -49,12 +49,15 @@ def load(
         ValueError: If the file holds no prior, or has no such size.
         FileNotFoundError: If there is no such file.
     """
-    path = bundled_file(name) if str(name) in BUNDLED else Path(name)
-    if str(name) in BUNDLED and not path.is_file():
-        raise FileNotFoundError(
-            f"This copy of tfviz is without the weights of {str(name)!r}. Install it "
-            f"anew, or train some with `tfviz priors train {name}` and give the file."
-        )
+    path = Path(name)
+    if str(name) in BUNDLED:
+        path = bundled_file(name)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"This copy of tfviz is without the weights of {str(name)!r}. Install "
+                f"it anew, or train some with `tfviz priors train {name}` and give the "
+                "file."
+            )
     settings, arrays = _store.load(path)
     if settings.get("kind") not in BUNDLED:
         raise ValueError(

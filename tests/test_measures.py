@@ -370,7 +370,7 @@ class TestPixels:
             (np.zeros((32, 32, 3)), r"Received: shape \(32, 32, 3\)"),
             (np.zeros((0, 32, 32, 3)), r"Received: shape \(0, 32, 32, 3\)"),
             (np.zeros((1, 32, 32, 3), int), "Received: .*int64"),
-            (np.full((1, 32, 32, 3), 1.5), r"in \[0, 1\].*1.5 to 1.5"),
+            (np.full((1, 32, 32, 3), 1.5), r"in \[0, 1\].*\. Received: 1.5 to 1.5$"),
             (np.full((1, 32, 32, 3), np.nan), r"in \[0, 1\].*nan to nan"),
         ],
     )

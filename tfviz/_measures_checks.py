@@ -97,6 +97,5 @@ def pictures(images: ArrayLike) -> NDArray[np.floating]:
         raise ValueError(
             "`images` must lie in [0, 1], or be bytes. "
             f"Received: {found.min():g} to {found.max():g}"
-            f"Received: {found.min():g} to {found.max():g}"
         )
     return np.clip(found, 0, 1)
