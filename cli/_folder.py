@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfviz import images
-from tfviz._json import shortened
+from tfviz._json import changes
 from tfviz._result import file_names
 
 MANIFEST = "manifest.jsonl"
@@ -75,14 +75,9 @@ class Folder:
         for key, file in self.finished.items():
             if key in replaced:
                 continue
-            here = shared_settings(self._specs[file])
-            for name in sorted(wanted.keys() | here.keys()):
-                if wanted.get(name) != here.get(name):
-                    return (
-                        f"{file.name} was made with {name} "
-                        f"{shortened(here.get(name))}, not "
-                        f"{shortened(wanted.get(name))}"
-                    )
+            others = changes(shared_settings(self._specs[file]), wanted)
+            if others:
+                return f"{file.name} was made with {others[0]}"
         return None
 
     def repair_manifest(self) -> None:

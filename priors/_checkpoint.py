@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tfviz._claim import check_same
 from tfviz.images import write_safely
 
 CHECKPOINT = "checkpoint.npz"
@@ -65,8 +66,8 @@ def restore(
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             known = json.loads(str(file["settings"]))
-            wanted = json.loads(json.dumps({k: settings.get(k) for k in known}))
-            check_same(path.parent, known, wanted)
+            wanted = {name: settings.get(name) for name in known}
+            check_same(path.parent, known, wanted, "training")
             totals = json.loads(str(file["totals"])) if "totals" in file.files else {}
             step = int(file["step"])
             arrays = [file[f"v{k}"] for k in range(len(state))]
@@ -85,58 +86,6 @@ def restore(
     for variable, values in zip(state, arrays, strict=True):
         variable.assign(values)
     return step, totals
-
-
-def check_folder(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Refuse a folder that holds a training of other settings.
-
-    Raises:
-        ValueError: If it does.
-    """
-    path = folder / SETTINGS
-    if not path.exists():
-        return
-    try:
-        known = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{path} cannot be read. Choose another folder, or delete this one."
-        ) from error
-    check_same(folder, known, json.loads(json.dumps(settings)))
-
-
-def claim(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Note in a folder which training it holds."""
-    for part in folder.glob(".tfviz-*.part"):
-        part.unlink()  # of a run that was killed
-    text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
-    write_safely(folder / SETTINGS, lambda file: file.write(text.encode()))
-
-
-def check_same(
-    folder: Path, known: Mapping[str, Any], wanted: Mapping[str, Any]
-) -> None:
-    """Refuse settings other than those that a folder holds."""
-    known, wanted = _unfolded(known), _unfolded(wanted)
-    changes = [
-        f"{name} {json.dumps(known.get(name))}, not {json.dumps(wanted.get(name))}"
-        for name in sorted({*known, *wanted})
-        if known.get(name) != wanted.get(name)
-    ]
-    if changes:
-        raise ValueError(
-            f"{folder} holds a training of other settings: {'; '.join(changes)}. "
-            "Choose another folder, or the same settings to go on."
-        )
-
-
-def _unfolded(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Give each entry of a setting its own name, so that a change can be named."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        inner = value.items() if isinstance(value, dict) else ()
-        found |= {f"{name}.{key}": v for key, v in inner} or {name: value}
-    return found
 
 
 def write_line(path: Path, line: Mapping[str, float]) -> None:

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from tfviz._adapter import Adapter
+from tfviz._claim import check, claim
 from tfviz._origin import origin
 
-from . import _checkpoint as checkpoint
 from . import _prepared as prepared
 from . import _train_autoencoder, _train_inverter
+from ._checkpoint import SETTINGS
 from ._export import SETTLED, export
 from ._layers import chosen, compared
 from ._photos import LIST, batches, find_photos, squares
@@ -151,7 +152,7 @@ def _trained(
     for name in ("preprocess", "held", "image_input", "output"):
         network[name] = known[name]
     settings = settings | {"network": network}
-    checkpoint.check_folder(output, settings)
+    check(output / SETTINGS, settings, "training")
     tell(f"looking at the images in {folder}")
     photos = find_photos(
         folder,
@@ -159,7 +160,7 @@ def _trained(
         fewest=settings.get("code", 0),  # as many as a code has numbers
         known=output / LIST,
     )
-    checkpoint.claim(output, settings)
+    claim(output / SETTINGS, settings)
     size, steps, seed = (settings[name] for name in ("size", "steps", "seed"))
     tell(f"{len(photos.train)} to learn from, {len(photos.held_out)} held out")
     recipe = _MAKE[settings["kind"]](adapter, photos, output, settings)

@@ -3,15 +3,17 @@
     python scripts/study.py DATA -o study            # hours on 2 cores
     python scripts/study.py DATA -o study --quick    # 64 steps, no controls
 
-DATA holds `imagenet-1000-samples.zip`, `evaluators/` and `taesd/`. Units are drawn by a
-fixed seed, before anything is rendered: 8 channels of early layers, 8 of late ones, 8
-classes. Three comparisons are made, each in a folder of its own, and each goes on where
-it was: `steps` (all units, equal steps), `seconds` (8 units, equal time) and `controls`
-(8 units: random weights, and methods without their parts).
+DATA holds `imagenet-1000-samples.zip`, `evaluators/`, `taesd/` and
+`models/generators/`. Units are drawn by a fixed seed, before anything is rendered: 8
+channels of early layers, 8 of late ones, 8 classes. Three comparisons are made, each in
+a folder of its own, and each goes on where it was: `steps` (all units, equal steps),
+`seconds` (8 units, equal time) and `controls` (8 units: random weights, a prior of
+another domain, and methods without their parts).
 """
 
 import argparse
 import shlex
+import shutil
 import sys
 import tempfile
 import time
@@ -23,12 +25,14 @@ import numpy as np
 
 import tfviz  # first, so that it can choose TensorFlow's convolutions
 from tfviz import Contender, judges, params, priors
+from tfviz._cells import Cells
 from tfviz._controls import ablations, on_random_weights, randomized
+from tfviz._report import read
 
 SEED, EACH = 20_261, 8
 EARLY = ("conv1", "fire2", "fire3", "fire4")
 LATE = ("fire6", "fire7", "fire8", "fire9")
-STEPS, QUICK = 256, 64
+STEPS, QUICK, SEEDS = 100, 64, 3
 SIZE = 224
 LEARNED = ("inverter", "autoencoder")
 JUDGES = {
@@ -75,12 +79,13 @@ def main() -> None:
             seconds=time_of_fourier,
             **shared,
         )
+        share(options.output, few, contenders)
         run(
             options,
             "controls",
             adapter,
             few,
-            contenders | controls(adapter, contenders),
+            contenders | controls(adapter, contenders, options.data),
             steps=steps,
             **shared,
         )
@@ -123,20 +128,42 @@ def methods(data: Path) -> dict[str, Contender]:
     return found
 
 
-def controls(adapter: Any, contenders: dict[str, Contender]) -> dict[str, Contender]:
-    """Return each method on random weights, and without each of its parts."""
+def controls(
+    adapter: Any, contenders: dict[str, Contender], data: Path
+) -> dict[str, Contender]:
+    """Return each method on random weights and without its parts, and a wrong prior."""
     random = randomized(adapter)
-    found = {}
+    faces = data / "models" / "generators" / "anime_faces_gan_64.h5"
+    found = {
+        "drawn faces": Contender(
+            priors.load(faces, value_range=(0, 1)),
+            kind="control",
+            description="A GAN of drawn faces, whatever the unit looks for.",
+        )
+    }
     for name, contender in contenders.items():
         found |= on_random_weights(name, contender, random)
         found |= ablations(name, contender)
     return found
 
 
+def share(output: Path, few: list[str], contenders: dict[str, Contender]) -> None:
+    """Give `controls` the pictures of `steps`: made once more, they are the same."""
+    named = [u["name"] for u in read(output / "steps")["units"] if u["text"] in few]
+    source, target = (
+        Cells(output / name, named, tuple(contenders), SEEDS)
+        for name in ("steps", "controls")
+    )
+    for method in contenders:
+        for old, new in zip(source.of(method), target.of(method), strict=True):
+            if old.error is None and old.file.exists() and not new.file.exists():
+                new.file.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(old.start, new.start)
+                shutil.copy(old.file, new.file)
+
+
 def seconds_of(folder: Path) -> float:
     """Return how long a picture of `fourier` took, for others to have as long."""
-    from tfviz._report import read  # noqa: PLC0415
-
     rows = read(folder)["rows"]
     return round(
         float(
@@ -166,6 +193,7 @@ def run(
         adapter,
         drawn,
         contenders,
+        seeds=SEEDS,
         folder=folder,
         title=f"SqueezeNet, compared by equal {name}",
         command=shlex.join(["python", *sys.argv]),

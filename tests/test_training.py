@@ -224,7 +224,7 @@ class TestLoop:
         recipe = Toy(**change.get("recipe", {}))
         choices = choices | {k: v for k, v in change.items() if k != "recipe"}
 
-        with pytest.raises(ValueError, match=f"other settings: {said}. Choose"):
+        with pytest.raises(ValueError, match=f"another training: {said}. Choose"):
             _train.train(recipe, photos, output, **choices)
         assert state_of(output) == before
 
@@ -380,7 +380,7 @@ class TestInverter:
         self, trained, again, change, said, monkeypatch
     ):
         monkeypatch.setattr(_training, "find_photos", None)
-        with pytest.raises(ValueError, match=f"other settings: .*{said}"):
+        with pytest.raises(ValueError, match=f"another training: .*{said}"):
             again(trained[0], **change)
 
     def test_another_network_is_refused(self, trained, folder):

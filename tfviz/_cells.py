@@ -1,6 +1,5 @@
 """The pictures of a comparison, rendered into a folder: one is lost at most."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,15 @@ from PIL import Image
 
 from tfviz import images
 from tfviz._adapter import Adapter
+from tfviz._claim import check, claim
 from tfviz._contender import PHOTOS, Contender, beside
 from tfviz._errors import reason_of
 from tfviz._job import Job
-from tfviz._json import shortened
 from tfviz._objective import Objective
 from tfviz._render import as_result
 from tfviz._result import file_names
 from tfviz._updates import Method
-from tfviz.images import to_floats, write_safely
+from tfviz.images import to_floats
 from tfviz.stops import Stop
 
 CLAIM = "comparison.json"
@@ -106,35 +105,13 @@ class Cells:
         Raises:
             ValueError: If it is, or does not tell.
         """
-        path = self.folder / CLAIM
-        if not path.exists():
-            return
-        try:
-            known = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise ValueError(
-                f"{str(path)!r} is cut off or no JSON. Choose another folder."
-            ) from error
-        other = _difference(known, json.loads(json.dumps(settings)))
-        if other:
-            raise ValueError(
-                f"{str(self.folder)!r} holds another comparison: {other}. Choose "
-                "another folder."
-            )
+        check(self.folder / CLAIM, settings, "comparison")
 
     def claim(self, settings: Mapping[str, Any]) -> None:
-        """Say which comparison the folder is of.
-
-        Raises:
-            ValueError: If it is of another.
-        """
-        self.check(settings)
+        """Make the folder, and say which comparison it is of."""
         for unit in self._units:
             (self.folder / PICTURES / unit).mkdir(parents=True, exist_ok=True)
-        path = self.folder / CLAIM
-        if not path.exists():
-            text = json.dumps(settings, indent=1)
-            write_safely(path, lambda file: file.write(text.encode()))
+        claim(self.folder / CLAIM, settings)
 
 
 def job_of(
@@ -208,18 +185,3 @@ def read(path: Path, channels: int) -> NDArray[np.float32]:
         # Of one channel, or of others side by side.
         values = np.stack(np.split(values, channels, axis=1), axis=-1)
     return to_floats(values[..., :channels])
-
-
-def _difference(known: Any, wanted: Any, name: str = "") -> str:
-    """Say where two trees of JSON values first differ; empty if they do not."""
-    if isinstance(known, dict) and isinstance(wanted, dict):
-        for key in sorted(known.keys() | wanted.keys()):
-            found = _difference(
-                known.get(key), wanted.get(key), f"{name}.{key}".strip(".")
-            )
-            if found:
-                return found
-        return ""
-    if known == wanted:
-        return ""
-    return f"{name} is {shortened(known)} there, and {shortened(wanted)} here"

@@ -25,3 +25,22 @@ def shortened(value: Any) -> str:
     """
     text = json.dumps(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def changes(known: Any, wanted: Any, name: str = "") -> list[str]:
+    """Name the settings in which two trees of JSON values differ.
+
+    >>> changes({"steps": 4, "size": {"h": 1}}, {"steps": 5, "size": {"h": 1, "w": 2}})
+    ['size.w null, not 2', 'steps 4, not 5']
+    """
+    if isinstance(known, dict) and isinstance(wanted, dict):
+        return [
+            change
+            for key in sorted(known.keys() | wanted.keys())
+            for change in changes(
+                known.get(key), wanted.get(key), f"{name}.{key}".strip(".")
+            )
+        ]
+    if known == wanted:
+        return []
+    return [f"{name} {shortened(known)}, not {shortened(wanted)}"]

@@ -1,0 +1,93 @@
+"""The tables of docs/study.md, from the folder that `scripts/study.py` wrote.
+
+    python scripts/study_tables.py study > tables.md
+
+Comparisons that are not there yet are left out.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tfviz._report import read
+
+# What the columns show. Of what judges say, each judge's mean is shown, as `a / b`.
+COLUMNS = {
+    "relative": "of the best photo",
+    "gain": "gain over random",
+    "robustness": "robustness",
+    "top5": "top 5",
+    "two_alternative": "two alternatives",
+    "nearest_ratio": "nearest photo",
+    "kid": "kernel distance",
+    "relative_diversity": "diversity",
+    "spectrum_slope": "slope",
+}
+# Of these, the interval is shown too.
+WITH_INTERVAL = ("relative", "gain", "robustness")
+
+
+def main() -> None:
+    """Print the tables of all comparisons in a folder."""
+    for name in ("steps", "seconds", "controls"):
+        folder = Path(sys.argv[1]) / name
+        if not (folder / "results.json").exists():
+            continue
+        results = read(folder)
+        print(f"## {results['title']}\n")
+        print("\n".join(table(results)), end="\n\n")
+        print("\n".join(costs(results)), end="\n\n")
+        for told in results["verdicts"]:
+            print(f"- **{told['method']}**: {told['verdict']}.")
+            print("".join(f"  {reason}\n" for reason in told["because"]))
+
+
+def table(results: Mapping[str, Any]) -> list[str]:
+    """Return a line for each method, control and baseline."""
+    known = {(e["method"], e["measure"]): e for e in results["summary"]}
+    lines = [("", *COLUMNS.values())]
+    for method in results["methods"]:
+        cells = [
+            " / ".join(
+                said(known[method["name"], key], measure)
+                for key in results["measures"]
+                if key.partition("@")[0] == measure and (method["name"], key) in known
+            )
+            for measure in COLUMNS
+        ]
+        lines.append((method["name"] + " (circular)" * method["circular"], *cells))
+    return formatted(lines)
+
+
+def said(found: Mapping[str, Any], measure: str) -> str:
+    """Return a mean, and its interval where that is shown."""
+    value = f"{found['mean']:.2f}"
+    if measure in WITH_INTERVAL and found["low"] is not None:
+        value += f" ({found['low']:.2f} to {found['high']:.2f})"
+    return value
+
+
+def costs(results: Mapping[str, Any]) -> list[str]:
+    """Return what a picture of each method took."""
+    lines = [("", "seconds", "steps", "images shown to the network")]
+    for method in results["methods"]:
+        rows = [r for r in results["rows"] if r["method"] == method["name"]]
+        rows = [r for r in rows if r.get("seconds") is not None]
+        if rows:
+            means = [
+                sum(row[key] for row in rows) / len(rows)
+                for key in ("seconds", "steps", "evaluations")
+            ]
+            lines.append((method["name"], *(f"{value:.1f}" for value in means)))
+    return formatted(lines)
+
+
+def formatted(lines: Sequence[Iterable[str]]) -> list[str]:
+    """Return lines of a table in Markdown; the first is its head."""
+    head, *rows = [f"| {' | '.join(cells)} |" for cells in lines]
+    return [head, "|" + " --- |" * (head.count("|") - 1), *rows]
+
+
+if __name__ == "__main__":
+    main()
