@@ -103,9 +103,12 @@ class Inverter:
         """Learn from a batch."""
         self._optimizer.learning_rate.assign(rate)
         self._adversary.optimizer.learning_rate.assign(rate)
+        # The code is of the photo as it is: images that are shifted, so that no place
+        # of the network's grid is special, have others, and do not tell by how much.
+        code = self._encode(photos)
         shift = random_shift(seed)
         true = self._features.of(photos, self._code.layers, shift=shift)
-        code = self._code.of(true, photos)
+        wanted = self._code.of(true, photos)
         share = self._adversary.plan.share_at(progress)
         variables = self.generator.trainable_variables
         values = [v.value for v in variables]
@@ -117,7 +120,7 @@ class Inverter:
             features = self._features.distance(true, seen)
             pixels = tf.reduce_mean(tf.abs(_small(pictures) - _small(photos)))
             again = self._code.of(seen, pictures)
-            codes = tf.reduce_mean(tf.math.squared_difference(code, again))
+            codes = tf.reduce_mean(tf.math.squared_difference(wanted, again))
             loss = PIXELS * pixels + FEATURES * features + CODE * codes
             known = self._features.measured(seen, self._judged)
             fooled = self._adversary.fooled(known, code)
