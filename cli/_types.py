@@ -194,6 +194,28 @@ class Named(click.ParamType):
         return name, PriorSource().convert(source, param, ctx)
 
 
+class OfPrior(click.ParamType):
+    """`NAME=VALUE`, what is said of a prior that takes part.
+
+    Args:
+        value: The type of the value.
+    """
+
+    name = "NAME=VALUE"
+
+    def __init__(self, value: click.ParamType) -> None:
+        self._value = value
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, Any]:
+        """Return the name and the value."""
+        if isinstance(value, tuple):
+            return value
+        name, sign, text = value.partition("=")
+        if not name or not sign:
+            self.fail(f"{value!r} is not NAME={self._value.name.upper()}.", param, ctx)
+        return name, self._value.convert(text, param, ctx)
+
+
 class Methods(click.ParamType):
     """Comma-separated params and priors, each `NAME` or `NAME=PRIOR`."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from tfviz._errors import did_you_mean
 from tfviz.cli import _options as options
 from tfviz.cli import _types as types
 from tfviz.cli._clock import clock
@@ -64,7 +65,21 @@ NAMED = 5
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
-    "--size", type=types.Size(), help="Of the pictures, where it can be chosen."
+    "--range",
+    "ranges",
+    type=types.OfPrior(types.Range()),
+    multiple=True,
+    help="What black and white are in the images of a prior of --methods or --control, "
+    "NAME=LO,HI: -1,1 after tanh, 0,1 after a sigmoid. Needed for Keras models and "
+    "SavedModels.",
+)
+@click.option(
+    "--encoder",
+    "encoders",
+    type=types.OfPrior(click.Path(exists=True)),
+    multiple=True,
+    help="From images to the latents of a prior, NAME=FILE, to show photos as it "
+    "reconstructs them.",
 )
 @click.option(
     "--controls",
@@ -94,7 +109,8 @@ def compare(
     folder: Path,
     judges: tuple[str, ...],
     output: Path,
-    size: tuple[int, int] | None,
+    ranges: tuple[tuple[str, Any], ...],
+    encoders: tuple[tuple[str, Any], ...],
     controls: bool,
     ablations: bool,
     wrong: tuple[tuple[str, str], ...],
@@ -105,8 +121,8 @@ def compare(
     """Render the same UNITs by several methods, and judge them alike.
 
     \b
-    tfviz compare fire3:5 fire8:20 logit:goldfish --images photos -o report \\
-        --methods fourier,maco,inverter --judge keras:MobileNetV2
+    tfviz compare fire3:5 fire5:8 fire8:20 logit:goldfish logit:lion \\
+        --images photos -o report --methods fourier,maco --judge keras:MobileNetV2
 
     Writes report.html, results.json and results.csv. An interrupted comparison goes on
     where it was.
@@ -131,9 +147,14 @@ def compare(
     from tfviz import compare as run  # noqa: PLC0415
     from tfviz import judges as judging  # noqa: PLC0415
 
-    contenders = _contenders(
-        adapter, methods, size, controls=controls, ablations=ablations, wrong=wrong
+    own = _contenders(
+        adapter,
+        methods,
+        wrong,
+        value_range=_named("--range", ranges, methods, wrong),
+        encoder=_named("--encoder", encoders, methods, wrong),
     )
+    contenders = _with_controls(adapter, own, controls=controls, ablations=ablations)
     loaded = [judging.load(source) for source in judges]
     with until_interrupted("unit") as interrupted:
         found = run(
@@ -164,47 +185,86 @@ def _photos(files: list[Path]) -> Iterator[Any]:
         )
 
 
+def _named(
+    option: str,
+    given: tuple[tuple[str, Any], ...],
+    *contenders: tuple[tuple[str, str], ...],
+) -> dict[str, Any]:
+    """Return what an option says of priors, by their names."""
+    names = [
+        name for group in contenders for name, of in group if of not in types.PARAMS
+    ]
+    for name, _ in given:
+        if name not in names:
+            raise click.UsageError(
+                f"{option} is of {name!r}, which is no prior that takes part."
+                f"{did_you_mean(name, names)} There are: {', '.join(names) or 'none'}."
+            )
+    return dict(given)
+
+
 def _contenders(
     adapter: Any,
     methods: tuple[tuple[str, str], ...],
-    size: tuple[int, int] | None,
-    *,
-    controls: bool,
-    ablations: bool,
     wrong: tuple[tuple[str, str], ...],
+    **told: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return what takes part."""
+    """Return the methods, and the priors of other domains.
+
+    Args:
+        adapter: Of the network.
+        methods: Names and what they are.
+        wrong: Names and priors.
+        **told: Options of `load_prior`, by the names of priors.
+    """
     from tfviz import Contender  # noqa: PLC0415
-    from tfviz._controls import ablations as without  # noqa: PLC0415
-    from tfviz._controls import on_random_weights, randomized  # noqa: PLC0415
     from tfviz.cli._units import param_of  # noqa: PLC0415
 
-    height, width = size or adapter.size
     twice = {name for name, _ in methods} & {name for name, _ in wrong}
     if twice:
         raise click.UsageError(
             f"--control {min(twice)} has the name of a method. Give it another."
         )
+
+    def prior(name: str, source: str) -> Any:
+        options = {option: of.get(name) for option, of in told.items()}
+        found = load_prior(source, **options)
+        network = (found.trained or {}).get("network")
+        if source.endswith(".npz") and network == adapter.fingerprint():
+            # An inverter looks at photos with it, and its file may not name it.
+            found = load_prior(source, network=adapter, **options)
+        return found
+
     found = {}
     for name, source in methods:
         if source in types.PARAMS:
-            param = param_of(source, height, width, adapter, None)
+            found[name] = Contender(param_of(source, *adapter.size, adapter, None))
         else:
-            param = load_prior(source, size)
-        found[name] = Contender(param)
-    own = dict(found)
-    if controls:
-        random = randomized(adapter)
-        for name, contender in own.items():
-            found |= on_random_weights(name, contender, random)
+            found[name] = Contender(prior(name, source))
     for name, source in wrong:
         found[name] = Contender(
-            load_prior(source, None),
+            prior(name, source),
             kind="control",
             description="A prior of another domain.",
         )
+    return found
+
+
+def _with_controls(
+    adapter: Any, contenders: dict[str, Any], *, controls: bool, ablations: bool
+) -> dict[str, Any]:
+    """Return contenders with each method on random weights, and without its parts."""
+    from tfviz._controls import ablations as without  # noqa: PLC0415
+    from tfviz._controls import on_random_weights, randomized  # noqa: PLC0415
+
+    found = dict(contenders)
+    methods = {n: c for n, c in contenders.items() if c.kind == "method"}
+    if controls:
+        random = randomized(adapter)
+        for name, contender in methods.items():
+            found |= on_random_weights(name, contender, random)
     if ablations:
-        for name, contender in own.items():
+        for name, contender in methods.items():
             found |= without(name, contender)
     return found
 

@@ -61,6 +61,7 @@ def load_prior(
     given: tuple[tuple[str, float], ...] = (),
     encoder: str | None = None,
     calibrated: bool = True,
+    network: Any = None,
 ) -> Any:
     """Load a prior as the options say."""
     options.quiet_tensorflow()
@@ -73,6 +74,7 @@ def load_prior(
         given=dict(given),
         encoder=encoder,
         calibrated=calibrated,
+        network=network,
     )
 
 

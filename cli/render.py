@@ -90,8 +90,8 @@ def demo(output: Path) -> None:
 @click.option(
     "--transforms",
     type=click.Choice(["distill", "gentle", "lucid", "maco", "none"]),
-    help="What pictures must survive. By default distill, or gentle for learned "
-    "priors.",
+    help="What pictures must survive. By default distill; maco for maco, and gentle "
+    "for learned priors.",
 )
 @click.option(
     "--penalty",

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +98,19 @@ def _inverter(
     )
     generator = inverter_generator(code.length, settings["widths"])
     _fill(generator, arrays, "generator")
-    adapters: list[Adapter] = []
+
+    @cache
+    def coder() -> Any:
+        # Only those who start from an image need the network.
+        adapter = _network(settings["network"], network)
+        return tf.function(
+            lambda images: code.seen_in(adapter, scaled(images, (native, native))),
+            autograph=False,
+            reduce_retracing=True,
+        )
 
     def encode(images: Any) -> Latents:
-        if not adapters:  # only those who start from an image need the network
-            adapters.append(_network(settings["network"], network))
-        return {"code": _codes(adapters[0], code, native, images)}
+        return {"code": coder()(tf.convert_to_tensor(images, tf.float32))}
 
     return assembled(
         {"code": proposed(code.length)},
@@ -133,14 +141,12 @@ def _network(known: Mapping[str, Any], given: Adapter | None) -> Adapter:
             f"it was trained on (hash {known['hash'][:8]}). Received: {given.name!r} "
             f"with others (hash {given.fingerprint()[:8]})."
         )
+    if given.preprocess.name != known["preprocess"]:
+        raise ValueError(
+            f"This inverter was trained with the preprocessing {known['preprocess']!r} "
+            f"of {known['name']!r}. Received: {given.preprocess.name!r}"
+        )
     return given
-
-
-def _codes(adapter: Adapter, code: Code, size: int, images: Any) -> Any:
-    def codes(images: Any) -> Any:
-        return code.seen_in(adapter, scaled(images, (size, size)))
-
-    return tf.function(codes, autograph=False)(tf.convert_to_tensor(images, tf.float32))
 
 
 def _autoencoder(

@@ -8,12 +8,12 @@ DATA holds `imagenet-1000-samples.zip`, `evaluators/`, `taesd/` and
 channels of early layers, 8 of late ones, 8 classes. Three comparisons are made, each in
 a folder of its own, and each goes on where it was: `steps` (all units, equal steps),
 `seconds` (8 units, equal time) and `controls` (8 units: random weights, a prior of
-another domain, and methods without their parts).
+another domain, and methods without their parts). Most of the 8 are classes, of which
+alone other networks can tell whether they are shown.
 """
 
 import argparse
 import shlex
-import shutil
 import sys
 import tempfile
 import time
@@ -28,13 +28,21 @@ from tfviz import Contender, judges, params, priors
 from tfviz._cells import Cells
 from tfviz._controls import ablations, on_random_weights, randomized
 from tfviz._report import read
+from tfviz.images import write_safely
 
 SEED, EACH = 20_261, 8
 EARLY = ("conv1", "fire2", "fire3", "fire4")
 LATE = ("fire6", "fire7", "fire8", "fire9")
 STEPS, QUICK, SEEDS = 100, 64, 3
-SIZE = 224
+# Of an early layer, of two late ones, and classes.
+FEW = (0, 8, 11, 16, 17, 18, 19, 20)
+SIZE, USUAL = 224, 256
 LEARNED = ("inverter", "autoencoder")
+TITLES = {
+    "steps": "SqueezeNet, by equal steps",
+    "seconds": "SqueezeNet, by equal time",
+    "controls": "SqueezeNet, with controls and ablations",
+}
 JUDGES = {
     "MobileNetV1-0.75": "mobilenet_v1_0.75_192_quant.tflite",
     "MobileNetV2": "tf2_mobilenet_v2_1.0_224_ptq.tflite",
@@ -51,10 +59,11 @@ def main() -> None:
     parser.add_argument("--methods", help="comma-separated; all by default")
     options = parser.parse_args()
     adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
-    steps = QUICK if options.quick else STEPS
+    # All at first: what is missing is to be known before hours have gone.
     contenders = methods(options.data)
     if options.methods:
         contenders = {name: contenders[name] for name in options.methods.split(",")}
+    all_of_them = contenders | controls(adapter, contenders, options.data)
     panel = [
         judges.tflite(options.data / "evaluators" / file, name=name)
         for name, file in JUDGES.items()
@@ -65,30 +74,15 @@ def main() -> None:
         photos = sorted(Path(folder).rglob("*.JPEG"))
         shared = {"images": photos, "judges": panel}
         drawn = units(adapter)
+        steps = QUICK if options.quick else STEPS
         run(options, "steps", adapter, drawn, contenders, steps=steps, **shared)
         if options.quick:
             return
-        few = drawn[:: len(drawn) // EACH]
-        time_of_fourier = seconds_of(options.output / "steps")
-        run(
-            options,
-            "seconds",
-            adapter,
-            few,
-            contenders,
-            seconds=time_of_fourier,
-            **shared,
-        )
+        few = [drawn[place] for place in FEW]
+        seconds = seconds_of(options.output / "steps")
+        run(options, "seconds", adapter, few, contenders, seconds=seconds, **shared)
         share(options.output, few, contenders)
-        run(
-            options,
-            "controls",
-            adapter,
-            few,
-            contenders | controls(adapter, contenders, options.data),
-            steps=steps,
-            **shared,
-        )
+        run(options, "controls", adapter, few, all_of_them, steps=steps, **shared)
 
 
 def units(adapter: Any) -> list[str]:
@@ -121,8 +115,12 @@ def methods(data: Path) -> dict[str, Contender]:
         found[name] = Contender(
             priors.load(name), description=f"The bundled {name}, trained on photos."
         )
+    taesd = {
+        part: data / "taesd" / f"taesd_{part}.safetensors"
+        for part in ("decoder", "encoder")
+    }
     found["taesd"] = Contender(
-        priors.load(data / "taesd" / "taesd_decoder.safetensors", 112),
+        priors.load(taesd["decoder"], 112, encoder=taesd["encoder"]),
         description="The decoder of TAESD, which others trained.",
     )
     return found
@@ -156,21 +154,26 @@ def share(output: Path, few: list[str], contenders: dict[str, Contender]) -> Non
     )
     for method in contenders:
         for old, new in zip(source.of(method), target.of(method), strict=True):
-            if old.error is None and old.file.exists() and not new.file.exists():
-                new.file.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(old.start, new.start)
-                shutil.copy(old.file, new.file)
+            if not old.file.exists() or new.file.exists():
+                continue
+            new.file.parent.mkdir(parents=True, exist_ok=True)
+            # The start first: a picture that is there is complete.
+            for given, kept in ((old.start, new.start), (old.file, new.file)):
+                content = given.read_bytes()
+                write_safely(kept, lambda file, content=content: file.write(content))
 
 
 def seconds_of(folder: Path) -> float:
-    """Return how long a picture of `fourier` took, for others to have as long."""
-    rows = read(folder)["rows"]
-    return round(
-        float(
-            np.median([row["seconds"] for row in rows if row["method"] == "fourier"])
-        ),
-        1,
-    )
+    """Return how long a picture takes to which `render` gives its usual steps.
+
+    Of the quickest method: the others take fewer steps in that time.
+    """
+    times: dict[str, list[float]] = {}
+    for row in read(folder)["rows"]:
+        if row.get("seconds") is not None:
+            times.setdefault(row["method"], []).append(row["seconds"])
+    quickest = min(float(np.median(found)) for found in times.values())
+    return round(quickest * USUAL / STEPS, 1)
 
 
 def run(
@@ -195,7 +198,7 @@ def run(
         contenders,
         seeds=SEEDS,
         folder=folder,
-        title=f"SqueezeNet, compared by equal {name}",
+        title=TITLES[name],
         command=shlex.join(["python", *sys.argv]),
         callbacks=[tell],
         **settings,

@@ -12,7 +12,7 @@ from typing import Any
 
 from tfviz._report import read
 
-# What the columns show. Of what judges say, each judge's mean is shown, as `a / b`.
+# What the columns show: medians over units. Judges follow each other as in `a / b`.
 COLUMNS = {
     "relative": "of the best photo",
     "gain": "gain over random",
@@ -20,12 +20,14 @@ COLUMNS = {
     "top5": "top 5",
     "two_alternative": "two alternatives",
     "nearest_ratio": "nearest photo",
-    "kid": "kernel distance",
+    "kid_spread": "kernel distance",
     "relative_diversity": "diversity",
     "spectrum_slope": "slope",
 }
 # Of these, the interval is shown too.
 WITH_INTERVAL = ("relative", "gain", "robustness")
+# Of these the mean is shown.
+SHARES = ("top5", "two_alternative")
 
 
 def main() -> None:
@@ -61,8 +63,8 @@ def table(results: Mapping[str, Any]) -> list[str]:
 
 
 def said(found: Mapping[str, Any], measure: str) -> str:
-    """Return a mean, and its interval where that is shown."""
-    value = f"{found['mean']:.2f}"
+    """Return a median, or the mean of a share, and its interval where that is shown."""
+    value = f"{found['mean' if measure in SHARES else 'median']:.2f}"
     if measure in WITH_INTERVAL and found["low"] is not None:
         value += f" ({found['low']:.2f} to {found['high']:.2f})"
     return value

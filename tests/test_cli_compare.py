@@ -9,9 +9,10 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
-from conftest import error_of, names
+from conftest import error_of, names, short_squeezenet
 from PIL import Image
 
 from tfviz._report import read
@@ -19,7 +20,7 @@ from tfviz._report import read
 pytestmark = pytest.mark.usefixtures("_short")
 
 COUNT = 22
-BASE = ["compare", "--images", "photos", "-o", "out", "--size", 32]
+BASE = ["compare", "--images", "photos", "-o", "out"]
 FEW = [*BASE, "--methods", "pixels", "--steps", 2, "--seeds", 2]
 
 
@@ -33,6 +34,15 @@ def photos(tmp_path):
         folder = tmp_path / "photos" / ("more" if number == 0 else "")
         Image.fromarray(picture.astype(np.uint8)).save(folder / f"{number:02}.png")
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def judge(tmp_path):
+    """A network that is not the one that is visualized."""
+    model = short_squeezenet()
+    model.get_layer("conv10").bias.assign_add(np.ones(1000))
+    model.save(tmp_path / "judge.keras")
+    return "judge.keras"
 
 
 def written(folder="out"):
@@ -56,8 +66,8 @@ def pressed(what):
 
 
 @pytest.mark.slow
-def test_an_interrupted_comparison_goes_on_to_a_report(run, photos, monkeypatch):
-    units = ["fire2:3", "fire2:5", "--judge", "squeezenet"]
+def test_an_interrupted_comparison_goes_on_to_a_report(run, photos, judge, monkeypatch):
+    units = ["fire2:3", "fire2:5", "--judge", judge]
     with monkeypatch.context() as patch:
         patch.setattr("tfviz.cli.compare.until_interrupted", pressed)
         cut = run(*FEW, *units, code=1)
@@ -89,7 +99,7 @@ def test_an_interrupted_comparison_goes_on_to_a_report(run, photos, monkeypatch)
     results = read("out")
     assert results["settings"]["photos"] == COUNT
     assert results["provenance"]["command"].startswith("tfviz")
-    assert [judge["name"] for judge in results["judges"]] == ["squeezenet"]
+    assert [judge["name"] for judge in results["judges"]] == ["judge"]
     assert {row["unit"] for row in results["rows"]} == {"fire2:3", "fire2:5"}
 
     told = run(*FEW, *units, "--json", "--no-report")
@@ -128,6 +138,30 @@ def test_controls_and_ablations_take_part(run, photos):
 
 
 @pytest.mark.slow
+def test_generators_that_do_not_tell_their_range_take_part(run, photos):
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((4,)), keras.layers.Dense(48, "sigmoid"),
+              keras.layers.Reshape((4, 4, 3))]  # fmt: skip
+    keras.Sequential(layers).save("gan.keras")
+    encoder = [keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(4)]
+    keras.Sequential(encoder).save("encoder.keras")
+    few = [*BASE, "--methods", "mine=gan.keras", "--steps", 1, "--seeds", 1]
+    few += ["--control", "wrong=gan.keras", "--no-report", "fire2:3"]
+    assert "Give its range" in error_of(run(*few, code=1))
+    ranges = ["--range", "mine=0,1", "--range", "wrong=-1,1"]
+    run(*few, *ranges, "--encoder", "mine=encoder.keras")
+
+    found = read("out")
+    kinds = {m["name"]: m["kind"] for m in found["methods"]}
+    assert kinds["mine: photos"] == "ceiling"
+    assert kinds["wrong"] == "control"
+    given = {n: p["param"] for n, p in found["provenance"]["methods"].items()}
+    assert given["mine"]["value_range"] == [0, 1]
+    assert given["mine"]["encoder"] == "encoder.keras"
+    assert given["wrong"]["value_range"] == [-1, 1]
+
+
+@pytest.mark.slow
 def test_pictures_of_its_own_are_no_photos(run, photos):
     few = [*FEW, "--images", ".", "--steps", 1, "--seeds", 1, "--no-report"]
     for _ in range(2):
@@ -143,6 +177,9 @@ def test_pictures_of_its_own_are_no_photos(run, photos):
         (["--methods", ""], "there is no method ''"),
         (["--methods", "mine=inverterr"], "Did you mean 'inverter'?"),
         (["--control", "autoencoder"], "is not NAME=PRIOR"),
+        (["--range", "0,1"], "is not NAME=LO,HI"),
+        (["--range", "faces=1,0"], "write the lower end first"),
+        (["--encoder", "faces=gone.keras"], "gone.keras"),
         (["--judge", "judge.tflite"], "There is no file"),
         (["--steps", 0], "0 is not in the range x>=1"),
         (["--seconds", 0], "0"),
@@ -169,13 +206,18 @@ def test_what_is_wrong_is_said_before_anything_is_loaded(
         (["fire2:3", "fire2:3"], [], "Units are there twice: fire2:3"),
         (["logit:goldfsh"], [], "Did you mean 'goldfish'"),
         (["fire2:3"], ["--images", "photos/more"], "20 photos or more"),
-        (["fire2:3"], ["--judge", "squeezenet"] * 2, "names of their own"),
+        (["fire2:3"], ["--judge", "judge.keras"] * 2, "names of their own"),
+        (["fire2:3"], ["--judge", "squeezenet"], "the network that is visualized"),
+        (["fire2:3"], ["--range", "faces=0,1"], "no prior that takes part"),
+        (["fire2:3"], ["--encoder", "pixels=judge.keras"], "no prior that takes part"),
         (["fire2:3"], ["--judge", "keras:MobilNetV2"], "Did you mean"),
         (["fire2:3"], ["--control", "pixels=inverter"], "the name of a method"),
     ],
 )
-def test_what_does_not_fit_leaves_no_file(run, photos, units, arguments, said):
-    result = run(*FEW, *units, *arguments, code=2 if "--control" in arguments else 1)
+@pytest.mark.usefixtures("photos", "judge")
+def test_what_does_not_fit_leaves_no_file(run, units, arguments, said):
+    wrong = {"--control", "--range", "--encoder"} & {*arguments}
+    result = run(*FEW, *units, *arguments, code=2 if wrong else 1)
 
     assert said in error_of(result)
     assert not Path("out").exists() or names("out") == []

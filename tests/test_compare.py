@@ -13,9 +13,19 @@ import tensorflow as tf
 from PIL import Image
 
 import tfviz
-from tfviz import Contender, compare, images, measures, params, priors, transforms
+from tfviz import (
+    Contender,
+    _compare,
+    compare,
+    images,
+    measures,
+    params,
+    priors,
+    transforms,
+)
 from tfviz._baselines import drawn
 from tfviz._bootstrap import interval
+from tfviz._cells import job_of
 from tfviz._controls import ablations, randomized
 from tfviz._exhibit import Unit
 from tfviz._job import Job
@@ -226,7 +236,9 @@ class TestPlantedTruths:
 
     def test_the_gain_is_over_the_best_of_as_many_random_pictures(self, found, adapter):
         param, count = pixels(), 1 + STEPS
-        draws = np.int32([hashed(0, "random", k) for k in range(count * SEEDS)])
+        draws = np.int32(
+            [hashed(0, f"random {s}", k) for s in range(SEEDS) for k in range(count)]
+        )
         made = np.asarray(param.decode(param.init(tf.constant(draws))))
         made = images.to_floats(images.to_bytes(made))
         scores = (made.mean(axis=(1, 2)) @ LIKES.T).reshape(SEEDS, count, -1)
@@ -250,7 +262,7 @@ class TestPlantedTruths:
             m for m in found.results["methods"] if m["name"] == "pixels: best random"
         )
         assert (best["kind"], best["of"]) == ("baseline", "pixels")
-        assert f"of {1 + STEPS} random" in best["description"]
+        assert "as many random pictures" in best["description"]
 
     def test_the_best_photos_are_a_baseline(self, found):
         scores = PHOTOS.mean(axis=(1, 2)) @ LIKES.T
@@ -269,20 +281,21 @@ class TestPlantedTruths:
     def test_photos_are_judged_without_themselves(self, found):
         """Guards against distances of a set to itself, which are too small."""
         rows = of(found.results, "photos")
-        seen = np.stack([shown(found.folder, row) for row in rows])
-        own = {picture.tobytes() for picture in seen}
+        own = {p.tobytes(): p for p in (shown(found.folder, row) for row in rows)}
+        assert len(own) < len(rows)  # some are the best for several units
+        seen = np.stack(list(own.values()))
         photos = images.to_floats(images.to_bytes(PHOTOS))
         others = np.stack([p for p in photos if p.tobytes() not in own])
         expected, _ = measures.kid_spread(
             colours(seen),
             colours(others),
-            size=min(len(rows) - 1, len(others) // 2),
+            size=min(len(seen) - 1, len(others) // 2),
             draws=20,
         )
         (kid,) = (
             s
             for s in found.results["summary"]
-            if (s["method"], s["measure"]) == ("photos", "kid@eye")
+            if (s["method"], s["measure"]) == ("photos", "kid_spread@eye")
         )
         assert kid["mean"] == kid["median"] == pytest.approx(expected, abs=1e-6)
         assert (kid["low"], kid["units"]) == (None, len(UNITS))
@@ -338,8 +351,13 @@ class TestResults:
         defined = set(found.results["measures"])
         told = {s["measure"] for s in found.results["summary"]}
         assert told <= defined
-        assert {"kid@eye", "kid_floor@eye", "relative", "nearest_ratio@eye"} <= told
-        assert found.results["measures"]["kid@eye"]["judge"] == "eye"
+        assert {
+            "kid_spread@eye",
+            "kid_floor@eye",
+            "relative",
+            "nearest_ratio@eye",
+        } <= told
+        assert found.results["measures"]["kid_spread@eye"]["judge"] == "eye"
 
     def test_all_files_that_are_named_are_there_and_no_others(self, found):
         named = {
@@ -388,6 +406,30 @@ def test_what_else_is_compared_changes_nothing(found, adapter, tmp_path):
 
     assert rows == expected
     assert len(rows) == 4 * SEEDS
+
+
+def test_the_best_of_some_random_pictures_is_that_of_the_first_of_more(adapter):
+    """Units for which more steps were taken do not change what others are held to."""
+    units = [tfviz.objectives.channel("known", [unit]) for unit in range(2)]
+    job = job_of(adapter, moving(), units, 2, steps=1, seed=0, stop=[])
+    scorer = Scorer(adapter, units)
+    told = [Unit(f"known:{unit}", f"known:{unit}", None) for unit in range(2)]
+
+    def scores(counts):
+        return drawn(job, scorer, told, np.array(counts), 0).scores
+
+    more = scores([[9, 9], [9, 9]])
+    mixed = scores([[2, 9], [9, 1]])
+    np.testing.assert_array_equal(mixed[[0, 1], [1, 0]], more[[0, 1], [1, 0]])
+    np.testing.assert_array_equal(mixed[0, 0], scores([[2, 2], [2, 2]])[0, 0])
+    assert (mixed <= more).all()
+    assert (mixed < more).any()
+
+
+def test_the_network_itself_is_no_judge(adapter):
+    own = replace(EYE, spec={"hash": adapter.fingerprint()})
+    with pytest.raises(ValueError, match="'eye' is the network that is visualized"):
+        run(adapter, UNITS[:1], {"pixels": moving()}, judges=[own])
 
 
 class TestResume:
@@ -453,7 +495,7 @@ class TestFailures:
                 return made
             if kind == "traced":
                 raise RuntimeError("no such layer\nin the generator")
-            return tf.where(made > 0.9, np.nan, made)
+            return tf.where(made > 0.6, np.nan, made)
 
         methods = {"bad": moving(pixels(decode=decode)), "good": moving()}
         failed = run(adapter, UNITS[:2], methods, tmp_path)
@@ -473,6 +515,33 @@ class TestFailures:
         mended = run(adapter, UNITS[:2], methods, tmp_path)
         assert [r["error"] for r in of(mended.results, "bad")] == [None] * 4
         assert of(mended.results, "good") == of(failed.results, "good")
+
+    def test_a_unit_that_fails_leaves_the_others(self, adapter, tmp_path, monkeypatch):
+        original = _compare.render_unit
+
+        def failing(job, cells, unit):
+            if unit == 1:
+                raise FloatingPointError("not finite")
+            return original(job, cells, unit)
+
+        monkeypatch.setattr(_compare, "render_unit", failing)
+        failed = run(adapter, UNITS[:3], {"pixels": moving()}, tmp_path)
+
+        errors = [row["error"] for row in of(failed.results, "pixels")]
+        expected = [None, "FloatingPointError: not finite", None]
+        assert errors == np.repeat(expected, SEEDS).tolist()
+
+    def test_photos_that_cannot_be_remade_are_told_and_no_more(self, adapter):
+        def encode(images):
+            raise ValueError("the network is away")
+
+        learned = pixels(trained={}, encode=encode)
+        found = run(adapter, UNITS[:1], {"learned": moving(learned)})
+
+        (told,) = [m for m in found.results["methods"] if m["kind"] == "ceiling"]
+        assert told["description"].endswith("There are none: the network is away")
+        assert of(found.results, "learned: photos") == []
+        assert of(found.results, "learned")[0]["error"] is None
 
     def test_a_full_disk_is_no_fault_of_a_method(self, adapter, tmp_path, monkeypatch):
         def full(*_):
@@ -584,7 +653,7 @@ def test_seconds_end_a_picture(adapter):
     )
     (row,) = of(held.results, "pixels")
 
-    assert (row["steps"], row["evaluations"]) == (16, 17)  # one block
+    assert (row["steps"], row["evaluations"]) == (4, 5)  # one block
     assert held.results["settings"]["steps"] is None
     assert held.results["settings"]["seconds"] == 1e-6
 
@@ -626,13 +695,14 @@ class TestRandomPictures:
         job = Job(adapter, unit, pixels(), steps=1)
         scorer = Scorer(adapter, [unit])
         told = [Unit("known:0", "known:0", None)]
-        some = drawn(job, scorer, told, seeds=19, count=3, seed=7)
+        counts = np.full((len(told), 19), 3)
+        some = drawn(job, scorer, told, counts, 7)
 
         assert len(some.random) == len(some.best) == 19
         assert len({e.picture.tobytes() for e in some.random}) == 19
         seen = np.stack([e.seen for e in some.best])
         np.testing.assert_allclose(scorer(seen)[:, 0], some.scores[0], atol=1e-6)
-        other = drawn(job, scorer, told, seeds=19, count=3, seed=8)
+        other = drawn(job, scorer, told, counts, 8)
         assert not np.array_equal(other.random[0].picture, some.random[0].picture)
 
 

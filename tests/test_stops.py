@@ -109,8 +109,19 @@ class TestInTheLoop:
     def test_time_ends_a_batch(self, toy_adapter):
         result = render(toy_adapter, "conv_b:0-1", stop=stops.seconds(1e-6), steps=640)
 
-        assert result.steps.tolist() == [16, 16]
+        assert result.steps.tolist() == [4, 4]
         assert result.stopped == ("seconds", "seconds")
+
+    def test_the_choice_of_a_start_takes_time(self, toy_adapter, monkeypatch):
+        times = iter(range(0, 1000, 10))
+        monkeypatch.setattr(_job.time, "monotonic", lambda: next(times))
+        options = {"stop": stops.seconds(15), "steps": 640}
+        plain = render(toy_adapter, "conv_b:0", **options)
+        drawn = render(toy_adapter, "conv_b:0", candidates=4, **options)
+
+        # A look at the clock takes ten seconds here; two of them measure the choice.
+        assert plain.steps.tolist() == [8]
+        assert drawn.steps.tolist() == [4]
 
     def test_time_begins_when_the_graph_is_optimized(self, toy_adapter, monkeypatch):
         """Which happens in the first call, and takes longer than many steps."""

@@ -64,9 +64,10 @@ class TestMeans:
              "mean": 9, "low": None, "high": None, "units": 1},
         ]  # fmt: skip
 
-    def test_a_summary_has_the_interval_of_its_mean(self):
+    def test_a_summary_has_the_interval_of_its_median(self):
         (found,) = summary(table(x=RISING), ["m"], ["x"], UNITS)
-        expected = interval(RISING)
+        expected = interval(RISING, statistic="median")
+        assert found["median"] == expected.value
         assert (found["low"], found["high"]) == (expected.low, expected.high)
         assert (found["mean"], found["units"]) == (pytest.approx(0.35), 6)
 
@@ -74,7 +75,7 @@ class TestMeans:
 class TestDifferences:
     def test_each_pair_is_there_once(self):
         rows = table("a", x=RISING) + table("b", x=0.1) + table("c", x=RISING)
-        found = differences(rows, ["a", "b", "c"], ["x"], UNITS)
+        found = differences(rows, [method(m) for m in "abc"], ["x"], UNITS)
         assert [(d["first"], d["second"]) for d in found] == [
             ("a", "b"), ("a", "c"), ("b", "c")
         ]  # fmt: skip
@@ -85,13 +86,30 @@ class TestDifferences:
 
     def test_units_that_one_lacks_are_left_out(self):
         rows = table("a", x=RISING) + table("b", x=[None, None, 0.3, 0.3, 0.3, 0.3])
-        (found,) = differences(rows, ["a", "b"], ["x"], UNITS)
+        (found,) = differences(rows, [method("a"), method("b")], ["x"], UNITS)
         assert (found["units"], found["low"], found["distinct"]) == (4, None, False)
         assert found["mean"] == pytest.approx(0.15)
 
     def test_methods_without_a_common_unit_have_none(self):
         rows = [row("a", "unit 0", x=1.0), row("b", "unit 1", x=1.0)]
-        assert differences(rows, ["a", "b"], ["x"], UNITS) == []
+        assert differences(rows, [method("a"), method("b")], ["x"], UNITS) == []
+
+    def test_controls_and_ablations_are_compared_with_their_method(self):
+        names = ("a", "b", "a random", "b without", "faces", "a: random")
+        rows = [row for name in names for row in table(name, x=RISING)]
+        methods = [
+            method("a"),
+            method("b"),
+            method("a random", "control", "a"),
+            method("b without", "ablation", "b"),
+            method("faces", "control"),
+            method("a: random", "baseline", "a"),
+        ]
+        found = differences(rows, methods, ["x"], UNITS)
+        assert [(d["first"], d["second"]) for d in found] == [
+            ("a", "b"), ("a", "a random"), ("b", "b without"), ("a", "faces"),
+            ("b", "faces"),
+        ]  # fmt: skip
 
 
 class TestVerdicts:
@@ -125,7 +143,7 @@ class TestVerdicts:
         )
         assert because[1] == (
             "Judged by A, they tell which of two photos the unit responds to more in "
-            "+30 (+30 to +30) % more cases than random ones."
+            "+30 (+30 to +30) more cases of a hundred than random ones."
         )
         assert because[2] == (
             "Judged by A, they are 1.05 (1.05 to 1.05) times as far from the nearest "
@@ -219,7 +237,10 @@ class TestControls:
 
     def test_one_as_near_to_photos_is_a_warning(self):
         (reason,) = self.said(RISING, RISING)
-        assert "control 'c' is as near to photos (0.35 against 0.35)" in reason
+        assert (
+            "control 'c' is not distinctly further from photos (0.35 against 0.35)"
+            in reason
+        )
         (nearer,) = self.said(1.1, 0.9)
         assert "(0.90 against 1.10)" in nearer
 

@@ -1,5 +1,6 @@
 """The compiled part of the loop: several gradient steps in one call."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,6 +63,7 @@ class Ascent:
 
     Attributes:
         traces: How often the step has been traced.
+        searched: Seconds that the choice of the starts took.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Ascent:
         self._method = method or Method()
         self._compiled: dict[str, Any] = {}
         self.traces = 0
+        self.searched = 0.0
 
     def start(
         self,
@@ -101,6 +104,7 @@ class Ascent:
             self._compile()
             self._warm_up()
         self._found: list[Any] = [None, None]
+        self.searched = 0.0
         if latents is None and candidates > 1:
             latents, *self._found = self._best_start(candidates)
         elif latents is None:
@@ -342,13 +346,19 @@ class Ascent:
         """Return the best of some starts, their units' scores, how many were drawn."""
         if "search" not in self._compiled:
             compiled = tf.function(self._searched, autograph=False)
-            self._compiled["search"] = compiled.get_concrete_function(
+            search = compiled.get_concrete_function(
                 self._seeds, self._units, tf.TensorSpec((), tf.int32)
             )
+            self._compiled["search"] = search
+            # For the graph to be optimized, as in `_warm_up`.
+            search(self._seeds, self._units, tf.constant(1))
+        began = time.monotonic()
         latents, scores, drawn = self._compiled["search"](
             self._seeds, self._units, tf.constant(candidates)
         )
-        return latents, scores.numpy(), drawn.numpy()
+        found = latents, scores.numpy(), drawn.numpy()
+        self.searched = time.monotonic() - began
+        return found
 
     def _searched(self, seeds: Any, units: Any, count: Any) -> tuple[Any, Any, Any]:
         def draw(number: Any) -> tuple[Latents, Any]:

@@ -15,8 +15,8 @@ from tfviz._plan import hashed
 from tfviz._scorer import Scorer
 from tfviz.images import to_bytes, to_floats
 
-# Random pictures that are made at once.
-CHUNK = 16
+# Random pictures that are made at once: what two or three seeds of a unit need.
+CHUNK = 8
 
 
 @dataclass(frozen=True)
@@ -27,47 +27,51 @@ class Drawn:
         random: As they were drawn, of each unit others.
         best: For each unit and seed the one that it responds to most.
         scores: `(units, seeds)`, of the best.
-        count: Of how many each is the best.
     """
 
     random: list[Exhibit]
     best: list[Exhibit]
     scores: NDArray[np.float32]
-    count: int
 
 
 def drawn(
-    job: Job, scorer: Scorer, told: Sequence[Unit], *, seeds: int, count: int, seed: int
+    job: Job,
+    scorer: Scorer,
+    told: Sequence[Unit],
+    counts: NDArray[np.int64],
+    seed: int,
 ) -> Drawn:
     """Draw random pictures of a job's param.
 
-    All units choose from the same ones, which depend on the seed alone: methods that
-    hold pictures alike draw the same.
+    All units choose from the same ones, each from the first of them: what else is
+    compared changes nothing, and methods that hold pictures alike draw the same.
 
     Args:
         job: Of the method.
         scorer: Of the units.
         told: The units.
-        seeds: How many pictures a unit gets.
-        count: How many each of these is the best of.
+        counts: `(units, seeds)`, how many each picture is the best of.
         seed: Of the comparison.
     """
     pictured = _Pictured(job)
-    draws = [hashed(seed, "random", k) for k in range(count * seeds)]
+    seeds, most = counts.shape[1], int(counts.max())
+    draws = [hashed(seed, f"random {s}", k) for s in range(seeds) for k in range(most)]
     scores = np.concatenate(
         [scorer(pictured(draws[i : i + CHUNK])[1]) for i in range(0, len(draws), CHUNK)]
-    ).reshape(seeds, count, -1)
+    ).reshape(seeds, most, -1)
+    allowed = np.arange(most)[None, :, None] < counts.T[:, None, :]
+    scores = np.where(allowed, scores, -np.inf)
     places = scores.argmax(axis=1).T
     random: list[Exhibit] = []
     best: list[Exhibit] = []
     for unit, named in enumerate(told):
-        # By its name: what else is compared changes nothing.
         some = [hashed(seed, f"random\n{named.text}", k) for k in range(seeds)]
-        won = [draws[k * count + places[unit, k]] for k in range(seeds)]
-        for kept, chosen in ((random, some), (best, won)):
-            made = zip(*pictured(chosen), strict=True)
-            kept += [Exhibit(unit, "", k, *pair) for k, pair in enumerate(made)]
-    return Drawn(random, best, scores.max(axis=1).T, count)
+        won = [draws[k * most + places[unit, k]] for k in range(seeds)]
+        made, seen = pictured(some + won)
+        for k in range(seeds):
+            for kept, place in ((random, k), (best, seeds + k)):
+                kept.append(Exhibit(unit, "", k, made[place], seen[place]))
+    return Drawn(random, best, scores.max(axis=1).T)
 
 
 def remade(job: Job, photos: Photos, seeds: int) -> list[Exhibit]:

@@ -47,7 +47,8 @@ class Batch:
         stopped: What ended each picture before all steps: a rule, `callback`, or None.
         restart: `(n,)`, the number of the attempt that made each picture.
         starts: `(n, height, width, channels)`, the pictures before the first step.
-        seconds: How long the steps of all attempts took, compilation aside.
+        seconds: How long all attempts took, the choice of their starts with them and
+            compilation aside.
         tried: For each picture that is stuck, what was tried in vain.
     """
 
@@ -67,7 +68,7 @@ class Finished:
 
     Attributes:
         starts: The pictures before the first step.
-        seconds: How long the steps took.
+        seconds: How long the choice of the start and the steps took.
     """
 
     def __init__(

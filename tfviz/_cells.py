@@ -1,6 +1,6 @@
 """The pictures of a comparison, rendered into a folder: one is lost at most."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from tfviz.stops import Stop
 
 CLAIM = "comparison.json"
 PICTURES = "pictures"
+# Why pictures could not be made, by the name of the method and the number of the unit.
+Errors = Mapping[tuple[str, int], str]
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,11 @@ class Cells:
         place = self.folder / PICTURES / self._units[unit]
         return place / f"{self._stems[name]}-{seed}{end}"
 
-    def of(self, method: str, errors: Mapping[str, str] | None = None) -> list[Cell]:
+    def of(self, method: str, errors: Errors | None = None) -> list[Cell]:
         """Return the cells of a method: the seeds of the first unit, of the second."""
-        error = (errors or {}).get(method)
         found = []
         for unit in range(len(self._units)):
+            error = (errors or {}).get((method, unit))
             for seed in range(self.seeds):
                 file = self.file(unit, method, seed)
                 start = self.file(unit, method, seed, ".start.png")
@@ -143,18 +145,24 @@ def job_of(
     )
 
 
-def rendered(job: Job, cells: Sequence[Cell]) -> Iterator[int]:
-    """Render what is missing.
+def render_unit(job: Job, cells: Sequence[Cell], unit: int) -> int:
+    """Render the pictures of a unit that are missing.
 
     Args:
         job: Of the method.
         cells: Of the method, in the order of the job's pictures.
+        unit: Its number.
 
-    Yields:
-        How many pictures were written, after each batch.
+    Returns:
+        How many pictures were written.
     """
-    done = {place for place, cell in enumerate(cells) if cell.file.exists()}
-    for batch in job.run(done):
+    others = {
+        place
+        for place, cell in enumerate(cells)
+        if cell.unit != unit or cell.file.exists()
+    }
+    written = 0
+    for batch in job.run(others):
         result = as_result(job, [batch])
         for row, place in enumerate(sorted(batch.places)):
             cell = cells[place]
@@ -169,11 +177,12 @@ def rendered(job: Job, cells: Sequence[Cell]) -> Iterator[int]:
             # The start first: a picture that is there is complete.
             images.save(images.to_pil(batch.starts[at]), cell.start)
             images.save(result.picture(row), cell.file, spec)
-        yield len(batch.places)
+        written += len(batch.places)
+    return written
 
 
 def failure(error: Exception) -> str:
-    """Return what a row says of a method that failed."""
+    """Return what a row says of a picture that could not be made."""
     return f"{type(error).__name__}: {reason_of(error)}"
 
 

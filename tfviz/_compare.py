@@ -15,7 +15,7 @@ from tfviz import judges as judging
 from tfviz import stops
 from tfviz._adapter import Adapter, adapt
 from tfviz._arguments import listed
-from tfviz._cells import Cells, failure, job_of, rendered
+from tfviz._cells import Cells, Errors, failure, job_of, render_unit
 from tfviz._comparison import Comparison, Temporary
 from tfviz._contender import Contender, checked
 from tfviz._exhibit import Unit, looked_at
@@ -84,9 +84,9 @@ def compare(
         judges: Other networks; see `tfviz.judges`. Without any, only what the network
             itself tells is measured.
         steps: Of each picture; 256 by default.
-        seconds: For each picture instead of `steps`, compilation and the choice of a
-            start aside. How far a method comes then depends on the machine, and the
-            rate of the optimizer `normalized` hardly falls.
+        seconds: For each picture instead of `steps`, compilation aside. A batch may
+            take four steps more. How far a method comes then depends on the machine,
+            and the rate of the optimizer `normalized` hardly falls.
         seeds: Pictures of each unit by each method.
         seed: Makes other pictures.
         folder: Where to; a comparison that was cut off there is gone on with. By
@@ -208,9 +208,9 @@ def _fill(
     jobs: Mapping[str, Job],
     cells: Cells,
     callbacks: Sequence[Callable[[Compared], Any]],
-) -> dict[str, str]:
-    """Render what is missing; return why methods failed."""
-    errors: dict[str, str] = {}
+) -> Errors:
+    """Render what is missing; return why some pictures could not be made."""
+    errors: dict[tuple[str, int], str] = {}
     total = sum(len(job.pictures) for job in jobs.values())
     done = sum(c.file.exists() for name in jobs for c in cells.of(name))
 
@@ -219,17 +219,15 @@ def _fill(
             callback(Compared(what, done, total))
 
     for name, job in jobs.items():
-        batches = rendered(job, cells.of(name))
-        while True:
+        of_method = cells.of(name)
+        missing = {cell.unit for cell in of_method if not cell.file.exists()}
+        for unit in sorted(missing):
             try:
-                done += next(batches)
-            except StopIteration:
-                break
+                done += render_unit(job, of_method, unit)
             except OSError:  # a full disk is no fault of the method
                 raise
             except Exception as error:
-                errors[name] = failure(error)
-                break
+                errors[name, unit] = failure(error)
             tell(name)
     tell(JUDGING)
     return errors
@@ -282,6 +280,11 @@ def _check_judges(
             f"{', '.join(names)}"
         )
     for judge in judges:
+        if judge.spec.get("hash") == adapter.fingerprint():
+            raise ValueError(
+                f"Judge {judge.name!r} is the network that is visualized: the pictures "
+                "were made to please it. Give another."
+            )
         if judge.scores and any(unit.target is not None for unit in told):
             judging.check(judge, adapter.classes)
 

@@ -98,13 +98,14 @@ def ablations(name: str, contender: Contender) -> Mapping[str, Contender]:
     >>> list(ablations("fourier", fourier))
     ['fourier without transforms']
     """
-    param = contender.param
+    # What is without a part cannot be made again from what the whole is called.
+    param = replace(contender.param, spec={})
     found = {}
     if param.penalty is not None:
         found["penalty"] = replace(contender, param=replace(param, penalty=None))
     if param.project is not None:
         found["projection"] = replace(contender, param=replace(param, project=None))
-    if (white := param.white()) is not None:
+    if (white := contender.param.white()) is not None:
         found["waves"] = replace(contender, param=white)
     found["transforms"] = replace(contender, transforms=transforms.none())
     return {

@@ -23,10 +23,12 @@ DRAWS = 8
 PARTS, PART = 20, 100
 # Pixels of a side from which a spectrum has a slope.
 SPECTRUM_FROM = 10
+# Measures of all pictures of a method together, with their standard deviations.
+Whole = dict[str, tuple[float, float]]
 
 
 def held_out() -> Transform:
-    """Return transforms that are stronger than those of any preset, and noisy."""
+    """Return transforms that turn and scale further than `distill`, and are noisy."""
     return chain(scale([0.85, 0.9, 1.1, 1.15]), rotate([-12, -8, 8, 12]), noise(0.03))
 
 
@@ -64,12 +66,12 @@ class Court:
 
     def rows(
         self, exhibits: Sequence[Exhibit]
-    ) -> tuple[list[dict[str, Any]], list[float], dict[str, float]]:
+    ) -> tuple[list[dict[str, Any]], list[float], Whole]:
         """Measure the pictures of one method, all of a size.
 
         Returns:
             A row of numbers for each picture; the path similarity in each layer; and
-            the measures of the method as a whole.
+            the measures of the method as a whole, with their deviations.
         """
         seen = np.stack([e.seen for e in exhibits])
         scores = self._scorer(seen)
@@ -92,16 +94,19 @@ class Court:
             )
             rows.append(row)
         pictures = to_bytes(np.stack([e.picture for e in exhibits]))
-        large = min(pictures.shape[1:3]) >= SPECTRUM_FROM
-        for name in ["spectrum_slope"] * large + ["saturation", "total_variation"]:
-            values = getattr(measures, name)(pictures)
+        alone = {"saturation": measures.saturation(pictures)}
+        if min(pictures.shape[1:3]) >= SPECTRUM_FROM:
+            alone["spectrum_slope"] = measures.spectrum_slope(pictures)
+        # At one size for all methods, as it depends on it.
+        alone["total_variation"] = measures.total_variation(seen)
+        for name, values in alone.items():
             for row, value in zip(rows, values, strict=True):
                 row[name] = value
-        whole: dict[str, float] = {}
+        whole: Whole = {}
         for judge in self._judges:
             self._judged(judge, exhibits, seen, rows, whole)
         path = self._paths.similarity(exhibits, seen)
-        return [_plain(row) for row in rows], path, _plain(whole)
+        return [_plain(row) for row in rows], path, whole
 
     def _moved(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scores `(draws, n, units)` under transforms."""
@@ -119,7 +124,7 @@ class Court:
         exhibits: Sequence[Exhibit],
         seen: NDArray[np.float32],
         rows: list[dict[str, Any]],
-        whole: dict[str, float],
+        whole: Whole,
     ) -> None:
         targets = [self._targets[e.unit] for e in exhibits]
         asked = [i for i, target in enumerate(targets) if target is not None]
@@ -139,19 +144,20 @@ class Court:
         )
         for row, value in zip(rows, ratios, strict=True):
             row[f"nearest_ratio@{judge.name}"] = value
-        # Photos that are judged themselves, or were copied, would be near by nature.
-        own = {e.photo for e in exhibits}
+        # Photos that are judged themselves, or were copied, would be near by nature;
+        # and to itself, one that is the best of several units.
+        own: dict[int, int] = {}
+        for i, e in enumerate(exhibits):
+            own.setdefault(e.photo, i)
         others = known[[i for i in range(len(known)) if i not in own]]
-        size = min(PART, len(features) - 1, len(others) // 2)
+        once = [i for i, e in enumerate(exhibits) if e.photo < 0 or own[e.photo] == i]
+        made = features[once]
+        size = min(PART, len(made) - 1, len(others) // 2)
         if size >= 2:
-            mean, _ = measures.kid_spread(
-                features, others, size=size, draws=PARTS, seed=abs(self._seed)
-            )
-            floor, _ = measures.kid_floor(
-                others, size=size, draws=PARTS, seed=abs(self._seed)
-            )
-            whole[f"kid@{judge.name}"] = mean
-            whole[f"kid_floor@{judge.name}"] = floor
+            parts = {"size": size, "draws": PARTS, "seed": abs(self._seed)}
+            spread = measures.kid_spread(made, others, **parts)
+            whole[f"kid_spread@{judge.name}"] = spread
+            whole[f"kid_floor@{judge.name}"] = measures.kid_floor(others, **parts)
         for unit, places in by_unit(exhibits).items():
             told = self._of_unit(
                 unit, [exhibits[i] for i in places], features[places], known

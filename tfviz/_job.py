@@ -194,9 +194,10 @@ class Job:
         finished = Finished(planned.size, planned.group, ascent.images(), restart)
         fall = 1 / self.steps if self.method.optimizer == NORMALIZED else 0.0
         history: list[NDArray[np.float32]] = []
-        began = time.monotonic()
-        for first in range(0, self.steps, BLOCK):
-            count = min(BLOCK, self.steps - first)
+        began = time.monotonic() - ascent.searched
+        block = min([BLOCK, *(rule.every for rule in self.stop)])
+        for first in range(0, self.steps, block):
+            count = min(block, self.steps - first)
             history.append(ascent.run(first, count, self.learning_rate, fall))
             _check_finite(history[-1][:, rows], names, first + count)
             progress = Progress(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tfviz._measures_checks import ROUNDING
 from tfviz._scale import scaled
 
 # Pictures that are resized, and seen by a Keras model, at once.
@@ -126,10 +127,10 @@ def _checked(images: ArrayLike, channels: int, name: str) -> NDArray[np.float32]
             f"Judge {name!r} takes images of the shape (n, height, width, {channels}). "
             f"Received: {images.shape}"
         )
-    if images.dtype.kind != "f" or not 0 <= images.min() <= images.max() <= 1:
+    low, high = images.min(), images.max()
+    if images.dtype.kind != "f" or not -ROUNDING <= low <= high <= 1 + ROUNDING:
         raise ValueError(
             f"Judge {name!r} takes floats in [0, 1]; turn bytes into them with "
-            f"tfviz.images.to_floats. Received: {images.dtype} from {images.min()} to "
-            f"{images.max()}"
+            f"tfviz.images.to_floats. Received: {images.dtype} from {low} to {high}"
         )
-    return images.astype(np.float32, copy=False)
+    return images.clip(0, 1).astype(np.float32, copy=False)

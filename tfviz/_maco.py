@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz import statistics as statistics_module
+from tfviz import transforms
 from tfviz._fourier import analyze, synthesis
 from tfviz._param import Latents, Param, checked_shape, describe, mixing, uniform
 from tfviz._spectrum import column_counts
@@ -40,7 +41,7 @@ def maco(
     MAgnitude Constrained Optimization", 2023 (https://arxiv.org/abs/2306.06805). The
     contrast and colours of natural images are there from the first step and can
     neither fade nor run off. An image has structure everywhere, also where it is
-    irrelevant to the unit. Use it with `transforms.maco()`.
+    irrelevant to the unit. `transforms.maco()` are its transforms by default.
 
     The squares of the amplitudes are means over the photographs, as power is what
     adds up to their contrast; the paper's amplitudes are means themselves, which
@@ -102,7 +103,8 @@ def maco(
     if of.source is not None:
         known = {"source": of.source, "digest": of.digest}
         spec = describe("maco", shape, statistics=known)
-    return Param(init, decode, shape, spec, encode=encode)
+    defaults = {"transforms": transforms.maco()}
+    return Param(init, decode, shape, spec, encode=encode, defaults=defaults)
 
 
 def from_settings(settings: Mapping[str, Any]) -> Param:

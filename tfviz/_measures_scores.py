@@ -96,7 +96,7 @@ def gain(score: ArrayLike, best_of_n: ArrayLike) -> NDArray[np.float64]:
         score - best_of_n
 
     Range:
-        Any number, in the unit's own scale; 0 if drawing at random does as well.
+        Any number, in the scale of the scores; 0 if drawing at random does as well.
 
     Better:
         higher
@@ -105,8 +105,9 @@ def gain(score: ArrayLike, best_of_n: ArrayLike) -> NDArray[np.float64]:
         Random search under the same budget, the usual control of an optimizer.
 
     Bias:
-        Scales differ from unit to unit: where units are averaged, give both as shares
-        of the best photo. A prior that is good by itself leaves less to gain.
+        Scales differ from unit to unit: comparisons give both as shares of the best
+        photo, and have no gain where no photo scores above 0. A prior that is good by
+        itself leaves less to gain.
 
     Args:
         score: Of pictures, of any shape.

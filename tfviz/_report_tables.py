@@ -12,13 +12,26 @@ Json = Mapping[str, Any]
 _OF_THE_RUN = {
     "score": "The unit's objective for the picture as saved, in 8 bits and "
     "untransformed. Units have scales of their own: compare scores within a unit only.",
-    "seconds": "What the picture took. Pictures made side by side share the time.",
+    "seconds": "What the choice of the start and the steps took, compilation aside. "
+    "Pictures made side by side share the time.",
     "steps": "How often the picture was changed.",
     "evaluations": "How many images the visualized network was shown for the picture.",
 }
+# What a learned prior notes of its latents at the end, by the last part of the name.
+_OF_LATENTS = {
+    "clip_rate": "Which part of the latents were taken back into their domain, on "
+    "average over steps.",
+    "out_of_range": "Which part of the decoder's values are outside of black and white "
+    "and are clipped.",
+    "norm_percentile": "Of a hundred random latents how many are shorter.",
+    "unusual": "Which part of the latents lie outside of the range that was measured "
+    "on photos or samples.",
+}
 _OF_OTHERS = "Noted by the run or by the method itself."
 # Columns of rows that the page shows otherwise.
-_ELSEWHERE = ("unit", "method", "seed", "picture", "start", "error", "stuck", "id")
+_ELSEWHERE = (
+    *("unit", "method", "seed", "picture", "start", "error", "stuck", "circular", "id"),
+)
 _ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 
 
@@ -33,7 +46,8 @@ def definitions(results: Json) -> list[dict[str, Any]]:
     }
     described = []
     for key in sorted(found, key=lambda key: [*_OF_THE_RUN, key].index(key)):
-        summary = _OF_THE_RUN.get(key, _OF_OTHERS)
+        of_latents = _OF_LATENTS.get(key.rpartition("/")[2], _OF_OTHERS)
+        summary = _OF_THE_RUN.get(key, of_latents)
         title = key.replace("_", " ")
         described.append({"key": key, "title": title, "summary": summary})
     for key, measure in measures.items():

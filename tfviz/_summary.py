@@ -1,6 +1,7 @@
 """What rows add up to: means over units, differences between methods, verdicts."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,11 @@ RULE = (
     "responds to more (the interval of the difference in `two_alternative` lies above "
     "0). It is like photos if its mean distance to the nearest photo is at most "
     f"{UNLIKE} times that among photos (`nearest_ratio`). "
-    "Where judges disagree, the least favourable counts. Intervals are bootstrapped "
-    "over units, at 95 %."
+    "Where judges disagree, the least favourable counts. Beside the verdict stands "
+    "whether a control on random weights is as near to photos (the interval of the "
+    "difference does not lie above 0), and whether stronger transforms than the usual "
+    f"ones leave less than {FRAGILE:g} of a picture's lead over photos (`robustness`). "
+    "Intervals are bootstrapped over units, at 95 %."
 )
 _VERDICTS = {
     (True, True): "shows the unit, in pictures like photos",
@@ -49,56 +53,76 @@ def means(rows: Rows, method: str, measure: str, units: Sequence[str]) -> NDArra
 def summary(
     rows: Rows, methods: Sequence[str], names: Sequence[str], units: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return each measure of each method over units."""
+    """Return each measure of each method over units; intervals are of medians."""
     found = []
     for method in methods:
         for measure in names:
             values = means(rows, method, measure, units)
             if np.isnan(values).all():
                 continue
-            low, middle, high = quartiles(values)
-            mean = interval(values)
+            lower, _, upper = quartiles(values)
+            median = interval(values, statistic="median")
             found.append(
                 {
                     "method": method,
                     "measure": measure,
-                    "median": middle,
-                    "q1": low,
-                    "q3": high,
-                    "mean": mean.value,
-                    "low": finite(mean.low),
-                    "high": finite(mean.high),
-                    "units": mean.units,
+                    "median": median.value,
+                    "q1": lower,
+                    "q3": upper,
+                    "low": finite(median.low),
+                    "high": finite(median.high),
+                    "mean": float(np.nanmean(values)),
+                    "units": median.units,
                 }
             )
     return found
 
 
 def differences(
-    rows: Rows, methods: Sequence[str], names: Sequence[str], units: Sequence[str]
+    rows: Rows,
+    methods: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    units: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Return how methods differ on the same units, each pair once."""
+    """Return how methods differ on the same units, each pair once.
+
+    Methods are compared with each other, controls and ablations with their method.
+    """
+    pairs = _pairs(methods)
     found = []
     for measure in names:
-        values = {m: means(rows, m, measure, units) for m in methods}
-        for place, first in enumerate(methods):
-            for second in methods[place + 1 :]:
-                between = paired(values[first], values[second])
-                if not between.units:
-                    continue
-                found.append(
-                    {
-                        "measure": measure,
-                        "first": first,
-                        "second": second,
-                        "mean": between.value,
-                        "low": finite(between.low),
-                        "high": finite(between.high),
-                        "units": between.units,
-                        "distinct": distinct(between.low, between.high),
-                    }
-                )
+        values = {
+            name: means(rows, name, measure, units)
+            for name in dict.fromkeys(name for pair in pairs for name in pair)
+        }
+        for first, second in pairs:
+            between = paired(values[first], values[second])
+            if not between.units:
+                continue
+            found.append(
+                {
+                    "measure": measure,
+                    "first": first,
+                    "second": second,
+                    "mean": between.value,
+                    "low": finite(between.low),
+                    "high": finite(between.high),
+                    "units": between.units,
+                    "distinct": distinct(between.low, between.high),
+                }
+            )
     return found
+
+
+def _pairs(methods: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return the names of what is compared; a control of no method with all."""
+    compared = [m["name"] for m in methods if m["kind"] == "method"]
+    return [*combinations(compared, 2)] + [
+        (name, other["name"])
+        for other in methods
+        if other["kind"] in ("control", "ablation")
+        for name in ([other["of"]] if other["of"] else compared)
+    ]
 
 
 def verdicts(
@@ -171,8 +195,8 @@ def _judged(
     if told is not None:
         reasons.append(
             f"Judged by {told[0]}, they tell which of two photos the unit responds "
-            f"to more in {_said(told[1], 100, signed=True)} % more cases than "
-            "random ones."
+            f"to more in {_said(told[1], 100, signed=True)} more cases of a hundred "
+            "than random ones."
         )
     if near is not None:
         reasons.append(
@@ -206,7 +230,7 @@ def _of_controls(
     near: tuple[str, Interval] | None,
     units: Sequence[str],
 ) -> list[str]:
-    """Say where a control looks as much like photos as the method itself."""
+    """Say where a control is not known to look less like photos than the method."""
     if near is None:
         return []
     measure = f"nearest_ratio@{near[0]}"
@@ -220,9 +244,9 @@ def _of_controls(
         if between.low <= 0:
             both = ~np.isnan(other - own)
             reasons.append(
-                f"The control {control['name']!r} is as near to photos "
-                f"({other[both].mean():.2f} against {own[both].mean():.2f}): that the "
-                "pictures look like some is no sign of what the network knows."
+                f"The control {control['name']!r} is not distinctly further from "
+                f"photos ({other[both].mean():.2f} against {own[both].mean():.2f}): "
+                "that the pictures look like some is no sign of what the network knows."
             )
     return reasons
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from tfviz import images, measures
 from tfviz._adapter import Adapter
 from tfviz._baselines import Drawn, drawn, remade
-from tfviz._cells import Cell, Cells
+from tfviz._cells import Cell, Cells, Errors
 from tfviz._contender import PHOTOS, Contender, best_of, random_of, remade_by
+from tfviz._errors import reason_of
 from tfviz._evidence import Court
 from tfviz._exhibit import Exhibit, Photos, Unit
 from tfviz._job import Job
@@ -66,11 +67,11 @@ class Trial:
         self._contenders, self._jobs = contenders, jobs
         self._cells, self._seed = cells, seed
 
-    def held(self, errors: Mapping[str, str]) -> dict[str, Any]:
+    def held(self, errors: Errors) -> dict[str, Any]:
         """Return everything that is known in the end, as JSON values.
 
         Args:
-            errors: Why methods failed, by their names.
+            errors: Why pictures could not be made.
         """
         targets = [unit.target for unit in self._told]
         court = Court(
@@ -85,7 +86,7 @@ class Trial:
         methods: list[dict[str, Any]] = []
         curves: dict[str, list[float | None]] = {}
         whole: list[dict[str, Any]] = []
-        for method, exhibits in self._exhibits(errors):
+        for method, exhibits in self._exhibits():
             methods.append(method)
             if not exhibits:
                 continue
@@ -93,11 +94,13 @@ class Trial:
             rows += [self._row(e, row) for e, row in zip(exhibits, found, strict=True)]
             curves[method["name"]] = [finite(value) for value in curve]
             whole += [
-                _of_method(method["name"], measure, value, exhibits)
-                for measure, value in of_all.items()
-                if value is not None
+                _of_method(method["name"], measure, *found, exhibits)
+                for measure, found in of_all.items()
             ]
         rows += self._failed(errors)
+        circular = {method["name"] for method in methods if method["circular"]}
+        for row in rows:
+            row["circular"] = row["method"] in circular
         order = [method["name"] for method in methods]
         units = [unit.name for unit in self._told]
         rows.sort(
@@ -108,7 +111,6 @@ class Trial:
             )
         )
         names = _measured(rows)
-        compared = [m["name"] for m in methods if m["kind"] == "method"]
         return {
             "circular_note": _CIRCULAR,
             "units": [
@@ -123,11 +125,16 @@ class Trial:
                 }
                 for judge in self._judges
             ],
-            "measures": _definitions([*names, *(w["measure"] for w in whole)]),
+            "measures": _definitions(
+                [*names, *(told["measure"] for told in whole), "path_similarity"]
+            ),
             "rows": rows,
             "photos": self._save_photos(),
-            "summary": [*summary(rows, order, names, units), *whole],
-            "differences": differences(rows, compared, names, units),
+            "summary": [
+                told | {"circular": told["method"] in circular}
+                for told in [*summary(rows, order, names, units), *whole]
+            ],
+            "differences": differences(rows, methods, names, units),
             "curves": {"path_similarity": {"layers": court.layers, "methods": curves}},
             "verdicts": verdicts(rows, methods, names, units),
             "rule": RULE,
@@ -140,7 +147,7 @@ class Trial:
         write_safely(path, lambda file: file.write(text.encode()))
 
     def _exhibits(
-        self, errors: Mapping[str, str]
+        self,
     ) -> Iterator[tuple[dict[str, Any], list[Exhibit]]]:
         """Yield each method, baseline and ceiling with its pictures."""
         yield self._described(PHOTOS, "baseline", _PHOTOS_ARE), self._of_photos()
@@ -148,22 +155,33 @@ class Trial:
             cells = [(cell, cell.spec) for cell in self._cells.of(name)]
             made = [(cell, spec) for cell, spec in cells if spec is not None]
             # What makes no picture at all makes no random one either.
-            works = name not in errors or bool(made)
-            draws = works and contender.kind == "method" and contender.param.group == 1
-            random = self._drawn(name, made) if draws else None
+            works = bool(made) and contender.kind == "method"
+            random = None
+            if works and contender.param.group == 1:
+                random = self._drawn(name, made)
             method = self._described(name, contender.kind, contender.description)
             method["of"], method["circular"] = contender.of, self._is_circular(name)
             yield method, self._of_cells(name, made, random.scores if random else None)
             if random:
                 told = f"Random pictures of {name}, as they were drawn."
                 yield self._beside(random_of(name), told, name, random.random)
-                told = f"The best for the unit of {random.count} random pictures."
+                told = (
+                    "The best for the unit of as many random pictures as the network "
+                    f"was shown for one of {name}."
+                )
                 yield self._beside(best_of(name), told, name, random.best)
             trained = contender.param.trained is not None and contender.param.encode
-            if works and contender.kind == "method" and trained:
-                told = f"The unit's best photos as {name} reconstructs them."
-                again = remade(self._jobs[name], self._photos, self._cells.seeds)
-                yield self._beside(remade_by(name), told, name, again, "ceiling")
+            if works and trained:
+                yield self._remade(name)
+
+    def _remade(self, name: str) -> tuple[dict[str, Any], list[Exhibit]]:
+        """Return the photos that a method reconstructs, or why it cannot."""
+        told, again = f"The unit's best photos as {name} reconstructs them.", []
+        try:
+            again = remade(self._jobs[name], self._photos, self._cells.seeds)
+        except (ValueError, ArithmeticError) as error:  # an encoder's network is away
+            told = f"{told} There are none: {reason_of(error)}"
+        return self._beside(remade_by(name), told, name, again, "ceiling")
 
     def _described(
         self, name: str, kind: str, description: str, of: str | None = None
@@ -242,14 +260,10 @@ class Trial:
 
     def _drawn(self, name: str, made: Sequence[Made]) -> Drawn:
         """Return random pictures, the best of as many as the method asked for."""
-        return drawn(
-            self._jobs[name],
-            self._scorer,
-            self._told,
-            seeds=self._cells.seeds,
-            count=max((spec["evaluations"] for _, spec in made), default=1),
-            seed=self._seed,
-        )
+        counts = np.ones((len(self._told), self._cells.seeds), np.int64)
+        for cell, spec in made:
+            counts[cell.unit, cell.seed] = spec["evaluations"]
+        return drawn(self._jobs[name], self._scorer, self._told, counts, self._seed)
 
     def _save_photos(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
@@ -261,7 +275,7 @@ class Trial:
                 found[told.name].append(self._relative(file))
         return found
 
-    def _failed(self, errors: Mapping[str, str]) -> list[dict[str, Any]]:
+    def _failed(self, errors: Errors) -> list[dict[str, Any]]:
         """Return a row for each picture that could not be made."""
         return [
             {
@@ -311,10 +325,14 @@ def _definitions(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _of_method(
-    name: str, measure: str, value: float, exhibits: Sequence[Exhibit]
+    name: str,
+    measure: str,
+    value: float,
+    deviation: float,
+    exhibits: Sequence[Exhibit],
 ) -> dict[str, Any]:
     """Return the summary of what has one number: there are no quartiles of it."""
     unknown = dict.fromkeys(("q1", "q3", "low", "high"))
     units = len({exhibit.unit for exhibit in exhibits})
-    known = {"median": value, "mean": value, "units": units}
+    known = {"median": value, "mean": value, "deviation": deviation, "units": units}
     return {"method": name, "measure": measure} | known | unknown

@@ -1,7 +1,7 @@
 """When to stop before all steps are taken.
 
-A `Stop` looks at the pictures of a batch after every 16 steps and says which of them
-are finished. A finished picture is kept as it is then, while its neighbours go on, so
+A `Stop` looks at the pictures of a batch every few steps and says which of them are
+finished. A finished picture is kept as it is then, while its neighbours go on, so
 that a picture does not depend on what is rendered beside it; those of one group stop
 together.
 """
@@ -23,7 +23,8 @@ class State:
 
     Attributes:
         history: `(steps, n)`, the scores so far, of the transformed images.
-        seconds: Since the first step of this batch.
+        seconds: Since the first step of this batch, and what the choice of its starts
+            took.
         unit_scores: `unit_scores()` returns the scores `(n,)` of the pictures as they
             would be saved now, without transforms, penalties and diversity.
     """
@@ -40,10 +41,12 @@ class Stop:
     Attributes:
         reached: `reached(state) -> (n,)`, which pictures are finished.
         spec: The name of the rule and its settings, as JSON values.
+        every: After how many steps it is asked, 16 at most.
     """
 
     reached: Callable[[State], NDArray[np.bool_]]
     spec: Mapping[str, Any] = field(default_factory=dict)
+    every: int = 16
 
 
 def plateau(*, window: int = 64, tolerance: float = 0.02) -> Stop:
@@ -85,8 +88,9 @@ def plateau(*, window: int = 64, tolerance: float = 0.02) -> Stop:
 def seconds(limit: float) -> Stop:
     """Stop when a batch has taken this long, compilation aside.
 
-    How far pictures come then depends on the machine, so they cannot be made again
-    byte for byte; how many steps were taken is in the result.
+    The choice of starts counts. A batch may take four steps more. How far pictures
+    come then depends on the machine, so they cannot be made again byte for byte; how
+    many steps were taken is in the result.
 
     Args:
         limit: In seconds, above 0.
@@ -103,7 +107,8 @@ def seconds(limit: float) -> Stop:
     def reached(state: State) -> NDArray[np.bool_]:
         return np.full(state.history.shape[1], state.seconds >= limit)
 
-    return Stop(reached, {"name": "seconds", "limit": limit})
+    # Often, as 16 steps of a large decoder take long.
+    return Stop(reached, {"name": "seconds", "limit": limit}, every=4)
 
 
 def target(score: float) -> Stop:
