@@ -15,6 +15,8 @@ from tfviz.cli._errors import fail, handled
 
 # Of fewer images, the bounds of a calibration are those of these images.
 FEWEST = 20
+# More tell nothing new, and all of them are held in memory.
+MOST = 2_000
 # Random images that `check` looks at.
 CHECKED = 32
 
@@ -233,13 +235,15 @@ def sample(
     "-n",
     "count",
     type=click.IntRange(min=FEWEST),
-    help="Measure this many photos, or random draws without --images.",
+    help="Measure this many photos, spread over the folder, or random draws without "
+    f"--images. By default {MOST:,} photos at most.",
 )
 @click.option(
     "-o",
     "--output",
     type=types.OutputFile(".npz"),
-    help="By default SOURCE.calibration.npz, where it is found by itself.",
+    help="By default SOURCE.calibration.npz, where it is found by itself. Needed for "
+    "what is no file.",
 )
 @size_option
 @prior_options
@@ -260,13 +264,18 @@ def calibrate(
     """
     if folder is None and count is None:
         raise click.UsageError("Give photos with --images, or a number of draws: -n.")
-    files = [] if folder is None else options.files_in(folder, types.PICTURES)[:count]
+    if output is None and not Path(source).exists():
+        raise click.UsageError(f"Say with -o where the calibration of {source} goes.")
+    files = [] if folder is None else options.files_in(folder, types.PICTURES)
+    most = min(count or MOST, len(files))
+    # Folders of classes follow each other, so the first would be of one.
+    files = [files[k * len(files) // most] for k in range(most)]
     if folder is not None and len(files) < FEWEST:
         fail(
             f"{folder} holds {len(files)} photos, and {FEWEST} are the fewest that "
             "tell anything about their kind."
         )
-    output = output or Path(f"{source}.calibration.npz")
+    output = output or Path(f"{Path(source)}.calibration.npz")
     options.make_folder(output.parent)
     prior = load_prior(source, size, **settings, calibrated=False)
     measured = prior.calibrate(_photos(files, prior) if files else count)

@@ -267,6 +267,7 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
     from tfviz._photo import fitted  # noqa: PLC0415
     from tfviz._updates import Method  # noqa: PLC0415
     from tfviz.cli._units import extended  # noqa: PLC0415
+    from tfviz.views import with_channels  # noqa: PLC0415
 
     param = _param_of(adapter, settings)
     optimizer = None if settings["optimizer"] == "adam" else settings["optimizer"]
@@ -284,7 +285,9 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
     ]
     start = settings["start"]
     if start is not None:
-        start = fitted(adapter, start, param.shape[:2])
+        start = with_channels(
+            fitted(adapter, start, param.shape[:2])[None], param.shape[2]
+        )
     names = ("penalties", "diverse", "diversity", "diversity_layer")
     objectives, notes = extended(
         adapter, units, **{name: settings[name] for name in names}

@@ -3,6 +3,7 @@
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +115,10 @@ def load(path: str | os.PathLike) -> dict[str, Measured]:
             return {name: _read(file, name, **more) for name, more in told.items()}
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (
+        *(OSError, ValueError, KeyError, TypeError, EOFError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
         raise ValueError(
             f"{os.fspath(path)!r} holds no calibration, or not all of it. Make it anew "
             "with `tfviz priors calibrate`."

@@ -41,14 +41,18 @@ def checked(prior: Prior, count: int = 32) -> tuple[dict[str, float], list[str]]
         brightness = tf.reduce_mean(made)
     slopes = tape.gradient(brightness, {name: stored[name] for name in moving})
     images = made.numpy()
-    dark, bright = np.percentile(images, [1, 99])
+    finite = np.isfinite(images)
+    dark, bright = np.percentile(images[finite], [1, 99]) if finite.any() else (0, 0)
     facts = {
+        "not_finite": float(1 - finite.mean()),
         "out_of_range": float(
             np.mean(np.asarray(prior.diagnostics["out_of_range"](stored)))
         ),
         "dark": float(dark),
         "bright": float(bright),
-        "variety": variety(scaled(images, (COARSE, COARSE)).numpy()),
+        "variety": variety(
+            scaled(np.where(finite, images, 0), (COARSE, COARSE)).numpy()
+        ),
     }
     for name, slope in slopes.items():
         facts[f"slope_in_{name}"] = float(np.abs(slope).max())
@@ -57,6 +61,10 @@ def checked(prior: Prior, count: int = 32) -> tuple[dict[str, float], list[str]]
 
 def _warnings(facts: dict[str, float]) -> list[str]:
     found = []
+    if facts["not_finite"]:
+        found.append(
+            f"{facts['not_finite']:.0%} of the pixels of random images are not finite."
+        )
     if facts["out_of_range"] > OUT_OF_RANGE:
         found.append(
             f"{facts['out_of_range']:.0%} of the pixels leave the range; is it wider?"

@@ -14,9 +14,9 @@ from tfviz.params import Latents
 
 from . import _taesd
 from ._domains import usual_length
-from ._latents import Latent, fixed, gaussian, proposed, typed
+from ._latents import Latent, fixed, gaussian, held, typed
 from ._prior import Prior, assembled
-from ._waves import eighths, usual_waves
+from ._waves import eighths, proposed, usual_waves
 
 # What the latents of photos that the TAESD encoder gives are, channel by channel.
 # Measured on 1,000 photos of ImageNet at 128 pixels.
@@ -75,7 +75,10 @@ def gan(
     if pack is None and inputs:
         given: dict[str, Any] = _for_inputs(inputs, latents or {})
     else:
-        given = dict(latents or _for_inputs(inputs, {}))
+        given = {
+            name: held(value) if isinstance(value, (int, float)) else value
+            for name, value in (latents or _for_inputs(inputs, {})).items()
+        }
 
     def packed(values: Latents) -> Any:
         if pack is not None:
@@ -153,7 +156,8 @@ def autoencoder(
                 "`height` and `width` how large the map of latents is."
             )
         latent = usual_waves(rows, columns, shape[2], **statistics, decay=decay)
-    low, high = value_range or (0, 0)
+    # `assembled` tells what is wrong with another.
+    low, high = value_range if np.shape(value_range) == (2,) else (0, 0)
 
     def inverse(images: Any) -> Latents:
         found = encode(images * (high - low) + low, training=False)
@@ -241,14 +245,15 @@ def taesd(
         stddev: Of each channel.
 
     Raises:
-        ValueError: If a size is no multiple of 8, or a file cannot be read.
+        ValueError: If a size is no multiple of 8, or a file cannot be read or holds
+            another network.
     """
     rows, columns = eighths(height, width)
-    decode = _taesd.decoder(_taesd.read_safetensors(decoder))
+    channels = len(np.atleast_1d(mean))
+    decode = _taesd.decoder(_taesd.weights(decoder, _taesd.DECODER, channels))
     encode = None
     if encoder is not None:
-        encode = _taesd.encoder(_taesd.read_safetensors(encoder))
-    channels = len(np.atleast_1d(mean))
+        encode = _taesd.encoder(_taesd.weights(encoder, _taesd.ENCODER, 3))
     latent = usual_waves(rows, columns, channels, mean=mean, stddev=stddev)
     return assembled(
         {"latent": latent},

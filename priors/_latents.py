@@ -11,12 +11,8 @@ from numpy.typing import ArrayLike
 from tfviz._param import normal, uniform
 
 from ._calibration import Measured
-from ._domains import Domain, ball, box, shell, simplex, usual_length
+from ._domains import Domain, ball, box, simplex
 from ._penalties import Penalty
-
-# From here on a normal latent is about as long as the root of its size, so that a
-# shell holds nearly all of them.
-LONG = 64
 
 
 @dataclass(frozen=True)
@@ -133,14 +129,6 @@ def gaussian(
     )
 
 
-def proposed(*shape: int) -> Latent:
-    """Return the latent for an input of which only the shape is known."""
-    size = int(np.prod(shape))
-    if size >= LONG:
-        return gaussian(*shape, domain=shell(np.sqrt(size)))
-    return gaussian(*shape, length=usual_length(size))
-
-
 def held(value: ArrayLike) -> Latent:
     """Give each image the same: the number of a class, a truncation.
 
@@ -187,11 +175,10 @@ def fixed(value: float, shape: tuple[int, ...], *, floating: bool) -> Latent:
     >>> fixed(4, (1,), floating=False).start([[0, 1]]).numpy().tolist()
     [[4.0]]
     """
-    if not (floating and len(shape) == 1 and shape[0] != 1):
-        return held(np.full(shape, value))
-    if value != int(value):
+    classes = shape[0] if floating and len(shape) == 1 and shape[0] != 1 else None
+    if (classes or not floating) and value != int(value):
         raise ValueError(f"A class is a whole number. Received: {value}")
-    return chosen(int(value), shape[0])
+    return chosen(int(value), classes) if classes else held(np.full(shape, value))
 
 
 def typed(values: Any, dtype: Any) -> Any:

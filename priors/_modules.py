@@ -16,8 +16,9 @@ from tfviz._sources import GRAPH_FILES, is_saved_model
 from tfviz.params import Latents
 
 from ._domains import box
-from ._latents import Latent, fixed, gaussian, held, proposed, typed
+from ._latents import Latent, fixed, gaussian, held, typed
 from ._prior import Prior, assembled
+from ._waves import proposed
 
 # Which graph to take of several: one that takes any number of images before one that
 # takes 64, and none that is for training.

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from tfviz.images import write_safely
 
+from ._samples import SAMPLES
+
 # What TensorFlow decodes. Others are not looked at.
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 # Of fewer photos, a network of a million weights learns these photos, not their kind.
@@ -47,16 +49,20 @@ def find_photos(
         held_out: How many to hold out.
         fewest: How many there must be beside those, if more than `FEWEST`.
         known: A file that keeps the list, so that a later call need not read the
-            photos, and refuses a folder that is no longer the same. Or None.
+            photos, and refuses a folder that is no longer the same. `SAMPLES` beside
+            it is no photo. Or None.
 
     Raises:
         ValueError: If some cannot be read, there are too few, or others than before.
     """
     fewest = max(FEWEST, fewest)
+    samples = known and (known.parent / SAMPLES).resolve()
     files = sorted(
         file
         for file in folder.rglob("*")
-        if file.suffix.lower() in SUFFIXES and file.is_file()
+        if file.suffix.lower() in SUFFIXES
+        and file.is_file()
+        and file.resolve() != samples
     )
     if len(files) < fewest + held_out:
         raise ValueError(

@@ -79,8 +79,9 @@ def load(
         prior = _found(name, size, encoder, options)
     files = [str(_trained.bundled_file(name)) if name in BUNDLED else name]
     files += [spec["encoder"]] * (encoder is not None)
-    if calibrated and name not in BUNDLED and Path(name + SUFFIX).is_file():
-        files.append(name + SUFFIX)
+    beside = f"{Path(name)}{SUFFIX}"
+    if calibrated and name not in BUNDLED and Path(beside).is_file():
+        files.append(beside)
         prior = prior.calibrate(files[-1])
     spec["digest"] = _digest(files)
     return replace(prior, spec=spec)

@@ -3,6 +3,7 @@
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from tfviz.images import write_safely
 
 # Raised where an older file would be read wrongly.
-VERSION = 2
+VERSION = 3
 _SETTINGS = "settings"
 
 
@@ -86,7 +87,10 @@ def load(
             }
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        *(OSError, ValueError, KeyError, EOFError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
         raise ValueError(
             f"{os.fspath(path)!r} holds no prior, or not all of it. Expected a file "
             "that `tfviz priors train` wrote."

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 # Of a latent, as its decoder bounds it: 3 tanh(z / 3).
 BOUND = 3.0
+# What the kernels of the first convolutions are called.
+DECODER, ENCODER = "1.weight", "0.weight"
 
 
 def read_safetensors(path: str | os.PathLike) -> dict[str, NDArray[np.float32]]:
@@ -92,6 +94,31 @@ def encoder(weights: Mapping[str, NDArray[np.float32]]) -> Callable[[Any], Any]:
         return x
 
     return encode
+
+
+def weights(
+    path: str | os.PathLike, first: str, channels: int
+) -> dict[str, NDArray[np.float32]]:
+    """Return the weights of a decoder or an encoder of TAESD.
+
+    Args:
+        path: Of the file.
+        first: What the kernel of its first convolution is called, `DECODER` or
+            `ENCODER`.
+        channels: That it takes.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    found = read_safetensors(path)
+    shape = found[first].shape if first in found else None
+    if shape is None or len(shape) != 4 or shape[1] != channels:
+        told = "no such array" if shape is None else f"one of the shape {shape}"
+        raise ValueError(
+            f"{os.fspath(path)!r} is not that part of TAESD: expected an array "
+            f"{first!r} for {channels} channels. Received: {told}"
+        )
+    return found
 
 
 _Conv = tuple[Any, Any]

@@ -185,5 +185,7 @@ class Autoencoder:
             "latent/mean": found.mean,
             "latent/stddev": np.maximum(found.stddev, LEAST),
             "latent/decay": np.asarray(found.decay),
+            "latent/low": found.low,
+            "latent/high": found.high,
         }
         return settings, arrays

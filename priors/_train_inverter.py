@@ -66,6 +66,11 @@ class Inverter:
         self._optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.99)
         self._optimizer.build(self.generator.trainable_variables)
         self._judged = judged(adapter, layers, code.size)
+        if not self._judged:
+            raise ValueError(
+                f"Model {adapter.name!r} has no layer with a map of channels, by which "
+                "images could be told from photos. Give a convolutional network."
+            )
         judges = discriminator(
             [self._features.channels(path) for path in self._judged],
             code.length,

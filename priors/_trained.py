@@ -18,10 +18,9 @@ from tfviz.params import Latents
 
 from . import _store
 from ._code import Code
-from ._latents import proposed
 from ._networks import autoencoder_decoder, autoencoder_encoder, inverter_generator
 from ._prior import Prior, assembled
-from ._waves import eighths, usual_waves
+from ._waves import eighths, proposed, usual_waves
 
 BUNDLED = ("inverter", "autoencoder")
 DEFAULT_SIZE = 224
@@ -163,7 +162,10 @@ def _autoencoder(
     statistics = {
         name: arrays[f"latent/{name}"] for name in ("mean", "stddev", "decay")
     }
-    latent = usual_waves(rows, columns, channels, **statistics)
+    latent = replace(
+        usual_waves(rows, columns, channels, **statistics),
+        usual=(arrays["latent/low"], arrays["latent/high"]),
+    )
 
     def encode(images: Any) -> Latents:
         images = scaled(images, (height, width))

@@ -12,9 +12,13 @@ from tfviz._param import normal
 from tfviz._spectrum import column_counts, nonzero_frequencies
 
 from ._calibration import Measured
-from ._domains import Domain, box, usual_length
-from ._latents import Latent, bounded, check_rate, standardizer
+from ._domains import Domain, box, shell, usual_length
+from ._latents import Latent, bounded, check_rate, gaussian, standardizer
 from ._penalties import Penalty
+
+# From here on a normal latent is about as long as the root of its size, so that a
+# shell holds nearly all of them.
+LONG = 64
 
 
 def waves(
@@ -127,6 +131,19 @@ def usual_waves(height: int, width: int, channels: int, **statistics: Any) -> La
     """Return `waves` that are together no longer than they usually are."""
     length = usual_length(height * width * channels)
     return waves(height, width, channels, **statistics, length=length)
+
+
+def proposed(*shape: int) -> Latent:
+    """Return the latent for an input of which only the shape is known.
+
+    A map is held as waves, a vector where normal ones are.
+    """
+    size = int(np.prod(shape))
+    if len(shape) == 3 and min(shape[:2]) > 1:
+        return usual_waves(*shape)
+    if size >= LONG:
+        return gaussian(*shape, domain=shell(np.sqrt(size)))
+    return gaussian(*shape, length=usual_length(size))
 
 
 def eighths(height: int, width: int | None) -> tuple[int, int]:

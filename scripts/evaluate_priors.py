@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("priors", nargs="+")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--model", default="squeezenet")
-    parser.add_argument("--preprocess", help="of the model, such as -1,1")
+    parser.add_argument("--preprocess", help="of the model: --preprocess=-1,1")
     parser.add_argument("--layer", default="fire8")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--units", type=int, default=UNITS, help="classes or channels")
@@ -57,9 +57,14 @@ def main() -> None:
 
 
 def loaded(source: str) -> Any:
-    """Return the prior of `NAME` or `NAME:SIZE`."""
-    name, _, size = source.partition(":")
-    return priors.load(name, int(size) if size else None)
+    """Return the prior of `NAME` or `NAME:SIZE`, where a name may be a file."""
+    name, _, size = source.rpartition(":")
+    return priors.load(name, int(size)) if size.isdigit() else priors.load(source)
+
+
+def stem(source: str) -> str:
+    """Return what files about a prior are called."""
+    return Path(source).name.replace(":", "-")
 
 
 def reconstruct(options: argparse.Namespace) -> None:
@@ -97,7 +102,7 @@ def reconstruct(options: argparse.Namespace) -> None:
         some = np.linspace(0, len(originals) - 1, SHOWN).round().astype(int)
         rows = np.concatenate([originals[some], decoded[some], random[:SHOWN]])
         sheet = images.sheet(np.clip(rows, 0, 1), [""] * len(rows), SHOWN)
-        images.save(sheet, options.output / f"{source.replace(':', '-')}.webp")
+        images.save(sheet, options.output / f"{stem(source)}.webp")
     (options.output / "scores.json").write_text(json.dumps(found, indent=2))
 
 
@@ -122,7 +127,7 @@ def logits(options: argparse.Namespace) -> None:
             others.append([ranks_of(a(result.views), targets) for a in asked.values()])
             if seed == SEEDS[0]:
                 sheets.extend(to_size(result.images, 112))
-            result.save(options.output / f"{name.replace(':', '-')}-{seed}.png")
+            result.save(options.output / f"{stem(name)}-{seed}.png")
         # (seeds, judges, classes) -> one number for each class
         ranks[name] = np.log1p(np.array(others)).mean(axis=(0, 1))
         found[name] = {
@@ -161,7 +166,7 @@ def channels(options: argparse.Namespace) -> None:
             found[name]["starts"] = result.start_scores.tolist()
             found[name]["risen"] = float(risen.mean())
         print(name, json.dumps(found[name]), flush=True)
-        result.save(options.output / f"{name.replace(':', '-')}.png")
+        result.save(options.output / f"{stem(name)}.png")
     (options.output / "scores.json").write_text(json.dumps(found, indent=2))
 
 

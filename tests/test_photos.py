@@ -151,6 +151,15 @@ class TestFolder:
         with pytest.raises(ValueError, match=message):
             find_photos(greys, 2, known=known)
 
+    def test_what_a_training_draws_is_none(self, greys):
+        """Its folder may lie among the photos, and it goes on there."""
+        folder = greys / "trained"
+        folder.mkdir()
+        before = find_photos(greys, 2, known=folder / "list.json")
+        Image.new("RGB", (50, 50)).save(folder / "samples.png")
+
+        assert find_photos(greys, 2, known=folder / "list.json") == before
+
     def test_a_list_is_not_written_of_a_folder_that_is_refused(self, greys, tmp_path):
         (greys / "broken.png").write_bytes(b"")
 

@@ -287,8 +287,9 @@ class Ascent:
             away = tf.gradients(self._param.penalty(latents), list(latents.values()))
             for name, slope in zip(latents, away, strict=True):
                 if slope is not None:
-                    gradients[name] -= slope
-        self._update(gradients, step, learning_rate)
+                    gradients[name] = gradients.get(name, 0.0) - slope
+        if gradients:
+            self._update(gradients, step, learning_rate)
         if self._param.project:
             moved = _values(self._latents)
             projected = self._param.project(moved)

@@ -31,7 +31,7 @@ from tfviz.images import to_floats
 from tfviz.params import Param
 from tfviz.stops import State, Stop
 from tfviz.transforms import Transform
-from tfviz.views import shown
+from tfviz.views import shown, with_channels
 
 # Steps in one call of the compiled loop: the grain of callbacks and of Ctrl-C.
 BLOCK = 16
@@ -284,6 +284,8 @@ class Job:
         given = start.images if isinstance(start, Result) else start
         images = np.asarray(given, np.float32)
         images = images[None] if images.ndim == 3 else images
+        if isinstance(start, Result):  # which may be grey, or coloured
+            images = with_channels(images, self.param.shape[2]).numpy()
         if isinstance(start, Result) and images.shape[1:3] != self.param.shape[:2]:
             # Pictures of another param, which this one is to go on with.
             size = self.param.shape[:2]

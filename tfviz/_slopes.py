@@ -40,6 +40,9 @@ def led_back(
 ) -> tuple[Latents, Any]:
     """Return the slopes in the latents and in the images, through all that is between.
 
+    Latents without any are left out: what is held is not to be moved by an optimizer
+    that lets weights decay.
+
     Args:
         latents: What the images are made of.
         images: What the model sees is made of them.
@@ -54,10 +57,11 @@ def led_back(
     if of_images is not None:
         led = tf.gradients(images, list(latents.values()), of_images)
     gradients = {}
-    for (name, value), slope in zip(latents.items(), led, strict=True):
+    for name, slope in zip(latents, led, strict=True):
         parts = [slope, slopes.get(LATENT + name)]
         found = [part for part in parts if part is not None]
-        gradients[name] = tf.add_n(found) if found else tf.zeros_like(value)
+        if found:
+            gradients[name] = tf.add_n(found)
     return gradients, of_images
 
 

@@ -82,8 +82,8 @@ class Adam:
     def __call__(self, gradients: Latents, step: Any, learning_rate: Any) -> None:
         """Take one step uphill."""
         count = tf.cast(step + 1, tf.float32)
-        for name, variable in self._latents.items():
-            first, second = self._moments[name]
+        for name, slope in gradients.items():
+            variable, (first, second) = self._latents[name], self._moments[name]
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
                 m=first.handle,
@@ -94,7 +94,7 @@ class Adam:
                 beta1=self.BETA_1,
                 beta2=self.BETA_2,
                 epsilon=self.EPSILON,
-                grad=gradients[name],
+                grad=slope,
             )
 
 
@@ -118,8 +118,8 @@ class KerasUpdate:
 
     def __call__(self, gradients: Latents, step: Any, learning_rate: Any) -> None:
         """Take one step uphill."""
-        downhill = [-gradients[name] for name in self._latents]
-        self._optimizer.apply(downhill, list(self._latents.values()))
+        moving = [self._latents[name] for name in gradients]
+        self._optimizer.apply([-slope for slope in gradients.values()], moving)
 
 
 class NormalizedAscent:
@@ -143,9 +143,9 @@ class NormalizedAscent:
         ]
         size = sum(int(np.prod(slope.shape[1:])) for slope in gradients.values())
         factor = tf.math.divide_no_nan(learning_rate * size, tf.add_n(sums))
-        for name, variable in self._latents.items():
-            shape = (-1, *[1] * (variable.shape.rank - 1))
-            variable.assign_add(tf.reshape(factor, shape) * gradients[name])
+        for name, slope in gradients.items():
+            shape = (-1, *[1] * (slope.shape.rank - 1))
+            self._latents[name].assign_add(tf.reshape(factor, shape) * slope)
 
 
 NORMALIZED = "normalized"

@@ -30,7 +30,7 @@ def resized() -> View:
     """
 
     def view(images: Any, shape: Shape) -> Any:
-        return scaled(_channels(images, shape[2]), shape[:2])
+        return scaled(with_channels(images, shape[2]), shape[:2])
 
     return view
 
@@ -54,7 +54,7 @@ def cropped() -> View:
             )
         top, left = (height - shape[0]) // 2, (width - shape[1]) // 2
         images = images[:, top : top + shape[0], left : left + shape[1]]
-        return _channels(images, shape[2])
+        return with_channels(images, shape[2])
 
     return view
 
@@ -88,7 +88,7 @@ def placed(top: int, left: int, height: int, width: int) -> View:
                 f"The box of {height} x {width} pixels at row {top}, column {left} "
                 f"does not lie in a view of {shape[0]} x {shape[1]}."
             )
-        images = scaled(_channels(images, shape[2]), (height, width))
+        images = scaled(with_channels(images, shape[2]), (height, width))
         margins = [[0, 0], [top, below], [left, right], [0, 0]]
         return tf.pad(images, margins, constant_values=GREY)
 
@@ -174,8 +174,15 @@ def receptive_field(
     return top, left, int(seen[0][-1]) + 1 - top, int(seen[1][-1]) + 1 - left
 
 
-def _channels(images: Any, channels: int) -> Any:
-    """Show grey to a model of colours, and the mean of colours to one of grey."""
+def with_channels(images: Any, channels: int) -> Any:
+    """Return grey images in colours, or the mean of colours as grey.
+
+    Raises:
+        ValueError: If neither has one channel, and they differ.
+
+    >>> with_channels(tf.ones((1, 2, 2, 3)), 1).shape
+    TensorShape([1, 2, 2, 1])
+    """
     if images.shape[-1] == channels:
         return images
     if images.shape[-1] == 1:
