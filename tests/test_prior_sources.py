@@ -177,6 +177,20 @@ class TestChecked:
         _, warnings = self.of(model=model)
         assert any("all alike" in warning for warning in warnings)
 
+    def test_numbers_that_are_none_are_seen(self):
+        model = gan_model()
+        z = priors.gaussian(*model.input_shape[1:])
+
+        def broken(given):
+            far = given[:, :1, None, None] > 1
+            return tf.where(far, np.nan, model(given))
+
+        facts, warnings = checked(
+            priors.gan(broken, value_range=(-1, 1), latents={"z": z})
+        )
+        assert 0.02 < facts["not_finite"] < 0.4  # of a normal number 16 % are above 1
+        assert "of the pixels of random images are not finite" in warnings[0]
+
 
 class TestCommands:
     def test_list(self, run, tmp_path, monkeypatch):
@@ -238,6 +252,26 @@ class TestCommands:
         assert "out.npz: 22 measured" in out
         prior = priors.autoencoder(decoder_model(), value_range=(0, 1), height=4)
         assert prior.calibrate("out.npz").measured["latent"].count == 22
+
+    def test_calibrate_measures_photos_of_all_folders(self, run, models, tmp_path):
+        for place, kind in enumerate(("black", "white")):
+            (tmp_path / "photos" / kind).mkdir(parents=True)
+            for k in range(30):
+                photo = tfviz.images.to_pil(np.full((8, 8, 3), float(place)))
+                tfviz.images.save(photo, tmp_path / "photos" / kind / f"{k}.png")
+        run(
+            *("priors", "calibrate", models / "decoder.keras", "--range", "0,1"),
+            *("--encoder", models / "encoder.keras", "--size", "8"),
+            *("--images", "photos", "-n", 20, "-o", "out.npz"),
+        )
+        prior = priors.autoencoder(decoder_model(), value_range=(0, 1), height=4)
+        measured = prior.calibrate("out.npz").measured["latent"]
+        assert measured.count == 20
+        assert (measured.stddev > 0).any()
+
+    def test_calibrate_asks_where_to_where_there_is_no_file(self, run):
+        result = run("priors", "calibrate", "autoencoder", "-n", 20, code=2)
+        assert "Say with -o where the calibration of autoencoder" in error_of(result)
 
     def test_calibrate_needs_images_or_a_number(self, run, models, tmp_path):
         source = (models / "gan.keras", "--range=-1,1")

@@ -126,6 +126,45 @@ class TestGan:
         )
         assert result.scores[0] > result.history[0, 0]
 
+    def test_a_number_for_what_is_packed_is_held(self):
+        param = gan(
+            generator(inputs=9),
+            value_range=(-1, 1),
+            latents={"z": latents.gaussian(8), "label": 0.5},
+            pack=lambda v: tf.concat([v["z"], v["label"][:, None]], axis=1),
+        )
+
+        assert param.init(seeds_for(2))["label"].numpy().tolist() == [0.5, 0.5]
+        assert not param.latents["label"].optimized
+
+    @pytest.mark.parametrize(
+        "optimizer", [keras.optimizers.AdamW(0.05, weight_decay=0.1), "normalized"]
+    )
+    def test_optimizers_leave_what_is_held(self, toy_adapter, optimizer):
+        """Weights that decay would make another class of it."""
+        model, z = generator(inputs=12), latents.gaussian(8)
+        # The same class: as a latent that is held, and as none.
+        held = {"z": z, "label": latents.chosen(2, 4)}
+        fixed = tf.one_hot([2], 4)
+        packed = (
+            (held, lambda v: tf.concat([v["z"], v["label"]], axis=1)),
+            ({"z": z}, lambda v: tf.concat(
+                [v["z"], tf.repeat(fixed, v["z"].shape[0], axis=0)], axis=1)),
+        )  # fmt: skip
+        histories = [
+            tfviz.render(
+                toy_adapter,
+                "conv_b:3",
+                gan(model, value_range=(-1, 1), latents=given, pack=pack),
+                transforms.none(),
+                steps=8,
+                optimizer=optimizer,
+            ).history
+            for given, pack in packed
+        ]
+
+        np.testing.assert_allclose(*histories, rtol=1e-4)
+
 
 class TestInputs:
     """A generator of a vector, a class of whole numbers, and a row of classes."""
@@ -261,6 +300,14 @@ class TestTaesd:
     def test_sizes_are_multiples_of_eight(self, files, size):
         with pytest.raises(ValueError, match="must be multiples of 8"):
             taesd(files[0], **size)
+
+    def test_another_part_or_another_kind_is_refused(self, files):
+        with pytest.raises(ValueError, match=r"expected an array '1\.weight' for 4 ch"):
+            taesd(files[1])
+        with pytest.raises(ValueError, match=r"for 16 channels.* of the shape \(64, 4"):
+            taesd(files[0], mean=np.zeros(16), stddev=np.ones(16))
+        with pytest.raises(ValueError, match=r"'0\.weight' for 3 channels"):
+            taesd(files[0], files[0])
 
     def test_a_file_that_is_cut_off(self, files, tmp_path):
         cut = tmp_path / "cut.safetensors"
