@@ -181,9 +181,9 @@ class TestChecked:
         model = gan_model()
         z = priors.gaussian(*model.input_shape[1:])
 
-        def broken(given):
+        def broken(given, training):
             far = given[:, :1, None, None] > 1
-            return tf.where(far, np.nan, model(given))
+            return tf.where(far, np.nan, model(given, training=training))
 
         facts, warnings = checked(
             priors.gan(broken, value_range=(-1, 1), latents={"z": z})
