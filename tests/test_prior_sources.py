@@ -182,13 +182,13 @@ class TestChecked:
         z = priors.gaussian(*model.input_shape[1:])
 
         def broken(given, training):
-            far = given[:, :1, None, None] > 1
+            far = given[:, :1, None, None] < -1
             return tf.where(far, np.nan, model(given, training=training))
 
         facts, warnings = checked(
             priors.gan(broken, value_range=(-1, 1), latents={"z": z})
         )
-        assert 0.02 < facts["not_finite"] < 0.4  # of a normal number 16 % are above 1
+        assert 0.02 < facts["not_finite"] < 0.4  # 16 % of normal numbers are below -1
         assert "of the pixels of random images are not finite" in warnings[0]
 
 
