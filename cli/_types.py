@@ -158,7 +158,7 @@ class PriorSource(click.ParamType):
         value = str(value)
         if value in self._names or is_url(value.removeprefix(HUB)):
             return value
-        path = Path(value)
+        path = Path(value.partition("?")[0])  # what follows chooses a part
         if path.is_file() and path.suffix.lower() not in self.suffixes:
             self.fail(
                 f"{value!r} is no prior; expected a file that ends in "

@@ -288,7 +288,7 @@ def _choice(
     if wanted is None:
         raise ValueError(
             f"Module {name!r} has several {argument}s: {listed}. Choose one, such as "
-            f"{argument}={next(iter(there))!r}."
+            f"{argument}={next(iter(there))!r}, or {name}?{argument}=NAME."
         )
     raise ValueError(
         f"Module {name!r} has no {argument} {wanted!r}."

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from tfviz import load_model
 from tfviz._adapter import Adapter
@@ -37,7 +38,8 @@ def load(
         source: `inverter` or `autoencoder`, which come with the package; a file that
             `tfviz priors train` wrote (.npz); a decoder of TAESD (.safetensors); a
             Keras model (.keras, .h5) that takes vectors or a map; the folder of a
-            SavedModel; or the URL of a module of TF-Hub.
+            SavedModel; or the URL of a module of TF-Hub. Of several functions or
+            outputs of the latter two, `SOURCE?signature=NAME&output=NAME` takes one.
         size: Of the images, in pixels, where it can be chosen: one number, or height
             and width.
         value_range: What black and white are in its images. Needed for Keras models
@@ -60,10 +62,10 @@ def load(
     Traceback (most recent call last):
     FileNotFoundError: There is no prior 'no/such.keras'. ...
     """
-    name = os.fspath(source)
+    name, chosen = _parts(os.fspath(source))
     spec: dict[str, Any] = {
         "name": NAME,
-        "source": name,
+        "source": os.fspath(source),
         "size": _pair(size),
         "value_range": None if value_range is None else [float(v) for v in value_range],
         "given": dict(given or {}),
@@ -72,11 +74,11 @@ def load(
     }
     options = {"value_range": value_range, "latents": given or None}
     if name in BUNDLED or Path(name).suffix.lower() == ".npz":
-        _check_unused(name, encoder=encoder, **options)
+        _check_unused(name, encoder=encoder, **options, **chosen)
         prior = _trained.load(name, size, network=network)
     else:
         _check_unused(name, network=network)
-        prior = _found(name, size, encoder, options)
+        prior = _found(name, size, encoder, options, chosen)
     files = [str(_trained.bundled_file(name)) if name in BUNDLED else name]
     files += [spec["encoder"]] * (encoder is not None)
     beside = f"{Path(name)}{SUFFIX}"
@@ -102,26 +104,44 @@ def from_spec(spec: Mapping[str, Any]) -> Prior:
     return load(settings.pop("source"), size and tuple(size), **settings)
 
 
+def _parts(source: str) -> tuple[str, dict[str, str]]:
+    """Return a source without what is chosen of it, and that.
+
+    >>> _parts("folder?signature=make&output=image")
+    ('folder', {'signature': 'make', 'output': 'image'})
+    """
+    name, _, query = source.partition("?")
+    chosen = dict(parse_qsl(query))
+    if chosen and set(chosen) <= {"signature", "output"}:
+        return name, chosen
+    return source, {}  # a URL may have a query of its own
+
+
 def _found(
-    name: str, size: Any, encoder: str | os.PathLike | None, options: dict[str, Any]
+    name: str,
+    size: Any,
+    encoder: str | os.PathLike | None,
+    options: dict[str, Any],
+    chosen: dict[str, str],
 ) -> Prior:
     path = Path(name)
     suffix = path.suffix.lower()
     if is_url(handle := name.removeprefix(HUB)):
         _check_unused(name, size=size, encoder=encoder)
-        return hub(handle, **options)
+        return hub(handle, **options, **chosen)
     if not path.exists():
         raise FileNotFoundError(
             f"There is no prior {name!r}. Bundled are {', '.join(BUNDLED)}; else give "
             "a file, a SavedModel's folder or hub:URL."
         )
+    if is_saved_model(path):
+        _check_unused(name, size=size, encoder=encoder)
+        return saved_model(name, **options, **chosen)
+    _check_unused(name, **chosen)
     if suffix == ".safetensors":
         _check_unused(name, **options)
         height, width = _pair(size) or (112, 112)
         return families.taesd(name, encoder, height=height, width=width)
-    if is_saved_model(path):
-        _check_unused(name, size=size, encoder=encoder)
-        return saved_model(name, **options)
     if suffix not in SUFFIXES:
         raise ValueError(
             f"{name!r} is no prior. Expected a file that ends in .npz, .safetensors, "

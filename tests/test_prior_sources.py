@@ -148,6 +148,40 @@ class TestLoad:
             priors.from_spec({"name": "fourier"})
 
 
+def test_one_of_several_functions_is_chosen_by_name(run, tmp_path):
+    net = tf.Module()
+    for name, sign in (("make", 1.0), ("unmake", -1.0)):
+        made = tf.function(
+            lambda z, sign=sign: {
+                "image": tf.sigmoid(sign * tf.reshape(z, (-1, 2, 2, 3))),
+                "grey": tf.sigmoid(tf.reshape(z, (-1, 2, 6, 1))),
+            },
+            input_signature=[tf.TensorSpec((None, 12), name="z")],
+        )
+        setattr(net, name, made)
+    functions = {"make": net.make, "unmake": net.unmake}
+    tf.saved_model.save(net, str(tmp_path / "net"), signatures=functions)
+
+    with pytest.raises(ValueError, match=r"net\?signature=NAME"):
+        priors.load(tmp_path / "net", value_range=(0, 1))
+    source = f"{tmp_path}/net?signature=unmake&output=image"
+    param = priors.load(source, value_range=(0, 1))
+    z = tf.random.stateless_normal((1, 12), (0, 1))
+    np.testing.assert_allclose(
+        param.decode({"z": z})[0], 1 / (1 + np.exp(z)).reshape(2, 2, 3), rtol=1e-5
+    )
+    assert param.shape == (2, 2, 3)
+    again = priors.from_spec(param.spec)
+    assert again.spec == param.spec
+    other = priors.load(
+        f"{tmp_path}/net?signature=make&output=grey", value_range=(0, 1)
+    )
+    assert other.shape == (2, 6, 1)
+    assert "z" in run("priors", "info", source, "--range=0,1").stdout
+    with pytest.raises(ValueError, match="takes no `signature`"):
+        priors.load("autoencoder?signature=make")
+
+
 class TestChecked:
     def of(self, head="tanh", value_range=(-1, 1), model=None):
         return checked(priors.gan(model or gan_model(head), value_range=value_range))
