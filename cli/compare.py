@@ -227,7 +227,7 @@ def _contenders(
         )
 
     def prior(name: str, source: str) -> Any:
-        options = {option: of.get(name) for option, of in told.items()}
+        options: dict[str, Any] = {option: of.get(name) for option, of in told.items()}
         found = load_prior(source, **options)
         network = (found.trained or {}).get("network")
         if source.endswith(".npz") and network == adapter.fingerprint():
@@ -235,10 +235,12 @@ def _contenders(
             found = load_prior(source, network=adapter, **options)
         return found
 
+    height, width = adapter.size
     found = {}
     for name, source in methods:
         if source in types.PARAMS:
-            found[name] = Contender(param_of(source, *adapter.size, adapter, None))
+            param = param_of(source, height, width, adapter, None)
+            found[name] = Contender(param)
         else:
             found[name] = Contender(prior(name, source))
     for name, source in wrong:

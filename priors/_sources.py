@@ -104,14 +104,14 @@ def from_spec(spec: Mapping[str, Any]) -> Prior:
     return load(settings.pop("source"), size and tuple(size), **settings)
 
 
-def _parts(source: str) -> tuple[str, dict[str, str]]:
+def _parts(source: str) -> tuple[str, dict[str, Any]]:
     """Return a source without what is chosen of it, and that.
 
     >>> _parts("folder?signature=make&output=image")
     ('folder', {'signature': 'make', 'output': 'image'})
     """
     name, _, query = source.partition("?")
-    chosen = dict(parse_qsl(query))
+    chosen: dict[str, Any] = dict(parse_qsl(query))
     if chosen and set(chosen) <= {"signature", "output"}:
         return name, chosen
     return source, {}  # a URL may have a query of its own
@@ -122,7 +122,7 @@ def _found(
     size: Any,
     encoder: str | os.PathLike | None,
     options: dict[str, Any],
-    chosen: dict[str, str],
+    chosen: dict[str, Any],
 ) -> Prior:
     path = Path(name)
     suffix = path.suffix.lower()
