@@ -285,7 +285,7 @@ class Job:
         images = np.asarray(given, np.float32)
         images = images[None] if images.ndim == 3 else images
         if isinstance(start, Result):  # which may be grey, or coloured
-            images = with_channels(images, self.param.shape[2]).numpy()
+            images = np.asarray(with_channels(images, self.param.shape[2]))
         if isinstance(start, Result) and images.shape[1:3] != self.param.shape[:2]:
             # Pictures of another param, which this one is to go on with.
             size = self.param.shape[:2]
