@@ -211,6 +211,7 @@ class TestAgain:
         assert images.read_spec(made) == images.read_spec(before)
         assert made.read_bytes() == before.read_bytes()
 
+    @pytest.mark.slow
     def test_pictures_made_from_python_are_made_again(self, run):
         result = tfviz.render(
             tfviz.load_model("squeezenet"),
@@ -225,6 +226,7 @@ class TestAgain:
 
         assert Path("new/fire2-4.png").read_bytes() == files[1].read_bytes()
 
+    @pytest.mark.slow
     def test_another_model_is_warned_of(self, run, toy_file, tmp_path):
         run("render", "conv_b:3", "-m", toy_file, "--preprocess=-1,1", "-o", "out",
             "--steps", 2, "--transforms", "none")  # fmt: skip
@@ -520,6 +522,7 @@ def test_a_killed_run_goes_on_with_the_same_bytes(count, tmp_path, uninterrupted
     assert len({line["unit"] for line in manifest(tmp_path / "out")}) == 18
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_after_the_batch(tmp_path, uninterrupted):
     child = process(*JOB, "-o", "out", cwd=tmp_path)
     wait_for(1, tmp_path / "out", child)
@@ -534,6 +537,7 @@ def test_ctrl_c_ends_after_the_batch(tmp_path, uninterrupted):
     assert "Traceback" not in stderr
 
 
+@pytest.mark.slow
 def test_a_log_holds_nothing_of_tensorflow(tmp_path):
     child = process("layers", cwd=tmp_path)
     stdout, stderr = child.communicate()

@@ -195,6 +195,7 @@ def test_a_start_that_is_no_image_is_refused(run):
     assert "cannot be read as an image" in error_of(result)
 
 
+@pytest.mark.slow
 def test_threads_are_limited(tmp_path):
     build_toy().save(tmp_path / "toy.keras")
     code = (

@@ -85,6 +85,7 @@ def test_an_inverter_of_the_bundled_network(run, photos):
             _trained.load("out/inverter.npz").encode(pictures)
 
 
+@pytest.mark.slow
 def test_an_autoencoder(run, photos):
     arguments = ["priors", "train", "autoencoder", "--images", photos, "-o", "out",
                  "--size", 32, "--channels", 3, "--batch", 4, "--steps", 6,

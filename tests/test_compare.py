@@ -472,6 +472,7 @@ class TestResume:
             ("judging", 8, 8),
         ]
 
+    @pytest.mark.slow
     def test_the_order_of_methods_does_not_matter(self, adapter, tmp_path):
         """Guards against files that are taken for those of a method of like name."""
         methods = {"a b": moving(), "a_b": still(chosen(OTHERS))}
@@ -484,7 +485,9 @@ class TestResume:
 
 
 class TestFailures:
-    @pytest.mark.parametrize("kind", ["traced", "nan"])
+    @pytest.mark.parametrize(
+        "kind", [pytest.param("traced", marks=pytest.mark.slow), "nan"]
+    )
     def test_a_method_that_fails_is_told_and_tried_again(self, adapter, tmp_path, kind):
         broken = [True]
         plain = pixels()

@@ -76,6 +76,7 @@ def test_tensorflow_hub_can_be_imported_where_it_is_installed():
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_all_parts_are_importable_from_the_checkout():
     code = "import tfviz.priors, tfviz.cli.main; print(tfviz.priors.__name__)"
 

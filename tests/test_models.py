@@ -520,6 +520,7 @@ def test_classifiers_of_others_render(file, data):
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_a_file_and_a_saved_model_of_one_network_agree(data, rng):
     folder = data / "models" / "classifiers"
     file, module = (

@@ -289,6 +289,7 @@ class TestLoops:
         assert len(adapter.loops) == 1
         assert after.history[0, 0] > before.history[0, 0] + 0.05
 
+    @pytest.mark.slow
     def test_a_failed_one_is_not_kept_and_old_ones_are_let_go(self, adapter):
         with pytest.raises(FloatingPointError):
             render(adapter, objectives.channel("conv_b", 1) * 1e38 * 1e38)
@@ -341,7 +342,9 @@ class TestShapes:
 
         assert result.images.shape == (1, *size, 3)
 
-    @pytest.mark.parametrize("channels", [1, 2, 6])
+    @pytest.mark.parametrize(
+        "channels", [1, 2, pytest.param(6, marks=pytest.mark.slow)]
+    )
     def test_any_number_of_channels(self, channels):
         adapter = tfviz.adapt(build_toy(channels=channels), (0, 1))
         result = tfviz.render(adapter, "conv_b:1", None, MILD, steps=3)

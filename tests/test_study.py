@@ -35,6 +35,7 @@ def test_units_are_drawn_once_and_for_all(study, squeezenet):
     assert sum(unit.startswith("logit") for unit in few) >= 5  # as intervals need
 
 
+@pytest.mark.slow
 def test_pictures_of_one_part_are_taken_over_by_another(
     study, toy_adapter, tmp_path, monkeypatch
 ):
@@ -64,6 +65,7 @@ def test_pictures_of_one_part_are_taken_over_by_another(
     ]
 
 
+@pytest.mark.slow
 def test_time_is_that_of_the_quickest_method_for_the_usual_steps(
     study, toy_adapter, tmp_path
 ):

@@ -695,6 +695,7 @@ class TestEveryAnimal:
         assert state(model) == before
 
 
+@pytest.mark.slow
 def test_a_saved_and_reloaded_model_gives_the_same_picture(tmp_path):
     model, adapter = model_and_adapter("segmentation")
     model.save(tmp_path / "model.keras")
