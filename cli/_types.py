@@ -180,31 +180,15 @@ class PriorSource(click.ParamType):
 
 
 class Named(click.ParamType):
-    """`NAME=PRIOR`."""
-
-    name = "NAME=PRIOR"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
-        """Return the name and the prior."""
-        if isinstance(value, tuple):
-            return value
-        name, sign, source = value.partition("=")
-        if not name or not sign:
-            self.fail(f"{value!r} is not NAME=PRIOR.", param, ctx)
-        return name, PriorSource().convert(source, param, ctx)
-
-
-class OfPrior(click.ParamType):
-    """`NAME=VALUE`, what is said of a prior that takes part.
+    """`NAME=VALUE`: something by the name that it has, or that takes part.
 
     Args:
         value: The type of the value.
     """
 
-    name = "NAME=VALUE"
-
     def __init__(self, value: click.ParamType) -> None:
         self._value = value
+        self.name = f"NAME={value.name.upper()}"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, Any]:
         """Return the name and the value."""
@@ -212,7 +196,7 @@ class OfPrior(click.ParamType):
             return value
         name, sign, text = value.partition("=")
         if not name or not sign:
-            self.fail(f"{value!r} is not NAME={self._value.name.upper()}.", param, ctx)
+            self.fail(f"{value!r} is not {self.name}.", param, ctx)
         return name, self._value.convert(text, param, ctx)
 
 
@@ -232,7 +216,7 @@ class Methods(click.ParamType):
             if name in found:
                 self.fail(f"{name!r} is named twice.", param, ctx)
             if sign:
-                found[name] = Named().convert(part, param, ctx)[1]
+                found[name] = Named(PriorSource()).convert(part, param, ctx)[1]
                 continue
             if name not in self.known:
                 hint = did_you_mean(name, self.known)

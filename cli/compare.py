@@ -67,7 +67,7 @@ NAMED = 5
 @click.option(
     "--range",
     "ranges",
-    type=types.OfPrior(types.Range()),
+    type=types.Named(types.Range()),
     multiple=True,
     help="What black and white are in the images of a prior of --methods or --control, "
     "NAME=LO,HI: -1,1 after tanh, 0,1 after a sigmoid. Needed for Keras models and "
@@ -76,7 +76,7 @@ NAMED = 5
 @click.option(
     "--encoder",
     "encoders",
-    type=types.OfPrior(click.Path(exists=True)),
+    type=types.Named(click.Path(exists=True)),
     multiple=True,
     help="From images to the latents of a prior, NAME=FILE, to show photos as it "
     "reconstructs them.",
@@ -94,7 +94,7 @@ NAMED = 5
 @click.option(
     "--control",
     "wrong",
-    type=types.Named(),
+    type=types.Named(types.PriorSource()),
     multiple=True,
     help="A prior of another domain, NAME=PRIOR. May be given several times.",
 )
