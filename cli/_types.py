@@ -11,12 +11,14 @@ import click
 from tfviz._errors import did_you_mean
 from tfviz._labels import read_labels
 from tfviz._sources import (
+    CHOICES,
     HUB,
     SUFFIXES,
     check_judge,
     check_source,
     is_saved_model,
     is_url,
+    without_choices,
 )
 
 # Ways to hold images that are not learned.
@@ -158,7 +160,7 @@ class PriorSource(click.ParamType):
         value = str(value)
         if value in self._names or is_url(value.removeprefix(HUB)):
             return value
-        path = Path(value.partition("?")[0])  # what follows chooses a part
+        path = Path(without_choices(value, *CHOICES)[0])
         if path.is_file() and path.suffix.lower() not in self.suffixes:
             self.fail(
                 f"{value!r} is no prior; expected a file that ends in "

@@ -2,8 +2,6 @@
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tfviz._arrays import DAMAGED
 from tfviz._spectrum import column_counts, nonzero_frequencies
 from tfviz.images import write_safely
 
@@ -115,10 +114,7 @@ def load(path: str | os.PathLike) -> dict[str, Measured]:
             return {name: _read(file, name, **more) for name, more in told.items()}
     except FileNotFoundError:
         raise
-    except (
-        *(OSError, ValueError, KeyError, TypeError, EOFError),
-        *(zipfile.BadZipFile, zlib.error),
-    ) as error:
+    except DAMAGED as error:
         raise ValueError(
             f"{os.fspath(path)!r} holds no calibration, or not all of it. Make it anew "
             "with `tfviz priors calibrate`."

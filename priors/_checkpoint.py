@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tfviz._arrays import DAMAGED
 from tfviz._claim import check_same
 from tfviz.images import write_safely
 
@@ -119,7 +120,7 @@ def load_arrays(path: Path, settings: Mapping[str, Any]) -> dict[str, NDArray]:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             if json.loads(str(file["settings"])) == json.loads(json.dumps(settings)):
                 return {name: file[name] for name in file.files if name != "settings"}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except DAMAGED:
         pass  # not there, or of a run that was killed: measured again
     return {}
 

@@ -6,11 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 from tfviz import load_model
 from tfviz._adapter import Adapter
-from tfviz._sources import HUB, SUFFIXES, is_saved_model, is_url
+from tfviz._sources import (
+    CHOICES,
+    HUB,
+    SUFFIXES,
+    is_saved_model,
+    is_url,
+    without_choices,
+)
 
 from . import _families as families
 from . import _trained
@@ -62,7 +68,7 @@ def load(
     Traceback (most recent call last):
     FileNotFoundError: There is no prior 'no/such.keras'. ...
     """
-    name, chosen = _parts(os.fspath(source))
+    name, chosen = without_choices(os.fspath(source), *CHOICES)
     spec: dict[str, Any] = {
         "name": NAME,
         "source": os.fspath(source),
@@ -104,25 +110,12 @@ def from_spec(spec: Mapping[str, Any]) -> Prior:
     return load(settings.pop("source"), size and tuple(size), **settings)
 
 
-def _parts(source: str) -> tuple[str, dict[str, Any]]:
-    """Return a source without what is chosen of it, and that.
-
-    >>> _parts("folder?signature=make&output=image")
-    ('folder', {'signature': 'make', 'output': 'image'})
-    """
-    name, _, query = source.partition("?")
-    chosen: dict[str, Any] = dict(parse_qsl(query))
-    if chosen and set(chosen) <= {"signature", "output"}:
-        return name, chosen
-    return source, {}  # a URL may have a query of its own
-
-
 def _found(
     name: str,
     size: Any,
     encoder: str | os.PathLike | None,
     options: dict[str, Any],
-    chosen: dict[str, Any],
+    chosen: Mapping[str, Any],
 ) -> Prior:
     path = Path(name)
     suffix = path.suffix.lower()

@@ -2,8 +2,6 @@
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tfviz._arrays import DAMAGED
 from tfviz.images import write_safely
 
 # Raised where an older file would be read wrongly.
@@ -87,10 +86,7 @@ def load(
             }
     except FileNotFoundError:
         raise
-    except (
-        *(OSError, ValueError, KeyError, EOFError),
-        *(zipfile.BadZipFile, zlib.error),
-    ) as error:
+    except DAMAGED as error:
         raise ValueError(
             f"{os.fspath(path)!r} holds no prior, or not all of it. Expected a file "
             "that `tfviz priors train` wrote."

@@ -26,6 +26,7 @@ import numpy as np
 import tfviz  # first, so that it can choose TensorFlow's convolutions
 from tfviz import Contender, judges, params, priors
 from tfviz._cells import Cells
+from tfviz._compare import STEPS as USUAL_STEPS
 from tfviz._controls import ablations, on_random_weights, randomized
 from tfviz._report import read
 from tfviz.images import write_safely
@@ -36,7 +37,7 @@ LATE = ("fire6", "fire7", "fire8", "fire9")
 STEPS, QUICK, SEEDS = 100, 64, 3
 # Of an early layer, of two late ones, and classes.
 FEW = (0, 8, 11, 16, 17, 18, 19, 20)
-SIZE, USUAL = 224, 256
+SIZE = 224
 LEARNED = ("inverter", "autoencoder")
 TITLES = {
     "steps": "SqueezeNet, by equal steps",
@@ -173,7 +174,7 @@ def seconds_of(folder: Path) -> float:
         if row.get("seconds") is not None:
             times.setdefault(row["method"], []).append(row["seconds"])
     quickest = min(float(np.median(found)) for found in times.values())
-    return round(quickest * USUAL / STEPS, 1)
+    return round(quickest * USUAL_STEPS / STEPS, 1)
 
 
 def run(

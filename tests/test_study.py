@@ -76,5 +76,5 @@ def test_time_is_that_of_the_quickest_method_for_the_usual_steps(
     took = {r["method"]: r["seconds"] for r in found.table() if "seconds" in r}
 
     assert took["quick"] < took["slow"]  # the choice of a start counts
-    expected = round(took["quick"] * study.USUAL / study.STEPS, 1)
+    expected = round(took["quick"] * study.USUAL_STEPS / study.STEPS, 1)
     assert study.seconds_of(tmp_path) == expected

@@ -146,12 +146,10 @@ class Court:
             row[f"nearest_ratio@{judge.name}"] = value
         # Photos that are judged themselves, or were copied, would be near by nature;
         # and to itself, one that is the best of several units.
-        own: dict[int, int] = {}
-        for i, e in enumerate(exhibits):
-            own.setdefault(e.photo, i)
-        others = known[[i for i in range(len(known)) if i not in own]]
-        once = [i for i, e in enumerate(exhibits) if e.photo < 0 or own[e.photo] == i]
-        made = features[once]
+        own = np.array([e.photo for e in exhibits])
+        others = np.delete(known, own[own >= 0], axis=0)
+        _, firsts = np.unique(own, return_index=True)
+        made = features[np.union1d(firsts, np.flatnonzero(own < 0))]
         size = min(PART, len(made) - 1, len(others) // 2)
         if size >= 2:
             parts = {"size": size, "draws": PARTS, "seed": abs(self._seed)}

@@ -284,12 +284,13 @@ class Job:
         given = start.images if isinstance(start, Result) else start
         images = np.asarray(given, np.float32)
         images = images[None] if images.ndim == 3 else images
-        if isinstance(start, Result):  # which may be grey, or coloured
-            images = np.asarray(with_channels(images, self.param.shape[2]))
-        if isinstance(start, Result) and images.shape[1:3] != self.param.shape[:2]:
+        if isinstance(start, Result) and images.shape[1:] != self.param.shape:
             # Pictures of another param, which this one is to go on with.
-            size = self.param.shape[:2]
-            images = tf.image.resize(images, size, antialias=True).numpy().clip(0, 1)
+            *size, channels = self.param.shape
+            images = tf.image.resize(
+                with_channels(images, channels), size, antialias=True
+            )
+            images = images.numpy().clip(0, 1)
         if images.shape[1:] != self.param.shape or len(images) not in (1, n):
             raise ValueError(
                 f"`start` must be one image of shape {self.param.shape} or {n} of "

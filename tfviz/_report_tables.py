@@ -30,7 +30,15 @@ _OF_LATENTS = {
 _OF_OTHERS = "Noted by the run or by the method itself."
 # Columns of rows that the page shows otherwise.
 _ELSEWHERE = (
-    *("unit", "method", "seed", "picture", "start", "error", "stuck", "circular", "id"),
+    "unit",
+    "method",
+    "seed",
+    "picture",
+    "start",
+    "error",
+    "stuck",
+    "circular",
+    "id",
 )
 _ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 

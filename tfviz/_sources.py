@@ -10,10 +10,11 @@ SUFFIXES = (".keras", ".h5", ".hdf5")
 KERAS = "keras:"
 HUB = "hub:"
 TFLITE = ".tflite"
+# What can be chosen of a SavedModel or a module, as in `FOLDER?signature=NAME`.
+CHOICES = ("signature", "output")
 # What a folder needs to be a SavedModel.
 GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
-_SIGNATURE = re.compile(r"[?&]signature=([^?&]+)$")
 _URL = re.compile(r"(https?|gs)://.")
 
 
@@ -106,8 +107,22 @@ def without_signature(source: str) -> tuple[str, str | None]:
     >>> without_signature("folder?signature=embed")
     ('folder', 'embed')
     """
-    found = _SIGNATURE.search(source)
-    return (source[: found.start()], found[1]) if found else (source, None)
+    source, chosen = without_choices(source, "signature")
+    return source, chosen.get("signature")
+
+
+def without_choices(source: str, *names: str) -> tuple[str, dict[str, str]]:
+    """Split off what a source chooses at its end, by the names that there are.
+
+    >>> without_choices("folder?signature=make&output=image", "signature", "output")
+    ('folder', {'signature': 'make', 'output': 'image'})
+    """
+    ending = re.compile(rf"[?&]({'|'.join(names)})=([^?&]+)$")
+    chosen: dict[str, str] = {}
+    while found := ending.search(source):
+        source = source[: found.start()]
+        chosen = {found[1]: found[2]} | chosen
+    return source, chosen
 
 
 def _near(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> str:

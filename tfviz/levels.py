@@ -6,7 +6,6 @@ photos, and kept in a file.
 """
 
 import os
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,13 +13,13 @@ from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
-from zipfile import BadZipFile
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._adapter import LOGITS, Adapter, adapt
+from tfviz._arrays import DAMAGED
 from tfviz._photo import fitted
 from tfviz.images import write_safely
 
@@ -32,17 +31,6 @@ _STATISTICS = ("mean", "deviation", "highest")
 # Bits of a float's fraction that are not written: levels are good to three digits at
 # best, and zeros compress to nothing.
 _DROPPED_BITS = 12
-# What NumPy raises for files of other kinds, cut off or corrupt.
-NO_LEVELS = (
-    ValueError,
-    TypeError,
-    AttributeError,
-    KeyError,
-    EOFError,
-    OSError,
-    BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -296,7 +284,7 @@ def _read(file: IO[bytes], name: str) -> Levels:
             facts = [
                 arrays[key].item() for key in ("count", "fingerprint", "preprocess")
             ]
-    except NO_LEVELS as error:
+    except DAMAGED as error:
         raise ValueError(
             f"{name!r} holds no levels. Make a file of them with `tfviz levels`, or "
             "levels.measure(...).save(path)."

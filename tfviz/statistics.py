@@ -10,7 +10,6 @@
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfviz import _spectrum
+from tfviz._arrays import DAMAGED
 from tfviz.color import root
 from tfviz.images import centre_crop, to_floats, write_safely
 
@@ -200,7 +200,7 @@ def load(path: str | os.PathLike) -> Statistics:
             arrays = {name: file[name] for name in _ARRAYS}
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise ValueError(_NO_STATISTICS.format(path)) from error
     mean, color, spectrum = (arrays[n] for n in ("mean", "color", "spectrum"))
     numbers = [mean, color, spectrum, arrays["contrast"]]
