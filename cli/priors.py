@@ -93,6 +93,12 @@ for command in (list_, info, check, sample, calibrate):
     help="For another one.",
 )
 @click.option(
+    "--bfloat16",
+    is_flag=True,
+    help="Multiply numbers of 16 bits: twice as fast on processors with instructions "
+    "for it (avx512_bf16, AMX).",
+)
+@click.option(
     "--minutes",
     type=types.Positive(),
     help="Stop after this time. The same command goes on.",

@@ -15,11 +15,12 @@ from tfviz._survey import LOGITS
 from ._adversary import Adversary, Plan
 from ._code import Code, measured
 from ._layers import judged
+from ._mean_image import MeanImage
 from ._networks import discriminator, inverter_generator
 from ._perceptual import Features, random_shift, variances
 
 # What each part of the loss counts. Features are summed over layers.
-PIXELS, FEATURES, CODE = 10.0, 1.0, 0.25
+PIXELS, FEATURES, CODE, COMMON = 10.0, 1.0, 0.25, 100.0
 # Slowly: judges that count as much from the start keep it from learning what to show.
 ADVERSARY = Plan(share=0.8, begins=0.02, whole=0.4)
 # Channels at 4, 8, 16, ... pixels; as many as it takes to reach an image's size.
@@ -63,6 +64,7 @@ class Inverter:
             adapter, layers, code.size, measured_variances, squared=False
         )
         self.generator = inverter_generator(code.length, widths, seed=seed)
+        self._mean_image = MeanImage(self.size)
         self._optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.99)
         self._optimizer.build(self.generator.trainable_variables)
         self._judged = judged(adapter, layers, code.size)
@@ -82,6 +84,7 @@ class Inverter:
             *self.generator.variables,
             *self._optimizer.variables,
             *self._adversary.state,
+            self._mean_image.apart,
         ]
         self.settings = {
             "kind": "inverter",
@@ -126,7 +129,10 @@ class Inverter:
             pixels = tf.reduce_mean(tf.abs(_small(pictures) - _small(photos)))
             again = self._code.of(seen, pictures)
             codes = tf.reduce_mean(tf.math.squared_difference(wanted, again))
-            loss = PIXELS * pixels + FEATURES * features + CODE * codes
+            common = self._mean_image.distance(pictures, photos)
+            loss = (
+                PIXELS * pixels + FEATURES * features + CODE * codes + COMMON * common
+            )
             known = self._features.measured(seen, self._judged)
             fooled = self._adversary.fooled(known, code)
             total = loss + tf.reduce_sum(self._adversary.weights * fooled)
@@ -138,6 +144,7 @@ class Inverter:
             "features": features,
             "pixels": pixels,
             "code": codes,
+            "common": common,
             "fooled": tf.reduce_mean(fooled),
             **taught,
         }

@@ -1,8 +1,11 @@
 """A training from beginning to end: for anyone's photos, and any network."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import tensorflow as tf
 
 from tfviz._adapter import Adapter
 from tfviz._claim import check, claim
@@ -36,6 +39,7 @@ def train_inverter(
     learning_rate: float = 6e-4,
     held_out: int = 200,
     seed: int = 0,
+    bfloat16: bool = False,
     **running: Any,
 ) -> dict[str, Any] | None:
     """Train a generator that makes images from what a network sees in photos.
@@ -54,6 +58,8 @@ def train_inverter(
         learning_rate: At the start.
         held_out: Photos that are not learned from.
         seed: Of everything that is left to chance.
+        bfloat16: Whether convolutions multiply numbers of 16 bits. On processors with
+            instructions for it a step takes about half of the time.
         **running: `tell`, `seconds` and `stop`, as for `train`.
 
     Returns:
@@ -77,6 +83,7 @@ def train_inverter(
         "held_out": held_out,
         "steps": steps,
         "seed": seed,
+        "bfloat16": bfloat16,
     }
     return _trained(adapter, folder, output, settings, **running)
 
@@ -93,6 +100,7 @@ def train_autoencoder(
     learning_rate: float = 5e-4,
     held_out: int = 200,
     seed: int = 0,
+    bfloat16: bool = False,
     **running: Any,
 ) -> dict[str, Any] | None:
     """Train an encoder of images to a small map, and a decoder of it.
@@ -108,6 +116,7 @@ def train_autoencoder(
         learning_rate: At the start.
         held_out: Photos that are not learned from.
         seed: Of everything that is left to chance.
+        bfloat16: As for an inverter.
         **running: `tell`, `seconds` and `stop`, as for `train`.
 
     Returns:
@@ -134,6 +143,7 @@ def train_autoencoder(
         "held_out": held_out,
         "steps": steps,
         "seed": seed,
+        "bfloat16": bfloat16,
     }
     return _trained(adapter, folder, output, settings, **running)
 
@@ -166,16 +176,34 @@ def _trained(
     recipe = _MAKE[settings["kind"]](adapter, photos, output, settings)
     held_out = squares(photos.held_out, size)
     choices = {"steps": steps, "seed": seed, "held_out": held_out, "tell": tell}
-    if not train(recipe, photos, output, **choices, **running):
+    with _precision(settings["bfloat16"]):
+        complete = train(recipe, photos, output, **choices, **running)
+    if not complete:
         return None
     tell("measuring what was trained")
     some = batches(
         photos.train, size, recipe.batch, first=0, seed=seed, zoom=recipe.zoom
     )
-    facts = {name: settings[name] for name in ("network", "layers", "steps", "seed")}
+    told = ("network", "layers", "steps", "seed", "bfloat16")
+    facts = {name: settings[name] for name in told}
     facts |= {"photos": len(photos.train), "held_out": len(photos.held_out)}
     path = output / f"{settings['kind']}.npz"
     return export(recipe, some.take(SETTLED), held_out, path, facts)
+
+
+@contextmanager
+def _precision(bfloat16: bool) -> Iterator[None]:
+    """Let TensorFlow choose 16 bits where they are enough, in what is compiled inside.
+
+    Weights, sums and losses keep their 32 bits. Where oneDNN is off, nothing changes.
+    """
+    name = "auto_mixed_precision_onednn_bfloat16"
+    before = tf.config.optimizer.get_experimental_options().get(name, False)
+    tf.config.optimizer.set_experimental_options({name: bfloat16 or before})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({name: before})
 
 
 def _check_colours(adapter: Adapter) -> None:

@@ -328,6 +328,28 @@ def again(trained, folder, toy_adapter):
     return call
 
 
+class TestPrecision:
+    name = "auto_mixed_precision_onednn_bfloat16"
+
+    def chosen(self):
+        return tf.config.optimizer.get_experimental_options().get(self.name, False)
+
+    @pytest.mark.parametrize("wanted", [True, False])
+    def test_it_is_chosen_for_the_training_alone(self, wanted):
+        before = self.chosen()
+
+        with _training._precision(wanted):
+            assert self.chosen() is wanted
+
+        assert self.chosen() is before
+
+    def test_it_is_undone_when_a_training_fails(self):
+        with pytest.raises(RuntimeError), _training._precision(True):
+            raise RuntimeError
+
+        assert not self.chosen()
+
+
 @pytest.mark.slow
 class TestInverter:
     def test_the_loss_falls(self, trained):

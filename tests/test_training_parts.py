@@ -8,7 +8,8 @@ import tensorflow as tf
 from conftest import build_toy, short_squeezenet
 from tfviz._survey import LOGITS
 from tfviz.priors import _adversary as adversary
-from tfviz.priors import _code, _layers, _networks, _perceptual, _train_autoencoder
+from tfviz.priors import _code, _layers, _mean_image, _networks, _perceptual
+from tfviz.priors import _train_autoencoder
 
 
 class TestAdversary:
@@ -199,6 +200,66 @@ class TestPerceptual:
         halves = [features.of(half) for half in (images[:32], images[32:])]
 
         assert float(features.distance(*halves)) == pytest.approx(2, abs=0.1)
+
+
+class TestMeanImage:
+    size = 12
+
+    def batches(self, rng, count=40):
+        shape = (count, 8, self.size, self.size, 3)
+        return rng.uniform(size=shape).astype(np.float32)
+
+    def told(self, made, photos):
+        mean_image = _mean_image.MeanImage(self.size)
+        step = tf.function(mean_image.distance)
+        found = [
+            float(step(tf.constant(m), tf.constant(p))) for m, p in zip(made, photos)
+        ]
+        return found, mean_image.apart.numpy()
+
+    def test_numbers(self, rng):
+        photos, made = self.batches(rng, 2), self.batches(rng, 2)
+        found, known = self.told(made, photos)
+
+        def waves(images):
+            return np.fft.rfft2(np.moveaxis(images, -1, -3))
+
+        means = (waves(made) - waves(photos)).mean(axis=1)
+        memory = _mean_image.MEMORY
+        assert found[0] == 0  # nothing is known yet
+        power = (np.abs(waves(photos[1])) ** 2).mean(axis=(0, 1)) + _mean_image.LEAST
+        product = (1 - memory) * np.real(np.conj(means[0]) * means[1])
+        assert found[1] == pytest.approx((product / power).mean(), rel=1e-4)
+        expected = (1 - memory) * (memory * means[0] + means[1])
+        np.testing.assert_allclose(known[0] + 1j * known[1], expected, atol=1e-4)
+
+    def test_what_all_images_have_is_told_from_what_each_has(self, rng):
+        photos = self.batches(rng, 120)
+        lattice = 0.3 * (np.indices((self.size, self.size)).sum(axis=0) % 2)[..., None]
+        each = rng.permuted(photos, axis=1)  # of the same kind, at other places
+        alone, _ = self.told(each, photos)
+        common, _ = self.told(photos + lattice.astype(np.float32), photos)
+
+        assert abs(np.mean(alone[60:])) < 0.1 * np.mean(common[60:])
+
+    def test_its_slope_leads_back(self, rng):
+        """Even where single images hide it: the mean of batches before points there."""
+        photos = self.batches(rng)
+        pattern = tf.Variable(
+            rng.normal(0, 0.1, (self.size, self.size, 3)), dtype="float32"
+        )
+        before = float(tf.reduce_mean(pattern**2))
+        mean_image = _mean_image.MeanImage(self.size)
+
+        @tf.function
+        def step(batch):
+            with tf.GradientTape() as tape:
+                distance = mean_image.distance(batch[::-1] + pattern, batch)
+            pattern.assign_sub(4 * tape.gradient(distance, pattern))
+
+        for batch in np.tile(photos, (5, 1, 1, 1, 1)):
+            step(tf.constant(batch))
+        assert float(tf.reduce_mean(pattern**2)) < 0.2 * before
 
 
 def cells_of(values, count):
