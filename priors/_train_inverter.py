@@ -22,7 +22,7 @@ from ._perceptual import Features, random_shift, variances
 # What each part of the loss counts. Features are summed over layers.
 PIXELS, FEATURES, CODE, COMMON = 10.0, 1.0, 0.25, 100.0
 # Slowly: judges that count as much from the start keep it from learning what to show.
-ADVERSARY = Plan(share=0.8, begins=0.02, whole=0.4)
+ADVERSARY = Plan(share=0.4, begins=0.02, whole=0.4)
 # Channels at 4, 8, 16, ... pixels; as many as it takes to reach an image's size.
 WIDTHS, FIRST = (256, 192, 128, 80, 48), 4
 # For images of 128 pixels.

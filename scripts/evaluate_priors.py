@@ -220,8 +220,9 @@ def evaluators(data: Path) -> dict[str, Judge]:
     return found
 
 
-def ranks_of(answers: NDArray, targets: NDArray) -> NDArray:
+def ranks_of(answers: Any, targets: NDArray) -> NDArray:
     """Return how many classes are ahead of each picture's own; half of those level."""
+    answers = np.asarray(answers)
     own = answers[np.arange(len(answers)), targets][:, None]
     level = (answers == own).sum(axis=1) - 1
     return (answers > own).sum(axis=1) + level / 2
