@@ -689,7 +689,9 @@ class TestEveryAnimal:
         )
 
         assert np.isfinite(result.history).all()
-        assert (np.diff(result.history, axis=0) > 0).all()
+        rises = np.diff(result.history, axis=0)
+        # A step may raise a score by less than 8 bits tell apart.
+        assert (rises >= 0).all() if name == "bfloat16" else (rises > 0).all()
         assert (result.scores > result.history[0]).all()
         assert not result.stuck.any()
         assert state(model) == before
