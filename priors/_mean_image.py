@@ -6,7 +6,7 @@ import tensorflow as tf
 
 # How slowly the known mean follows that of a batch: as if of 20 batches.
 MEMORY = 0.95
-# Of the power of photos: their finest waves have hardly any.
+# Power that counts as none.
 LEAST = 1e-2
 
 
@@ -19,8 +19,8 @@ class MeanImage:
     have nothing in common at the same places: the mean of many is smooth, and a lattice
     is left.
 
-    Waves are compared, each measured in what single photos have of it; else the slow
-    ones, of which images have most, would be all that counts.
+    Waves are compared, each measured in what single photos and images have of it; else
+    the slow ones, of which they have most, would be all that counts.
 
     Attributes:
         apart: `(2, c, size, size // 2 + 1)`, the known mean of the differences between
@@ -34,8 +34,8 @@ class MeanImage:
     def distance(self, made: Any, photos: Any) -> Any:
         """Return a number with the slope of the distance of the means, and learn.
 
-        Its expectation is the squared distance, in parts of the power of photos: 1 for
-        a generator that makes one photo. The mean of batches before stands for one of
+        Its expectation is the squared distance, in parts of the power of photos and
+        images, so that it is 1 at most. The mean of batches before stands for one of
         both factors, as the mean of a batch alone has more of chance than of lattice.
 
         Args:
@@ -43,7 +43,8 @@ class MeanImage:
             photos: The same, those that the images are made of.
         """
         true, found = _waves(photos), _waves(made)
-        power = tf.reduce_mean(tf.abs(true) ** 2, axis=(0, 1)) + LEAST
+        power = sum(tf.reduce_mean(tf.abs(x) ** 2, axis=(0, 1)) for x in (true, found))
+        power = tf.stop_gradient(power) + LEAST
         apart = tf.reduce_mean(found - true, axis=0)
         apart = tf.stack([tf.math.real(apart), tf.math.imag(apart)])
         known = tf.convert_to_tensor(self.apart)

@@ -227,7 +227,10 @@ class TestMeanImage:
         means = (waves(made) - waves(photos)).mean(axis=1)
         memory = _mean_image.MEMORY
         assert found[0] == 0  # nothing is known yet
-        power = (np.abs(waves(photos[1])) ** 2).mean(axis=(0, 1)) + _mean_image.LEAST
+        power = sum(
+            (np.abs(waves(x[1])) ** 2).mean(axis=(0, 1)) for x in (photos, made)
+        )
+        power = power + _mean_image.LEAST
         product = (1 - memory) * np.real(np.conj(means[0]) * means[1])
         assert found[1] == pytest.approx((product / power).mean(), rel=1e-4)
         expected = (1 - memory) * (memory * means[0] + means[1])
