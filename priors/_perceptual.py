@@ -112,6 +112,21 @@ class Features:
         ]
 
 
+def divergence(wanted: Any, given: Any) -> Any:
+    """Return how far the softmax of logits is from that of others, `()`, in nats.
+
+    It is the Kullback-Leibler divergence, averaged over images: 0 where both are alike.
+    The logits that are wanted are taken as they are.
+
+    Args:
+        wanted: `(n, ..., classes)`.
+        given: The same.
+    """
+    wanted = tf.nn.log_softmax(tf.stop_gradient(wanted))
+    apart = tf.exp(wanted) * (wanted - tf.nn.log_softmax(given))
+    return tf.reduce_mean(tf.reduce_sum(apart, axis=-1))
+
+
 def _as_map(values: Any) -> Any:
     shape = (values.shape[0], values.shape[1], -1, values.shape[-1])
     return tf.reshape(values, shape)

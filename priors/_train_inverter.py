@@ -17,10 +17,11 @@ from ._code import Code, measured
 from ._layers import judged
 from ._mean_image import MeanImage
 from ._networks import discriminator, inverter_generator
-from ._perceptual import Features, random_shift, variances
+from ._perceptual import Features, divergence, random_shift, variances
 
-# What each part of the loss counts. Features are summed over layers.
-PIXELS, FEATURES, CODE, COMMON = 10.0, 1.0, 0.25, 100.0
+# What each part of the loss counts. Features are summed over layers. The classes have
+# slopes about 40 times as long as theirs.
+PIXELS, FEATURES, CODE, COMMON, CLASSES = 10.0, 1.0, 0.25, 70.0, 0.1
 # Slowly: judges that count as much from the start keep it from learning what to show.
 ADVERSARY = Plan(share=0.4, begins=0.02, whole=0.4)
 # Channels at 4, 8, 16, ... pixels; as many as it takes to reach an image's size.
@@ -130,8 +131,13 @@ class Inverter:
             again = self._code.of(seen, pictures)
             codes = tf.reduce_mean(tf.math.squared_difference(wanted, again))
             common = self._mean_image.distance(pictures, photos)
+            classes = self._classes_apart(true, seen)
             loss = (
-                PIXELS * pixels + FEATURES * features + CODE * codes + COMMON * common
+                PIXELS * pixels
+                + FEATURES * features
+                + CODE * codes
+                + COMMON * common
+                + CLASSES * classes
             )
             known = self._features.measured(seen, self._judged)
             fooled = self._adversary.fooled(known, code)
@@ -145,9 +151,20 @@ class Inverter:
             "pixels": pixels,
             "code": codes,
             "common": common,
+            "classes": classes,
             "fooled": tf.reduce_mean(fooled),
             **taught,
         }
+
+    def _classes_apart(self, true: Mapping[str, Any], seen: Mapping[str, Any]) -> Any:
+        """Return how far apart the classes are, where the network has any.
+
+        Differences of all logits alike are mostly of those that are small, and so of no
+        class that the network sees.
+        """
+        if LOGITS not in self._features.layers:
+            return tf.constant(0.0)
+        return divergence(true[LOGITS], seen[LOGITS])
 
     def encode(self, photos: NDArray) -> NDArray:
         """Return the codes of photos."""

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 import tfviz
 import tensorflow as tf
 from conftest import build_toy, short_squeezenet
@@ -200,6 +202,32 @@ class TestPerceptual:
         halves = [features.of(half) for half in (images[:32], images[32:])]
 
         assert float(features.distance(*halves)) == pytest.approx(2, abs=0.1)
+
+
+class TestDivergence:
+    def test_it_is_that_of_scipy(self, rng):
+        wanted, given = rng.normal(scale=3, size=(2, 6, 5)).astype(np.float32)
+        expected = scipy.stats.entropy(
+            scipy.special.softmax(wanted.astype(float), axis=1),
+            scipy.special.softmax(given.astype(float), axis=1),
+            axis=1,
+        )
+
+        found = _perceptual.divergence(wanted, given)
+
+        assert float(found) == pytest.approx(expected.mean(), rel=1e-5)
+
+    def test_slopes_are_of_what_is_given_alone(self, rng):
+        """The slope is the difference of the two softmaxes."""
+        wanted, given = tf.constant(rng.normal(size=(2, 3, 4)), tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch([wanted, given])
+            apart = _perceptual.divergence(wanted, given)
+        slopes = tape.gradient(apart, [wanted, given])
+
+        assert slopes[0] is None
+        expected = (tf.nn.softmax(given) - tf.nn.softmax(wanted)) / 3
+        np.testing.assert_allclose(slopes[1], expected, atol=1e-6)
 
 
 class TestMeanImage:
