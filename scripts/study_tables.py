@@ -12,17 +12,21 @@ from typing import Any
 
 from tfviz._report import read
 
-# What the columns show: medians over units. Judges follow each other as in `a / b`.
-COLUMNS = {
+# What the columns of two tables show: medians over units. Judges follow each other as
+# in `a / b`.
+RESPONSE = {
     "relative": "of the best photo",
-    "gain": "gain over random",
+    "gain": "gain over best random",
     "robustness": "robustness",
     "top5": "top 5",
     "two_alternative": "two alternatives",
+}
+LIKENESS = {
     "nearest_ratio": "nearest photo",
     "kid_spread": "kernel distance",
     "relative_diversity": "diversity",
-    "spectrum_slope": "slope",
+    "spectrum_slope": "slope of spectrum",
+    "saturation": "saturated",
 }
 # Of these, the interval is shown too.
 WITH_INTERVAL = ("relative", "gain", "robustness")
@@ -38,25 +42,35 @@ def main() -> None:
             continue
         results = read(folder)
         print(f"## {results['title']}\n")
-        print("\n".join(table(results)), end="\n\n")
-        print("\n".join(costs(results)), end="\n\n")
+        print(f"Judges: {', '.join(judge['name'] for judge in results['judges'])}.\n")
+        # Of controls, too many to be read.
+        baselines = name != "controls"
+        for columns in (RESPONSE, LIKENESS):
+            lines = table(results, columns, baselines=baselines)
+            print("\n".join(lines), end="\n\n")
+        if name != "controls":  # whose methods' pictures are those of `steps`
+            print("\n".join(costs(results)), end="\n\n")
         for told in results["verdicts"]:
             print(f"- **{told['method']}**: {told['verdict']}.")
             print("".join(f"  {reason}\n" for reason in told["because"]))
 
 
-def table(results: Mapping[str, Any]) -> list[str]:
-    """Return a line for each method, control and baseline."""
+def table(
+    results: Mapping[str, Any], columns: Mapping[str, str], *, baselines: bool
+) -> list[str]:
+    """Return a line for the photos and each method, control, ablation and baseline."""
     known = {(e["method"], e["measure"]): e for e in results["summary"]}
-    lines = [("", *COLUMNS.values())]
+    lines = [("", *columns.values())]
     for method in results["methods"]:
+        if method["kind"] == "baseline" and method["of"] and not baselines:
+            continue
         cells = [
             " / ".join(
                 said(known[method["name"], key], measure)
                 for key in results["measures"]
                 if key.partition("@")[0] == measure and (method["name"], key) in known
             )
-            for measure in COLUMNS
+            for measure in columns
         ]
         lines.append((method["name"] + " (circular)" * method["circular"], *cells))
     return formatted(lines)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import ROOT
+from PIL import Image
 
 import tfviz
 from tfviz import Contender, params
@@ -15,13 +16,17 @@ from tfviz._controls import ablations
 PHOTOS = np.random.default_rng(0).random((24, 32, 32, 3))
 
 
-@pytest.fixture(scope="module")
-def study():
-    spec = importlib.util.spec_from_file_location("study", ROOT / "scripts/study.py")
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules["study"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def study():
+    return script("study")
 
 
 def test_units_are_drawn_once_and_for_all(study, squeezenet):
@@ -78,3 +83,34 @@ def test_time_is_that_of_the_quickest_method_for_the_usual_steps(
     assert took["quick"] < took["slow"]  # the choice of a start counts
     expected = round(took["quick"] * study.USUAL_STEPS / study.STEPS, 1)
     assert study.seconds_of(tmp_path) == expected
+
+
+@pytest.mark.slow
+def test_tables_and_sheets_are_of_what_is_there(
+    toy_adapter, tmp_path, monkeypatch, capsys
+):
+    pytest.importorskip("jinja2")
+    methods = {"pixels": Contender(params.pixels(32, 32))}
+    units = ["conv_b:1", "conv_b:4", "conv_a:2"]
+    settings = {"images": PHOTOS, "steps": 1, "seeds": 1, "title": "By steps"}
+    folder = tmp_path / "steps"
+    found = tfviz.compare(toy_adapter, units, methods, folder=folder, **settings)
+    found.save()
+
+    monkeypatch.setattr(sys, "argv", ["study_tables.py", str(tmp_path)])
+    script("study_tables").main()
+    lines = capsys.readouterr().out.splitlines()
+    rows = [[c.strip() for c in x.strip("|").split("|")] for x in lines if x[:1] == "|"]
+    assert lines[0] == "## By steps"
+    scores = [r["relative"] for r in found.table() if r["method"] == "pixels"]
+    told = next(row for row in rows if row[0] == "pixels")
+    assert told[1] == f"{np.median(scores):.2f}"
+    assert ["pixels: best random"] in [row[:1] for row in rows]
+
+    sheets = script("study_sheets")
+    monkeypatch.setattr(sys, "argv", ["", str(tmp_path), str(tmp_path)])
+    sheets.main()
+    assert [p.name for p in tmp_path.glob("*.webp")] == ["study-steps.webp"]
+    with Image.open(tmp_path / "study-steps.webp") as sheet:  # a row of all three
+        # A gap of 8 after each picture and before the first, and 18 for the names.
+        assert sheet.size == (6 * (sheets.SIDE + 8) + 8, sheets.SIDE + 18 + 8 + 8)
