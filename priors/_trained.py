@@ -118,8 +118,8 @@ def _inverter(
         lambda values: generator(values["code"], training=False),
         value_range=(-1, 1),
         encode=encode,
-        # At half of that, one class in eight is not found within 150 steps.
-        defaults={"learning_rate": 0.1},
+        # At half of that, one class in eight is not found within 256 steps.
+        defaults={"learning_rate": 0.2},
     )
 
 
