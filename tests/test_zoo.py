@@ -684,14 +684,13 @@ class TestEveryAnimal:
             tfviz.params.fourier(*adapter.size, adapter.channels),
             tfviz.transforms.none(),
             steps=STEPS,
-            learning_rate=0.02,
+            # Smaller steps may raise a score by less than 8 bits tell apart.
+            learning_rate=0.05 if name == "bfloat16" else 0.02,
             start=images_for(adapter),  # where hardly a unit is dead
         )
 
         assert np.isfinite(result.history).all()
-        rises = np.diff(result.history, axis=0)
-        # A step may raise a score by less than 8 bits tell apart.
-        assert (rises >= 0).all() if name == "bfloat16" else (rises > 0).all()
+        assert (np.diff(result.history, axis=0) > 0).all()
         assert (result.scores > result.history[0]).all()
         assert not result.stuck.any()
         assert state(model) == before
