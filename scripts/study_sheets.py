@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from tfviz import images
 from tfviz._report import read
+from tfviz._report_rows import picture_path
+from tfviz._scale import scaled
 
 # Of a picture, in pixels.
 SIDE = 88
@@ -49,7 +50,9 @@ def write(folder: Path, path: Path, kind: str) -> None:
     for place in range(rows):
         for unit in units[place::rows]:
             files = [results["photos"][unit][0], *first(results, unit, methods)]
-            pictures += [small(images.read(folder / file)) for file in files]
+            pictures += [
+                small(images.read(picture_path(folder, file))) for file in files
+            ]
             captions += [unit, *methods]
     sheet = images.sheet(pictures, captions, blocks * columns)
     sheet.save(path, quality=QUALITY, method=6)
@@ -68,8 +71,7 @@ def first(results: Mapping[str, Any], unit: str, methods: Sequence[str]) -> list
 
 def small(picture: NDArray) -> NDArray[np.float32]:
     """Return a picture in the size of the sheets."""
-    shown = images.to_pil(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    return np.asarray(shown, np.float32) / 255
+    return np.clip(np.asarray(scaled(picture[None], (SIDE, SIDE)))[0], 0, 1)
 
 
 if __name__ == "__main__":

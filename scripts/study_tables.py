@@ -43,12 +43,13 @@ def main() -> None:
         results = read(folder)
         print(f"## {results['title']}\n")
         print(f"Judges: {', '.join(judge['name'] for judge in results['judges'])}.\n")
-        # Of controls, too many to be read.
-        baselines = name != "controls"
+        # The baselines of all controls are too many to be read, and the pictures of
+        # their methods are those of `steps`.
+        whole = name != "controls"
         for columns in (RESPONSE, LIKENESS):
-            lines = table(results, columns, baselines=baselines)
+            lines = table(results, columns, baselines=whole)
             print("\n".join(lines), end="\n\n")
-        if name != "controls":  # whose methods' pictures are those of `steps`
+        if whole:
             print("\n".join(costs(results)), end="\n\n")
         for told in results["verdicts"]:
             print(f"- **{told['method']}**: {told['verdict']}.")
