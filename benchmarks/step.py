@@ -22,7 +22,7 @@ import tfviz  # first, so that it can choose TensorFlow's convolutions
 import numpy as np
 import tensorflow as tf
 from tfviz import priors
-from tfviz._ascent import Ascent
+from tfviz.optimize.runner import Ascent
 from tfviz.objectives import channel
 
 

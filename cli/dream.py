@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from tfviz.cli import _options as options
-from tfviz.cli import _types as types
-from tfviz.cli._errors import fail, handled
+from tfviz.cli import options
+from tfviz.cli import param_types as types
+from tfviz.cli.console import fail, handled
 
 # Of the bundled network: eyes, fur and feathers.
 DEFAULT_UNIT = "fire7"
@@ -117,8 +117,7 @@ def dream(  # noqa: PLR0917 (click passes by name)
     picture = images.read(photo)
     options.make_folder(output.parent)
     adapter = options.load_adapter(**model)
-    from tfviz._dream import Dream  # noqa: PLC0415
-    from tfviz._octaves import shrunk  # noqa: PLC0415
+    from tfviz.optimize.dream import Dream, shrunk  # noqa: PLC0415
 
     if adapter.channels == 1:
         picture = picture.mean(axis=-1, keepdims=True)

@@ -3,12 +3,10 @@
 import click
 
 import tfviz
-from tfviz.cli.calibrate import calibrate
 from tfviz.cli.compare import compare
 from tfviz.cli.dream import dream
-from tfviz.cli.levels import levels
-from tfviz.cli.models import layers
-from tfviz.cli.photos import check, top
+from tfviz.cli.measure import calibrate, levels
+from tfviz.cli.models import check, layers, top
 from tfviz.cli.priors import priors
 from tfviz.cli.render import demo, render
 

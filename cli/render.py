@@ -1,14 +1,16 @@
 """The commands that make pictures of units."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tfviz.cli import _options as options
-from tfviz.cli import _types as types
-from tfviz.cli._errors import handled
-from tfviz.cli.generators import OPTION_OF, load_prior, prior_options
+from tfviz.cli import options
+from tfviz.cli import param_types as types
+from tfviz.cli.console import handled
+from tfviz.cli.priors import OPTION_OF, load_prior, prior_options
 
 DEMO_UNITS = (
     "conv1:4",
@@ -39,8 +41,8 @@ def demo(output: Path) -> None:
     """
     options.make_folder(output)
     adapter = options.load_adapter("squeezenet")
-    from tfviz._job import Job  # noqa: PLC0415
-    from tfviz.cli._fill import fill  # noqa: PLC0415
+    from tfviz.cli.output import fill  # noqa: PLC0415
+    from tfviz.optimize.job import Job  # noqa: PLC0415
 
     job = Job(adapter, DEMO_UNITS, steps=DEMO_STEPS)
     fill(job, output, model="squeezenet", suffix=".png", sheet=True)
@@ -239,7 +241,7 @@ def render(  # noqa: PLR0917 (click passes by name)
             + (", not both." if units else ".")
         )
     options.make_folder(output)
-    from tfviz.cli._fill import fill  # noqa: PLC0415
+    from tfviz.cli.output import fill  # noqa: PLC0415
 
     if source:
         job, model = _job_again(ctx, source)
@@ -263,10 +265,9 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
     import keras  # noqa: PLC0415
 
     from tfviz import stops, transforms  # noqa: PLC0415
-    from tfviz._job import LEARNING_RATE, Job  # noqa: PLC0415
-    from tfviz._photo import fitted  # noqa: PLC0415
-    from tfviz._updates import Method  # noqa: PLC0415
-    from tfviz.cli._units import extended  # noqa: PLC0415
+    from tfviz.models.inputs import fitted  # noqa: PLC0415
+    from tfviz.optimize.job import LEARNING_RATE, Job  # noqa: PLC0415
+    from tfviz.optimize.optimizers import Method  # noqa: PLC0415
     from tfviz.views import with_channels  # noqa: PLC0415
 
     param = _param_of(adapter, settings)
@@ -323,8 +324,6 @@ def _param_of(adapter: Any, settings: dict[str, Any]) -> Any:
     name, size = settings["param"], settings["size"]
     own = {k: settings[k] for k in ("value_range", "given", "encoder")}
     if name in types.PARAMS:
-        from tfviz.cli._units import param_of  # noqa: PLC0415
-
         unused = [OPTION_OF[k] for k, value in own.items() if value]
         if unused:
             raise click.UsageError(
@@ -340,7 +339,6 @@ def _param_of(adapter: Any, settings: dict[str, Any]) -> Any:
 def _job_again(ctx: click.Context, source: str) -> tuple[Any, str]:
     """Return the job that makes the picture in a file again, and its model."""
     from tfviz import images  # noqa: PLC0415
-    from tfviz.cli._again import job_from  # noqa: PLC0415
 
     own = ("units", "source", "output", "suffix", "sheet", "force", "as_json")
     model = options.MODEL_OPTIONS
@@ -364,3 +362,194 @@ def _job_again(ctx: click.Context, source: str) -> tuple[Any, str]:
         )
     chosen = {name: ctx.params[name] for name in model if name in given}
     return job_from(spec, chosen)
+
+
+def job_from(spec: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[Any, str]:
+    """Return the job that makes a picture again, and the name of its model.
+
+    Args:
+        spec: The picture's description.
+        chosen: Options about the model that the user gave.
+
+    Raises:
+        click.ClickException: If the description does not tell enough.
+    """
+    model = chosen.get("model") or spec["model"].get("source")
+    if model is None:
+        raise click.ClickException(
+            f"The picture was made with the model {spec['model']['name']!r} from a "
+            "file. Give that file with -m."
+        )
+    preprocess = chosen.get("preprocess") or spec["preprocess"]
+    if preprocess == "custom":
+        raise click.ClickException(
+            "The picture was made with a preprocessing function, which a file cannot "
+            "hold. Make it again from Python."
+        )
+    given = {k: v for k, v in chosen.items() if k not in ("model", "preprocess")}
+    given.setdefault("hold", tuple(spec["held"].items()))
+    given.setdefault("image_input", spec["image_input"])
+    given.setdefault("output_name", spec["output"])
+    adapter = options.load_adapter(
+        model,
+        preprocess,
+        **given,
+    )
+    import keras  # noqa: PLC0415
+
+    from tfviz import stops, transforms  # noqa: PLC0415
+    from tfviz.optimize.job import Job  # noqa: PLC0415
+    from tfviz.optimize.optimizers import NORMALIZED, Method  # noqa: PLC0415
+
+    optimizer = None
+    if spec["optimizer"] == {"name": NORMALIZED}:
+        optimizer = NORMALIZED
+    elif spec["optimizer"] != {"name": "adam"}:
+        optimizer = keras.optimizers.deserialize(spec["optimizer"])
+    if spec["start"] is not None or not spec["param"]:
+        raise click.ClickException(
+            "The picture was made from a start image or with a param of your own, "
+            "which a file cannot hold. Make it again from Python."
+        )
+    shaping = ("gradient_blur", "normalize_gradient", "alpha", "smooth_pools")
+    method = Method(optimizer, **{name: spec[name] for name in shaping})
+    job = Job(
+        adapter,
+        extended_again(adapter, spec),
+        _param_from(spec["param"]),
+        transforms.from_spec(spec["transforms"]),
+        steps=spec["steps"],
+        learning_rate=spec["learning_rate"],
+        method=method,
+        stop=[stops.from_spec(rule) for rule in spec["stop"]],
+        batch_size=spec["batch"],
+        seed=spec["seed"],
+        candidates=spec.get("candidates", 1),
+        restarts=spec.get("restarts", 1),
+        notes={name: spec.get(name) for name in ("penalties", "diversity")},
+        at=(spec["repeat"], spec["slot"], spec["batch_size"]),
+    )
+    # Names given to the classes by hand are not in the model.
+    job.pictures = [replace(picture, name=spec["name"]) for picture in job.pictures]
+    _warn_of_differences(spec, job.settings)
+    return job, model
+
+
+def _param_from(spec: Mapping[str, Any]) -> Any:
+    """Return the param of a description: one of the core, or a learned prior."""
+    from tfviz import params  # noqa: PLC0415
+
+    if spec["name"] != "prior":
+        return params.from_spec(spec)
+    from tfviz import priors  # noqa: PLC0415
+
+    try:
+        prior = priors.from_spec(spec)
+    except FileNotFoundError as error:
+        raise click.ClickException(str(error)) from error
+    if prior.spec["digest"] != spec["digest"]:
+        click.echo(
+            f"Warning: {spec['source']!r} is not what the picture was made with; "
+            "another picture will come out.",
+            err=True,
+        )
+    return prior
+
+
+def _warn_of_differences(spec: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    if spec["model"]["hash"] != settings["model"]["hash"]:
+        click.echo(
+            "Warning: the model's weights are not those that the picture was made "
+            "with; another picture will come out.",
+            err=True,
+        )
+    before = {"tfviz": spec["tfviz"]} | spec["versions"]
+    now = {"tfviz": settings["tfviz"]} | settings["versions"]
+    changed = [f"{k} {v}, now {now[k]}" for k, v in before.items() if now[k] != v]
+    if changed:
+        click.echo(
+            f"Warning: the picture was made with {'; '.join(changed)}. Bytes may "
+            "differ.",
+            err=True,
+        )
+
+
+def extended(
+    adapter: Any,
+    units: Sequence[str],
+    *,
+    penalties: Sequence[tuple[str, float]] = (),
+    diverse: int | None = None,
+    diversity: float | None = None,
+    diversity_layer: str | None = None,
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return the objectives of units with penalties and diversity, under their names.
+
+    Returns:
+        The objectives, and what was added as JSON values for a picture's description.
+    """
+    from tfviz import objectives  # noqa: PLC0415
+    from tfviz.objectives._base import named_as  # noqa: PLC0415
+    from tfviz.objectives._grammar import listed  # noqa: PLC0415
+    from tfviz.optimize.diverse import compared_layer, with_diversity  # noqa: PLC0415
+
+    found = listed(list(units), adapter)
+    notes: dict[str, Any] = {"penalties": dict(penalties), "diversity": None}
+    if diverse is not None:
+        if diversity is None:
+            raise click.UsageError(
+                "--diverse needs the weight of the difference: --diversity. In "
+                "Python, tfviz.diverse searches for it."
+            )
+        found = [
+            with_diversity(
+                unit,
+                diversity_layer or compared_layer(adapter, unit),
+                diverse,
+                diversity,
+            )
+            for unit in found
+        ]
+        notes["diversity"] = {
+            "n": diverse,
+            "weight": diversity,
+            "layer": diversity_layer,
+        }
+    elif diversity is not None or diversity_layer is not None:
+        raise click.UsageError("--diversity needs the number of pictures: --diverse.")
+    for name, weight in penalties:
+        penalty = getattr(objectives, name)()
+        found = [named_as(unit - weight * penalty, unit) for unit in found]
+    return found, notes
+
+
+def extended_again(adapter: Any, spec: Mapping[str, Any]) -> list[Any]:
+    """Return the objective of a saved picture, or of its group."""
+    diversity = spec.get("diversity") or {}
+    found, _ = extended(
+        adapter,
+        [spec["unit"]],
+        penalties=list(spec.get("penalties", {}).items()),
+        diverse=diversity.get("n"),
+        diversity=diversity.get("weight"),
+        diversity_layer=diversity.get("layer"),
+    )
+    return found
+
+
+def param_of(
+    name: str, height: int, width: int, adapter: Any, statistics: str | None
+) -> Any:
+    """Return the param of that name, with colours and waves as measured."""
+    from tfviz import params  # noqa: PLC0415
+
+    options: dict[str, Any] = {}
+    if statistics is not None:
+        from tfviz import statistics as measured  # noqa: PLC0415
+
+        found = measured.load(statistics)
+        if name == "maco":
+            options["statistics"] = found
+        else:
+            options["color"] = found.color
+    return getattr(params, name)(height, width, adapter.channels, **options)

@@ -13,15 +13,30 @@ function, from latents that say where each starts, how fast it moves and where i
 go.
 """
 
-from ._check import checked
-from ._domains import ball, box, shell, simplex, usual_length
-from ._families import autoencoder, gan, keras_hub_vae, taesd
-from ._latents import Latent, chosen, embedding, gaussian, held, mixture
-from ._modules import hub, saved_model
-from ._penalties import near_mean, near_moments, near_shell
-from ._prior import Prior, assembled, within
-from ._sources import from_spec, load
-from ._waves import waves
+from tfviz.priors._constraints import (
+    ball,
+    box,
+    near_mean,
+    near_moments,
+    near_shell,
+    shell,
+    simplex,
+    usual_length,
+)
+from tfviz.priors._diagnostics import checked
+from tfviz.priors._generators import autoencoder, gan, keras_hub_vae, taesd
+from tfviz.priors._latents import (
+    Latent,
+    chosen,
+    embedding,
+    gaussian,
+    held,
+    mixture,
+    waves,
+)
+from tfviz.priors._prior import Prior, assembled, within
+from tfviz.priors._sources import from_spec, load
+from tfviz.priors._tfhub import hub, saved_model
 
 __all__ = [
     "Latent",

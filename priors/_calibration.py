@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tfviz._arrays import DAMAGED
+from tfviz._files import DAMAGED, write_safely
 from tfviz._spectrum import column_counts, nonzero_frequencies
-from tfviz.images import write_safely
 
 # The range that holds all but one in five hundred of a unit's values.
 PERCENTILES = (0.1, 99.9)

@@ -11,13 +11,12 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from tfviz import transforms, views
-from tfviz._param import check_from_one, check_unit_range
-from tfviz.params import Latents, Param
+from tfviz.params import Param
+from tfviz.params._base import Latents, check_from_one, check_unit_range
+from tfviz.priors import _calibration
+from tfviz.priors._calibration import Measured
+from tfviz.priors._latents import Latent
 from tfviz.views import View
-
-from . import _calibration
-from ._calibration import Measured
-from ._latents import Latent
 
 # How strongly pixels are pulled back that leave the range: what the mean squared
 # distance counts.

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tfviz import load_model
-from tfviz._adapter import Adapter
-from tfviz._sources import (
+from tfviz.models.adapter import Adapter
+from tfviz.models.sources import (
     CHOICES,
     HUB,
     SUFFIXES,
@@ -17,13 +17,12 @@ from tfviz._sources import (
     is_url,
     without_choices,
 )
-
-from . import _families as families
-from . import _trained
-from ._calibration import SUFFIX
-from ._modules import hub, saved_model
-from ._prior import Prior
-from ._trained import BUNDLED
+from tfviz.priors import _generators as families
+from tfviz.priors import _trained
+from tfviz.priors._calibration import SUFFIX
+from tfviz.priors._prior import Prior
+from tfviz.priors._tfhub import hub, saved_model
+from tfviz.priors._trained import BUNDLED
 
 NAME = "prior"
 

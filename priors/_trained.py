@@ -1,5 +1,6 @@
 """Priors that `tfviz priors train` made, as params."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,19 +9,115 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz import adapt, load_model
-from tfviz._adapter import Adapter
-from tfviz._scale import scaled
-from tfviz.params import Latents
+from tfviz._files import DAMAGED, write_safely
+from tfviz.models.adapter import Adapter
+from tfviz.models.inputs import scaled
+from tfviz.params._base import Latents
+from tfviz.priors._codes import Code
+from tfviz.priors._latents import eighths, proposed, usual_waves
+from tfviz.priors._networks import (
+    autoencoder_decoder,
+    autoencoder_encoder,
+    inverter_generator,
+)
+from tfviz.priors._prior import Prior, assembled
 
-from . import _store
-from ._code import Code
-from ._networks import autoencoder_decoder, autoencoder_encoder, inverter_generator
-from ._prior import Prior, assembled
-from ._waves import eighths, proposed, usual_waves
+# Raised where an older file would be read wrongly.
+VERSION = 3
+_SETTINGS = "settings"
+
+
+def write(
+    path: str | os.PathLike,
+    settings: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[np.floating]],
+) -> None:
+    """Write a prior, whole or not at all, with weights of 16 bits.
+
+    Args:
+        path: Ends in `.npz`.
+        settings: `kind` and what else makes it up, as JSON values.
+        arrays: Weights by name.
+
+    Raises:
+        ValueError: If the name ends in something else, or a weight cannot be held in
+            16 bits.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".npz":
+        raise ValueError(f"A file of a prior ends in .npz. Received: {path}")
+    held: dict[str, Any] = {**halved(arrays)}
+    held[_SETTINGS] = json.dumps(dict(settings) | {"version": VERSION}, sort_keys=True)
+    write_safely(path, lambda file: np.savez_compressed(file, **held))
+
+
+def halved(
+    arrays: Mapping[str, NDArray[np.floating]],
+) -> dict[str, NDArray[np.float16]]:
+    """Return arrays with 16 bits a number.
+
+    Raises:
+        ValueError: If a number cannot be held in 16 bits.
+    """
+    with np.errstate(over="ignore"):
+        small = {name: np.asarray(v).astype(np.float16) for name, v in arrays.items()}
+    for name, values in small.items():
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"{name!r} holds numbers that are not finite in 16 bits: up to "
+                f"{np.abs(arrays[name]).max():g}"
+            )
+    return small
+
+
+def told(path: str | os.PathLike) -> dict[str, Any] | None:
+    """Return the settings alone of a prior, or None if there is no such file."""
+    if not Path(path).is_file():
+        return None
+    with np.load(path, allow_pickle=False) as file:
+        return json.loads(str(file[_SETTINGS]))
+
+
+def read(
+    path: str | os.PathLike,
+) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+    """Return the settings and the weights in a file that `save` wrote.
+
+    Raises:
+        ValueError: If it is no such file, is cut off, or holds NaN.
+    """
+    try:
+        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            settings = json.loads(str(file[_SETTINGS]))
+            arrays = {
+                name: file[name].astype(np.float32)
+                for name in file.files
+                if name != _SETTINGS
+            }
+    except FileNotFoundError:
+        raise
+    except DAMAGED as error:
+        raise ValueError(
+            f"{os.fspath(path)!r} holds no prior, or not all of it. Expected a file "
+            "that `tfviz priors train` wrote."
+        ) from error
+    if settings.get("version") != VERSION:
+        raise ValueError(
+            f"{os.fspath(path)!r} is of version {settings.get('version')} of such "
+            f"files; this tfviz reads version {VERSION}."
+        )
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"{os.fspath(path)!r} holds NaN in {name!r}; get or train it anew."
+            )
+    return settings, arrays
+
 
 BUNDLED = ("inverter", "autoencoder")
 DEFAULT_SIZE = 224
@@ -58,7 +155,7 @@ def load(
                 f"it anew, or train some with `tfviz priors train {name}` and give the "
                 "file."
             )
-    settings, arrays = _store.load(path)
+    settings, arrays = read(path)
     if settings.get("kind") not in BUNDLED:
         raise ValueError(
             f"{str(path)!r} holds a prior of the kind {settings.get('kind')!r}; known "

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 
 import tfviz  # first, so that it can choose TensorFlow's convolutions
 from tfviz import images, judges, measures, priors
-from tfviz._bootstrap import paired
-from tfviz._scale import scaled
+from tfviz.comparison.summary import paired
+from tfviz.models.inputs import scaled
 
 Judge = Callable[[NDArray], NDArray]
 UNITS, SEEDS, STEPS = 24, (0, 1), 150

@@ -25,11 +25,11 @@ import numpy as np
 
 import tfviz  # first, so that it can choose TensorFlow's convolutions
 from tfviz import Contender, judges, params, priors
-from tfviz._cells import Cells
-from tfviz._compare import STEPS as USUAL_STEPS
-from tfviz._controls import ablations, on_random_weights, randomized
-from tfviz._report import read
-from tfviz.images import write_safely
+from tfviz.comparison.storage import Cells
+from tfviz.comparison.compare import STEPS as USUAL_STEPS
+from tfviz.comparison.methods import ablations, on_random_weights, randomized
+from tfviz.report.rows import read
+from tfviz._files import write_safely
 
 SEED, EACH = 20_261, 8
 EARLY = ("conv1", "fire2", "fire3", "fire4")

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfviz import images
-from tfviz._report import read
-from tfviz._report_rows import picture_path
-from tfviz._scale import scaled
+from tfviz.report.rows import read
+from tfviz.report.rows import picture_path
+from tfviz.models.inputs import scaled
 
 # Of a picture, in pixels.
 SIDE = 88

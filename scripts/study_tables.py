@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfviz._report import read
+from tfviz.report.rows import read
 
 # What the columns of two tables show: medians over units. Judges follow each other as
 # in `a / b`.

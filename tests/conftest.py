@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
-from tfviz import _models, _squeezenet
+from tfviz.models import load as _models, load as _squeezenet
 from tfviz.cli.main import main
 
 ROOT = Path(__file__).parent.parent
@@ -113,7 +113,12 @@ def _short():
 
 def small_trainings(patch):
     """Let priors be trained with tiny networks, on a few photos."""
-    from tfviz.priors import _networks, _photos, _train_autoencoder, _train_inverter
+    from tfviz.priors import _networks
+    from tfviz.priors.training import (
+        photos as _photos,
+        autoencoder as _train_autoencoder,
+        inverter as _train_inverter,
+    )
 
     def judge(channels, code, seed):
         return _networks.discriminator(channels, code, [8] * len(channels), seed)

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tfviz._bootstrap import FEWEST, Interval, distinct, interval, paired, quartiles
+from tfviz.comparison.summary import (
+    FEWEST,
+    Interval,
+    distinct,
+    interval,
+    paired,
+    quartiles,
+)
 
 
 class TestInterval:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tfviz
 from tfviz import measures, priors
-from tfviz.priors import _store, _trained
+from tfviz.priors import _trained as _store, _trained
 
 from conftest import names
 

@@ -11,8 +11,9 @@ from conftest import build_toy
 from PIL import Image
 
 import tfviz
-from tfviz import _range_check, check_range, images
-from tfviz._range_trials import RangeTrial
+from tfviz.analysis import input_range as _range_check
+from tfviz import check_range, images
+from tfviz.analysis.input_range import RangeTrial
 
 RANGES = {"0,1": (0, 1), "-1,1": (-1, 1), "0,255": (0, 255)}
 

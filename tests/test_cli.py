@@ -15,8 +15,9 @@ from conftest import FAST, build_toy, error_of, names
 from PIL import Image
 
 import tfviz
-from tfviz import _models, images
-from tfviz._squeezenet import squeezenet
+from tfviz.models import load as _models
+from tfviz import images
+from tfviz.models.load import squeezenet
 from tfviz.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("_short")

@@ -15,7 +15,7 @@ import pytest
 from conftest import error_of, names, short_squeezenet
 from PIL import Image
 
-from tfviz._report import read
+from tfviz.report.rows import read
 
 pytestmark = pytest.mark.usefixtures("_short")
 
@@ -191,7 +191,7 @@ def test_pictures_of_its_own_are_no_photos(run, photos):
 def test_what_is_wrong_is_said_before_anything_is_loaded(
     run, photos, monkeypatch, arguments, said
 ):
-    monkeypatch.setattr("tfviz.cli._options.load_adapter", None)
+    monkeypatch.setattr("tfviz.cli.options.load_adapter", None)
     Path("empty").mkdir()
     result = run(*FEW, "fire2:3", *arguments, code=1 if "empty" in arguments else 2)
 

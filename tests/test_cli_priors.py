@@ -10,8 +10,9 @@ import pytest
 import tfviz
 from conftest import build_toy, error_of, names, small_trainings
 from PIL import Image
-from tfviz.priors import _trained, _training
-from tfviz.priors._store import load as load_file
+from tfviz.priors import _trained
+from tfviz.priors.training import recipes as _training
+from tfviz.priors._trained import read as load_file
 
 pytestmark = pytest.mark.usefixtures("_short")
 
@@ -78,7 +79,7 @@ def test_an_inverter_of_the_bundled_network(run, photos):
     assert codes.shape == (COUNT, 6)
     assert 0.7 < codes.std() < 1.4
     with pytest.MonkeyPatch.context() as patch:
-        from tfviz import _models, _squeezenet
+        from tfviz.models import load as _models, load as _squeezenet
 
         patch.setitem(_models._BUNDLED, "squeezenet", _squeezenet.squeezenet)
         with pytest.raises(ValueError, match="weights of 'squeezenet' that it was"):

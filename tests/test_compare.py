@@ -13,26 +13,18 @@ import tensorflow as tf
 from PIL import Image
 
 import tfviz
-from tfviz import (
-    Contender,
-    _compare,
-    compare,
-    images,
-    measures,
-    params,
-    priors,
-    transforms,
-)
-from tfviz._baselines import drawn
-from tfviz._bootstrap import interval
-from tfviz._cells import job_of
-from tfviz._controls import ablations, randomized
-from tfviz._exhibit import Unit
-from tfviz._job import Job
-from tfviz._param import Param
-from tfviz._plan import hashed
-from tfviz._report import read
-from tfviz._scorer import Scorer
+from tfviz import Contender, compare, images, measures, params, priors, transforms
+from tfviz.comparison import compare as _compare
+from tfviz.comparison.baselines import drawn
+from tfviz.comparison.summary import interval
+from tfviz.comparison.storage import job_of
+from tfviz.comparison.methods import ablations, randomized
+from tfviz.comparison.records import Unit
+from tfviz.optimize.job import Job
+from tfviz.params._base import Param
+from tfviz.optimize.batch import hashed
+from tfviz.report.rows import read
+from tfviz.comparison.evaluation import Scorer
 from tfviz.judges import Judge
 
 HEIGHT, WIDTH, STEPS, SEEDS, COUNT = 32, 40, 8, 2, 60
@@ -550,7 +542,7 @@ class TestFailures:
         def full(*_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("tfviz._cells.images.save", full)
+        monkeypatch.setattr("tfviz.comparison.storage.images.save", full)
         with pytest.raises(OSError, match="No space"):
             run(adapter, "known:0", {"pixels": moving()}, tmp_path, steps=1, seeds=1)
 

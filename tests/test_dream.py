@@ -12,10 +12,18 @@ from click.testing import CliRunner
 from conftest import error_of, build_toy
 from PIL import Image
 
-from tfviz import _dream, images, objectives
-from tfviz._dream import Dream
-from tfviz._octaves import octave_sizes, resized
-from tfviz._tiles import Tiles, _cores, _mirrored, count_tiles, even_tile, margin_of
+from tfviz.optimize import dream as _dream
+from tfviz import images, objectives
+from tfviz.optimize.dream import Dream
+from tfviz.optimize.dream import octave_sizes, resized
+from tfviz.optimize.tiles import (
+    Tiles,
+    _cores,
+    _mirrored,
+    count_tiles,
+    even_tile,
+    margin_of,
+)
 from tfviz.cli.main import main
 
 SHORT = {"octaves": 2, "steps": 3}

@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from tfviz import _ascent
-from tfviz._gradients import VANISHING, overridden, unreturned
-from tfviz._stuck import RANDOM_IMAGES, random_images
-from tfviz._updates import Method
+from tfviz.optimize import runner as _ascent
+from tfviz.models.gradient_overrides import VANISHING, overridden, unreturned
+from tfviz.optimize.batch import RANDOM_IMAGES, random_images
+from tfviz.optimize.optimizers import Method
 
 
 def gradients(function, inputs):

@@ -8,7 +8,7 @@ import pytest
 
 import tfviz
 from tfviz import objectives, params, transforms
-from tfviz._job import Job
+from tfviz.optimize.job import Job
 
 SMALL = params.fourier(32, 32)
 MILD = transforms.jitter(2)

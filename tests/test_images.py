@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from tfviz import images
-from tfviz._result import Result, file_names
+from tfviz.optimize.result import Result
+from tfviz.images import file_names
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import tf_keras
 
 import tfviz
 from tfviz import objectives, transforms
-from tfviz._survey import LOGITS
+from tfviz.models.introspection import LOGITS
 
 
 def two_inputs(kind="list", library=keras):

@@ -11,8 +11,9 @@ import tensorflow as tf
 import tfviz
 from conftest import build_toy
 from scipy.special import log_softmax, softmax
-from tfviz import _judge, images, judges
-from tfviz._tflite import Network
+from tfviz.judges import _base as _judge
+from tfviz import images, judges
+from tfviz.judges._litert import Network
 
 layers = keras.layers
 

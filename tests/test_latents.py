@@ -6,10 +6,10 @@ import tensorflow as tf
 from conftest import seeds_for
 
 from tfviz.priors import _calibration as calibration
-from tfviz.priors import _domains as domains
+from tfviz.priors import _constraints as domains
 from tfviz.priors import _latents as latents
-from tfviz.priors._waves import waves
-from tfviz.priors import _penalties as penalties
+from tfviz.priors._latents import waves
+from tfviz.priors import _constraints as penalties
 
 EVERY = {
     "gaussian": lambda: latents.gaussian(5, mean=2.0, stddev=3.0, rate=0.5),

@@ -224,7 +224,7 @@ class TestBundled:
             assert level.mean.shape == (squeezenet.layer(path).units,)
             assert (level.highest >= level.mean - 1e-3 * abs(level.mean)).all()
             assert (level.deviation >= 0).all()
-        file = Path(levels.__file__).with_name("levels.npz")
+        file = Path(levels.__file__).parent / "models" / "squeezenet_levels.npz"
         assert file.stat().st_size < 100_000
 
     def test_others_are_refused(self):

@@ -9,8 +9,8 @@ from PIL import Image
 
 import tfviz
 from tfviz import objectives, params, transforms
-from tfviz._job import Job
-from tfviz._updates import Method
+from tfviz.optimize.job import Job
+from tfviz.optimize.optimizers import Method
 
 
 def gradient(method, upstream):

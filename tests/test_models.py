@@ -19,7 +19,7 @@ from PIL import Image
 
 import tfviz
 from tfviz import images, params, transforms
-from tfviz._sources import check_source
+from tfviz.models.sources import check_source
 from tfviz.cli.main import main
 
 
@@ -456,7 +456,7 @@ CLASSIFIERS = {
         ("conv2d_3:0", "the softmax of 'dense_1'"),
     ),
     "potato_disease_savedmodel": (
-        ("tfviz._saved_model", None, (256, 256, 3), 3),
+        ("tfviz.models.saved_model", None, (256, 256, 3), 3),
         (
             "sequential_2/conv2d_3/Relu:0",
             "the softmax of 'sequential_2/dense_1/Softmax'",

@@ -5,8 +5,8 @@ import scipy.ndimage
 import tensorflow as tf
 
 from tfviz import directions, objectives
-from tfviz._groups import similarities
-from tfviz._survey import LOGITS, PROBABILITIES
+from tfviz.objectives._groups import similarities
+from tfviz.models.introspection import LOGITS, PROBABILITIES
 
 SIZE = (32, 32)
 

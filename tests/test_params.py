@@ -10,7 +10,7 @@ import tensorflow as tf
 from conftest import seeds_for
 
 from tfviz import params, statistics
-from tfviz.color import correlation
+from tfviz.statistics import correlation
 
 EVERY = {
     "pixels": params.pixels,

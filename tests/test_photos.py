@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tfviz  # noqa: F401 (first: TensorFlow must not be imported before it)
 from PIL import Image
-from tfviz.priors import _photos
-from tfviz.priors._photos import batches, find_photos, squares
+from tfviz.priors.training import photos as _photos
+from tfviz.priors.training.photos import batches, find_photos, squares
 
 COUNT = 13
 

@@ -7,7 +7,7 @@ import tfviz
 import tensorflow as tf
 from conftest import seeds_for
 from tfviz import priors, transforms
-from tfviz.priors import _modules
+from tfviz.priors import _tfhub as _modules
 
 v1 = tf.compat.v1
 

@@ -8,8 +8,8 @@ import tensorflow as tf
 from conftest import FAST, error_of, names, seeds_for
 from tfviz import priors
 from tfviz.images import read_spec
-from tfviz.priors import _store, _trained
-from tfviz.priors._check import checked
+from tfviz.priors import _trained as _store, _trained
+from tfviz.priors._diagnostics import checked
 
 layers = keras.layers
 pytestmark = pytest.mark.usefixtures("_short")
@@ -229,7 +229,7 @@ class TestChecked:
 class TestCommands:
     def test_list(self, run, tmp_path, monkeypatch):
         facts = {"steps": 1600, "photos": 62_000, "size": 64, "psnr": 17.25}
-        _store.save(tmp_path / "inverter.npz", facts, {"w": np.ones(2, np.float32)})
+        _store.write(tmp_path / "inverter.npz", facts, {"w": np.ones(2, np.float32)})
         monkeypatch.setattr(
             _trained, "bundled_file", lambda name: tmp_path / f"{name}.npz"
         )

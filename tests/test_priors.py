@@ -9,10 +9,10 @@ import tfviz
 import tensorflow as tf
 from conftest import seeds_for
 from tfviz import params, transforms, views
-from tfviz.priors import _domains as domains
+from tfviz.priors import _constraints as domains
 from tfviz.priors import _latents as latents
-from tfviz.priors._waves import waves
-from tfviz.priors._families import autoencoder, gan, keras_hub_vae, taesd
+from tfviz.priors._latents import waves
+from tfviz.priors._generators import autoencoder, gan, keras_hub_vae, taesd
 from tfviz.priors._prior import assembled, within
 from tfviz.priors._taesd import read_safetensors
 

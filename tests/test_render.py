@@ -8,10 +8,11 @@ import tensorflow as tf
 from conftest import build_toy
 
 import tfviz
-from tfviz import _loops, objectives, params, transforms
-from tfviz._ascent import Ascent
-from tfviz._job import Job
-from tfviz._updates import Method
+from tfviz.optimize import runner as _loops
+from tfviz import objectives, params, transforms
+from tfviz.optimize.runner import Ascent
+from tfviz.optimize.job import Job
+from tfviz.optimize.optimizers import Method
 
 SMALL = params.fourier(32, 32)
 MILD = transforms.jitter(3)

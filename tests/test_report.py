@@ -13,9 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfviz import _report, _report_page, _report_pictures, _report_plots, images
-from tfviz import _report_tables as tables
-from tfviz._report_text import number, prose
+from tfviz.report import (
+    rows,
+    page as report_page,
+    pictures,
+    plots,
+)
+from tfviz import images
+from tfviz.report import formatting as tables
+from tfviz.report.formatting import number, prose
 
 SCRIPT = '<script>alert("x")</script>'
 QUOTED = 'a/b"c'
@@ -309,13 +315,13 @@ class Page(HTMLParser):
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("comparison")
     comparison(folder)
-    _report.write(_report.read(folder), folder)
+    report_page.write(rows.read(folder), folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def results(folder):
-    return _report.read(folder)
+    return rows.read(folder)
 
 
 @pytest.fixture(scope="module")
@@ -459,7 +465,7 @@ class TestPage:
         results = comparison(tmp_path, 8, UNITS[:1], METHODS[:1], 1)
         results |= {key: [] for key in ("rows", "summary", "differences", "judges")}
         results |= {key: {} for key in ("curves", "photos", "provenance", "settings")}
-        text = _report.write(results, tmp_path).read_text()
+        text = report_page.write(results, tmp_path).read_text()
 
         assert ">1 method rendered the same 1 unit, from 1 seed each." in text
         assert "Pictures were judged as saved, in 8 bits.</p>" in text
@@ -470,7 +476,7 @@ class TestPage:
 
     def test_nothing_failed_is_told_too(self, tmp_path):
         results = comparison(tmp_path, 8, UNITS[:1], METHODS[:2], 1)
-        text = _report.write(results, tmp_path).read_text()
+        text = report_page.write(results, tmp_path).read_text()
 
         assert "Nothing failed." in text
         assert "No picture was stuck: all had a gradient." in text
@@ -696,7 +702,7 @@ class TestPictures:
         images.to_pil(waves(rng, 300, 451, -2)).save(tmp_path / "a.png")
         images.to_pil(waves(rng, 31, 57, -2)).save(tmp_path / "b.png")
 
-        found = _report_pictures.embedded(tmp_path, ["a.png", "b.png"])
+        found = pictures.embedded(tmp_path, ["a.png", "b.png"])
 
         assert (found["a.png"].width, found["a.png"].height) == (224, 149)
         assert (found["b.png"].width, found["b.png"].height) == (57, 31)
@@ -707,12 +713,10 @@ class TestPictures:
         names = ["noise.png", "smooth.png"]
         length = {}
         for side in (224, 176, 128):
-            found = _report_pictures.embedded(
-                tmp_path, names, limit=length.get("limit", 1e9)
-            )
+            found = pictures.embedded(tmp_path, names, limit=length.get("limit", 1e9))
             assert {p.width for p in found.values()} == {side}
             length["limit"] = sum(len(p.uri) for p in found.values()) - 1
-        found = _report_pictures.embedded(tmp_path, names, limit=1)
+        found = pictures.embedded(tmp_path, names, limit=1)
         assert {p.width for p in found.values()} == {128}
 
     def test_the_seed_of_the_lowest_score_is_marked(self, page, text, results):
@@ -734,14 +738,14 @@ class TestPictures:
     def test_one_seed_has_no_lowest(self, tmp_path):
         results = comparison(tmp_path, 8, UNITS[:1], METHODS[:2], 1)
 
-        assert 'class="lowest"' not in _report.write(results, tmp_path).read_text()
+        assert 'class="lowest"' not in report_page.write(results, tmp_path).read_text()
 
     def test_a_missing_picture_is_named(self, tmp_path):
         results = comparison(tmp_path, 8, UNITS[:1], METHODS[:1], 1)
         (tmp_path / results["rows"][0]["picture"]).unlink()
 
         with pytest.raises(FileNotFoundError, match=r"0-0\.png', which the results"):
-            _report.write(results, tmp_path)
+            report_page.write(results, tmp_path)
         assert not (tmp_path / "report.html").exists()
 
     @pytest.mark.parametrize("name", ["../secret.png", "/etc/secret.png"])
@@ -751,13 +755,13 @@ class TestPictures:
         results["photos"][UNITS[0][0]] = [name]
 
         with pytest.raises(ValueError, match="which is not in their folder"):
-            _report.write(results, tmp_path / "in")
+            report_page.write(results, tmp_path / "in")
 
 
 class TestPlots:
     def drawn(self, results):
-        methods = _report_page._methods(results)
-        return {t: figure for t, figure, _ in _report_plots._drawn(results, methods)}
+        methods = report_page._methods(results)
+        return {t: figure for t, figure, _ in plots._drawn(results, methods)}
 
     def test_there_is_one_for_each_question(self, results):
         assert list(self.drawn(results)) == [
@@ -847,7 +851,7 @@ class TestPlots:
     def test_names_like_a_colour_or_an_id_are_left_alone(self, tmp_path):
         odd = '#0000c1 id="x" $a_1$ \N{SNOWMAN}'
         results = comparison(tmp_path, 8, UNITS[:2], [(odd[:19], *METHODS[0][1:])], 1)
-        text = _report.write(results, tmp_path).read_text()
+        text = report_page.write(results, tmp_path).read_text()
 
         assert '>#0000c1 id="x" $a_1</text>' in text
 
@@ -855,7 +859,9 @@ class TestPlots:
         name = "\N{CJK UNIFIED IDEOGRAPH-6C34}\N{SNOWMAN WITHOUT SNOW}"
         results = comparison(tmp_path, 8, UNITS[:2], [(name, *METHODS[0][1:])], 1)
 
-        assert f">{name}</text>" in _report.write(results, tmp_path).read_text("utf-8")
+        assert f">{name}</text>" in report_page.write(results, tmp_path).read_text(
+            "utf-8"
+        )
 
 
 class TestFiles:
@@ -883,7 +889,7 @@ class TestFiles:
     def test_numbers_that_are_none_are_empty(self, tmp_path):
         results = comparison(tmp_path, 8, UNITS[:1], METHODS[:1], 1)
         results["rows"][0]["relative"] = float("nan")
-        text = _report.write(results, tmp_path).read_text()
+        text = report_page.write(results, tmp_path).read_text()
 
         with (tmp_path / "results.csv").open(newline="") as file:
             assert next(csv.DictReader(file))["relative"] == ""
@@ -921,7 +927,7 @@ class TestFiles:
 
     def test_all_is_the_same_when_written_again(self, folder, results, tmp_path):
         shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-        _report.write(results, tmp_path)
+        report_page.write(results, tmp_path)
 
         files = ["report.html", "results.csv", *(folder / "sheets").iterdir()]
         for file in files:
@@ -935,7 +941,7 @@ class TestFiles:
         units = [(f"fire8:{n}", f"fire8:{n}", None) for n in range(24)]
         comparison(tmp_path, 224, units, METHODS[:6], 3)
 
-        path = _report.write(_report.read(tmp_path), tmp_path)
+        path = report_page.write(rows.read(tmp_path), tmp_path)
 
         assert 5e6 < path.stat().st_size < 15e6
 
@@ -946,7 +952,7 @@ class TestReading:
             with pytest.raises(
                 FileNotFoundError, match=r"There is no '.*results.json'"
             ):
-                _report.read(path)
+                rows.read(path)
 
     @pytest.mark.parametrize("share", [0, 0.5, 0.999])
     def test_a_file_that_is_cut_off_is_told_in_one_line(self, folder, tmp_path, share):
@@ -954,7 +960,7 @@ class TestReading:
         (tmp_path / "results.json").write_bytes(data[: int(share * len(data))])
 
         with pytest.raises(ValueError, match="is cut off or no JSON") as caught:
-            _report.read(tmp_path)
+            rows.read(tmp_path)
         assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize(
@@ -975,15 +981,15 @@ class TestReading:
         (tmp_path / "results.json").write_text(json.dumps(results | changed))
 
         with pytest.raises(ValueError, match=re.escape(told)):
-            _report.read(tmp_path)
+            rows.read(tmp_path)
         with pytest.raises(ValueError, match=re.escape(told)):
-            _report.write(results | changed, tmp_path)
+            report_page.write(results | changed, tmp_path)
 
     def test_another_json_file_is_refused(self, tmp_path):
         (tmp_path / "results.json").write_text("[1, 2]")
 
         with pytest.raises(ValueError, match=r"is no comparison.*Received: \[1, 2\]"):
-            _report.read(tmp_path)
+            rows.read(tmp_path)
 
     @pytest.mark.parametrize("module", ["jinja2", "matplotlib"])
     def test_without_the_extra_its_name_is_told(
@@ -992,12 +998,12 @@ class TestReading:
         monkeypatch.setitem(sys.modules, module, None)
 
         with pytest.raises(RuntimeError, match=rf"{module}.*'tfviz\[report\]'"):
-            _report.write(results, tmp_path)
+            report_page.write(results, tmp_path)
         assert not list(tmp_path.iterdir())
 
     def test_reading_needs_neither_tensorflow_nor_the_extra(self, folder):
         code = (
-            f"import sys; from tfviz import _report; _report.read({str(folder)!r}); "
+            f"import sys; from tfviz.report import rows; rows.read({str(folder)!r}); "
             "print({'tensorflow', 'jinja2', 'matplotlib'} & set(sys.modules))"
         )
         run = subprocess.run(

@@ -8,7 +8,7 @@ from conftest import build_toy
 
 import tfviz
 from tfviz import params, transforms
-from tfviz._saved_model import load_saved_model
+from tfviz.models.saved_model import load_saved_model
 
 SIZE = (16, 20)  # neither odd sizes nor squares shall be special
 

@@ -5,8 +5,8 @@ import pytest
 import tfviz
 import tensorflow as tf
 from tfviz import params, transforms
-from tfviz._search import MORE, best_start
-from tfviz._updates import NormalizedAscent
+from tfviz.optimize.step import MORE, best_start
+from tfviz.optimize.optimizers import NormalizedAscent
 
 SMALL = replace(params.pixels(32, 32), spec={})
 # Starts that differ from each other.

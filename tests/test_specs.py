@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tfviz._specs import _parsed
+from tfviz.objectives._grammar import _parsed
 from tfviz.objectives import parse
 
 # TensorFlow refuses most of these as names of layers, but not every model is Keras'.

@@ -5,7 +5,7 @@ import pytest
 import scipy.fft
 from conftest import ROOT
 
-from tfviz import color, images, statistics
+from tfviz import statistics as color, images, statistics
 from tfviz._spectrum import column_counts, energy, frequencies, resample, slope
 
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 import tfviz
-from tfviz import _job, objectives, params, stops, transforms
-from tfviz._ascent import Ascent
+from tfviz.optimize import job as _job
+from tfviz import objectives, params, stops, transforms
+from tfviz.optimize.runner import Ascent
 from tfviz.stops import State
 
 SMALL = params.fourier(32, 32)

@@ -11,7 +11,7 @@ from PIL import Image
 
 import tfviz
 from tfviz import Contender, params
-from tfviz._controls import ablations
+from tfviz.comparison.methods import ablations
 
 PHOTOS = np.random.default_rng(0).random((24, 32, 32, 3))
 

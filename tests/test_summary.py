@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tfviz._bootstrap import interval, paired
-from tfviz._summary import UNLIKE, differences, means, summary, verdicts
+from tfviz.comparison.summary import interval, paired
+from tfviz.comparison.summary import UNLIKE, differences, means, summary, verdicts
 
 UNITS = [f"unit {k}" for k in range(6)]
 NAMES = ["gain", "robustness", "two_alternative@A", "nearest_ratio@A"]

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import ROOT
-from tfviz._survey import LOGITS
+from tfviz.models.introspection import LOGITS
 
 pytestmark = pytest.mark.sweep
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 import tfviz
 from tfviz import images, levels
-from tfviz._top import LEAST_DEVIATION
+from tfviz.analysis.top_units import LEAST_DEVIATION
 from tfviz.levels import Level, Levels
 
 FAST = ["--size", "32", "--steps", "1", "--transforms", "none"]

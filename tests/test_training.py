@@ -9,12 +9,18 @@ import tfviz
 import tensorflow as tf
 from conftest import build_toy, small_trainings
 from PIL import Image
-from tfviz.priors import _photos, _train, _train_inverter, _trained, _training
-from tfviz.priors import _checkpoint as checkpoint
-from tfviz.priors import _samples as samples
-from tfviz.priors import _store as store
-from tfviz.priors._export import export, psnr
-from tfviz.priors._train import CollapsedError
+from tfviz.priors.training import (
+    photos as _photos,
+    loop as _train,
+    inverter as _train_inverter,
+    recipes as _training,
+)
+from tfviz.priors import _trained
+from tfviz.priors.training import checkpoint
+from tfviz.priors.training import samples
+from tfviz.priors import _trained as store
+from tfviz.priors.training.checkpoint import export, psnr
+from tfviz.priors.training.loop import CollapsedError
 
 COUNT, SIZE = 120, 16
 SMALL = {"code": 6, "size": SIZE, "batch": 8, "held_out": 16, "seed": 3}
@@ -450,7 +456,7 @@ class TestInverter:
     ):
         """In training and in use the exported generator makes the same images."""
         output, _, _ = trained
-        settings, arrays = store.load(output / "inverter.npz")
+        settings, arrays = store.read(output / "inverter.npz")
         generator = _train_inverter.inverter_generator(6, settings["widths"])
         _trained._fill(generator, arrays, "generator")
         param = _trained.load(output / "inverter.npz", network=toy_adapter)
@@ -485,20 +491,20 @@ class TestFile:
             _trained.load(tmp_path / "nan.npz")
 
     def test_another_kind_version_or_number_of_weights(self, file, tmp_path):
-        settings, arrays = store.load(file)
+        settings, arrays = store.read(file)
         path = tmp_path / "other.npz"
-        store.save(path, settings | {"kind": "diffusion"}, arrays)
+        store.write(path, settings | {"kind": "diffusion"}, arrays)
         with pytest.raises(ValueError, match="of the kind 'diffusion'; known are"):
             _trained.load(path)
         del arrays["generator/3"]
-        store.save(path, settings, arrays)
+        store.write(path, settings, arrays)
         with pytest.raises(ValueError, match="lacks 1 of the"):
             _trained.load(path)
 
     def test_numbers_too_large_for_16_bits(self, tmp_path):
         arrays = {"weight": np.array([1.0, -7e4], np.float32)}
         with pytest.raises(ValueError, match="'weight' holds .* up to 70000"):
-            store.save(tmp_path / "big.npz", {"kind": "toy"}, arrays)
+            store.write(tmp_path / "big.npz", {"kind": "toy"}, arrays)
         assert not list(tmp_path.iterdir())
 
 
@@ -515,7 +521,7 @@ class TestExport:
         recipe = Exported()
         path = tmp_path / "toy.npz"
         told = export(recipe, [1, 2], held_out, path, {"steps": 7})
-        settings, arrays = store.load(path)
+        settings, arrays = store.read(path)
 
         assert recipe.settled == [1, 2]
         assert settings == told | {"version": store.VERSION}

@@ -8,10 +8,15 @@ import scipy.stats
 import tfviz
 import tensorflow as tf
 from conftest import build_toy, short_squeezenet
-from tfviz._survey import LOGITS
-from tfviz.priors import _adversary as adversary
-from tfviz.priors import _code, _layers, _mean_image, _networks, _perceptual
-from tfviz.priors import _train_autoencoder
+from tfviz.models.introspection import LOGITS
+from tfviz.priors.training import losses as adversary
+from tfviz.priors import _codes as _code, _networks
+from tfviz.priors.training import (
+    layers as _layers,
+    losses as _mean_image,
+    losses as _perceptual,
+)
+from tfviz.priors.training import autoencoder as _train_autoencoder
 
 
 class TestAdversary:

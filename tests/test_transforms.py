@@ -7,7 +7,7 @@ import tensorflow as tf
 from conftest import seeds_for
 
 from tfviz import transforms
-from tfviz._warp import warp
+from tfviz.transforms._base import warp
 
 EVERY = {
     "pad": transforms.pad(3),

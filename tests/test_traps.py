@@ -8,7 +8,7 @@ from conftest import build_toy
 
 import tfviz
 from tfviz import objectives, params, transforms
-from tfviz._job import Job
+from tfviz.optimize.job import Job
 
 SMALL = params.fourier(32, 32)
 

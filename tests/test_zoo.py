@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from tfviz._survey import LOGITS
+from tfviz.models.introspection import LOGITS
 
 layers, ops = keras.layers, keras.ops
 

@@ -8,8 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from tfviz import _environment
-
-__version__ = "0.1.0"
+from tfviz._version import __version__ as __version__
 
 __all__ = [
     "Adapter",
@@ -57,36 +56,36 @@ if TYPE_CHECKING:
         transforms,
         views,
     )
-    from tfviz._adapter import Adapter, adapt
-    from tfviz._animation import Animation
-    from tfviz._batch import Progress
-    from tfviz._compare import compare
-    from tfviz._comparison import Comparison
-    from tfviz._contender import Contender
-    from tfviz._diverse import diverse
-    from tfviz._dream import dream
-    from tfviz._models import load_model
-    from tfviz._range_check import check_range
-    from tfviz._render import render
-    from tfviz._result import Result
-    from tfviz._top import top_units
+    from tfviz.analysis.input_range import check_range
+    from tfviz.analysis.top_units import top_units
+    from tfviz.comparison.compare import compare
+    from tfviz.comparison.methods import Contender
+    from tfviz.comparison.results import Comparison
+    from tfviz.models.adapter import Adapter, adapt
+    from tfviz.models.load import load_model
+    from tfviz.optimize.animation import Animation
+    from tfviz.optimize.batch import Progress
+    from tfviz.optimize.diverse import diverse
+    from tfviz.optimize.dream import dream
+    from tfviz.optimize.render import render
+    from tfviz.optimize.result import Result
 else:
     # TensorFlow takes seconds to import; `tfviz --help` must not wait for it.
     _HOME = {
-        "Adapter": "_adapter",
-        "Animation": "_animation",
-        "Comparison": "_comparison",
-        "Contender": "_contender",
-        "Progress": "_batch",
-        "Result": "_result",
-        "adapt": "_adapter",
-        "diverse": "_diverse",
-        "dream": "_dream",
-        "check_range": "_range_check",
-        "compare": "_compare",
-        "load_model": "_models",
-        "render": "_render",
-        "top_units": "_top",
+        "Adapter": "models.adapter",
+        "Animation": "optimize.animation",
+        "Comparison": "comparison.results",
+        "Contender": "comparison.methods",
+        "Progress": "optimize.batch",
+        "Result": "optimize.result",
+        "adapt": "models.adapter",
+        "diverse": "optimize.diverse",
+        "dream": "optimize.dream",
+        "check_range": "analysis.input_range",
+        "compare": "comparison.compare",
+        "load_model": "models.load",
+        "render": "optimize.render",
+        "top_units": "analysis.top_units",
     }
 
     def __getattr__(name):

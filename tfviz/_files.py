@@ -1,176 +1,133 @@
-"""Load a Keras model from a file, of Keras 3 or before, without running its code."""
+"""Numbers and settings as JSON has them."""
 
 import json
-import warnings
-import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+import os
+import tempfile
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
-import h5py
-import keras
-
-from tfviz._errors import reason_of
-
-# How files start: zip archives and HDF5.
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_STARTS = {".keras": b"PK\x03\x04", ".h5": _HDF5, ".hdf5": _HDF5}
-# Advice of Keras to whoever wrote the model, which no file can follow.
-_ADVICE = (r"Do not pass an `input_shape`", r"Argument `\w+` is deprecated")
+# Letters of a value in a message.
+_LONGEST = 60
 
 
-@dataclass(frozen=True)
-class _Description:
-    """What a file says of itself: the model as JSON, and which Keras wrote it."""
+def finite(value: float) -> float | None:
+    """Return a number, or None for nan and infinity, which JSON does not have.
 
-    config: Any
-    keras_version: str
-
-    @property
-    def is_old(self) -> bool:
-        """Whether the file is of a Keras before 3. The first ones did not say."""
-        return not self.keras_version or self.keras_version.startswith(("1.", "2."))
+    >>> finite(0.5), finite(float("nan"))
+    (0.5, None)
+    """
+    return float(value) if math.isfinite(value) else None
 
 
-def load_file(path: Path, *, allow_unsafe: bool = False) -> Any:
-    """Load the model in a `.keras`, `.h5` or `.hdf5` file.
+def shortened(value: Any) -> str:
+    """Return a setting as a message has it.
 
-    What Keras 3 refuses of an older Keras is loaded with `tf_keras`. That would run
-    Python code in the file, so the file is searched for it before.
+    >>> shortened([0.5, None]), len(shortened("x" * 100))
+    ('[0.5, null]', 60)
+    """
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def changes(known: Any, wanted: Any, name: str = "") -> list[str]:
+    """Name the settings in which two trees of JSON values differ.
+
+    >>> changes({"steps": 4, "size": {"h": 1}}, {"steps": 5, "size": {"h": 1, "w": 2}})
+    ['size.w null, not 2', 'steps 4, not 5']
+    """
+    if isinstance(known, dict) and isinstance(wanted, dict):
+        return [
+            change
+            for key in sorted(known.keys() | wanted.keys())
+            for change in changes(
+                known.get(key), wanted.get(key), f"{name}.{key}".strip(".")
+            )
+        ]
+    if known == wanted:
+        return []
+    return [f"{name} {shortened(known)}, not {shortened(wanted)}"]
+
+
+# What NumPy raises for files of other kinds, cut off or corrupt.
+DAMAGED = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    EOFError,
+    OSError,
+    BadZipFile,
+    zlib.error,
+)
+
+
+def check(path: Path, settings: Mapping[str, Any], work: str) -> None:
+    """Refuse a folder that is for another work.
 
     Args:
-        path: Of the file.
-        allow_unsafe: Whether the file may bring Python code.
-
-    Returns:
-        The model.
+        path: The note in the folder, which need not be there.
+        settings: Of this work, as JSON values.
+        work: What it is, such as `"training"`.
 
     Raises:
-        ValueError: If it cannot be loaded, or brings Python code.
-
-    Warns:
-        UserWarning: If it was loaded with `tf_keras`.
+        ValueError: If it is, or does not tell.
     """
-    if path.is_file():
-        with path.open("rb") as file:
-            start = file.read(len(_STARTS[path.suffix]))
-        if start != _STARTS[path.suffix]:
-            raise ValueError(
-                f"{str(path)!r} cannot be loaded as a Keras model: its first bytes are "
-                "not those of such a file. Save it again with model.save."
-            )
-    try:
-        return _by_keras(path, allow_unsafe)
-    except Exception as error:
-        refusal = error
-    if "Lambda" in str(refusal) and not allow_unsafe:
-        raise ValueError(_unsafe(path, "a Lambda layer")) from refusal
-    reason = _reason(refusal)
-    written = _described(path)
-    if written and written.is_old:
-        code = next(_code_in(written.config), None)
-        if code and not allow_unsafe:
-            raise ValueError(_unsafe(path, code)) from refusal
-        try:
-            model = _by_tf_keras(path, allow_unsafe)
-        except Exception as error:
-            reason = f"Keras 3: {reason}; tf_keras, for older files: {_reason(error)}"
-        else:
-            warnings.warn(
-                f"{path.name!r} was written by Keras {written.keras_version or 1} and "
-                f"is loaded with tf_keras, as Keras {keras.__version__} refuses it: "
-                f"{reason}",
-                stacklevel=3,
-            )
-            return model
-    if "No model config" in reason:
-        remedy = (
-            "It holds weights alone: build the model in Python, load them with "
-            "model.load_weights, and pass the model to tfviz.adapt."
-        )
-    else:
-        remedy = (
-            "If it has layers of your own, import them first: --custom MODULE:NAME, "
-            "or keras.saving.register_keras_serializable."
-        )
-    raise ValueError(
-        f"{str(path)!r} cannot be loaded as a Keras model: {reason}. {remedy}"
-    ) from refusal
-
-
-def _by_keras(path: Path, allow_unsafe: bool) -> Any:
-    with warnings.catch_warnings():
-        for advice in _ADVICE:
-            warnings.filterwarnings("ignore", advice)
-        return keras.saving.load_model(path, compile=False, safe_mode=not allow_unsafe)
-
-
-def _by_tf_keras(path: Path, allow_unsafe: bool) -> Any:
-    import tf_keras  # noqa: PLC0415 (seldom needed, and slow to import)
-
-    return tf_keras.saving.load_model(
-        str(path),
-        custom_objects=keras.saving.get_custom_objects(),
-        compile=False,
-        safe_mode=not allow_unsafe,
-    )
-
-
-def _reason(error: Exception) -> str:
-    """Return why Keras refuses a file, without the settings of the layer."""
-    _, found, cause = str(error).rpartition("Exception encountered: ")
-    reason = cause.strip().splitlines()[0] if found else reason_of(error)
-    return reason.rstrip(".")
-
-
-def _unsafe(path: Path, code: str) -> str:
-    return (
-        f"{str(path)!r} holds {code}, which is Python code that would run here. If you "
-        "trust the file, allow it: --allow-unsafe, or allow_unsafe=True."
-    )
-
-
-def _described(path: Path) -> _Description | None:
-    """Return what a file says of itself, or None where it says nothing."""
-    try:
-        if path.suffix == ".keras":
-            with zipfile.ZipFile(path) as archive:
-                config = json.loads(archive.read("config.json"))
-                metadata = json.loads(archive.read("metadata.json"))
-            return _Description(config, metadata.get("keras_version", ""))
-        with h5py.File(path) as file:
-            text = file.attrs["model_config"]
-            version = file.attrs.get("keras_version", "")
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None
-    version = version.decode() if isinstance(version, bytes) else version
-    return _Description(json.loads(text), version)
-
-
-def _code_in(config: Any) -> Iterator[str]:
-    """Yield what in a model's JSON would make `tf_keras` run or import code."""
-    if isinstance(config, list):
-        for item in config:
-            yield from _code_in(item)
-    if not isinstance(config, dict):
+    if not path.exists():
         return
-    name = config.get("class_name")
-    if name in ("Lambda", "__lambda__"):
-        yield "a Lambda layer"
-    for key, value in config.items():
-        if key.endswith("_type") and value == "lambda":
-            yield f"a lambda as {key.removesuffix('_type')}"
-        yield from _code_in(value)
-    module = config.get("module")
-    if isinstance(module, str) and name is not None:
-        own = module.partition(".")[0] in ("keras", "tf_keras", "builtins")
-        if not own and not _is_registered(config.get("registered_name") or name):
-            yield f"a layer of the Python module {module!r}"
+    try:
+        known = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(
+            f"{str(path)!r} is cut off or no JSON. Choose another folder."
+        ) from error
+    check_same(path.parent, known, settings, work)
 
 
-def _is_registered(name: str) -> bool:
-    """Tell whether the user has named a layer of their own."""
-    import tf_keras  # noqa: PLC0415 (seldom needed, and slow to import)
+def check_same(
+    folder: Path, known: Mapping[str, Any], settings: Mapping[str, Any], work: str
+) -> None:
+    """Refuse settings other than those that a folder's work has."""
+    others = changes(known, json.loads(json.dumps(settings)))
+    if others:
+        raise ValueError(
+            f"{str(folder)!r} holds another {work}: {'; '.join(others)}. Choose "
+            "another folder, or the same settings to go on."
+        )
 
-    return any(k.saving.get_registered_object(name) for k in (keras, tf_keras))
+
+def claim(path: Path, settings: Mapping[str, Any]) -> None:
+    """Note which work a folder is for, and clear what a killed run left there."""
+    for part in path.parent.glob(".tfviz-*.part"):
+        part.unlink()
+    text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
+    write_safely(path, lambda file: file.write(text.encode()))
+
+
+def write_safely(path: Path, write: Callable[[Any], Any]) -> None:
+    """Write a file under another name, then rename it: whole or not there.
+
+    Args:
+        path: The file.
+        write: Called with the opened file.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tfviz-", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tfviz._adapter import adapt
+from tfviz.models.adapter import adapt
 
 __all__ = ["at_positions", "of_images", "random"]
 

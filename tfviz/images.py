@@ -6,8 +6,8 @@ Pictures are NumPy arrays `(height, width, channels)`, bytes or floats in [0, 1]
 import io
 import json
 import os
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,33 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
+
+from tfviz._files import write_safely
+
+
+def file_names(names: tuple[str, ...]) -> list[str]:
+    """Return a file name without suffix for each name, no two of them equal.
+
+    Names that differ in letters that a file cannot have, or repeat, get a number.
+
+    >>> file_names(("a/conv:3", "-logit:goldfish", "a/conv:3"))
+    ['a.conv-3', 'neg-logit-goldfish', 'a.conv-3_2']
+    """
+    found: list[str] = []
+    taken: set[str] = set()
+    for name in names:
+        plain = f"neg:{name[1:]}" if name.startswith("-") else name
+        plain = plain.replace("/", ".").replace(":", "-")
+        # Letters that are safe on every system; at most what leaves room to count.
+        plain = re.sub(r"[^\w.,@+()~#-]", "_", plain)[:180].lstrip(".") or "unit"
+        unique, count = plain, 1
+        while unique.casefold() in taken:  # some systems ignore case
+            count += 1
+            unique = f"{plain}_{count}"
+        taken.add(unique.casefold())
+        found.append(unique)
+    return found
+
 
 FORMATS = {".png": "PNG", ".webp": "WEBP"}
 # Where the description of a picture is kept: a text chunk of PNG, an EXIF field
@@ -215,29 +242,3 @@ def check_format(path: Path) -> None:
             f"{str(path)!r} must end in {' or '.join(FORMATS)} to be written without "
             "loss."
         )
-
-
-def write_safely(path: Path, write: Callable[[Any], Any]) -> None:
-    """Write a file under another name, then rename it: whole or not there.
-
-    Args:
-        path: The file.
-        write: Called with the opened file.
-    """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tfviz-", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -18,10 +18,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from tfviz._adapter import LOGITS, Adapter, adapt
-from tfviz._arrays import DAMAGED
-from tfviz._photo import fitted
-from tfviz.images import write_safely
+from tfviz._files import DAMAGED, write_safely
+from tfviz.models.adapter import LOGITS, Adapter, adapt
+from tfviz.models.inputs import fitted
 
 __all__ = ["Level", "Levels", "bundled", "load", "measure"]
 
@@ -212,7 +211,7 @@ def bundled(name: str = "squeezenet") -> Levels:
             f"Levels are bundled for {', '.join(BUNDLED)} alone. Measure others with "
             f"`tfviz levels` or levels.measure. Received: {name!r}"
         )
-    with files("tfviz").joinpath("levels.npz").open("rb") as file:
+    with files("tfviz.models").joinpath("squeezenet_levels.npz").open("rb") as file:
         return _read(file, "levels.npz")
 
 

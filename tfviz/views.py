@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfviz._adapter import Adapter, adapt
-from tfviz._param import Param, Shape, check_from_one
-from tfviz._scale import scaled
+from tfviz.models.adapter import Adapter, adapt
+from tfviz.models.inputs import scaled
+from tfviz.params._base import Param, Shape, check_from_one
 
 View = Callable[[Any, Shape], Any]
 

@@ -1,0 +1,1 @@
+"""What a model responds to, found by showing it images."""

@@ -1,0 +1,1 @@
+"""Methods compared on the same units, with the same budget."""

@@ -1,0 +1,1 @@
+"""Models: loaded, and seen as functions from images to activations."""

@@ -1,0 +1,114 @@
+"""Objectives of several images that belong together."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfviz.models.adapter import Adapter
+from tfviz.objectives._base import Objective, Size, Units, numbers
+
+
+def diversity(layer: str, n: int) -> Objective:
+    """Measure how much each of `n` images differs from the others of its group.
+
+    To be added to an objective of a unit, with a positive weight, also where the unit
+    is minimized. The score of an image is minus the mean, over the other images, of
+    the cosine between their Gram matrices, the sums over all positions of the
+    products of each pair of channels (Olah et al.,
+    https://distill.pub/2017/feature-visualization/#diversity). It lies between -1,
+    all alike, and 0, and a weight means the same for every `n` and size.
+
+    Args:
+        layer: Path of the layer in whose activations images are compared.
+        n: The number of images, from 2.
+
+    Raises:
+        ValueError: If `n` is below 2.
+
+    >>> diversity("fire8", 3).names
+    ('diversity(fire8)', 'diversity(fire8)', 'diversity(fire8)')
+    """
+    if int(n) != n or n < 2:
+        raise ValueError(f"`n` must be a whole number from 2. Received: n={n}")
+
+    def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
+        others = 1 - tf.eye(n)
+        cosines = similarities(activations[layer], n) * others
+        return tf.reshape(-tf.reduce_sum(cosines, axis=2) / (n - 1), (-1,))
+
+    def bind(adapter: Adapter, size: Size) -> Objective:
+        adapter.layer(layer, size)
+        return objective
+
+    objective = Objective(
+        (layer,),
+        {},
+        score,
+        (f"diversity({layer})",) * n,
+        bind=bind,
+        kind=("diversity", layer, n),
+        group=n,
+        compared=layer,
+        is_auxiliary=True,
+    )
+    return objective
+
+
+def similarities(activations: Any, n: int) -> Any:
+    """Return the cosines between the Gram matrices of the images of each group.
+
+    Args:
+        activations: `(groups * n, ..., channels)`.
+        n: Images in a group.
+
+    Returns:
+        `(groups, n, n)`, from 0 to 1 for activations without a sign.
+    """
+    channels = activations.shape[-1]
+    flat = tf.reshape(activations, (activations.shape[0], -1, channels))
+    # Scaled first: the squares of large activations would leave float32.
+    flat = tf.math.l2_normalize(flat, axis=(1, 2), epsilon=1e-24)
+    gram = tf.matmul(flat, flat, transpose_a=True)
+    rows = tf.reshape(gram, (-1, n, channels * channels))
+    rows = tf.math.l2_normalize(rows, axis=2, epsilon=1e-24)
+    return tf.matmul(rows, rows, transpose_b=True)
+
+
+def interpolate(*corners: Objective, n: int = 5) -> Objective:
+    """Go from one objective to another, or between four, in equal steps.
+
+    The images of a row are best compared if they are held by `params.aligned`, which
+    gives them common low frequencies.
+
+    Args:
+        *corners: Two objectives of an image each; or four, for a square grid: top
+            left, top right, bottom left, bottom right.
+        n: Images on each side, from 2.
+
+    Returns:
+        The objective of `n` images, or `n * n` row by row: the sum of the corners,
+        weighted by nearness.
+
+    Raises:
+        ValueError: If there are other numbers of corners, images or steps.
+
+    >>> from tfviz.objectives import channel
+    >>> interpolate(channel("fire8", 1), channel("fire9", 2), n=3).names[1]
+    '0.5*fire8:1+0.5*fire9:2'
+    """
+    if len(corners) not in (2, 4) or any(len(corner) != 1 for corner in corners):
+        raise ValueError(
+            "`corners` must be two or four objectives of one image each. Received: "
+            f"{[len(corner) for corner in corners]} images"
+        )
+    if int(n) != n or n < 2:
+        raise ValueError(f"`n` must be a whole number from 2. Received: n={n}")
+    along = np.linspace(0, 1, n)
+    weights = [1 - along, along]
+    if len(corners) == 4:
+        weights = [np.outer(a, b).ravel() for a in weights for b in weights]
+    total = numbers(weights[0]) * corners[0]
+    for weight, corner in zip(weights[1:], corners[1:], strict=True):
+        total += numbers(weight) * corner
+    return total

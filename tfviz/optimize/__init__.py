@@ -1,0 +1,1 @@
+"""From units to pictures: the optimization and what drives it."""

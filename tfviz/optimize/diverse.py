@@ -1,0 +1,146 @@
+"""Several pictures of one unit, as different as the unit lets them be."""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tfviz import objectives
+from tfviz.models.adapter import Adapter, adapt
+from tfviz.objectives._base import Objective, named_as, numbers
+from tfviz.objectives._grammar import listed
+from tfviz.optimize.render import render
+from tfviz.optimize.result import Result
+
+# Renderings that the search for a weight may take, the plain one aside.
+SEARCHES = 7
+# The first weight that is tried, in units of the plain optimum.
+FIRST_WEIGHT = 1.0
+
+
+def diverse(
+    model: Any,
+    objective: Any,
+    *,
+    n: int = 4,
+    layer: str | None = None,
+    weight: float | None = None,
+    share: float = 0.8,
+    **options: Any,
+) -> Result:
+    """Render several pictures of one unit that differ from each other.
+
+    What a unit responds to has often several facets, of which a single picture shows
+    one (Olah et al., https://distill.pub/2017/feature-visualization/#diversity).
+
+    Without a weight, the largest is searched for at which even the weakest of the
+    pictures keeps a given share of what the unit reaches without diversity: first by
+    steps of a factor of 4, then by halving the interval, as in the studies of
+    Borowski et al. (https://arxiv.org/abs/2010.12606). That takes up to eight
+    renderings.
+
+    Args:
+        model: A Keras model, or an adapter made by `adapt`.
+        objective: One unit, as `render` takes it.
+        n: The number of pictures, from 2.
+        layer: Path of the layer in which pictures are compared. By default the
+            unit's own, or the last layer with a map where that has none.
+        weight: Of diversity against the unit, as in `objective + weight *
+            objectives.diversity(layer, n)`. By default searched for.
+        share: Of the plain optimum that the weakest picture must keep, in (0, 1).
+        **options: As for `render`.
+
+    Returns:
+        The pictures. `result.distances` tells how far each is from each, and
+        `result.spec["diversity"]` the weight, the layer and what was tried.
+
+    Raises:
+        ValueError: If `objective` is not one unit, or something else does not fit.
+
+    >>> import tfviz
+    >>> model, small = tfviz.load_model("squeezenet"), tfviz.params.fourier(64, 64)
+    >>> result = diverse(model, "fire5:3", n=2, weight=1.0, param=small, steps=4)
+    >>> result.distances.shape
+    (2, 2)
+    """
+    adapter = adapt(model)
+    unit = _single(objective, adapter)
+    if not 0 < share < 1:
+        raise ValueError(f"`share` must lie between 0 and 1. Received: share={share}")
+    compared = layer or compared_layer(adapter, unit)
+
+    def rendered(weight: float) -> Result:
+        return render(adapter, with_diversity(unit, compared, n, weight), **options)
+
+    if weight is not None:
+        tried: list[dict[str, float]] = []
+        result = rendered(weight)
+    else:
+        weight, result, tried = _searched(rendered, share)
+    note = {"layer": compared, "n": n, "weight": weight, "tried": tried}
+    return replace(result, spec=result.spec | {"diversity": note})
+
+
+def with_diversity(unit: Objective, layer: str, n: int, weight: float) -> Objective:
+    """Return the objective of `n` pictures of each unit, called as the unit is."""
+    repeated = unit[[place for place in range(len(unit)) for _ in range(n)]]
+    total = repeated + numbers([weight]) * objectives.diversity(layer, n)
+    return named_as(total, repeated)
+
+
+def compared_layer(adapter: Adapter, unit: Objective) -> str:
+    """Return the layer of a unit, or the last with a map where that has none."""
+    known = {layer.path: layer for layer in adapter.layers()}
+    own = [known[path] for path in unit.layers if path in known]
+    maps = [layer for layer in own or known.values() if len(layer.shape) > 2]
+    maps = maps or [layer for layer in known.values() if len(layer.shape) > 2]
+    if not maps:
+        raise ValueError(
+            f"Model {adapter.name!r} has no layer with a map to compare pictures in. "
+            "Name a `layer`."
+        )
+    return maps[-1].path
+
+
+def _single(objective: Any, adapter: Adapter) -> Objective:
+    units = listed(objective, adapter)
+    if len(units) != 1 or len(units[0]) != 1 or units[0].group != 1:
+        raise ValueError(
+            "`diverse` makes pictures of one unit. Received: "
+            f"{sum(map(len, units))} units"
+        )
+    return units[0]
+
+
+def _searched(
+    rendered: Callable[[float], Result], share: float
+) -> tuple[float, Result, list[dict[str, float]]]:
+    """Return the largest weight that keeps the share, its result, and all tried."""
+    best = rendered(0.0)
+    # Of a unit that is minimized, or a logit, the optimum can be below 0; what it
+    # gained since the start cannot.
+    start = float(np.mean(best.history[0]))
+    optimum = float(np.max(best.unit_scores))
+    scale = max(optimum - start, 1e-30)
+    tried: list[dict[str, float]] = []
+    low, high, found = 0.0, math.inf, 0.0
+    weight = FIRST_WEIGHT * scale
+    for _ in range(SEARCHES):
+        with warnings.catch_warnings():
+            # A weight that drowns the unit is to be expected on the way.
+            warnings.simplefilter("ignore", UserWarning)
+            result = rendered(weight)
+        kept = (float(np.min(result.unit_scores)) - start) / scale
+        tried.append({"weight": weight, "share": kept})
+        if kept >= share:
+            low, found, best = weight, weight, result
+        else:
+            high = weight
+        if high == math.inf:
+            weight = 4 * low
+        else:
+            weight = high / 4 if low == 0 else math.sqrt(low * high)
+    return found, best, tried

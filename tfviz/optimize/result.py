@@ -1,0 +1,166 @@
+"""What `render` returns."""
+
+import base64
+import html
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tfviz import images
+from tfviz.images import file_names
+
+
+@dataclass(frozen=True)
+class Result:
+    """Pictures and what is known about them.
+
+    Attributes:
+        images: `(n, height, width, channels)` in [0, 1], in steps of 1/255: just what
+            a file of bytes holds.
+        scores: `(n,)`, of these images, without transforms.
+        unit_scores: `(n,)`, the same of the units alone, where penalties or diversity
+            are part of the objective.
+        history: `(steps, n)`, of the transformed images before each step. NaN for
+            steps that a picture did not need.
+        steps: `(n,)`, how many were taken.
+        stopped: For each picture the name of the rule that ended it early, `callback`,
+            or None.
+        stuck: `(n,)`, whether a picture never had a gradient, so that it means
+            nothing.
+        names: What each picture shows.
+        spec: Everything that is needed to make the pictures again, as JSON values.
+        distances: `(n, group)`, from each picture to those of its group, itself
+            included: 1 minus the cosine of their Gram matrices, 0 for equal ones.
+            None without diversity.
+        alpha: `(n, height, width)` in [0, 1], how much each pixel mattered over all
+            steps: the mean absolute gradient, of which the highest hundredth is 1.
+            None unless it was asked for.
+        restart: `(n,)`, the number of the attempt that made each picture, from 0.
+        start_scores: `(n,)`, of the units alone in the best of the starts that were
+            drawn for each picture. None if only one was.
+        drawn: `(n,)`, how many starts were drawn. None if only one was.
+        diagnostics: `(n,)` by name: what the param tells of its latents at the end, and
+            `clip_rate`, the share of latents that a step took out of their domain, on
+            average over the steps.
+    """
+
+    images: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    unit_scores: NDArray[np.float32]
+    history: NDArray[np.float32]
+    steps: NDArray[np.int32]
+    stopped: tuple[str | None, ...]
+    stuck: NDArray[np.bool_]
+    names: tuple[str, ...]
+    spec: dict[str, Any]
+    distances: NDArray[np.float32] | None = None
+    alpha: NDArray[np.float32] | None = None
+    restart: NDArray[np.int32] | None = None
+    start_scores: NDArray[np.float32] | None = None
+    drawn: NDArray[np.int32] | None = None
+    diagnostics: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    view: Callable[[Any], Any] | None = field(default=None, repr=False)
+
+    @property
+    def views(self) -> NDArray[np.float32]:
+        """What the model was shown of the images, before any transform."""
+        return self.images if self.view is None else np.asarray(self.view(self.images))
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.images)
+
+    def picture_spec(self, place: int) -> dict[str, Any]:
+        """Return the description of one picture, as its file holds it."""
+        common = {key: v for key, v in self.spec.items() if key != "pictures"}
+        outcome: dict[str, Any] = {
+            "name": self.names[place],
+            "score": float(self.scores[place]),
+            "unit_score": float(self.unit_scores[place]),
+            "stuck": bool(self.stuck[place]),
+            "steps_taken": int(self.steps[place]),
+            "stopped": self.stopped[place],
+        }
+        if self.distances is not None and np.isfinite(self.distances[place]).any():
+            known = self.distances[place][np.isfinite(self.distances[place])]
+            outcome["distances"] = [round(float(distance), 6) for distance in known]
+        if self.restart is not None and self.spec.get("restarts", 1) > 1:
+            outcome["restart"] = int(self.restart[place])
+        if self.drawn is not None and self.start_scores is not None:
+            outcome["drawn"] = int(self.drawn[place])
+            outcome["start_score"] = float(self.start_scores[place])
+        if self.diagnostics:
+            outcome["diagnostics"] = {
+                name: float(f"{values[place]:.4g}")
+                for name, values in self.diagnostics.items()
+            }
+        return common | self.spec["pictures"][place] | outcome
+
+    def picture(self, place: int) -> Image.Image:
+        """Return one picture for Pillow, with its transparency if that is known."""
+        alpha = None if self.alpha is None else self.alpha[place]
+        return images.to_pil(self.images[place], alpha)
+
+    def save(self, path: str | os.PathLike, *, format: str = "png") -> list[Path]:
+        """Write the pictures, with their description in each file's metadata.
+
+        Args:
+            path: A file that ends in `.png` or `.webp` for one image: the picture, or
+                a sheet of several. Anything else is a folder for a file each.
+            format: `png` or `webp`, in a folder.
+
+        Returns:
+            The files.
+
+        Raises:
+            ValueError: If the format is another.
+        """
+        path = Path(path)
+        if path.suffix.lower() in images.FORMATS:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if len(self) == 1:
+                images.save(self.picture(0), path, self.picture_spec(0))
+            else:
+                images.save(self.sheet(), path, self.spec | {"names": self.names})
+            return [path]
+        images.check_format(Path(f"picture.{format}"))
+        path.mkdir(parents=True, exist_ok=True)
+        files = []
+        for place, name in enumerate(file_names(self.names)):
+            files.append(path / f"{name}.{format}")
+            images.save(self.picture(place), files[-1], self.picture_spec(place))
+        return files
+
+    def sheet(self, columns: int | None = None) -> Image.Image:
+        """Return all pictures in one image, with their names and scores."""
+        captions = [
+            f"{name}  {score:.4g}" + ("  (never fired)" if stuck else "")
+            for name, score, stuck in zip(
+                self.names, self.scores, self.stuck, strict=True
+            )
+        ]
+        return images.sheet(list(self.images), captions, columns)
+
+    def _repr_html_(self) -> str:
+        """Show the pictures in a notebook."""
+        figures = []
+        for place, (name, score) in enumerate(
+            zip(self.names, self.scores, strict=True)
+        ):
+            file = io.BytesIO()
+            self.picture(place).save(file, "PNG")
+            data = base64.b64encode(file.getvalue()).decode()
+            figures.append(
+                '<figure style="display:inline-block;margin:4px">'
+                f'<img src="data:image/png;base64,{data}" alt="{html.escape(name)}">'
+                f"<figcaption>{html.escape(name)} &middot; {score:.4g}</figcaption>"
+                "</figure>"
+            )
+        return "".join(figures)

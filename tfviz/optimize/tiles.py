@@ -1,0 +1,173 @@
+"""The gradient of a picture of any size, tile by tile.
+
+One compiled function of one fixed shape does all the work, so that memory grows with
+the tile and not with the picture. What lies outside of the picture is its mirror
+image. Only the core of a tile is used: its margin shows the network what lies around.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from tfviz.models.adapter import Adapter
+from tfviz.objectives._base import Objective
+
+# Pixels at each side of a tile that are seen but not used; a sixteenth of small tiles.
+MARGIN = 16
+
+Size = tuple[int, int]
+Floats = NDArray[np.float32]
+
+
+class Tiles:
+    """The score of an objective and its gradient, for pictures of any size.
+
+    Args:
+        adapter: The model.
+        objective: For one image, bound to the model at the size of a tile.
+        size: Height and width of a tile.
+
+    Attributes:
+        traces: How often the gradient has been traced.
+    """
+
+    def __init__(self, adapter: Adapter, objective: Objective, size: Size) -> None:
+        self.size = size
+        self.traces = 0
+        self._adapter = adapter
+        self._objective = objective
+        self._compiled: dict[bool, Callable] = {}
+
+    def gradient(
+        self, picture: Floats, shift: tuple[float, float], *, redirect: bool = False
+    ) -> tuple[float, Floats]:
+        """Return the mean score of the tiles, and the gradient of their sum, smoothed.
+
+        Args:
+            picture: `(height, width, channels)` in [0, 1].
+            shift: How far the grid of tiles is moved up and left, from 0 to 1 of what
+                is possible.
+            redirect: Whether rectifiers get the gradient of `_gradients`.
+        """
+        gradient = np.empty_like(picture)
+        scores = []
+        height, width, _ = picture.shape
+        rows = list(_cores(height, self.size[0], shift[0]))
+        columns = list(_cores(width, self.size[1], shift[1]))
+        for top, row, core_row in rows:
+            for left, column, core_column in columns:
+                score, slope = self._ascended(picture, (top, left), redirect)
+                gradient[row, column] = slope[core_row, core_column]
+                scores.append(score)
+        return float(np.mean(scores)), gradient
+
+    def score(self, picture: Floats) -> float:
+        """Return the mean score of evenly spaced tiles that cover a picture.
+
+        A tile reaches beyond the picture only where the picture is smaller.
+        """
+        starts = [
+            _spread(length, tile)
+            for length, tile in zip(picture.shape[:2], self.size, strict=True)
+        ]
+        scores = [
+            self._ascended(picture, (top, left), False)[0]
+            for top in starts[0]
+            for left in starts[1]
+        ]
+        return float(np.mean(scores))
+
+    def _ascended(
+        self, picture: Floats, start: tuple[int, int], redirect: bool
+    ) -> tuple[float, Floats]:
+        """Return the score of one tile and its gradient."""
+        if redirect not in self._compiled:
+            self._compiled[redirect] = self._traced(picture.shape[2], redirect)
+        rows, columns = (
+            _mirrored(first, tile, length)
+            for first, tile, length in zip(
+                start, self.size, picture.shape[:2], strict=True
+            )
+        )
+        tile = picture[rows[:, None], columns]
+        score, slope = self._compiled[redirect](tf.constant(tile[None]))
+        return float(score[0]), slope[0].numpy()
+
+    def _traced(self, channels: int, redirect: bool) -> Callable:
+        units = {name: tf.constant(v) for name, v in self._objective.units.items()}
+
+        def ascended(images: Any) -> tuple[Any, Any]:
+            self.traces += 1
+            layers = self._objective.layers
+            activations = self._adapter.forward(images, layers, redirect=redirect)
+            scores = self._objective.score(activations, images, {}, units)
+            slope = tf.gradients(scores, images)[0]
+            return scores, _smooth(tf.zeros_like(images) if slope is None else slope)
+
+        spec = tf.TensorSpec((1, *self.size, channels), tf.float32)
+        return tf.function(ascended, autograph=False).get_concrete_function(spec)
+
+
+def margin_of(tile: int) -> int:
+    """Return the width of the margin at each side of a tile."""
+    return min(MARGIN, tile // 16)
+
+
+def count_tiles(length: int, tile: int) -> int:
+    """Return how many tiles cover `length` pixels, wherever the grid begins.
+
+    There is room to move the grid by two margins at least, so that neither what a
+    network does at the border of its input nor its strides stay in one place.
+    """
+    margin = margin_of(tile)
+    return -(-(length + 2 * margin) // (tile - 2 * margin))
+
+
+def even_tile(length: int, largest: int) -> int:
+    """Return the side of the smallest tiles that cover `length` in as few as may be."""
+    count = count_tiles(length, largest)
+    return -(-(length + 2 * MARGIN) // count) + 2 * MARGIN
+
+
+def _smooth(gradients: Any) -> Any:
+    """Blur gradients by the weights 1, 2, 1 along both axes, two means of pairs each.
+
+    Strides and pools leave a pattern of single pixels, which no step would smooth. No
+    weight of the filter's spectrum is negative, so the way still leads uphill.
+    """
+    padded = tf.pad(gradients, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+    for _ in range(2):
+        padded = tf.nn.avg_pool2d(padded, 2, 1, "VALID")
+    return padded
+
+
+def _cores(length: int, tile: int, share: float) -> Iterator[tuple[int, slice, slice]]:
+    """Yield where each tile begins, its core in the picture, and in the tile."""
+    margin = margin_of(tile)
+    core = tile - 2 * margin
+    count = count_tiles(length, tile)
+    room = count * core - length
+    offset = min(int(share * (room + 1)), room)
+    for place in range(count):
+        first = place * core - offset
+        begin, end = max(first, 0), min(first + core, length)
+        if begin < end:
+            start = first - margin
+            yield start, slice(begin, end), slice(begin - start, end - start)
+
+
+def _spread(length: int, tile: int) -> list[int]:
+    """Return where tiles begin that cover `length` evenly and stay inside."""
+    if length <= tile:
+        return [(length - tile) // 2]
+    count = -(-length // tile)
+    return np.linspace(0, length - tile, count).round().astype(int).tolist()
+
+
+def _mirrored(first: int, count: int, length: int) -> NDArray[np.int64]:
+    """Return `count` indices from `first` on, mirrored into a picture of `length`."""
+    places = np.arange(first, first + count) % (2 * length)
+    return np.where(places < length, places, 2 * length - 1 - places)

@@ -1,0 +1,66 @@
+"""Transforms that change values: a blur, and noise."""
+
+from math import ceil
+from typing import Any
+
+import tensorflow as tf
+
+from tfviz.transforms._base import Transform, uniform
+
+
+def blur(low: float, high: float | None = None) -> Transform:
+    """Blur with a Gaussian whose standard deviation lies between `low` and `high`.
+
+    Args:
+        low: In pixels, above 0.
+        high: In pixels. By default `low`, so that nothing is drawn.
+    """
+    high = low if high is None else high
+    if not 0 < low <= high:
+        raise ValueError(
+            f"blur needs 0 < low <= high. Received: low={low}, high={high}"
+        )
+    # As SciPy: the kernel ends after four standard deviations, and the image goes
+    # on beyond its edges as its mirror image.
+    radius = ceil(4 * high)
+    offsets = tf.range(-radius, radius + 1, dtype=tf.float32)
+
+    def apply(images: Any, seeds: Any) -> Any:
+        stddev = low + (high - low) * uniform(seeds, 1)
+        kernel = tf.exp(-0.5 * (offsets / stddev) ** 2)
+        kernel /= tf.reduce_sum(kernel, axis=1, keepdims=True)
+        for axis in (1, 2):
+            images = _convolve(images, kernel, radius, axis)
+        return images
+
+    return Transform(apply, ({"name": "blur", "low": low, "high": high},))
+
+
+def noise(stddev: float) -> Transform:
+    """Add normal noise of standard deviation `stddev` to each pixel and channel."""
+    if not stddev >= 0:
+        raise ValueError(f"`stddev` must not be negative. Received: stddev={stddev}")
+
+    def apply(images: Any, seeds: Any) -> Any:
+        seeds = tf.unstack(tf.convert_to_tensor(seeds, tf.int32))
+        shape = tf.shape(images)[1:]
+        draws = [tf.random.stateless_normal(shape, seed) for seed in seeds]
+        return images + stddev * tf.stack(draws)
+
+    return Transform(apply, ({"name": "noise", "stddev": stddev},))
+
+
+def _convolve(images: Any, kernel: Any, radius: int, axis: int) -> Any:
+    """Convolve along `axis` with a kernel `(n, 2 * radius + 1)` of each image's own."""
+    length = images.shape[axis]
+    period = 2 * length
+    # Positions beyond the edges, mirrored with the edge pixel doubled.
+    positions = [p % period for p in range(-radius, length + radius)]
+    mirrored = [p if p < length else period - 1 - p for p in positions]
+    images = tf.gather(images, mirrored, axis=axis)
+    total = 0
+    for place in range(2 * radius + 1):
+        window = [slice(None)] * 4
+        window[axis] = slice(place, place + length)
+        total += kernel[:, place, None, None, None] * images[tuple(window)]
+    return total

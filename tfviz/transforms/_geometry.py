@@ -1,0 +1,189 @@
+"""The transform that looks at a part of the image."""
+
+from collections.abc import Sequence
+from math import cos, radians, sin
+from typing import Any
+
+import tensorflow as tf
+
+from tfviz.transforms._base import (
+    GREY,
+    Motion,
+    Size,
+    Transform,
+    about_centre,
+    fold_in,
+    matrix,
+    moving,
+    uniform,
+)
+
+
+def pad(pixels: int, *, fill: float = GREY) -> Transform:
+    """Add a border of `pixels` of the value `fill` on each side."""
+    _check_whole(pixels=pixels)
+    return _frame("pad", pixels, -pixels, fill)
+
+
+def crop(pixels: int) -> Transform:
+    """Take off a border of `pixels` on each side."""
+    _check_whole(pixels=pixels)
+    return _frame("crop", pixels, pixels, GREY)
+
+
+def jitter(pixels: int) -> Transform:
+    """Shift by up to `pixels`, in whole pixels, in any direction."""
+    _check_whole(pixels=pixels)
+
+    def matrices(seeds: Any, size: Size) -> Any:
+        shift = tf.floor(uniform(seeds, 2) * (2 * pixels + 1)) - pixels
+        return matrix(1, 0, shift[:, 0], 0, 1, shift[:, 1])
+
+    return moving({"name": "jitter", "pixels": pixels}, Motion(matrices))
+
+
+def scale(factors: Sequence[float]) -> Transform:
+    """Zoom about the centre by one of `factors`; above 1 magnifies.
+
+    Args:
+        factors: To choose from, each as likely as its share of the list.
+    """
+    factors = _checked_choice("factors", factors)
+    if min(factors) <= 0:
+        raise ValueError(f"`factors` must be above 0. Received: factors={factors}")
+
+    def matrices(seeds: Any, size: Size) -> Any:
+        inverse = 1 / _choose(seeds, factors)
+        return about_centre(inverse, 0 * inverse, size)
+
+    motion = Motion(matrices, reach=max(factors))
+    return moving({"name": "scale", "factors": factors}, motion)
+
+
+def rotate(degrees: Sequence[float]) -> Transform:
+    """Turn about the centre, counter-clockwise, by one of the angles `degrees`.
+
+    Args:
+        degrees: To choose from, each as likely as its share of the list.
+    """
+    degrees = _checked_choice("degrees", degrees)
+
+    def matrices(seeds: Any, size: Size) -> Any:
+        angle = _choose(seeds, [radians(angle) for angle in degrees])
+        return about_centre(tf.cos(angle), tf.sin(angle), size)
+
+    spread = [abs(cos(radians(a))) + abs(sin(radians(a))) for a in degrees]
+    motion = Motion(matrices, reach=max(spread))
+    return moving({"name": "rotate", "degrees": degrees}, motion)
+
+
+def flip() -> Transform:
+    """Mirror left and right, or not, with equal chances."""
+
+    def matrices(seeds: Any, size: Size) -> Any:
+        sign = tf.sign(uniform(seeds, 1)[:, 0] - 0.5 + 1e-9)
+        return matrix(sign, 0, (1 - sign) / 2 * (size[1] - 1), 0, 1, 0)
+
+    return moving({"name": "flip"}, Motion(matrices))
+
+
+def _frame(name: str, pixels: int, offset: int, fill: float) -> Transform:
+    """Return a motion whose result starts at `offset` and ends as far from the end."""
+
+    def matrices(seeds: Any, size: Size) -> Any:
+        offsets = tf.fill([seeds.shape[0]], float(offset))
+        return matrix(1, 0, offsets, 0, 1, offsets)
+
+    def resize(size: Size) -> Size:
+        height, width = (length - 2 * offset for length in size)
+        if height < 1 or width < 1:
+            raise ValueError(
+                f"crop({pixels}) leaves nothing of an image of {size[0]}x{size[1]}. "
+                "Crop less, or render a larger image."
+            )
+        return height, width
+
+    spec = {"name": name, "pixels": pixels}
+    if fill != GREY:
+        spec["fill"] = fill
+    return moving(spec, Motion(matrices, resize, fill=fill))
+
+
+def _choose(seeds: Any, values: Sequence[float]) -> Any:
+    index = tf.cast(uniform(seeds, 1)[:, 0] * len(values), tf.int32)
+    return tf.gather(tf.constant(list(values), tf.float32), index)
+
+
+def _checked_choice(name: str, values: Sequence[float]) -> tuple[float, ...]:
+    if not len(values):
+        raise ValueError(f"`{name}` must hold at least one number. Received: {values}")
+    return tuple(values)
+
+
+def _check_whole(pixels: int) -> None:
+    if int(pixels) != pixels or pixels < 0:
+        raise ValueError(
+            f"`pixels` must be a whole number from 0. Received: pixels={pixels}"
+        )
+
+
+# Standard deviation of a box's centre, as a share of the image.
+_BOX_SPREAD = 0.15
+
+
+def box(low: float, high: float) -> Transform:
+    """Cut out a random box and enlarge it to the full size.
+
+    Its centre is drawn normally about the middle, with a standard deviation of 0.15
+    of the image's size as in MaCo, and moved so that the box lies inside. The box is
+    enlarged linearly.
+
+    Args:
+        low: The smallest share of the image's height and width, above 0.
+        high: The largest, up to 1.
+    """
+    if not 0 < low <= high <= 1:
+        raise ValueError(
+            f"box needs 0 < low <= high <= 1. Received: low={low}, high={high}"
+        )
+
+    # Not a motion: what a pixel is enlarged to is found by trying all places within
+    # reach, of which there are too many. Two products along the axes are seven times
+    # faster for a quarter of the image, and do not depend on its share.
+    def apply(images: Any, seeds: Any) -> Any:
+        n, height, width, channels = images.shape
+        share = low + (high - low) * uniform(seeds, 1)
+        centre = 0.5 + _BOX_SPREAD * _normal(seeds, 2)
+        centre = tf.clip_by_value(centre, share / 2, 1 - share / 2)
+        down = _sampling(share, centre[:, :1], height)
+        right = _sampling(share, centre[:, 1:], width)
+        images = tf.matmul(down, tf.reshape(images, (n, height, -1)))
+        images = tf.reshape(images, (n, height, width, channels))
+        images = tf.reshape(tf.transpose(images, (0, 2, 1, 3)), (n, width, -1))
+        images = tf.matmul(right, images)
+        images = tf.reshape(images, (n, width, height, channels))
+        return tf.transpose(images, (0, 2, 1, 3))
+
+    return Transform(apply, ({"name": "box", "low": low, "high": high},))
+
+
+def _sampling(share: Any, centre: Any, length: int) -> Any:
+    """Return matrices `(n, length, length)` that enlarge a part of an axis.
+
+    Args:
+        share: `(n, 1)`, of the length.
+        centre: `(n, 1)`, in lengths.
+        length: In pixels.
+    """
+    # Pixels are taken at their centres, so that the whole axis is itself.
+    places = (tf.range(length, dtype=tf.float32) + 0.5) / length - 0.5
+    places = (share * places + centre) * length - 0.5
+    places = tf.clip_by_value(places, 0, length - 1)
+    pixels = tf.range(length, dtype=tf.float32)
+    return tf.maximum(1 - tf.abs(places[..., None] - pixels), 0)
+
+
+def _normal(seeds: Any, count: int) -> Any:
+    # Not the stream that `uniform` draws from.
+    seeds = tf.unstack(fold_in(0)(seeds))
+    return tf.stack([tf.random.stateless_normal([count], seed) for seed in seeds])
