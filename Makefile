@@ -26,7 +26,7 @@ gallery: .venv/installed
 
 # FULL=1 for every network of keras.applications. Goes on where it stopped.
 sweep: .venv/tested
-	$(BIN)/python -m pytest tests/test_sweep.py -m sweep
+	$(BIN)/python -m pytest tests/integration/test_sweep.py -m sweep
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

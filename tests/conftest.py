@@ -1,17 +1,12 @@
-import os
-from pathlib import Path
-
 import tfviz  # first: TensorFlow must not be imported before it
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
-from tfviz.models import load as _models, load as _squeezenet
+from support import DATA, build_toy, short_squeezenet
 from tfviz.cli.main import main
-
-ROOT = Path(__file__).parent.parent
-DATA = Path(os.environ.get("TFVIZ_DATA", ROOT.parent / "shared" / "data"))
+from tfviz.models import load
 
 
 def pytest_configure(config):
@@ -41,21 +36,6 @@ def data():
     return DATA
 
 
-def build_toy(head="softmax", channels=3, size=32):
-    """A seeded network of four layers: 32x32 -> 15x15x8 -> 7x7x12 -> 5 classes."""
-    keras.utils.set_random_seed(7)
-    return keras.Sequential(
-        [
-            keras.Input((size, size, channels)),
-            keras.layers.Conv2D(8, 3, 2, activation="relu", name="conv_a"),
-            keras.layers.Conv2D(12, 3, 2, activation="relu", name="conv_b"),
-            keras.layers.GlobalAveragePooling2D(name="pool"),
-            keras.layers.Dense(5, activation=head, name="head"),
-        ],
-        name="toy",
-    )
-
-
 @pytest.fixture(scope="session")
 def toy():
     return build_toy()
@@ -69,7 +49,7 @@ def toy_adapter(toy):
 @pytest.fixture(scope="session")
 def squeezenet():
     with pytest.MonkeyPatch.context() as patch:  # `_short` may be in effect
-        patch.setitem(_models._BUNDLED, "squeezenet", _squeezenet.squeezenet)
+        patch.setitem(load._BUNDLED, "squeezenet", load.squeezenet)
         return tfviz.adapt(tfviz.load_model("squeezenet"))
 
 
@@ -78,59 +58,12 @@ def rng():
     return np.random.default_rng(0)
 
 
-def seeds_for(n, first=0):
-    return tf.constant([[first + i, 10 * i + 1] for i in range(n)], tf.int32)
-
-
-def short_squeezenet():
-    """A network of random weights that is named and shaped like the bundled one.
-
-    What the command line does does not depend on how much there is to trace.
-    """
-    keras.utils.set_random_seed(3)
-    layers = keras.layers
-    mean = (123.68, 116.779, 103.939)
-    inputs = keras.Input((None, None, 3), name="image")
-    x = layers.Normalization(mean=mean, variance=(1.0,) * 3, name="mean")(inputs)
-    x = layers.Conv2D(64, 3, 2, activation="relu", name="conv1")(x)
-    x = layers.MaxPooling2D(3, 2, name="pool1")(x)
-    for name, width in {"fire2": 128, "fire3": 128, "fire8": 512, "fire9": 512}.items():
-        x = layers.Conv2D(width, 1, activation="relu", name=name)(x)
-        if name == "fire3":
-            x = layers.MaxPooling2D(7, 4, name="pool3")(x)
-    x = layers.Conv2D(1000, 1, name="conv10")(x)
-    outputs = layers.GlobalAveragePooling2D(name="logits")(x)
-    return keras.Model(inputs, outputs, name="squeezenet")
-
-
 @pytest.fixture(scope="module")
 def _short():
     """Let the command line load the short network instead of the bundled one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(_models._BUNDLED, "squeezenet", short_squeezenet)
+        patch.setitem(load._BUNDLED, "squeezenet", short_squeezenet)
         yield
-
-
-def small_trainings(patch):
-    """Let priors be trained with tiny networks, on a few photos."""
-    from tfviz.priors import _networks
-    from tfviz.priors.training import (
-        photos as _photos,
-        autoencoder as _train_autoencoder,
-        inverter as _train_inverter,
-    )
-
-    def judge(channels, code, seed):
-        return _networks.discriminator(channels, code, [8] * len(channels), seed)
-
-    patch.setattr(_photos, "FEWEST", 16)
-    patch.setattr(_train_inverter, "WIDTHS", (24, 16, 12, 8, 8))
-    patch.setattr(_train_inverter, "discriminator", judge)
-    patch.setattr(_train_autoencoder, "discriminator", judge)
-
-
-# Of `tfviz render`, for the command line's tests.
-FAST = ["--size", "64", "--steps", "4", "--transforms", "none"]
 
 
 @pytest.fixture
@@ -146,14 +79,3 @@ def run(tmp_path, monkeypatch):
         return result
 
     return call
-
-
-def names(folder):
-    return sorted(file.name for file in Path(folder).iterdir())
-
-
-def error_of(result):
-    """Return the only line that is an error."""
-    (line,) = [x for x in result.stderr.splitlines() if x.startswith("Error: ")]
-    assert "Traceback" not in result.output
-    return line

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import build_toy
+from support import build_toy
 
 import tfviz
 from tfviz import images, levels

@@ -3,7 +3,7 @@ import zipfile
 import numpy as np
 import pytest
 import scipy.fft
-from conftest import ROOT
+from support import ROOT
 
 from tfviz import statistics as color, images, statistics
 from tfviz._spectrum import column_counts, energy, frequencies, resample, slope

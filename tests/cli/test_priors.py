@@ -1,0 +1,273 @@
+import csv
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tfviz
+from support import ROOT, build_toy, error_of, names, small_trainings
+from PIL import Image
+from tfviz.priors import _trained
+from tfviz.priors.training import recipes as _training
+from tfviz.priors._trained import read as load_file
+
+pytestmark = pytest.mark.usefixtures("_short")
+
+COUNT = 40
+TINY = ["--size", 16, "--code", 6, "--batch", 4, "--steps", 6, "--held-out", 16]
+ARGUMENTS = ["priors", "train", "inverter", "-o", "out", *TINY]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small():
+    with pytest.MonkeyPatch.context() as patch:
+        small_trainings(patch)
+        yield
+
+
+@pytest.fixture
+def photos(tmp_path):
+    rng = np.random.default_rng(1)
+    (tmp_path / "photos").mkdir()
+    for number in range(COUNT):
+        picture = np.kron(rng.integers(0, 255, (2, 3, 3)), np.ones((20, 20, 1)))
+        image = Image.fromarray(picture.astype(np.uint8))
+        image.save(tmp_path / "photos" / f"{number:02}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def not_begun(monkeypatch):
+    """Fail where photos are read or anything is trained."""
+    monkeypatch.setattr(_training, "find_photos", None)
+    monkeypatch.setattr(_training, "train", None)
+
+
+@pytest.mark.slow
+def test_an_inverter_of_the_bundled_network(run, photos):
+    layers = ["--layer", "fire2", "--layer", "conv1"]
+    result = run(*ARGUMENTS, "--images", photos, *layers)
+
+    assert result.stdout.startswith("out/inverter.npz: held-out photos come back with ")
+    for told in ("24 to learn from, 16 held out", "6/6  features ", "0:00 left"):
+        assert told in result.stderr
+    assert names("out") == [
+        "checkpoint.npz",
+        "inverter.npz",
+        "log.csv",
+        "photos.json",
+        "prepared.npz",
+        "samples.png",
+        "settings.json",
+    ]
+    with Image.open("out/samples.png") as sheet:
+        assert sheet.size == (16 * 18 + 2, 3 * 18 + 2)  # photos, made again, random
+    (row,) = csv.DictReader(Path("out/log.csv").read_text().splitlines())
+    assert row["step"] == "6"
+    settings, _ = load_file("out/inverter.npz")
+    assert settings["code_layers"] == ["fire2", "conv1"]
+    assert settings["network"]["source"] == "squeezenet"
+    assert set(settings["layers"]) > {"conv1", ":logits"}
+    assert (settings["photos"], settings["steps"]) == (24, 6)
+    # The network is loaded by its name, and known by its weights.
+    param = _trained.load("out/inverter.npz")
+    pictures = np.stack([tfviz.images.read(file) for file in sorted(photos.iterdir())])
+    codes = np.asarray(param.encode(pictures)["code"])
+    assert codes.shape == (COUNT, 6)
+    assert 0.7 < codes.std() < 1.4
+    with pytest.MonkeyPatch.context() as patch:
+        from tfviz.models import load as _models, load as _squeezenet
+
+        patch.setitem(_models._BUNDLED, "squeezenet", _squeezenet.squeezenet)
+        with pytest.raises(ValueError, match="weights of 'squeezenet' that it was"):
+            _trained.load("out/inverter.npz").encode(pictures)
+
+
+@pytest.mark.slow
+def test_an_autoencoder(run, photos):
+    arguments = ["priors", "train", "autoencoder", "--images", photos, "-o", "out",
+                 "--size", 32, "--channels", 3, "--batch", 4, "--steps", 6,
+                 "--held-out", 16]  # fmt: skip
+    result = run(*arguments)
+
+    assert result.stdout.startswith("out/autoencoder.npz: held-out photos come back")
+    settings, arrays = load_file("out/autoencoder.npz")
+    assert (settings["channels"], settings["size"]) == (3, 32)
+    assert arrays["latent/mean"].shape == arrays["latent/stddev"].shape == (3,)
+    param = _trained.load("out/autoencoder.npz", size=(40, 48))
+    assert param.decode(param.init([[0, 1]])).shape == (1, 40, 48, 3)
+    assert ":logits" not in settings["layers"]
+    assert param.trained == {"network": settings["network"]["hash"]}
+
+
+def test_one_that_stops_after_some_minutes(run, photos, monkeypatch):
+    given = {}
+    # The rest, that it goes on with the same bytes, is tested with the loop itself.
+    monkeypatch.setattr(_training, "train", lambda *_, **given_: given.update(given_))
+    minutes = ["--layer", "fire2", "--minutes", "1.5"]
+    result = run(*ARGUMENTS, "--images", photos, *minutes)
+
+    assert result.stdout == "not finished; the same command goes on from out.\n"
+    assert (given["seconds"], given["steps"], given["seed"]) == (90, 6, 0)
+    assert given["stop"]() is False
+    assert names("out") == ["photos.json", "prepared.npz", "settings.json"]
+
+
+@pytest.mark.usefixtures("not_begun")
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (["--channels", 4], "--channels is for an autoencoder, not an inverter"),
+            (["--size", 48], "an inverter's is one of 16, 32, 64, 128 pixels, not 48"),
+            (["--steps", 0], "0 is not in the range x>=1"),
+            (["--held-out", 4], "4 is not in the range x>=16"),
+            (["--minutes", "inf"], "inf is no finite number"),
+            (["--images", "nowhere"], "'nowhere' does not exist"),
+            (["--seed", -1], "-1 is not in the range"),
+            (["-m", "nothing.keras"], "There is no model 'nothing.keras'"),
+        ],
+    )
+    def test_arguments(self, run, photos, change, said):
+        result = run(*ARGUMENTS, "--images", photos, *change, code=2)
+
+        assert said in error_of(result)
+        assert not Path("out").exists()
+
+    @pytest.mark.parametrize(
+        ("kind", "change", "said"),
+        [
+            ("autoencoder", ["--code", 6], "--code is for an inverter"),
+            ("autoencoder", ["--layer", "fire2"], "--layer is for an inverter"),
+            ("autoencoder", ["--channels", 9], "9 is not in the range 1<=x<=8"),
+            ("autoencoder", ["--size", 44], "a multiple of 8 pixels from 32, not 44"),
+            ("gan", [], "'gan' is not one of 'inverter', 'autoencoder'"),
+        ],
+    )
+    def test_arguments_of_another_kind(self, run, photos, kind, change, said):
+        arguments = ["priors", "train", kind, "--images", photos, "-o", "out", *change]
+        result = run(*arguments, code=2)
+
+        assert said in error_of(result)
+        assert not Path("out").exists()
+
+    def test_an_output_that_cannot_be_written(self, run, photos):
+        Path("file").write_text("not a folder")
+        result = run(*ARGUMENTS, "--images", photos, "-o", "file/out", code=2)
+
+        assert "cannot write to 'file/out'" in error_of(result)
+
+    def test_a_layer_that_does_not_exist(self, run, photos):
+        result = run(*ARGUMENTS, "--images", photos, "--layer", "fire88", code=1)
+
+        assert "no layer 'fire88'. Did you mean 'fire8'" in error_of(result)
+        assert names("out") == []
+
+    def test_a_layer_without_map_or_vector(self, run, photos):
+        layers = [
+            keras.Input((32, 32, 3)),
+            keras.layers.Conv2D(4, 3),
+            keras.layers.Reshape((-1, 4), name="tokens"),
+            keras.layers.GlobalAveragePooling1D(),
+            keras.layers.Dense(3),
+        ]
+        keras.Sequential(layers).save("net.keras")
+        model = ["-m", "net.keras", "--preprocess", "0,1", "--layer", "tokens"]
+        result = run(*ARGUMENTS, "--images", photos, *model, code=1)
+
+        assert "Layer 'tokens' gives 900x4 for an image" in error_of(result)
+        assert names("out") == []
+
+    def test_a_network_of_another_number_of_channels(self, run, photos):
+        build_toy(channels=1).save("grey.keras")
+        model = ["-m", "grey.keras", "--preprocess", "0,1"]
+        result = run(*ARGUMENTS, "--images", photos, *model, code=1)
+
+        assert "three colours; model 'toy' takes 1 channels" in error_of(result)
+
+    def test_a_folder_of_other_settings(self, run, photos):
+        Path("out").mkdir()
+        Path("out/settings.json").write_text('{"kind": "autoencoder", "code": 6}')
+        result = run(*ARGUMENTS, "--images", photos, code=1)
+
+        assert 'kind "autoencoder", not "inverter"' in error_of(result)
+        assert "Choose another folder" in error_of(result)
+        assert names("out") == ["settings.json"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "arguments", "said"),
+    [
+        (2, [], "2 of the 42 images in {photos} cannot be read: bad-0.jpg, bad-1.jpg."),
+        (0, ["--held-out", 30], "40 images in {photos}, and 16 to learn from and 30"),
+        (0, ["--code", 25], "40 images in {photos}, and 25 to learn from and 16"),
+    ],
+)
+def test_photos_that_will_not_do(run, photos, broken, arguments, said):
+    for number in range(broken):
+        (photos / f"bad-{number}.jpg").write_bytes(b"no image")
+    result = run(*ARGUMENTS, "--images", photos, *arguments, code=1)
+
+    assert said.format(photos=photos) in error_of(result)
+    assert names("out") == []
+
+
+def test_a_code_that_is_longer_than_what_is_seen(run, photos):
+    longer = ["--code", 24, "--layer", "fire2"]
+    result = run(*ARGUMENTS, "--images", photos, *longer, code=1)
+
+    assert "directions, too few for a code of 24 numbers" in error_of(result)
+    # The folder is claimed; nothing that took time is in it.
+    assert names("out") == ["photos.json", "settings.json"]
+
+
+def test_help_needs_no_tensorflow():
+    code = (
+        "import sys; from tfviz.cli.main import main\n"
+        "try: main(['priors', 'train', '--help'])\n"
+        "except SystemExit: print('tensorflow' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert found.stdout.splitlines()[-1] == "False"
+    assert "tfviz priors train autoencoder --images" in found.stdout
+
+
+@pytest.mark.slow
+def test_one_that_is_killed_goes_on(photos, tmp_path):
+    """With the real command, in a process of its own."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); import pytest, tfviz\n"
+        "from support import small_trainings; from tfviz.priors.training import loop\n"
+        "small_trainings(pytest.MonkeyPatch()); loop.CHECKPOINT_EVERY = 1.0\n"
+        "from tfviz.cli.main import main; main(sys.argv[1:])"
+    )
+    tiny = [*map(str, TINY), "--images", str(photos), "--steps", "400",
+            "--layer", "fire2"]  # fmt: skip
+    command = [sys.executable, "-c", script, str(ROOT / "tests"), "priors",
+               "train", "inverter", *tiny]  # fmt: skip
+    subprocess.run([*command, "-o", "whole"], cwd=tmp_path, check=True)
+    process = subprocess.Popen([*command, "-o", "out"], cwd=tmp_path)
+    while not (tmp_path / "out" / "checkpoint.npz").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(1)
+    process.kill()
+    process.wait()
+    found = subprocess.run(
+        [*command, "-o", "out"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert "going on from step " in found.stderr
+    for name in ("inverter.npz", "log.csv", "samples.png"):
+        whole = (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "out" / name).read_bytes() == whole, name

@@ -1,0 +1,582 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from support import FAST, build_toy, error_of, names
+from PIL import Image
+
+import tfviz
+from tfviz.models import load as _models
+from tfviz import images
+from tfviz.models.load import squeezenet
+from tfviz.cli.main import main
+
+pytestmark = pytest.mark.usefixtures("_short")
+
+
+@pytest.fixture(scope="module")
+def one_picture(tmp_path_factory, _short):
+    """A folder that holds fire2:3."""
+    folder = tmp_path_factory.mktemp("one")
+    arguments = ["render", "fire2:3", "-o", str(folder), *FAST]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def toy_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "toy.keras"
+    build_toy().save(path)
+    path.with_suffix(".labels.txt").write_text("ant\nbee\ncat\ndog\neel\n")
+    return path
+
+
+def manifest(folder):
+    text = Path(folder, "manifest.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def written(file):
+    """Return what changes when a file is written again."""
+    status = file.stat()
+    return status.st_ino, status.st_mtime_ns
+
+
+class TestRender:
+    def test_each_unit_gets_a_file_and_a_line_in_the_manifest(self, run):
+        result = run("render", "fire2:3", "logit:goldfish", "-o", "out", *FAST)
+
+        assert names("out") == ["fire2-3.png", "logit-goldfish.png", "manifest.jsonl"]
+        lines = manifest("out")
+        assert [line["file"] for line in lines] == ["fire2-3.png", "logit-goldfish.png"]
+        assert [line["unit"] for line in lines] == ["fire2:3", "logit:1"]
+        assert lines[0]["model"] == "squeezenet"
+        assert result.stdout == "2 pictures in out\n"
+        assert "2/2  logit:goldfish  0:00 left" in result.stderr
+
+    def test_metadata_hold_no_times_and_no_paths(self, run, toy_file):
+        run("render", "conv_b:3", "-m", toy_file, "--preprocess=-1,1", "-o", "out",
+            "--steps", 2, "--transforms", "none")  # fmt: skip
+        text = json.dumps(images.read_spec("out/conv_b-3.png"))
+
+        assert str(toy_file.parent) not in text
+        assert time.strftime("%Y-") not in text
+
+    def test_what_is_finished_is_not_rendered_again(self, run):
+        run("render", "fire2:3", "-o", "out", *FAST)
+        before = written(Path("out/fire2-3.png"))
+        result = run("render", "fire2:3-4", "-o", "out", *FAST)
+
+        assert "1 of 2 are finished already" in result.stderr
+        assert written(Path("out/fire2-3.png")) == before
+        assert names("out") == ["fire2-3.png", "fire2-4.png", "manifest.jsonl"]
+
+        run("render", "fire2:3", "-o", "out", "--force", *FAST)
+        assert written(Path("out/fire2-3.png")) != before
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (["--steps", "5"], "steps 4, not 5"),
+            (["--seed", "1"], "seed 0, not 1"),
+            (["--learning-rate", "0.1"], "learning_rate 0.05, not 0.1"),
+            (["--transforms", "lucid"], "transforms"),
+            (["--size", "65"], "param"),
+            (["--param", "pixels"], "param"),
+            (["--batch-size", "4"], "batch null, not 4"),
+            (["--preprocess", "0,1"], 'preprocess "0,255", not "0,1"'),
+        ],
+    )
+    def test_a_folder_of_other_settings_is_refused(
+        self, run, change, said, one_picture
+    ):
+        shutil.copytree(one_picture, "out")
+        before = {f: (Path("out") / f).read_bytes() for f in names("out")}
+        result = run("render", "fire2:4", "-o", "out", *FAST, *change, code=1)
+
+        assert said in error_of(result)
+        assert "Choose another folder" in error_of(result)
+        assert {f: (Path("out") / f).read_bytes() for f in names("out")} == before
+
+    def test_force_replaces_all_or_nothing(self, run):
+        run("render", "fire2:3-4", "-o", "out", *FAST)
+        other = ["-o", "out", *FAST, "--seed", "7", "--force"]
+
+        assert "seed 0, not 7" in error_of(run("render", "fire2:3", *other, code=1))
+        run("render", "fire2:3-4", *other)
+        assert {images.read_spec(f)["seed"] for f in Path("out").glob("*.png")} == {7}
+
+    def test_the_manifest_is_made_again_from_the_files(self, run):
+        run("render", "fire2:3-5", "-o", "out", *FAST)
+        path = Path("out/manifest.jsonl")
+        lines = path.read_text().splitlines()
+        # A line lost, a line cut off, and a file that somebody took away.
+        path.write_text(lines[1] + "\n" + lines[2][:40])
+        Path("out/fire2-4.png").unlink()
+        Path("out/.tfviz-left.part").write_bytes(b"half a picture")
+        run("render", "fire2:3-5", "-o", "out", *FAST)
+
+        assert sorted(e["unit"] for e in manifest("out")) == [
+            "fire2:3",
+            "fire2:4",
+            "fire2:5",
+        ]
+        assert names("out") == [
+            "fire2-3.png",
+            "fire2-4.png",
+            "fire2-5.png",
+            "manifest.jsonl",
+        ]
+
+    def test_units_asked_for_twice_are_two_pictures(self, run):
+        run("render", "fire2:3", "fire2:3", "-o", "out", *FAST)
+
+        assert names("out") == ["fire2-3.png", "fire2-3_2.png", "manifest.jsonl"]
+        assert (
+            Path("out/fire2-3.png").read_bytes()
+            != Path("out/fire2-3_2.png").read_bytes()
+        )
+
+    def test_a_layer_called_sheet_keeps_its_picture(self, run):
+        layers = [keras.Input((16, 16, 3)), keras.layers.Conv2D(2, 3, name="sheet")]
+        keras.Sequential(layers).save("sheets.keras")
+        run("render", "sheet", "-m", "sheets.keras", "--preprocess", "0,1", "-o", "out",
+            "--steps", 2, "--transforms", "none", "--sheet")  # fmt: skip
+
+        assert names("out") == ["manifest.jsonl", "sheet.png", "sheet_2.png"]
+        assert images.read_spec("out/sheet_2.png")["unit"] == "sheet"
+
+    def test_formats_sheets_and_json(self, run):
+        result = run(
+            "render", "fire2:3-4", "-o", "out", "--format", "webp", "--sheet",
+            "--json", *FAST,
+        )  # fmt: skip
+
+        assert names("out") == [
+            "fire2-3.webp",
+            "fire2-4.webp",
+            "manifest.jsonl",
+            "sheet.png",
+        ]
+        rows = json.loads(result.stdout)["pictures"]
+        assert [row["name"] for row in rows] == ["fire2:3", "fire2:4"]
+        assert rows[0]["file"] == str(Path("out/fire2-3.webp"))
+        # The sheet is no picture that a rerun would stumble over.
+        run("render", "fire2:3-4", "-o", "out", "--format", "webp", *FAST)
+
+    def test_a_model_from_a_file_with_names_beside_it(self, run, toy_file):
+        run("render", "logit:bee", "neg:conv_b:2", "-m", toy_file, "-o", "out",
+            "--preprocess=-1,1", "--steps", 3, "--transforms", "none")  # fmt: skip
+
+        assert names("out") == [
+            "logit-bee.png",
+            "manifest.jsonl",
+            "neg-conv_b-pre-2.png",
+        ]
+
+
+class TestAgain:
+    @pytest.mark.parametrize(
+        ("format", "options", "units", "file"),
+        [
+            ("png", ["--size", "64", "--steps", "20"], ["fire2:7"] * 2, "fire2-7_2"),
+            ("webp", FAST, ["fire2:1", "fire2:7"], "fire2-7"),
+            pytest.param(
+                *("png", FAST, ["fire2:1", "neg:fire2:5"], "neg-fire2-pre-5"),
+                marks=pytest.mark.slow,
+            ),
+            pytest.param(
+                *("png", FAST, ["fire2:1+fire3:2", "fire2:1"], "fire2-1+fire3-2"),
+                marks=pytest.mark.slow,
+            ),
+        ],
+    )
+    def test_a_picture_is_made_again_byte_by_byte(
+        self, run, format, options, units, file
+    ):
+        shared = ["--format", format, "--seed", "3"]
+        run("render", *units, "-o", "out", *options, *shared)
+        before = Path(f"out/{file}.{format}")
+        run("render", "--from", before, "-o", "new", "--format", format)
+
+        (made,) = (f for f in Path("new").iterdir() if f.suffix == f".{format}")
+        assert images.read_spec(made) == images.read_spec(before)
+        assert made.read_bytes() == before.read_bytes()
+
+    @pytest.mark.slow
+    def test_pictures_made_from_python_are_made_again(self, run):
+        result = tfviz.render(
+            tfviz.load_model("squeezenet"),
+            ["fire2:3", "fire2:4"],
+            tfviz.params.fourier(48, 64, decay=1.2),
+            tfviz.transforms.chain(tfviz.transforms.jitter(3)),
+            steps=5,
+            optimizer=keras.optimizers.SGD(30.0),
+        )
+        files = result.save("out")
+        run("render", "--from", files[1], "-o", "new")
+
+        assert Path("new/fire2-4.png").read_bytes() == files[1].read_bytes()
+
+    @pytest.mark.slow
+    def test_another_model_is_warned_of(self, run, toy_file, tmp_path):
+        run("render", "conv_b:3", "-m", toy_file, "--preprocess=-1,1", "-o", "out",
+            "--steps", 2, "--transforms", "none")  # fmt: skip
+        model = build_toy()
+        model.layers[0].bias.assign_add([0.1] * 8)
+        model.save("other.keras")
+        again = ["render", "--from", "out/conv_b-3.png", "-o", "new"]
+
+        assert "Give that file with -m" in error_of(run(*again, code=1))
+        assert "weights are not those" in run(*again, "-m", "other.keras").stderr
+        silent = run(*again, "-m", toy_file, "--force").stderr
+        assert "Warning" not in silent
+
+    def test_other_versions_are_warned_of(self, run, one_picture):
+        file = one_picture / "fire2-3.png"
+        spec = images.read_spec(file)
+        spec["versions"]["numpy"] = "1.0"
+        with Image.open(file) as picture:
+            images.save(picture, "old.png", spec)
+        result = run("render", "--from", "old.png", "-o", "new")
+
+        assert f"numpy 1.0, now {np.__version__}" in result.stderr
+
+    def test_what_cannot_be_made_again_is_said(self, run):
+        Image.new("RGB", (4, 4)).save("photo.png")
+        Path("broken.png").write_bytes(b"no picture")
+        run("render", "fire2:3-4", "-o", "out", "--sheet", *FAST)
+
+        def error(*arguments, code=1):
+            return error_of(run("render", "--from", *arguments, "-o", "new", code=code))
+
+        assert "holds no description" in error("photo.png")
+        assert "holds no description" in error("out/sheet.png")
+        assert "cannot be read as an image" in error("broken.png")
+        assert "takes --steps from the file" in error(
+            "out/fire2-3.png", "--steps", "3", code=2
+        )
+
+
+class TestOtherCommands:
+    def test_layers_are_listed(self, run, toy_file):
+        result = run("layers", "-m", toy_file, "--preprocess", "0,1")
+        assert result.stdout.splitlines() == [
+            "conv_a       8         15x15x8  Conv2D",
+            "conv_b      12          7x7x12  Conv2D",
+            "pool        12              12  GlobalAveragePooling2D",
+            "head         5               5  Dense",
+        ]
+        result = run("layers", "--json", "--size", "64x96")
+        rows = {row["path"]: row for row in json.loads(result.stdout)}
+        assert rows["fire9"] == {
+            "path": "fire9",
+            "units": 512,
+            "shape": [None, 3, 5, 512],
+            "kind": "Conv2D",
+        }
+
+    @pytest.mark.data
+    def test_check_names_what_the_model_sees(self, run, data, monkeypatch):
+        import zipfile
+
+        monkeypatch.setitem(_models._BUNDLED, "squeezenet", squeezenet)
+
+        with zipfile.ZipFile(data / "imagenet-1000-samples.zip") as archive:
+            archive.extract("n01443537_goldfish.JPEG")
+        result = run("check", "n01443537_goldfish.JPEG")
+        assert "goldfish" in result.stdout.splitlines()[0]
+        assert len(result.stdout.splitlines()) == 5
+        assert "input 0,255 (the model has Normalization" in result.stderr
+
+        result = run("check", "n01443537_goldfish.JPEG", "--json")
+        outcome = json.loads(result.stdout)
+        assert outcome["top"][0]["index"] == 1
+        assert outcome["preprocess"] == "0,255"
+
+    def test_check_refuses_what_predicts_no_classes(self, run):
+        keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 1)]).save(
+            "dense.keras"
+        )
+        Image.new("RGB", (8, 8)).save("black.png")
+        result = run("check", "black.png", "-m", "dense.keras", "--preprocess", "0,1",
+                     code=1)  # fmt: skip
+
+        assert "an output of shape (8, 8, 2)" in error_of(result)
+
+    def test_check_without_names_gives_indices(self, run, tmp_path):
+        build_toy(channels=1).save("plain.keras")
+        Image.new("RGB", (50, 40), "red").save("red.png")
+        result = run("check", "red.png", "-m", "plain.keras", "--preprocess", "0,1",
+                     "--json")  # fmt: skip
+        top = json.loads(result.stdout)["top"]
+
+        assert sum(row["probability"] for row in top) == pytest.approx(1)
+        assert {row["name"] for row in top} == {None}
+
+    def test_version_and_help(self, run):
+        assert run("--version").stdout == f"tfviz, version {tfviz.__version__}\n"
+        for command in ("demo", "render", "layers", "check"):
+            help_text = run(command, "--help").stdout
+            assert f"tfviz {command}" in help_text  # an example to paste
+        help_text = run("render", "--help").stdout
+        assert "\\b" not in help_text
+        assert "\n    fire8:0-15        a range " in help_text
+
+
+def save_lambda(path):
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Lambda(lambda x: x * 2, output_shape=(16, 16, 3))(inputs)
+    x = keras.layers.Conv2D(4, 3, name="conv")(x)
+    keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x)).save(path)
+
+
+def save_nan(path):
+    model = build_toy()
+    model.layers[0].bias.assign([np.nan] * 8)
+    model.save(path)
+
+
+def save_table(path):
+    keras.Sequential([keras.Input((10,)), keras.layers.Dense(2)]).save(path)
+
+
+BAD = [
+    # (arguments, exit code, what the line says)
+    (["fire88:1"], 1, "no layer 'fire88'. Did you mean 'fire8'"),
+    (["logit:goldfsh"], 1, "no class 'goldfsh'. Did you mean 'goldfish'"),
+    (["logit:crane"], 1, "134 (n02012849), 517 (n03126707)"),
+    (["fire8:512"], 1, "channels 0 to 511. Received: 512"),
+    (["fire2:1@16,0"], 1, "rows go from 0 to 14. Received: row 16"),
+    (["fire8:"], 1, "is no unit. Write layer:channel"),
+    (["wire*:1"], 1, "No layer matches 'wire*'"),
+    (["fire2:1", "--size", "8"], 1, "8x8 do not fit model 'squeezenet'"),
+    (["fire2:1", "--size", "0"], 2, "'0' is no size; write 224 or 180x240"),
+    (["fire2:1", "--steps", "0"], 2, "0 is not in the range x>=1"),
+    (["fire2:1", "--learning-rate", "0"], 2, "0.0 is not in the range x>0"),
+    (["fire2:1", "--param", "wavelet"], 2, "no 'wavelet'. There are fourier"),
+    (["-fire8:20"], 2, "Write neg:fire8:20"),
+    (["-mixed4:3"], 2, "Write neg:mixed4:3"),
+    ([], 2, "Give units to render, such as fire8:20"),
+    (["fire2:1", "-m", "nothing.keras"], 2, "There is no model 'nothing.keras'"),
+    (["fire2:1", "-m", "text.txt"], 2, "no model file; expected one that ends in"),
+    (["fire2:1", "-m", "corrupt.keras"], 1, "cannot be loaded as a Keras model"),
+    (["fire2:1", "-m", "corrupt.h5"], 1, "cannot be loaded as a Keras model"),
+    (["fire2:1", "-m", "lambda.keras"], 1, "allow it: --allow-unsafe"),
+    (["fire2:1", "-m", "nan.keras"], 1, "holds NaN"),
+    (["fire2:1", "-m", "table.keras"], 1, "takes no images"),
+    (["fire2:1", "-m", "keras:MobilNet"], 1, "Did you mean 'MobileNet'"),
+    (["fire2:1", "-m", "keras:VGG16?weight=none"], 1, "keras:VGG16?weights=none"),
+    (["fire2:1", "--learning-rate", "nan"], 2, "nan is no finite number"),
+    (["fire2:1", "--preprocess", "coffee"], 2, "caffe, tf, torch nor a range"),
+    (["fire2:1", "--preprocess", "1,0"], 2, "write the lower end first"),
+    (["fire2:1", "--preprocess", "0,inf"], 2, "is no range"),
+    (["fire2:1", "--labels", "broken.json"], 2, "cannot be read as class names"),
+    (["fire2:1", "--custom", "Layer"], 2, "is not MODULE:NAME"),
+    (["fire2:1", "--custom", "wrong:Layer"], 2, "cannot be imported"),
+    (["fire2:1@99999999999,0"], 1, "below 2147483648"),
+    (["fire2:1", "--labels", "text.txt"], 1, "1 class names, but model"),
+    (["fire2:1", "--custom", "nowhere:Layer"], 2, "cannot be imported"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), BAD)
+def test_bad_input_is_one_line_and_writes_nothing(arguments, code, said, run):
+    Path("text.txt").write_text("no model")
+    Path("broken.json").write_text("[1, 2")
+    Path("wrong.py").write_text("this is no Python")
+    for suffix in ("keras", "h5"):
+        Path(f"corrupt.{suffix}").write_bytes(b"\x89HDF\r\n or whatever" * 50)
+    for name, save in (
+        ("lambda", save_lambda),
+        ("nan", save_nan),
+        ("table", save_table),
+    ):
+        if f"{name}.keras" in arguments:
+            save(f"{name}.keras")
+    steps = [] if "--steps" in arguments else ["--steps", "4"]
+    size = [] if "--size" in arguments else ["--size", "64"]
+    result = run("render", "-o", "out", *steps, *size, *arguments, code=code)
+
+    assert said in error_of(result)
+    assert not Path("out").exists() or not names("out")
+
+
+def test_a_lambda_runs_only_when_it_is_allowed(run):
+    save_lambda("lambda.keras")
+    run("render", "conv:1", "-m", "lambda.keras", "--preprocess", "0,1", "-o", "out",
+        "--allow-unsafe", "--steps", 2, "--transforms", "none")  # fmt: skip
+
+    assert "conv-1.png" in names("out")
+
+
+def test_own_layers_are_imported(run):
+    Path("mine.py").write_text(
+        "import keras\n"
+        "class Twice(keras.layers.Layer):\n"
+        "    def call(self, x):\n"
+        "        return 2 * x\n"
+    )
+    sys.path.insert(0, str(Path.cwd()))
+    import mine
+
+    model = keras.Sequential([keras.Input((8, 8, 3)), mine.Twice(name="twice")])
+    model.save("own.keras")
+    sys.path.pop(0)
+    arguments = ["layers", "-m", "own.keras", "--preprocess", "0,1"]
+
+    assert "--custom MODULE:NAME" in error_of(run(*arguments, code=1))
+    assert "twice" in run(*arguments, "--custom", "mine:Twice").stdout
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_any_work(run):
+    Path("file").write_text("")
+    result = run("render", "fire2:1", "-o", "file/out", code=2)
+
+    assert "cannot write to 'file/out' (Not a directory)" in error_of(result)
+
+
+def test_a_full_disk_keeps_what_is_finished(run, monkeypatch):
+    original, saved = images.save, []
+
+    def fill(image, path, spec=None):
+        if len(saved) == 3:
+            raise OSError(28, "No space left on device", str(path))
+        saved.append(path)
+        original(image, path, spec)
+
+    job = ["render", "fire2:0-5", "-o", "out", "--batch-size", "2", *FAST]
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "save", fill)
+        line = error_of(run(*job, code=1))
+    assert "No space left on device" in line
+    assert "same command goes on" in line
+
+    before = {f: written(Path("out", f)) for f in names("out") if f.endswith("png")}
+    assert len(before) == 3
+    run(*job)
+    assert len(names("out")) == 7
+    assert {f: written(Path("out", f)) for f in before} == before
+
+
+def process(*arguments, cwd, **environment):
+    command = [sys.executable, "-m", "tfviz.cli", *map(str, arguments)]
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def pictures(folder):
+    return {file.name: file.read_bytes() for file in Path(folder).glob("*.png")}
+
+
+JOB = ["render", "conv1:0-17", "--size", "64", "--steps", "32", "--batch-size", "4"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    child = process(*JOB, "-o", "out", cwd=folder)
+    _, stderr = child.communicate()
+    assert child.returncode == 0, stderr
+    return pictures(folder / "out")
+
+
+def wait_for(count, folder, child):
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("*.png"))) < count:
+        assert time.monotonic() < deadline
+        assert child.poll() is None
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("count", [6])
+def test_a_killed_run_goes_on_with_the_same_bytes(count, tmp_path, uninterrupted):
+    child = process(*JOB, "-o", "out", cwd=tmp_path)
+    wait_for(count, tmp_path / "out", child)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    before = {f: written(f) for f in (tmp_path / "out").glob("*.png")}
+    assert count <= len(before) < 18
+    child = process(*JOB, "-o", "out", cwd=tmp_path)
+    _, stderr = child.communicate()
+
+    assert child.returncode == 0, stderr
+    assert f"{len(before)} of 18 are finished already" in stderr
+    assert pictures(tmp_path / "out") == uninterrupted
+    assert {f: written(f) for f in before} == before
+    assert len(names(tmp_path / "out")) == 19
+    assert len({line["unit"] for line in manifest(tmp_path / "out")}) == 18
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_after_the_batch(tmp_path, uninterrupted):
+    child = process(*JOB, "-o", "out", cwd=tmp_path)
+    wait_for(1, tmp_path / "out", child)
+    child.send_signal(signal.SIGINT)
+    _, stderr = child.communicate()
+
+    made = pictures(tmp_path / "out")
+    assert child.returncode == 1
+    assert f"interrupted: {len(made)} of 18 pictures" in stderr
+    assert len(made) % 4 == 0
+    assert made.items() <= uninterrupted.items()
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.slow
+def test_a_log_holds_nothing_of_tensorflow(tmp_path):
+    child = process("layers", cwd=tmp_path)
+    stdout, stderr = child.communicate()
+
+    assert len(stderr.splitlines()) == 1
+    assert stderr.startswith("squeezenet: input 0,255")
+    assert len(stdout.splitlines()) == 39
+
+
+WITHOUT_TENSORFLOW = [
+    ["--help"],
+    ["--version"],
+    ["render", "--help"],
+    ["render"],
+    ["render", "fire8:1", "-o", "out", "--steps", "0"],
+    ["render", "fire8:1", "-o", "out", "--size", "big"],
+    ["render", "-fire8:1", "-o", "out"],
+    ["render", "fire8:1", "-m", "nothing.keras", "-o", "out"],
+    ["render", "fire8:1", "--from", "nothing.png", "-o", "out"],
+    ["render", "fire8:1", "--preprocess", "coffee", "-o", "out"],
+    ["render", "fire8:1", "--learning-rate", "nan", "-o", "out"],
+    ["layers", "-m", "nothing.keras"],
+    ["layers", "-m", "hub:nowhere"],
+    ["layers", "-m", "."],
+    ["check", "nothing.png"],
+]
+
+
+def test_tensorflow_is_not_imported_for_help_and_mistakes(tmp_path):
+    code = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from tfviz.cli.main import main\n"
+        f"for arguments in {WITHOUT_TENSORFLOW!r}:\n"
+        "    CliRunner().invoke(main, arguments)\n"
+        "    heavy = {'tensorflow', 'keras', 'numpy'} & set(sys.modules)\n"
+        "    assert not heavy, (arguments, heavy)\n"
+        "CliRunner().invoke(main, ['layers'])\n"
+        "assert 'tensorflow' in sys.modules  # this test can fail\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)

@@ -1,0 +1,361 @@
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.stats
+import tensorflow as tf
+from support import seeds_for
+
+from tfviz.priors import _calibration as calibration
+from tfviz.priors import _constraints as domains
+from tfviz.priors import _latents as latents
+from tfviz.priors._latents import waves
+from tfviz.priors import _constraints as penalties
+
+EVERY = {
+    "gaussian": lambda: latents.gaussian(5, mean=2.0, stddev=3.0, rate=0.5),
+    "truncated": lambda: latents.gaussian(5, truncation=1.5),
+    "waves": lambda: waves(6, 9, 2, mean=[1.0, -2.0], stddev=[0.5, 3.0]),
+    "odd waves": lambda: waves(7, 5, 1, decay=0.5, rate=2.0),
+    "chosen": lambda: latents.chosen(2, 4),
+    "mixture": lambda: latents.mixture(4),
+    "embedding": lambda: latents.embedding(np.eye(3, 5)),
+    "held": lambda: latents.held(3),
+    "held table": lambda: latents.held([[0.5, 1.0], [2.0, 3.0]]),
+}
+
+
+def drawn(latent, count, first=0):
+    """Return values of many random starts, in parts: each seed is traced by itself."""
+    start = tf.function(latent.start, autograph=False)
+    parts = [start(seeds_for(50, first + done)) for done in range(0, count, 50)]
+    return latent.values(tf.concat(parts, 0)).numpy()
+
+
+@pytest.mark.parametrize("name", EVERY)
+class TestEveryLatent:
+    def test_values_have_the_shape(self, name):
+        latent = EVERY[name]()
+
+        assert latent.values(latent.start(seeds_for(3))).shape == (3, *latent.shape)
+
+    def test_alone_and_in_a_batch_agree(self, name):
+        latent = EVERY[name]()
+        together = latent.start(seeds_for(4)).numpy()
+
+        np.testing.assert_array_equal(latent.start(seeds_for(4)[2:3])[0], together[2])
+
+    def test_what_is_stored_gives_back_the_values(self, name):
+        latent = EVERY[name]()
+        values = latent.values(latent.start(seeds_for(3)))
+
+        np.testing.assert_allclose(
+            latent.values(latent.stored(values)), values, atol=1e-4
+        )
+
+
+class TestGaussian:
+    def test_mean_and_deviation_are_as_asked(self):
+        latent = latents.gaussian(4, mean=[0, 1, 2, 3], stddev=[1, 2, 3, 4])
+        values = drawn(latent, 2000)
+
+        np.testing.assert_allclose(values.mean(0), [0, 1, 2, 3], atol=0.3)
+        np.testing.assert_allclose(values.std(0), [1, 2, 3, 4], rtol=0.05)
+
+    def test_truncated_numbers_are_distributed_as_in_scipy(self):
+        values = latents.gaussian(50, truncation=1.2).start(seeds_for(200)).numpy()
+
+        assert np.abs(values).max() <= 1.2
+        expected = scipy.stats.truncnorm(-1.2, 1.2)
+        assert scipy.stats.kstest(values.ravel(), expected.cdf).pvalue > 1e-3
+
+    def test_the_rate_is_how_far_a_step_goes(self):
+        slow, fast = (latents.gaussian(3, rate=rate) for rate in (0.1, 1.0))
+        moved = [
+            v.values(v.start(seeds_for(1)) + 1) - v.values(v.start(seeds_for(1)))
+            for v in (slow, fast)
+        ]
+
+        np.testing.assert_allclose(moved[0], 0.1 * moved[1], rtol=1e-5)
+
+    @pytest.mark.parametrize("rate", [0, -1, float("nan")])
+    def test_a_rate_must_be_above_zero(self, rate):
+        with pytest.raises(ValueError, match="`rate` must be above 0"):
+            latents.gaussian(3, rate=rate)
+
+
+class TestWaves:
+    @pytest.mark.parametrize("shape", [(8, 8), (7, 5), (6, 9), (9, 6), (1, 8)])
+    def test_values_have_the_mean_and_the_deviation(self, shape):
+        latent = waves(*shape, 2, mean=[3.0, -1.0], stddev=[0.5, 2.0])
+        values = drawn(latent, 1000)
+
+        np.testing.assert_allclose(values.mean((0, 1, 2)), [3, -1], atol=0.1)
+        deviation = np.sqrt(((values - [3, -1]) ** 2).mean((0, 1, 2)))
+        np.testing.assert_allclose(deviation, [0.5, 2.0], rtol=0.1)
+
+    def test_power_falls_with_the_frequency(self):
+        latent = waves(16, 16, 1, decay=1.0)
+        values = drawn(latent, 2000)[..., 0]
+        power = (np.abs(np.fft.fft2(values)) ** 2).mean(0)
+
+        for wave in (2, 4):  # the square of one over the frequency
+            assert power[0, wave] / power[0, 1] == pytest.approx(wave**-2, rel=0.15)
+            assert power[wave, 0] / power[1, 0] == pytest.approx(wave**-2, rel=0.15)
+
+    def test_each_channel_can_fall_by_itself(self):
+        latent = waves(12, 10, 2, stddev=[2.0, 1.0], decay=[0.0, 1.0])
+        alone = [
+            waves(12, 10, 1, stddev=stddev, decay=decay)
+            for stddev, decay in ((2.0, 0.0), (1.0, 1.0))
+        ]
+        stored = tf.random.stateless_normal((3, 2, 12, 6, 2), (0, 1))
+        for channel, one in enumerate(alone):
+            np.testing.assert_allclose(
+                latent.values(stored)[..., channel : channel + 1],
+                one.values(stored[:, channel : channel + 1]),
+                atol=1e-6,
+            )
+
+    def test_white_places_are_independent_and_of_the_same_size(self):
+        latent = waves(8, 7, 2, mean=[3.0, -1.0], stddev=[0.5, 2.0], decay=1.0)
+        white = latent.white()
+        values = drawn(white, 1000)
+        standard = (values - [3, -1]) / [0.5, 2.0]
+
+        # The slowest wave of all, the mean, is as strong as others.
+        np.testing.assert_allclose((standard**2).mean((0, 1, 2)), 1, rtol=0.05)
+        beside = (standard[:, :, 1:] * standard[:, :, :-1]).mean((0, 1, 2))
+        np.testing.assert_allclose(beside, 0, atol=0.03)
+        assert white.white is None
+
+    def test_gradients_agree_with_finite_differences(self, rng):
+        latent = waves(5, 6, 2, stddev=[1.0, 2.0])
+        stored = tf.constant(rng.normal(size=(1, 2, 5, 4, 2)).astype(np.float32))
+        direction = tf.constant(rng.normal(size=stored.shape).astype(np.float32))
+        weights = rng.normal(size=(1, 5, 6, 2)).astype(np.float32)
+
+        def total(stored):
+            return tf.reduce_sum(weights * tf.sin(latent.values(stored)))
+
+        with tf.GradientTape() as tape:
+            tape.watch(stored)
+            found = total(stored)
+        slope = tf.reduce_sum(tape.gradient(found, stored) * direction)
+        step = 1e-2
+        ahead, behind = (total(stored + sign * step * direction) for sign in (1, -1))
+        np.testing.assert_allclose(slope, (ahead - behind) / (2 * step), rtol=2e-2)
+
+
+class TestChosen:
+    @pytest.mark.parametrize("index", [-1, 4])
+    def test_a_class_must_be_there(self, index):
+        with pytest.raises(ValueError, match="class from 0 to 3"):
+            latents.chosen(index, 4)
+
+
+class TestMixture:
+    def test_all_mixtures_are_alike(self):
+        """Of three classes the first's share is spread as a triangle's height."""
+        latent = latents.mixture(3)
+        shares = drawn(latent, 600)
+
+        np.testing.assert_allclose(shares.sum(1), 1, atol=1e-5)
+        assert (
+            scipy.stats.kstest(shares[:, 0], scipy.stats.beta(1, 2).cdf).pvalue > 0.01
+        )
+
+    def test_a_mixture_has_classes(self):
+        with pytest.raises(ValueError, match="needs 2 classes. Received: classes=1"):
+            latents.mixture(1)
+
+
+class TestEmbedding:
+    TABLE = np.array([[0.0, 1.0, -2.0], [2.0, 1.0, 0.0], [1.0, 4.0, 5.0]])
+
+    def test_it_starts_near_the_mean_class(self):
+        latent = latents.embedding(self.TABLE, spread=0.2)
+        values = drawn(latent, 2000)
+
+        np.testing.assert_allclose(values.mean(0), self.TABLE.mean(0), atol=0.05)
+        np.testing.assert_allclose(values.std(0), 0.2 * self.TABLE.std(0), rtol=0.1)
+
+    def test_it_stays_between_the_classes(self):
+        inside = latents.embedding(self.TABLE, reach=0.5).domain
+
+        np.testing.assert_allclose(inside(tf.fill((1, 3), 99.0)), [[1.5, 3, 3]])
+        np.testing.assert_allclose(inside(tf.fill((1, 3), -99.0)), [[0.5, 1.5, -0.5]])
+
+    def test_a_table_has_rows(self):
+        with pytest.raises(ValueError, match=r"shape \(classes, d\). Received: \(3,\)"):
+            latents.embedding([1.0, 2.0, 3.0])
+
+
+class TestHeld:
+    def test_each_image_gets_the_same(self):
+        held = latents.held([0.5, 2.0])
+
+        assert held.shape == (2,)
+        assert not held.optimized
+        np.testing.assert_array_equal(held.start(seeds_for(3)), [[0.5, 2.0]] * 3)
+
+
+class TestDomains:
+    ALL = (domains.box(-1, [1.0, 2.0, 0.5]), domains.shell(2.0), domains.simplex())
+
+    @pytest.mark.parametrize("domain", ALL, ids=["box", "shell", "simplex"])
+    def test_what_is_inside_stays(self, domain, rng):
+        values = tf.constant(3 * rng.normal(size=(20, 3)).astype(np.float32))
+        once = domain(values)
+
+        np.testing.assert_allclose(domain(once), once, atol=1e-6)
+        assert np.abs(once - values).max() > 0.1
+
+    def test_the_simplex_is_the_nearest_point(self, rng):
+        for point in 2 * rng.normal(size=(6, 4)):
+            found = domains.simplex()(tf.constant(point[None], tf.float32))
+            expected = scipy.optimize.minimize(
+                lambda x, point=point: ((x - point) ** 2).sum(),
+                np.full(4, 0.25),
+                bounds=[(0, 1)] * 4,
+                constraints={"type": "eq", "fun": lambda x: x.sum() - 1},
+            ).x
+            np.testing.assert_allclose(found[0], expected, atol=1e-3)
+
+    def test_a_shell_keeps_the_direction(self, rng):
+        values = rng.normal(size=(5, 2, 3)).astype(np.float32)
+        found = domains.shell(3.0)(tf.constant(values)).numpy()
+        length = np.sqrt((values**2).sum((1, 2), keepdims=True))
+
+        np.testing.assert_allclose(found, 3 * values / length, rtol=1e-5)
+
+    def test_a_ball_leaves_what_is_inside(self, rng):
+        values = rng.normal(size=(5, 2, 3)).astype(np.float32)
+        values[0] *= 0.01
+        found = domains.ball(2.0)(tf.constant(values)).numpy()
+        length = np.sqrt((values**2).sum((1, 2), keepdims=True))
+
+        np.testing.assert_allclose(found, values * np.minimum(1, 2 / length), rtol=1e-5)
+        again = domains.ball(2.0)(tf.constant(found))
+        np.testing.assert_allclose(again, found, rtol=1e-5)
+
+    @pytest.mark.parametrize("size", [2, 16, 128, 3000])
+    def test_the_usual_length_agrees_with_scipy(self, size):
+        expected = np.sqrt(scipy.stats.chi2.ppf(0.95, size))
+
+        np.testing.assert_allclose(domains.usual_length(size), expected, rtol=5e-3)
+
+    def test_a_box_must_not_be_inside_out(self):
+        with pytest.raises(ValueError, match="`low` must nowhere be above `high`"):
+            domains.box([0, 3], [1, 2])
+
+    def test_a_shell_must_have_a_radius(self):
+        with pytest.raises(ValueError, match="`radius` must be above 0"):
+            domains.shell(0)
+
+
+class TestPenalties:
+    def test_near_shell_agrees_with_numpy(self, rng):
+        values = rng.normal(size=(4, 3, 2)).astype(np.float32)
+        length = np.sqrt((values**2).sum((1, 2)))
+        expected = 2.5 * (length / np.sqrt(6) - 1) ** 2
+
+        found = penalties.near_shell(2.5)(tf.constant(values))
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+    def test_near_mean_agrees_with_numpy(self, rng):
+        values = rng.normal(size=(4, 3, 2)).astype(np.float32)
+        mean, stddev = np.array([0.5, -1.0]), np.array([2.0, 0.5])
+        expected = 1.5 * (((values - mean) / stddev) ** 2).mean((1, 2))
+
+        latent = latents.gaussian(
+            3, 2, mean=mean, stddev=stddev, penalty=penalties.near_mean(1.5)
+        )
+        found = latent.penalty(tf.constant(values))
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+    def test_near_moments_agrees_with_numpy(self, rng):
+        values = rng.normal(0.3, 2, size=(4, 5, 3, 2)).astype(np.float32)
+        mean, stddev = values.mean((1, 2)), values.std((1, 2))
+        expected = 0.7 * (mean**2 + (stddev - 1) ** 2).mean(-1)
+
+        found = penalties.near_moments(0.7)(tf.constant(values))
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+    def test_waves_pay_in_deviations(self, rng):
+        mean, stddev = np.array([0.5, -1.0]), np.array([2.0, 0.5])
+        latent = waves(
+            3, 4, 2, mean=mean, stddev=stddev, penalty=penalties.near_mean(1.0)
+        )
+        values = rng.normal(size=(2, 3, 4, 2)).astype(np.float32)
+        expected = (((values - mean) / stddev) ** 2).mean((1, 2, 3))
+
+        found = latent.penalty(tf.constant(values))
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+class TestStandard:
+    """Values as independent normal numbers."""
+
+    @pytest.mark.parametrize("name", ["gaussian", "waves", "odd waves"])
+    def test_their_squared_length_is_chi_squared(self, name):
+        latent = EVERY[name]()
+        standard = latent.standard(latent.values(latent.start(seeds_for(400)))).numpy()
+        squares = (standard.reshape(400, -1) ** 2).sum(1)
+
+        expected = scipy.stats.chi2(np.prod(latent.shape))
+        assert scipy.stats.kstest(squares, expected.cdf).pvalue > 0.01
+
+    def test_not_of_those_that_are_not_normal(self):
+        assert latents.gaussian(3, truncation=1.0).standard is None
+        assert latents.gaussian(3, stddev=0.0).standard is None
+        assert latents.mixture(3).standard is None
+
+
+class TestCalibrated:
+    def test_units_start_and_stay_as_measured(self, rng):
+        values = rng.normal([1, -2, 0], [0.5, 3, 1], size=(2000, 3)).astype(np.float32)
+        latent = latents.gaussian(3, rate=0.5).calibrated(calibration.measured(values))
+        found = drawn(latent, 2000)
+
+        np.testing.assert_allclose(found.mean(0), values.mean(0), atol=0.2)
+        np.testing.assert_allclose(found.std(0), values.std(0), rtol=0.05)
+        expected = np.percentile(values, [0.1, 99.9], axis=0)
+        np.testing.assert_allclose(latent.usual, expected, rtol=1e-5)
+        far = latent.domain(tf.fill((1, 3), 1e6))
+        np.testing.assert_allclose(far[0], expected[1], rtol=1e-5)
+
+    @pytest.mark.parametrize("decay", [0.3, 1.0, [1.6, 0.5]])
+    def test_waves_fall_as_measured(self, decay):
+        made = waves(16, 11, 2, mean=[1, 0], stddev=[0.5, 2], decay=decay)
+        values = drawn(made, 200)
+        found = calibration.measured(values)
+
+        np.testing.assert_allclose(found.decay, decay, atol=0.05)
+        np.testing.assert_allclose(found.mean, [1, 0], atol=0.2)
+        np.testing.assert_allclose(found.stddev, [0.5, 2], rtol=0.1)
+        again = made.calibrated(found)
+        more = drawn(again, 200, 7)
+        np.testing.assert_allclose(more.std((0, 1, 2)), [0.5, 2], rtol=0.1)
+
+    def test_a_file_gives_back_what_was_measured(self, rng, tmp_path):
+        found = {
+            "z": calibration.measured(rng.normal(size=(9, 4)).astype(np.float32)),
+            "map": calibration.measured(rng.normal(size=(3, 5, 4, 2)).astype("f4")),
+        }
+        calibration.save(tmp_path / "a.npz", found)
+        again = calibration.load(tmp_path / "a.npz")
+
+        assert list(again) == ["z", "map"]
+        assert again["z"].decay is None
+        np.testing.assert_array_equal(again["map"].decay, found["map"].decay)
+        np.testing.assert_array_equal(again["z"].low, found["z"].low)
+        assert [file.name for file in tmp_path.iterdir()] == ["a.npz"]
+
+    def test_other_files_are_refused(self, tmp_path):
+        (tmp_path / "a.npz").write_bytes(b"not one")
+        np.savez(tmp_path / "b.npz", mean=np.ones(3))
+        for name in ("a.npz", "b.npz"):
+            with pytest.raises(ValueError, match="holds no calibration"):
+                calibration.load(tmp_path / name)
+        with pytest.raises(ValueError, match=r"ends in .npz. Received: .*c.json"):
+            calibration.save(tmp_path / "c.json", {})

@@ -1,0 +1,541 @@
+"""Trainings of priors, with networks so small that they take seconds."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tfviz
+import tensorflow as tf
+from support import build_toy, small_trainings
+from PIL import Image
+from tfviz.priors.training import (
+    photos as _photos,
+    loop as _train,
+    inverter as _train_inverter,
+    recipes as _training,
+)
+from tfviz.priors import _trained
+from tfviz.priors.training import checkpoint
+from tfviz.priors.training import samples
+from tfviz.priors import _trained as store
+from tfviz.priors.training.checkpoint import export, psnr
+from tfviz.priors.training.loop import CollapsedError
+
+COUNT, SIZE = 120, 16
+SMALL = {"code": 6, "size": SIZE, "batch": 8, "held_out": 16, "seed": 3}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small():
+    with pytest.MonkeyPatch.context() as patch:
+        small_trainings(patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Pictures of two colours, one above the other."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(1)
+    for number in range(COUNT):
+        colours = rng.integers(0, 255, (2, 1, 3))
+        picture = np.repeat(np.repeat(colours, 10, axis=0), 24, axis=1)
+        Image.fromarray(picture.astype(np.uint8)).save(folder / f"{number:02}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(folder):
+    return _photos.find_photos(folder, 16)
+
+
+@pytest.fixture(scope="module")
+def held_out(photos):
+    return _photos.squares(photos.held_out, SIZE)
+
+
+class Toy:
+    """A recipe of one layer, with an optimizer and draws from its seed."""
+
+    size, batch, zoom, learning_rate = SIZE, 4, 0.5, 0.05
+
+    def __init__(self, **settings):
+        self.settings = {"kind": "toy"} | settings
+        self.model = keras.Sequential(
+            [
+                keras.Input((SIZE, SIZE, 3)),
+                keras.layers.AveragePooling2D(8),
+                keras.layers.Conv2D(4, 1, kernel_initializer=initial(1)),
+                keras.layers.Conv2D(3, 1, kernel_initializer=initial(2)),
+                keras.layers.UpSampling2D(8),
+            ]
+        )
+        self._optimizer = keras.optimizers.Adam(self.learning_rate)
+        self._optimizer.build(self.model.trainable_variables)
+        self.exported = {v.path: v for v in self.model.variables}
+        self.state = [*self.model.variables, *self._optimizer.variables]
+
+    def step(self, photos, seed, progress, rate):
+        self._optimizer.learning_rate.assign(rate)
+        variables = self.model.trainable_variables
+        noise = tf.random.stateless_normal(photos.shape, seed, stddev=0.05)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((self.model(photos + noise) - photos) ** 2)
+        values = [v.value for v in variables]
+        self._optimizer.apply(tape.gradient(loss, values), variables)
+        return {"loss": loss}
+
+    def remade(self, photos):
+        return self.model(photos).numpy()
+
+    def shown(self, photos):
+        return [self.remade(photos)]
+
+
+class Collapsing(Toy):
+    """Forgets its input, a little more in each step."""
+
+    def step(self, photos, seed, progress, rate):
+        kernel, bias = self.model.layers[2].variables
+        kernel.assign(0.9 * kernel)
+        bias.assign(0.9 * bias + 0.1)
+        return {"loss": tf.reduce_mean(kernel**2)}
+
+
+def initial(seed):
+    return keras.initializers.HeNormal(seed=seed)
+
+
+def clock(monkeypatch):
+    """Let each look at the clock take 100 s: a checkpoint every three steps."""
+    times = iter(range(0, 10**9, 100))
+    monkeypatch.setattr(_train.time, "monotonic", lambda: next(times))
+
+
+def state_of(output):
+    with np.load(output / checkpoint.CHECKPOINT) as file:
+        return {name: file[name].tobytes() for name in file.files}
+
+
+def same_files(first, second, *files):
+    return all((first / f).read_bytes() == (second / f).read_bytes() for f in files)
+
+
+class TestLoop:
+    @pytest.fixture(scope="class")
+    def whole(self, photos, held_out, tmp_path_factory):
+        output = tmp_path_factory.mktemp("whole")
+        told = []
+        choices = {"steps": 60, "seed": 5, "held_out": held_out, "tell": told.append}
+        assert _train.train(Toy(), photos, output, **choices)
+        return output, choices, told
+
+    def test_what_was_interrupted_ends_with_the_same_bytes(
+        self, whole, photos, tmp_path
+    ):
+        output, choices, _ = whole
+        # In the middle of a line of the log, at its end, and soon after it.
+        for count in (20, 30, 3):
+            left = iter(range(count)[::-1])
+            stopped = {"stop": lambda: next(left) == 0}  # noqa: B023
+            assert not _train.train(Toy(), photos, tmp_path, **choices | stopped)
+        assert _train.train(Toy(), photos, tmp_path, **choices)
+
+        assert state_of(tmp_path) == state_of(output)
+        assert same_files(output, tmp_path, checkpoint.LOG, samples.SAMPLES)
+        lines = (output / checkpoint.LOG).read_text().splitlines()
+        assert [line.split(",")[0] for line in lines] == ["step", "50", "60"]
+
+    def test_what_was_killed_loses_what_came_after_the_last_checkpoint(
+        self, whole, photos, tmp_path, monkeypatch
+    ):
+        output, choices, _ = whole
+
+        def killed():
+            steps.append(None)
+            if len(steps) == 56:
+                raise KeyboardInterrupt
+            return False
+
+        steps, told = [], []
+        clock(monkeypatch)
+        with pytest.raises(KeyboardInterrupt):
+            _train.train(Toy(), photos, tmp_path, **choices, stop=killed)
+        last = (tmp_path / checkpoint.LOG).read_text().splitlines()[-1]
+        assert last.startswith("50,")
+        (tmp_path / ".tfviz-half.part").write_bytes(b"half a checkpoint")
+        _train.train(Toy(), photos, tmp_path, **choices | {"tell": told.append})
+
+        assert told[0] == "going on from step 54 of 60"
+        assert state_of(tmp_path) == state_of(output)
+        assert same_files(output, tmp_path, checkpoint.LOG, samples.SAMPLES)
+
+    def test_lines_after_the_checkpoint_are_taken_out_of_the_log(self, tmp_path):
+        path = tmp_path / "log.csv"
+        for step in (50, 100, 150):
+            checkpoint.write_line(path, {"step": step, "loss": step / 8})
+        whole = path.read_text()
+        checkpoint.cut_log(path, 120)
+
+        assert path.read_text().splitlines() == whole.splitlines()[:3]
+        checkpoint.cut_log(path, 0)
+        assert not path.exists()
+
+    def test_time_that_is_left_is_told(self, photos, held_out, tmp_path, monkeypatch):
+        told = []
+        clock(monkeypatch)
+        _train.train(
+            Toy(), photos, tmp_path, steps=110, held_out=held_out, tell=told.append,
+            seconds=5250,
+        )  # fmt: skip
+
+        # 50 steps of 100 s: 60 more.
+        assert told[-1].startswith("50/110  loss 0.0")
+        assert told[-1].endswith("0 images/s  1:40 left")
+        assert int(np.load(tmp_path / checkpoint.CHECKPOINT)["step"]) == 53
+
+    def test_the_average_is_exported(self, whole, photos, held_out, tmp_path):
+        _, choices, _ = whole
+        recipe = Toy()
+        values = []
+
+        def noted():
+            values.append([np.asarray(v, np.float64) for v in recipe.model.variables])
+            return False
+
+        average = [np.asarray(v, np.float64) for v in recipe.model.variables]
+        _train.train(recipe, photos, tmp_path, **choices, stop=noted)
+        for number, step in enumerate(values):
+            memory = min(_train.MEMORY, (1 + number) / (10 + number))
+            average = [
+                memory * mean + (1 - memory) * value
+                for mean, value in zip(average, step)
+            ]
+
+        for mean, variable in zip(average, recipe.model.variables):
+            np.testing.assert_allclose(variable, mean, atol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"steps": 61}, "steps 60, not 61"),
+            ({"seed": 6}, "seed 5, not 6"),
+            ({"recipe": {"kind": "other"}}, 'kind "toy", not "other"'),
+        ],
+    )
+    def test_other_settings_are_refused(self, whole, photos, change, said):
+        output, choices, _ = whole
+        before = state_of(output)
+        recipe = Toy(**change.get("recipe", {}))
+        choices = choices | {k: v for k, v in change.items() if k != "recipe"}
+
+        with pytest.raises(ValueError, match=f"another training: {said}. Choose"):
+            _train.train(recipe, photos, output, **choices)
+        assert state_of(output) == before
+
+    def test_other_networks_and_damaged_files_are_refused(self, whole, tmp_path):
+        output, _, _ = whole
+        path = output / checkpoint.CHECKPOINT
+        state = [tf.Variable(np.zeros((1, 1, 3, 4), np.float32))]
+        settings = {"kind": "toy", "steps": 60, "seed": 5}
+        with pytest.raises(ValueError, match="other networks"):
+            checkpoint.restore(path, state, settings)
+        damaged = tmp_path / checkpoint.CHECKPOINT
+        damaged.write_bytes(path.read_bytes()[:-300])
+        with pytest.raises(ValueError, match="not all of one. Delete it"):
+            checkpoint.restore(damaged, state, settings)
+
+    def test_a_photo_that_vanished_is_told(self, photos, held_out, tmp_path):
+        gone = _photos.Photos((*photos.train[:3], str(tmp_path / "gone.png")), ())
+
+        with pytest.raises(ValueError, match="no longer can: .*gone.png"):
+            _train.train(Toy(), gone, tmp_path, steps=9, held_out=held_out)
+
+
+class TestCollapse:
+    @pytest.fixture(autouse=True)
+    def _warm(self, monkeypatch):
+        monkeypatch.setattr(_train, "WARM_UP_STEPS", 20)
+
+    def choices(self, held_out, steps=60):
+        return {"steps": steps, "held_out": held_out, "tell": lambda line: None}
+
+    def test_one_image_for_all(self, photos, held_out, tmp_path):
+        message = r"After 60 steps images .* differ only \d+% as much .* another seed"
+        with pytest.raises(CollapsedError, match=message):
+            _train.train(Collapsing(), photos, tmp_path, **self.choices(held_out))
+        assert (tmp_path / samples.SAMPLES).exists()
+        assert not (tmp_path / checkpoint.CHECKPOINT).exists()
+
+    def test_nothing_is_said_at_first(self, photos, held_out, tmp_path):
+        choices = self.choices(held_out, 19)
+
+        assert _train.train(Collapsing(), photos, tmp_path, **choices)
+
+    def test_numbers_that_are_none(self, photos, held_out, tmp_path):
+        class Exploding(Toy):
+            def step(self, photos, seed, progress, rate):
+                told = super().step(photos, seed, progress, rate)
+                return told | {"loss": told["loss"] / (progress - 0.5)}
+
+        message = "not finite at step 31. .*lower learning rate"
+        with pytest.raises(CollapsedError, match=message):
+            _train.train(Exploding(), photos, tmp_path, **self.choices(held_out))
+
+    def test_weights_that_are_none_are_not_saved(self, photos, held_out, tmp_path):
+        recipe = Toy()
+        _train.train(recipe, photos, tmp_path, **self.choices(held_out, 3))
+        before = state_of(tmp_path)
+        recipe.state[0].assign(np.nan * np.asarray(recipe.state[0]))
+
+        with pytest.raises(ArithmeticError, match="not finite at step 4"):
+            checkpoint.save(tmp_path / checkpoint.CHECKPOINT, recipe.state, {}, 4, {})
+        assert state_of(tmp_path) == before
+
+    def test_the_difference_of_pairs(self, rng):
+        pictures = rng.uniform(size=(5, 3, 4, 3))
+        pairs = [
+            np.sqrt(np.mean((pictures[i] - pictures[j]) ** 2))
+            for i in range(5)
+            for j in range(i)
+        ]
+
+        assert samples.variety(pictures) == pytest.approx(np.mean(pairs))
+        assert samples.variety(pictures[:1].repeat(4, axis=0)) < 1e-6
+
+    def test_blurred_and_faint_images_have_not_collapsed(self, rng):
+        photos = rng.uniform(size=(16, 8, 8, 3))
+        samples.check_variety(photos, [0.5 + 0.3 * (photos - 0.5)], 1)
+        with pytest.raises(CollapsedError, match="differ only 20% as much"):
+            samples.check_variety(photos, [photos, 0.5 + 0.2 * (photos - 0.5)], 1)
+
+
+@pytest.fixture(scope="module")
+def trained(folder, toy_adapter, tmp_path_factory):
+    """An inverter of the toy, trained in one go; with the lines that were told."""
+    output = tmp_path_factory.mktemp("inverter")
+    told = []
+    facts = _training.train_inverter(
+        toy_adapter, folder, output, steps=80, learning_rate=3e-3, tell=told.append,
+        **SMALL,
+    )  # fmt: skip
+    return output, facts, told
+
+
+@pytest.fixture
+def again(trained, folder, toy_adapter):
+    def call(output, **change):
+        choices = {"steps": 80, "learning_rate": 3e-3, "tell": lambda line: None}
+        return _training.train_inverter(
+            toy_adapter, folder, output, **choices | SMALL | change
+        )
+
+    return call
+
+
+class TestPrecision:
+    name = "auto_mixed_precision_onednn_bfloat16"
+
+    def chosen(self):
+        return tf.config.optimizer.get_experimental_options().get(self.name, False)
+
+    @pytest.mark.parametrize("wanted", [True, False])
+    def test_it_is_chosen_for_the_training_alone(self, wanted):
+        before = self.chosen()
+
+        with _training._precision(wanted):
+            assert self.chosen() is wanted
+
+        assert self.chosen() is before
+
+    def test_it_is_undone_when_a_training_fails(self):
+        with pytest.raises(RuntimeError), _training._precision(True):
+            raise RuntimeError
+
+        assert not self.chosen()
+
+
+@pytest.mark.slow
+class TestInverter:
+    def test_the_loss_falls(self, trained):
+        output, _, _ = trained
+        rows = (output / checkpoint.LOG).read_text().splitlines()
+        names = rows[0].split(",")
+        columns = np.array([row.split(",") for row in rows[1:]], float).T
+        log = dict(zip(names, columns))
+
+        assert log["step"].tolist() == [50, 80]
+        for name in ("features", "pixels", "code", "classes"):
+            assert log[name][-1] < 0.8 * log[name][0]
+        assert log["judge"][-1] != 2  # it has begun
+
+    def test_an_interrupted_one_is_the_same_file(self, trained, again, tmp_path):
+        output, facts, _ = trained
+        steps = iter(range(1000))
+        assert again(tmp_path, stop=lambda: next(steps) == 39) is None
+        assert not (tmp_path / "inverter.npz").exists()
+        told = []
+        found = again(tmp_path, tell=told.append)
+
+        assert "going on from step 40 of 80" in told
+        assert found == facts
+        assert same_files(output, tmp_path, "inverter.npz", "log.csv", "samples.png")
+
+    def test_a_complete_one_writes_its_file_again(self, trained, again, monkeypatch):
+        """From what was kept: nothing is read or measured a second time."""
+        monkeypatch.setattr(_train_inverter, "prepared", None)
+        monkeypatch.setattr(_photos, "_readable", None)
+        output, facts, _ = trained
+        before = (output / "inverter.npz").read_bytes()
+        (output / "inverter.npz").unlink()
+        (output / ".tfviz-left.part").write_bytes(b"half a file")
+
+        assert again(output) == facts
+        assert (output / "inverter.npz").read_bytes() == before
+        assert not list(output.glob("*.part"))
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"code": 7}, "code 6, not 7"),
+            ({"layers": ["conv_a"]}, r'code_layers \["conv_b", ":logits"\], not'),
+            ({"held_out": 17}, "held_out 16, not 17"),
+            ({"size": 32}, "size 16, not 32"),
+        ],
+    )
+    def test_other_settings_are_refused_before_any_work(
+        self, trained, again, change, said, monkeypatch
+    ):
+        monkeypatch.setattr(_training, "find_photos", None)
+        with pytest.raises(ValueError, match=f"another training: .*{said}"):
+            again(trained[0], **change)
+
+    def test_another_network_is_refused(self, trained, folder):
+        toy = build_toy()
+        toy.layers[0].bias.assign_add(np.ones(8))
+        with pytest.raises(ValueError, match=r"network\.hash"):
+            _training.train_inverter(
+                tfviz.adapt(toy, (-1, 1)), folder, trained[0], steps=80,
+                learning_rate=3e-3, **SMALL,
+            )  # fmt: skip
+
+    def test_images_and_codes_come_back(self, trained, toy_adapter, held_out):
+        """The file holds the averaged generator, to 16 bits, and the code's basis."""
+        output, facts, _ = trained
+        param = _trained.load(output / "inverter.npz", network=toy_adapter)
+        stored = param.encode(held_out)
+        made = param.decode(stored).numpy()
+
+        assert param.shape == (SIZE, SIZE, 3)
+        error = ((made - held_out) ** 2).mean((1, 2, 3))
+        assert (-10 * np.log10(error)).mean() == pytest.approx(facts["psnr"], abs=0.05)
+        # Each is made more like its own photo than like others.
+        apart = ((made[:, None] - held_out[None]) ** 2).mean((2, 3, 4))
+        assert (apart.argmin(axis=1) == np.arange(16)).sum() >= 8
+        codes = np.asarray(stored["code"])
+        assert codes.shape == (16, 6)
+        assert 0.6 < codes.std() < 1.5
+        # And random codes give different images, in range.
+        random = param.decode(param.init([[0, k] for k in range(6)])).numpy()
+        assert samples.variety(random) > 0.3 * samples.variety(held_out)
+        assert 0.2 < random.mean() < 0.8
+
+    def test_the_network_must_be_the_one_it_was_trained_on(self, trained, held_out):
+        output, _, _ = trained
+        with pytest.raises(ValueError, match="'toy', which its file cannot name"):
+            _trained.load(output / "inverter.npz").encode(held_out)
+        toy = build_toy()
+        toy.layers[0].bias.assign_add(np.ones(8))
+        other = tfviz.adapt(toy, (-1, 1))
+        with pytest.raises(ValueError, match="trained on .* with others"):
+            _trained.load(output / "inverter.npz", network=other).encode(held_out)
+
+    def test_statistics_of_averaged_weights_are_their_own(
+        self, trained, toy_adapter, photos
+    ):
+        """In training and in use the exported generator makes the same images."""
+        output, _, _ = trained
+        settings, arrays = store.read(output / "inverter.npz")
+        generator = _train_inverter.inverter_generator(6, settings["widths"])
+        _trained._fill(generator, arrays, "generator")
+        param = _trained.load(output / "inverter.npz", network=toy_adapter)
+        squares = _photos.squares(photos.train, SIZE)
+        codes = param.encode(squares)["code"]
+        generator.trainable = True
+        used = generator(codes, training=False).numpy()
+        trained_like = generator(codes, training=True).numpy()
+
+        assert np.abs(used - trained_like).mean() < 0.1 * used.std()
+
+
+class TestFile:
+    @pytest.fixture
+    def file(self, trained):
+        return trained[0] / "inverter.npz"
+
+    def test_one_that_is_cut_off(self, file, tmp_path):
+        whole, cut = file.read_bytes(), tmp_path / "cut.npz"
+        for end in (0, 10, len(whole) // 2, len(whole) - 1):
+            cut.write_bytes(whole[:end])
+            with pytest.raises(ValueError, match="holds no prior, or not all of it"):
+                _trained.load(cut)
+
+    def test_weights_that_are_no_numbers(self, file, tmp_path):
+        with np.load(file) as found:
+            arrays = {name: found[name] for name in found.files}
+        arrays["generator/3"] = np.full_like(arrays["generator/3"], np.nan)
+        np.savez(tmp_path / "nan.npz", **arrays)
+
+        with pytest.raises(ValueError, match="holds NaN in 'generator/3'"):
+            _trained.load(tmp_path / "nan.npz")
+
+    def test_another_kind_version_or_number_of_weights(self, file, tmp_path):
+        settings, arrays = store.read(file)
+        path = tmp_path / "other.npz"
+        store.write(path, settings | {"kind": "diffusion"}, arrays)
+        with pytest.raises(ValueError, match="of the kind 'diffusion'; known are"):
+            _trained.load(path)
+        del arrays["generator/3"]
+        store.write(path, settings, arrays)
+        with pytest.raises(ValueError, match="lacks 1 of the"):
+            _trained.load(path)
+
+    def test_numbers_too_large_for_16_bits(self, tmp_path):
+        arrays = {"weight": np.array([1.0, -7e4], np.float32)}
+        with pytest.raises(ValueError, match="'weight' holds .* up to 70000"):
+            store.write(tmp_path / "big.npz", {"kind": "toy"}, arrays)
+        assert not list(tmp_path.iterdir())
+
+
+class TestExport:
+    def test_weights_are_measured_as_the_file_holds_them(self, held_out, tmp_path):
+        class Exported(Toy):
+            def settle(self, photos):
+                self.settled = list(photos)
+
+            def product(self, held_out):
+                weights = self.model.get_weights()
+                return {"kind": "toy"}, {f"w/{k}": w for k, w in enumerate(weights)}
+
+        recipe = Exported()
+        path = tmp_path / "toy.npz"
+        told = export(recipe, [1, 2], held_out, path, {"steps": 7})
+        settings, arrays = store.read(path)
+
+        assert recipe.settled == [1, 2]
+        assert settings == told | {"version": store.VERSION}
+        assert (settings["kind"], settings["steps"]) == ("toy", 7)
+        for k, weight in enumerate(recipe.model.get_weights()):
+            np.testing.assert_array_equal(arrays[f"w/{k}"], weight)
+        made = np.clip(recipe.remade(held_out), 0, 1)
+        error = ((made - held_out) ** 2).mean((1, 2, 3))
+        assert psnr(recipe, held_out) == pytest.approx((-10 * np.log10(error)).mean())
+
+        recipe.exported[recipe.model.variables[0].path].assign_add(
+            np.full((1, 1, 3, 4), np.float32(3e4))
+        )
+        recipe.remade = lambda photos: np.nan * photos
+        with pytest.raises(CollapsedError, match="not finite"):
+            export(recipe, [], held_out, Path(tmp_path, "b.npz"), {})
+        assert [file.name for file in tmp_path.iterdir()] == ["toy.npz"]
