@@ -22,7 +22,9 @@ import tfviz  # first, so that it can choose TensorFlow's convolutions
 import numpy as np
 import tensorflow as tf
 from tfviz import priors
-from tfviz.optimize.runner import Ascent
+from tfviz.optimize.options import Options
+from tfviz.optimize.runner import Runner
+from tfviz.optimize.step import Problem
 from tfviz.objectives import channel
 
 
@@ -35,10 +37,11 @@ def main() -> None:
     if param is None:
         param = tfviz.params.fourier(options.size, options.size)
         transforms = tfviz.transforms.distill()
-    ascent = Ascent(adapter, objective, param, transforms)
+    problem = Problem(adapter, objective, param, transforms, Options())
     seeds = np.array([[i, i] for i in range(options.batch)], np.int32)
-    ascent.start(seeds, objective.units)
-    start = {"images": ascent.images().astype(np.float32) / 255}
+    runner = Runner(problem, seeds, objective.units)
+    runner.start(seeds, objective.units)
+    start = {"images": runner.images().astype(np.float32) / 255}
     if options.prior:
         start = param.init(seeds)
     held = {name: tf.Variable(values) for name, values in start.items()}
@@ -63,7 +66,7 @@ def main() -> None:
 
     def run_full() -> None:
         # Past the first steps, in which dead units are woken.
-        ascent.run(32, options.steps, 0.05)
+        runner.run(32, options.steps, 0.05)
 
     def run_bare() -> None:
         for _ in range(options.steps):
@@ -71,7 +74,7 @@ def main() -> None:
         for values in held.values():
             values.numpy()
 
-    ascent.run(0, 16, 0.05)
+    runner.run(0, 16, 0.05)
     run_full()
     run_bare()
     ratios, times = [], []
@@ -88,7 +91,7 @@ def main() -> None:
         f"full step / bare step: median {statistics.median(ratios):.3f}, "
         f"min {min(ratios):.3f}, max {max(ratios):.3f}"
     )
-    print(f"traces of the step: {ascent.traces}")
+    print(f"traces of the step: {runner.traces}")
     rate = options.batch / statistics.median(times)
     print(f"image-steps per second: {rate:.0f}")
 

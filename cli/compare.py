@@ -15,6 +15,7 @@ from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import clock, fail, handled, until_interrupted
 from tfviz.cli.priors import load_prior
+from tfviz.optimize.options import PARAMS
 
 
 def named(
@@ -23,9 +24,7 @@ def named(
     *contenders: tuple[tuple[str, str], ...],
 ) -> dict[str, Any]:
     """Return what an option says of priors, by their names."""
-    names = [
-        name for group in contenders for name, of in group if of not in types.PARAMS
-    ]
+    names = [name for group in contenders for name, of in group if of not in PARAMS]
     for name, _ in given:
         if name not in names:
             raise click.UsageError(
@@ -50,7 +49,7 @@ def loaded(
         **told: Options of `load_prior`, by the names of priors.
     """
     from tfviz import Contender  # noqa: PLC0415
-    from tfviz.cli.render import param_of  # noqa: PLC0415
+    from tfviz.cli.render import make_param  # noqa: PLC0415
 
     twice = {name for name, _ in methods} & {name for name, _ in wrong}
     if twice:
@@ -70,8 +69,8 @@ def loaded(
     height, width = adapter.size
     found = {}
     for name, source in methods:
-        if source in types.PARAMS:
-            param = param_of(source, height, width, adapter, None)
+        if source in PARAMS:
+            param = make_param(source, height, width, adapter)
             found[name] = Contender(param)
         else:
             found[name] = Contender(prior(name, source))

@@ -179,7 +179,7 @@ def fill(
         click.ClickException: If the folder holds pictures of other settings, cannot
             be written, or the run was interrupted.
     """
-    from tfviz.optimize.batch import warn_stuck  # noqa: PLC0415
+    from tfviz.optimize.dead_units import warn_of_dead_units  # noqa: PLC0415
     from tfviz.optimize.render import as_result  # noqa: PLC0415
 
     here = Folder(folder)
@@ -196,7 +196,7 @@ def fill(
     files = [here.finished[keys[i]] if i in done else f for i, f in enumerate(files)]
     if done:
         click.echo(f"{len(done)} of {len(keys)} are finished already", err=True)
-    stuck = []
+    dead = []
     with until_interrupted("batch") as interrupted, _progress(job, done) as progress:
         started = time.monotonic()
         for batch in job.run(done, callbacks=[progress.step]):
@@ -212,7 +212,7 @@ def fill(
                     seconds=round(seconds / len(batch.places), 3),
                 )
                 done.add(place)
-            stuck += batch.tried
+            dead += batch.dead_units
             progress.finished([job.pictures[p].name for p in batch.places])
             started = time.monotonic()
             if interrupted() and len(done) < len(keys):
@@ -220,7 +220,7 @@ def fill(
                     f"interrupted: {len(done)} of {len(keys)} pictures are in "
                     f"{folder}. The same command goes on from here."
                 )
-    warn_stuck(stuck)
+    warn_of_dead_units(dead)
     if sheet:
         _write_sheet(files, folder / "sheet.png")
     _report(files, folder, as_json)
@@ -304,7 +304,7 @@ def _progress(job: Any, done: set[int]) -> Iterator[Any]:
         return
     batches = job.batches_left(done)
     with click.progressbar(
-        length=batches * job.steps * job.restarts,
+        length=batches * job.options.steps * job.options.restarts,
         label=f"{len(job.pictures) - len(done)} pictures",
         item_show_func=lambda item: item,
         file=sys.stderr,

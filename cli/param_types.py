@@ -20,9 +20,8 @@ from tfviz.models.sources import (
     is_url,
     without_choices,
 )
+from tfviz.optimize.options import PARAMS, PENALTIES
 
-# Ways to hold images that are not learned.
-PARAMS = ("fourier", "pixels", "maco", "laplacian", "cppn")
 # What is taken for a photo in a folder.
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -282,7 +281,7 @@ class Penalty(click.ParamType):
     """`NAME=WEIGHT`."""
 
     name = "NAME=WEIGHT"
-    known = ("total_variation", "l1", "l2", "high_frequency", "blur_difference")
+    known = PENALTIES
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, float]:
         """Return the name and the weight."""

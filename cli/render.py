@@ -1,7 +1,5 @@
 """The commands that make pictures of units."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,14 @@ from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import handled
 from tfviz.cli.priors import OPTION_OF, load_prior, prior_options
+from tfviz.optimize.options import (
+    ADAM,
+    NORMALIZED,
+    OPTIMIZERS,
+    PARAMS,
+    STEPS,
+    TRANSFORMS,
+)
 
 DEMO_UNITS = (
     "conv1:4",
@@ -24,10 +30,6 @@ DEMO_UNITS = (
     "logit:lion",
 )
 DEMO_STEPS = 128
-# Of Keras, by their names there; the first is our own faster form of it.
-OPTIMIZERS = ("adam", "sgd", "rmsprop", "nadam", "adamw", "adamax", "adagrad", "lion")
-# That of DGN-AM; see `render` in Python.
-NORMALIZED = "normalized"
 
 
 @click.command()
@@ -43,8 +45,9 @@ def demo(output: Path) -> None:
     adapter = options.load_adapter("squeezenet")
     from tfviz.cli.output import fill  # noqa: PLC0415
     from tfviz.optimize.job import Job  # noqa: PLC0415
+    from tfviz.optimize.options import Options  # noqa: PLC0415
 
-    job = Job(adapter, DEMO_UNITS, steps=DEMO_STEPS)
+    job = Job(adapter, DEMO_UNITS, options=Options(steps=DEMO_STEPS))
     fill(job, output, model="squeezenet", suffix=".png", sheet=True)
 
 
@@ -64,7 +67,7 @@ def demo(output: Path) -> None:
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
-    default=256,
+    default=STEPS,
     show_default=True,
     help="Gradient steps.",
 )
@@ -75,7 +78,7 @@ def demo(output: Path) -> None:
 )
 @click.option(
     "--param",
-    type=types.PriorSource(*types.PARAMS),
+    type=types.PriorSource(*PARAMS),
     default="fourier",
     show_default=True,
     help="How pictures are held: fourier, pixels, maco, laplacian, cppn; or a learned "
@@ -91,7 +94,7 @@ def demo(output: Path) -> None:
 )
 @click.option(
     "--transforms",
-    type=click.Choice(["distill", "gentle", "lucid", "maco", "none"]),
+    type=click.Choice(TRANSFORMS),
     help="What pictures must survive. By default distill; maco for maco, and gentle "
     "for learned priors.",
 )
@@ -128,7 +131,7 @@ def demo(output: Path) -> None:
 @click.option(
     "--optimizer",
     type=click.Choice([*OPTIMIZERS, NORMALIZED]),
-    default="adam",
+    default=ADAM,
     show_default=True,
     help="What moves the pictures; normalized: steps of one size, as in DGN-AM.",
 )
@@ -259,24 +262,50 @@ def render(  # noqa: PLR0917 (click passes by name)
 
 
 def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
+    """Return the job that renders units as the options say."""
+    if settings["diverse"] is not None and settings["diversity"] is None:
+        raise click.UsageError(
+            "--diverse needs the weight of the difference: --diversity. In Python, "
+            "tfviz.diverse searches for it."
+        )
+    if settings["diverse"] is None and (
+        settings["diversity"] is not None or settings["diversity_layer"] is not None
+    ):
+        raise click.UsageError("--diversity needs the number of pictures: --diverse.")
     adapter = options.load_adapter(
         **{name: settings[name] for name in options.MODEL_OPTIONS}
     )
-    import keras  # noqa: PLC0415
-
-    from tfviz import stops, transforms  # noqa: PLC0415
+    from tfviz import transforms  # noqa: PLC0415
     from tfviz.models.inputs import fitted  # noqa: PLC0415
-    from tfviz.optimize.job import LEARNING_RATE, Job  # noqa: PLC0415
-    from tfviz.optimize.optimizers import Method  # noqa: PLC0415
+    from tfviz.optimize.job import Job  # noqa: PLC0415
     from tfviz.views import with_channels  # noqa: PLC0415
 
     param = _param_of(adapter, settings)
-    optimizer = None if settings["optimizer"] == "adam" else settings["optimizer"]
-    if optimizer not in (None, NORMALIZED):
-        rate = settings["learning_rate"] or LEARNING_RATE
-        optimizer = keras.optimizers.get(
-            {"class_name": optimizer, "config": {"learning_rate": rate}}
+    start = settings["start"]
+    if start is not None:
+        start = with_channels(
+            fitted(adapter, start, param.shape[:2])[None], param.shape[2]
         )
+    preset = settings["transforms"]
+    return Job(
+        adapter,
+        list(units),
+        param,
+        transforms.PRESETS[preset]() if preset else None,
+        _options_of(settings),
+        start=start,
+    )
+
+
+def _options_of(settings: dict[str, Any]) -> Any:
+    """Return how pictures are optimized, as the options of the command say."""
+    from tfviz import stops  # noqa: PLC0415
+    from tfviz.optimize.options import (  # noqa: PLC0415
+        Diversity,
+        Options,
+        make_optimizer,
+    )
+
     rules = {"seconds": stops.seconds, "target": stops.target}
     stop = [stops.plateau()] if settings["plateau"] else []
     stop += [
@@ -284,272 +313,98 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
         for name, rule in rules.items()
         if settings[name] is not None
     ]
-    start = settings["start"]
-    if start is not None:
-        start = with_channels(
-            fitted(adapter, start, param.shape[:2])[None], param.shape[2]
+    diversity = None
+    if settings["diverse"] is not None:
+        diversity = Diversity(
+            settings["diverse"], settings["diversity"], settings["diversity_layer"]
         )
-    names = ("penalties", "diverse", "diversity", "diversity_layer")
-    objectives, notes = extended(
-        adapter, units, **{name: settings[name] for name in names}
-    )
-    return Job(
-        adapter,
-        objectives,
-        param,
-        transforms.PRESETS[settings["transforms"]]()
-        if settings["transforms"]
-        else None,
-        steps=settings["steps"],
-        learning_rate=settings["learning_rate"],
-        method=Method(
-            optimizer,
-            settings["gradient_blur"],
-            settings["normalize_gradient"],
-            settings["alpha"],
-            settings["smooth_pools"],
-        ),
-        batch_size=settings["batch_size"],
-        seed=settings["seed"],
-        start=start,
-        candidates=settings["candidates"],
-        restarts=settings["restarts"],
+    same = ("steps", "learning_rate", "gradient_blur", "normalize_gradient", "alpha")
+    same += ("smooth_pools", "batch_size", "seed", "candidates", "restarts")
+    return Options(
+        **{name: settings[name] for name in same},
+        optimizer=make_optimizer(settings["optimizer"], settings["learning_rate"]),
         stop=stop,
-        notes=notes,
+        penalties=dict(settings["penalties"]),
+        diversity=diversity,
     )
 
 
 def _param_of(adapter: Any, settings: dict[str, Any]) -> Any:
-    """Return how pictures are held: a param of the core, or a learned prior."""
+    """Return the param that the options name: one of the core, or a learned prior."""
     name, size = settings["param"], settings["size"]
     own = {k: settings[k] for k in ("value_range", "given", "encoder")}
-    if name in types.PARAMS:
+    if name in PARAMS:
         unused = [OPTION_OF[k] for k, value in own.items() if value]
         if unused:
             raise click.UsageError(
                 f"{', '.join(unused)} is for learned priors; --param {name} is none."
             )
         height, width = size or adapter.size
-        return param_of(name, height, width, adapter, settings["statistics"])
+        return make_param(name, height, width, adapter, settings["statistics"])
     if settings["statistics"]:
         raise click.UsageError("--statistics is not for learned priors.")
     return load_prior(name, size, **own)
 
 
+def make_param(
+    name: str, height: int, width: int, adapter: Any, statistics: str | None = None
+) -> Any:
+    """Return the param of a name for a model.
+
+    Args:
+        name: One of `PARAMS`.
+        height: The height of the pictures.
+        width: The width of the pictures.
+        adapter: The model.
+        statistics: A file of measured colours and spectra, which the param then uses.
+    """
+    from tfviz import params  # noqa: PLC0415
+
+    own: dict[str, Any] = {}
+    if statistics is not None:
+        from tfviz import statistics as measured  # noqa: PLC0415
+
+        found = measured.load(statistics)
+        own = {"statistics": found} if name == "maco" else {"color": found.color}
+    return getattr(params, name)(height, width, adapter.channels, **own)
+
+
 def _job_again(ctx: click.Context, source: str) -> tuple[Any, str]:
     """Return the job that makes the picture in a file again, and its model."""
-    from tfviz import images  # noqa: PLC0415
-
     own = ("units", "source", "output", "suffix", "sheet", "force", "as_json")
-    model = options.MODEL_OPTIONS
+    model_options = options.MODEL_OPTIONS
     given = {
         name
         for name in ctx.params
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     }
-    extra = sorted(given - {*own, *model})
+    extra = sorted(given - {*own, *model_options})
     if extra:
         names = ", ".join("--" + name.replace("_", "-") for name in extra)
         raise click.UsageError(
             f"--from takes {names} from the file. Leave it out, or name the unit "
             "instead of --from."
         )
-    spec = images.read_spec(source)
-    if not spec or "unit" not in spec:
-        raise click.ClickException(
-            f"{source} holds no description of a single picture. --from takes a file "
-            "that tfviz wrote, not a sheet."
-        )
-    chosen = {name: ctx.params[name] for name in model if name in given}
-    return job_from(spec, chosen)
+    options.quiet_tensorflow(ctx.params["threads"])
+    from tfviz.priors._again import (  # noqa: PLC0415
+        adapter_settings,
+        job_from_spec,
+        read_description,
+    )
 
-
-def job_from(spec: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[Any, str]:
-    """Return the job that makes a picture again, and the name of its model.
-
-    Args:
-        spec: The picture's description.
-        chosen: Options about the model that the user gave.
-
-    Raises:
-        click.ClickException: If the description does not tell enough.
-    """
-    model = chosen.get("model") or spec["model"].get("source")
+    spec = read_description(source)
+    chosen = {name: ctx.params[name] for name in model_options if name in given}
+    model = chosen.pop("model", spec["model"].get("source"))
     if model is None:
         raise click.ClickException(
             f"The picture was made with the model {spec['model']['name']!r} from a "
             "file. Give that file with -m."
         )
-    preprocess = chosen.get("preprocess") or spec["preprocess"]
-    if preprocess == "custom":
-        raise click.ClickException(
-            "The picture was made with a preprocessing function, which a file cannot "
-            "hold. Make it again from Python."
-        )
-    given = {k: v for k, v in chosen.items() if k not in ("model", "preprocess")}
-    given.setdefault("hold", tuple(spec["held"].items()))
-    given.setdefault("image_input", spec["image_input"])
-    given.setdefault("output_name", spec["output"])
-    adapter = options.load_adapter(
-        model,
-        preprocess,
-        **given,
-    )
-    import keras  # noqa: PLC0415
-
-    from tfviz import stops, transforms  # noqa: PLC0415
-    from tfviz.optimize.job import Job  # noqa: PLC0415
-    from tfviz.optimize.optimizers import NORMALIZED, Method  # noqa: PLC0415
-
-    optimizer = None
-    if spec["optimizer"] == {"name": NORMALIZED}:
-        optimizer = NORMALIZED
-    elif spec["optimizer"] != {"name": "adam"}:
-        optimizer = keras.optimizers.deserialize(spec["optimizer"])
-    if spec["start"] is not None or not spec["param"]:
-        raise click.ClickException(
-            "The picture was made from a start image or with a param of your own, "
-            "which a file cannot hold. Make it again from Python."
-        )
-    shaping = ("gradient_blur", "normalize_gradient", "alpha", "smooth_pools")
-    method = Method(optimizer, **{name: spec[name] for name in shaping})
-    job = Job(
-        adapter,
-        extended_again(adapter, spec),
-        _param_from(spec["param"]),
-        transforms.from_spec(spec["transforms"]),
-        steps=spec["steps"],
-        learning_rate=spec["learning_rate"],
-        method=method,
-        stop=[stops.from_spec(rule) for rule in spec["stop"]],
-        batch_size=spec["batch"],
-        seed=spec["seed"],
-        candidates=spec.get("candidates", 1),
-        restarts=spec.get("restarts", 1),
-        notes={name: spec.get(name) for name in ("penalties", "diversity")},
-        at=(spec["repeat"], spec["slot"], spec["batch_size"]),
-    )
-    # Names given to the classes by hand are not in the model.
-    job.pictures = [replace(picture, name=spec["name"]) for picture in job.pictures]
-    _warn_of_differences(spec, job.settings)
-    return job, model
-
-
-def _param_from(spec: Mapping[str, Any]) -> Any:
-    """Return the param of a description: one of the core, or a learned prior."""
-    from tfviz import params  # noqa: PLC0415
-
-    if spec["name"] != "prior":
-        return params.from_spec(spec)
-    from tfviz import priors  # noqa: PLC0415
-
-    try:
-        prior = priors.from_spec(spec)
-    except FileNotFoundError as error:
-        raise click.ClickException(str(error)) from error
-    if prior.spec["digest"] != spec["digest"]:
-        click.echo(
-            f"Warning: {spec['source']!r} is not what the picture was made with; "
-            "another picture will come out.",
-            err=True,
-        )
-    return prior
-
-
-def _warn_of_differences(spec: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    if spec["model"]["hash"] != settings["model"]["hash"]:
-        click.echo(
-            "Warning: the model's weights are not those that the picture was made "
-            "with; another picture will come out.",
-            err=True,
-        )
-    before = {"tfviz": spec["tfviz"]} | spec["versions"]
-    now = {"tfviz": settings["tfviz"]} | settings["versions"]
-    changed = [f"{k} {v}, now {now[k]}" for k, v in before.items() if now[k] != v]
-    if changed:
-        click.echo(
-            f"Warning: the picture was made with {'; '.join(changed)}. Bytes may "
-            "differ.",
-            err=True,
-        )
-
-
-def extended(
-    adapter: Any,
-    units: Sequence[str],
-    *,
-    penalties: Sequence[tuple[str, float]] = (),
-    diverse: int | None = None,
-    diversity: float | None = None,
-    diversity_layer: str | None = None,
-) -> tuple[list[Any], dict[str, Any]]:
-    """Return the objectives of units with penalties and diversity, under their names.
-
-    Returns:
-        The objectives, and what was added as JSON values for a picture's description.
-    """
-    from tfviz import objectives  # noqa: PLC0415
-    from tfviz.objectives._base import named_as  # noqa: PLC0415
-    from tfviz.objectives._grammar import listed  # noqa: PLC0415
-    from tfviz.optimize.diverse import compared_layer, with_diversity  # noqa: PLC0415
-
-    found = listed(list(units), adapter)
-    notes: dict[str, Any] = {"penalties": dict(penalties), "diversity": None}
-    if diverse is not None:
-        if diversity is None:
-            raise click.UsageError(
-                "--diverse needs the weight of the difference: --diversity. In "
-                "Python, tfviz.diverse searches for it."
-            )
-        found = [
-            with_diversity(
-                unit,
-                diversity_layer or compared_layer(adapter, unit),
-                diverse,
-                diversity,
-            )
-            for unit in found
-        ]
-        notes["diversity"] = {
-            "n": diverse,
-            "weight": diversity,
-            "layer": diversity_layer,
-        }
-    elif diversity is not None or diversity_layer is not None:
-        raise click.UsageError("--diversity needs the number of pictures: --diverse.")
-    for name, weight in penalties:
-        penalty = getattr(objectives, name)()
-        found = [named_as(unit - weight * penalty, unit) for unit in found]
-    return found, notes
-
-
-def extended_again(adapter: Any, spec: Mapping[str, Any]) -> list[Any]:
-    """Return the objective of a saved picture, or of its group."""
-    diversity = spec.get("diversity") or {}
-    found, _ = extended(
-        adapter,
-        [spec["unit"]],
-        penalties=list(spec.get("penalties", {}).items()),
-        diverse=diversity.get("n"),
-        diversity=diversity.get("weight"),
-        diversity_layer=diversity.get("layer"),
-    )
-    return found
-
-
-def param_of(
-    name: str, height: int, width: int, adapter: Any, statistics: str | None
-) -> Any:
-    """Return the param of that name, with colours and waves as measured."""
-    from tfviz import params  # noqa: PLC0415
-
-    options: dict[str, Any] = {}
-    if statistics is not None:
-        from tfviz import statistics as measured  # noqa: PLC0415
-
-        found = measured.load(statistics)
-        if name == "maco":
-            options["statistics"] = found
-        else:
-            options["color"] = found.color
-    return getattr(params, name)(height, width, adapter.channels, **options)
+    if "preprocess" in chosen:
+        spec = spec | {"preprocess": chosen.pop("preprocess")}
+    known = adapter_settings(spec)
+    chosen.setdefault("hold", tuple((known["held"] or {}).items()))
+    chosen.setdefault("image_input", known["image_input"])
+    chosen.setdefault("output_name", known["output"])
+    adapter = options.load_adapter(model, known["preprocess"], **chosen)
+    return job_from_spec(adapter, spec), model

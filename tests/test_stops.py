@@ -4,7 +4,7 @@ import pytest
 import tfviz
 from tfviz.optimize import job as _job
 from tfviz import objectives, params, stops, transforms
-from tfviz.optimize.runner import Ascent
+from tfviz.optimize.runner import Runner, cache_of
 from tfviz.stops import State
 
 SMALL = params.fourier(32, 32)
@@ -126,7 +126,7 @@ class TestInTheLoop:
 
     def test_time_begins_when_the_graph_is_optimized(self, toy_adapter, monkeypatch):
         """Which happens in the first call, and takes longer than many steps."""
-        log, run, now = [], Ascent.run, _job.time.monotonic
+        log, run, now = [], Runner.run, _job.time.monotonic
 
         def ran(self, first, count, *rates):
             log.append(("run", count))
@@ -137,8 +137,8 @@ class TestInTheLoop:
             return now()
 
         before = render(toy_adapter, "conv_b:0-1", batch_size=1, steps=4)
-        toy_adapter.loops.clear()
-        monkeypatch.setattr(Ascent, "run", ran)
+        cache_of(toy_adapter).clear()
+        monkeypatch.setattr(Runner, "run", ran)
         monkeypatch.setattr(_job.time, "monotonic", asked)
         again = render(toy_adapter, "conv_b:0-1", batch_size=1, steps=4)
 

@@ -32,6 +32,7 @@ __all__ = [
     "params",
     "preprocessing",
     "render",
+    "render_again",
     "statistics",
     "stops",
     "top_units",
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from tfviz.optimize.dream import dream
     from tfviz.optimize.render import render
     from tfviz.optimize.result import Result
+    from tfviz.priors._again import render_again
 else:
     # TensorFlow takes seconds to import; `tfviz --help` must not wait for it.
     _HOME = {
@@ -85,6 +87,7 @@ else:
         "compare": "comparison.compare",
         "load_model": "models.load",
         "render": "optimize.render",
+        "render_again": "priors._again",
         "top_units": "analysis.top_units",
     }
 

@@ -228,6 +228,7 @@ class TestAgain:
         assert Path("new/fire2-4.png").read_bytes() == files[1].read_bytes()
 
     @pytest.mark.slow
+    @pytest.mark.filterwarnings("default:the model's weights are not those")
     def test_another_model_is_warned_of(self, run, toy_file, tmp_path):
         run("render", "conv_b:3", "-m", toy_file, "--preprocess=-1,1", "-o", "out",
             "--steps", 2, "--transforms", "none")  # fmt: skip
@@ -241,6 +242,7 @@ class TestAgain:
         silent = run(*again, "-m", toy_file, "--force").stderr
         assert "Warning" not in silent
 
+    @pytest.mark.filterwarnings("default:the picture was made with")
     def test_other_versions_are_warned_of(self, run, one_picture):
         file = one_picture / "fire2-3.png"
         spec = images.read_spec(file)

@@ -22,7 +22,7 @@ from tfviz.comparison.methods import ablations, randomized
 from tfviz.comparison.records import Unit
 from tfviz.optimize.job import Job
 from tfviz.params._base import Param
-from tfviz.optimize.batch import hashed
+from tfviz.optimize.batch import picture_seed
 from tfviz.report.rows import read
 from tfviz.comparison.evaluation import Scorer
 from tfviz.judges import Judge
@@ -229,7 +229,11 @@ class TestPlantedTruths:
     def test_the_gain_is_over_the_best_of_as_many_random_pictures(self, found, adapter):
         param, count = pixels(), 1 + STEPS
         draws = np.int32(
-            [hashed(0, f"random {s}", k) for s in range(SEEDS) for k in range(count)]
+            [
+                picture_seed(0, f"random {s}", k)
+                for s in range(SEEDS)
+                for k in range(count)
+            ]
         )
         made = np.asarray(param.decode(param.init(tf.constant(draws))))
         made = images.to_floats(images.to_bytes(made))
@@ -687,7 +691,7 @@ def test_classes_are_asked_of_judges_that_have_them(adapter):
 class TestRandomPictures:
     def test_there_may_be_more_of_them_than_are_made_at_once(self, adapter):
         unit = tfviz.objectives.channel("known", 0)
-        job = Job(adapter, unit, pixels(), steps=1)
+        job = Job(adapter, unit, pixels())
         scorer = Scorer(adapter, [unit])
         told = [Unit("known:0", "known:0", None)]
         counts = np.full((len(told), 19), 3)

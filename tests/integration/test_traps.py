@@ -55,11 +55,9 @@ def test_transforms_leave_the_picture_itself_alone(toy_adapter):
 def test_no_transforms_means_none(toy_adapter):
     """Guards against an empty list that is taken for the default one."""
     for empty in (transforms.none(), transforms.chain()):
-        result = tfviz.render(toy_adapter, "conv_b:3", SMALL, empty, steps=1)
+        result = tfviz.render(toy_adapter, "conv_b:3", SMALL, empty)
         images = SMALL.decode(
-            SMALL.init(
-                [Job(toy_adapter, "conv_b:3", SMALL, empty, steps=1).pictures[0].seed]
-            )
+            SMALL.init([Job(toy_adapter, "conv_b:3", SMALL, empty).pictures[0].seed])
         )
         activation = toy_adapter(images, "conv_b")["conv_b"].numpy()[..., 3].mean()
 

@@ -7,10 +7,12 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from tfviz.optimize import runner as _ascent
+from tfviz.optimize import step as gradient_step
 from tfviz.models.gradient_overrides import VANISHING, overridden, unreturned
-from tfviz.optimize.batch import RANDOM_IMAGES, random_images
-from tfviz.optimize.optimizers import Method
+from tfviz.optimize.dead_units import RANDOM_IMAGES, random_images
+from tfviz.optimize.options import Options
+from tfviz.optimize.runner import Runner
+from tfviz.optimize.step import Problem
 
 
 def gradients(function, inputs):
@@ -359,18 +361,20 @@ class TestSmoothPools:
         param, transforms = tfviz.params.pixels(16, 16), tfviz.transforms.none()
         images = []
         for smooth in (False, True):
-            method = Method(smooth_pools=smooth)
-            ascent = _ascent.Ascent(adapter, objective, param, transforms, method)
-            ascent.start(np.array([[0, 1], [2, 3]], np.int32), objective.units)
-            ascent.run(0, 8, 0.05)
-            outcome = ascent.finish()
+            options = Options(smooth_pools=smooth)
+            problem = Problem(adapter, objective, param, transforms, options)
+            seeds = np.array([[0, 1], [2, 3]], np.int32)
+            runner = Runner(problem, seeds, objective.units)
+            runner.start(seeds, objective.units)
+            runner.run(0, 8, 0.05)
+            outcome = runner.outcome()
             pictures, scores = outcome.pictures, outcome.scores
             images.append(pictures)
             seen = adapter(pictures / np.float32(255), "pool")["pool"].numpy()
             np.testing.assert_allclose(
                 scores, [seen[0, ..., 1].mean(), seen[1, ..., 2].mean()], rtol=1e-5
             )
-            assert ascent.traces == 1
+            assert runner.traces == 1
         assert not np.array_equal(*images)
 
 
@@ -418,7 +422,7 @@ def run(adapter, unit, steps, **options):
 
 def without_remedy(monkeypatch):
     """Take no picture for one that is off."""
-    monkeypatch.setattr(_ascent, "VANISHING", -1.0)
+    monkeypatch.setattr(gradient_step, "VANISHING", -1.0)
 
 
 # The offset of a unit that is off, the gain that lets images reach it, and a score
@@ -540,7 +544,7 @@ def test_only_the_first_steps_are_redirected():
     """A unit out of reach is given up after 16 steps: its latents stay put."""
     adapter = dead_model(offset=-1e6)
     images = []
-    with pytest.warns(UserWarning, match="never fired"):
+    with pytest.warns(UserWarning, match="dead unit"):
         run(adapter, "conv:0", 48, callbacks=[lambda p: images.append(p.images())])
 
     assert np.abs(images[0] - 0.5).max() > 0.05
@@ -553,20 +557,22 @@ def test_the_scale_of_an_objective_does_not_matter(scale):
     """What is small because of its factor is not taken for what is saturated."""
     adapter = dead_model(-25.0, "sigmoid", 100.0)
     objective = scale * tfviz.objectives.channel("conv", [1, 0])
-    ascent = _ascent.Ascent(
+    problem = Problem(
         adapter,
         objective.bound(adapter, (16, 16)),
         tfviz.params.pixels(16, 16),
         tfviz.transforms.none(),
-        Method(keras.optimizers.SGD(3.0 / scale)),
+        Options(optimizer=keras.optimizers.SGD(3.0 / scale)),
     )
-    ascent.start(np.array([[0, 1], [2, 3]], np.int32), objective.units)
-    ascent.run(0, 1, 0.05)
-    assert ascent.finish().fired.tolist() == [True, False]
+    seeds = np.array([[0, 1], [2, 3]], np.int32)
+    runner = Runner(problem, seeds, objective.units)
+    runner.start(seeds, objective.units)
+    runner.run(0, 1, 0.05)
+    assert runner.outcome().fired.tolist() == [True, False]
 
-    ascent.run(1, 31, 0.05)
-    pictures = ascent.images().astype(int)
-    assert ascent.finish().fired.tolist() == [True, True]
+    runner.run(1, 31, 0.05)
+    pictures = runner.images().astype(int)
+    assert runner.outcome().fired.tolist() == [True, True]
     assert np.abs(pictures - 127.5).max(axis=(1, 2, 3)).min() > 5
 
 
@@ -578,20 +584,20 @@ def test_a_term_of_the_image_does_not_hide_a_unit_that_is_off():
     result = run(dead_model(), tfviz.objectives.channel("conv", [0, 1]) + kept, 60)
 
     assert (result.scores > 0.05).all()
-    with pytest.warns(UserWarning, match="1 unit.*never fired"):
+    with pytest.warns(UserWarning, match="1 dead unit"):
         run(dead_model(-1e6), tfviz.objectives.channel("conv", [0, 1]) + kept, 20)
 
 
 def test_what_never_fires_is_reported_with_what_was_tried():
     adapter = dead_model(offset=-1e6)
-    with pytest.warns(UserWarning, match="never fired") as caught:
+    with pytest.warns(UserWarning, match="dead unit") as caught:
         result = run(adapter, "conv:0-1", 20)
 
     assert result.stuck.tolist() == [True, False]
     assert result.scores[0] == 0
     [warning] = caught
     assert str(warning.message) == (
-        "1 unit(s) never fired, so their pictures show nothing: conv:0 (highest score "
+        "1 dead unit(s), whose pictures show nothing: conv:0 (highest score "
         "0 in 20 steps, 16 with redirected gradients, and 0 over 32 random images). "
         "Try another seed, more steps, or a photo as the start."
     )
@@ -626,7 +632,7 @@ def test_random_images_go_from_noise_to_plain_colours():
 
 
 def test_nothing_more_is_run_where_nothing_is_stuck(monkeypatch):
-    monkeypatch.setattr(_ascent.Ascent, "score_units", None)
+    monkeypatch.setattr(Runner, "score_units", None)
 
     assert not run(dead_model(), "conv:0-1", 24).stuck.any()
 

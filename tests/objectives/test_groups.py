@@ -9,6 +9,7 @@ import pytest
 import tfviz
 from tfviz import objectives, params, transforms
 from tfviz.optimize.job import Job
+from tfviz.optimize.options import Options
 
 SMALL = params.fourier(32, 32)
 MILD = transforms.jitter(2)
@@ -44,7 +45,13 @@ class TestBatches:
 
     def test_a_picture_that_is_left_out_is_made_for_the_others(self, toy_adapter):
         def job():
-            return Job(toy_adapter, apart(range(3)), SMALL, MILD, steps=8, batch_size=6)
+            return Job(
+                toy_adapter,
+                apart(range(3)),
+                SMALL,
+                MILD,
+                Options(steps=8, batch_size=6),
+            )
 
         whole = {
             p: i for b in job().run() for p, i in zip(b.places, b.outcome.pictures)
@@ -59,7 +66,7 @@ class TestBatches:
 
     def test_a_group_can_be_put_where_another_job_had_it(self, toy_adapter):
         whole = render(toy_adapter, apart([1, 5]), batch_size=6)
-        job = Job(toy_adapter, apart([5]), SMALL, MILD, steps=12, at=(1, 4, 6))
+        job = Job(toy_adapter, apart([5]), SMALL, MILD, Options(steps=12), at=(1, 4, 6))
         (again,) = job.run()
 
         assert [picture.repeat for picture in job.pictures] == [0, 1, 2]
@@ -186,7 +193,7 @@ def test_a_penalty_does_not_hide_a_dead_start():
     adapter = tfviz.adapt(model, (-1, 1))
     layer = adapter.layers()[-1].path
     unit = objectives.channel(layer, [0, 1]) - 0.01 * objectives.total_variation()
-    with pytest.warns(UserWarning, match=r"1 unit\(s\) never fired"):
+    with pytest.warns(UserWarning, match=r"1 dead unit\(s\)"):
         result = tfviz.render(
             adapter, unit, params.pixels(16, 16), transforms.none(), steps=64
         )

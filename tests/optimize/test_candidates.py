@@ -5,8 +5,8 @@ import pytest
 import tfviz
 import tensorflow as tf
 from tfviz import params, transforms
-from tfviz.optimize.step import MORE, best_start
-from tfviz.optimize.optimizers import NormalizedAscent
+from tfviz.optimize.step import MORE_CANDIDATES, best_start
+from tfviz.optimize.optimizers import NormalizedSteps
 
 SMALL = replace(params.pixels(32, 32), spec={})
 # Starts that differ from each other.
@@ -48,7 +48,7 @@ class TestBestStart:
         _, scores, drawn = best_start(self.draws(np.zeros((99, 1))), tf.constant(3))
 
         assert scores[0] == 0
-        assert drawn[0] == 3 * MORE
+        assert drawn[0] == 3 * MORE_CANDIDATES
 
     def test_what_is_not_finite_is_not_taken(self):
         table = [[np.nan], [-3], [np.inf], [-2]]
@@ -165,12 +165,12 @@ class TestRestarts:
             rendered(toy_adapter, restarts=0)
 
 
-class TestNormalizedAscent:
+class TestNormalizedSteps:
     def test_a_step_agrees_with_numpy(self, rng):
         a, b = rng.normal(size=(2, 3)), rng.normal(size=(2, 2, 2))
         slopes = {"a": tf.constant(a, tf.float32), "b": tf.constant(b, tf.float32)}
         moved = {name: tf.Variable(tf.zeros_like(v)) for name, v in slopes.items()}
-        NormalizedAscent(moved)(slopes, tf.constant(0), tf.constant(0.5))
+        NormalizedSteps(moved)(slopes, tf.constant(0), tf.constant(0.5))
 
         for i in range(2):
             mean = np.abs(np.concatenate([a[i].ravel(), b[i].ravel()])).mean()
@@ -180,7 +180,7 @@ class TestNormalizedAscent:
     def test_no_gradient_is_no_step(self):
         moved = {"a": tf.Variable([[1.0], [2.0]])}
         slopes = {"a": tf.constant([[0.0], [3.0]])}
-        NormalizedAscent(moved)(slopes, tf.constant(0), tf.constant(1.0))
+        NormalizedSteps(moved)(slopes, tf.constant(0), tf.constant(1.0))
 
         np.testing.assert_allclose(moved["a"], [[1.0], [3.0]])
 

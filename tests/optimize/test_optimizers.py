@@ -10,13 +10,14 @@ from PIL import Image
 import tfviz
 from tfviz import objectives, params, transforms
 from tfviz.optimize.job import Job
-from tfviz.optimize.optimizers import Method
+from tfviz.optimize.optimizers import gradient_shaper
+from tfviz.optimize.options import Options
 
 
-def gradient(method, upstream):
+def gradient(options, upstream):
     @tf.function(autograph=False)
     def run(images):
-        shaped = method.shape_gradient()(images)
+        shaped = gradient_shaper(options)(images)
         return shaped, tf.gradients(tf.reduce_sum(shaped * upstream), images)[0]
 
     images = tf.constant(np.random.default_rng(1).uniform(size=upstream.shape))
@@ -31,19 +32,19 @@ def upstream(rng):
 
 
 def test_a_plain_gradient_is_left_alone(upstream):
-    np.testing.assert_array_equal(gradient(Method(), upstream), upstream)
+    np.testing.assert_array_equal(gradient(Options(), upstream), upstream)
 
 
 def test_a_blurred_gradient_is_that_of_scipy(upstream):
     expected = scipy.ndimage.gaussian_filter(upstream, (0, 1.5, 1.5, 0), truncate=4)
 
-    found = gradient(Method(gradient_blur=1.5), upstream)
+    found = gradient(Options(gradient_blur=1.5), upstream)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_a_normalized_gradient_has_unit_size_in_each_image(upstream):
     upstream[1] *= 1e-6
-    found = gradient(Method(normalize_gradient=True), upstream)
+    found = gradient(Options(normalize_gradient=True), upstream)
 
     np.testing.assert_allclose(np.sqrt((found**2).mean((1, 2, 3))), 1, rtol=1e-4)
     cosine = (found * upstream).sum((1, 2, 3)) / np.sqrt(
@@ -54,7 +55,7 @@ def test_a_normalized_gradient_has_unit_size_in_each_image(upstream):
 
 def test_no_gradient_stays_none(upstream):
     upstream[0] = 0
-    found = gradient(Method(normalize_gradient=True, gradient_blur=1.0), upstream)
+    found = gradient(Options(normalize_gradient=True, gradient_blur=1.0), upstream)
 
     np.testing.assert_array_equal(found[0], 0)
 
@@ -123,7 +124,7 @@ class TestAlpha:
         result = tfviz.render(
             toy_adapter, "conv_b:3", small, transforms.none(), steps=1, alpha=True
         )
-        job = Job(toy_adapter, "conv_b:3", small, transforms.none(), steps=1)
+        job = Job(toy_adapter, "conv_b:3", small, transforms.none(), Options(steps=1))
         start = small.decode(small.init([job.pictures[0].seed]))
         with tf.GradientTape() as tape:
             tape.watch(start)

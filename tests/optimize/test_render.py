@@ -1,3 +1,5 @@
+import gc
+import weakref
 import warnings
 from dataclasses import replace
 
@@ -8,11 +10,12 @@ import tensorflow as tf
 from support import build_toy
 
 import tfviz
-from tfviz.optimize import runner as _loops
+from tfviz.optimize import runner
 from tfviz import objectives, params, transforms
-from tfviz.optimize.runner import Ascent
+from tfviz.optimize.runner import Runner, cache_of
+from tfviz.optimize.step import Problem
 from tfviz.optimize.job import Job
-from tfviz.optimize.optimizers import Method
+from tfviz.optimize.options import Options
 
 SMALL = params.fourier(32, 32)
 MILD = transforms.jitter(3)
@@ -29,16 +32,16 @@ def render(adapter, objective, param=SMALL, moves=MILD, **options):
     return tfviz.render(adapter, objective, param, moves, **({"steps": 6} | options))
 
 
-def noted_loops(monkeypatch):
-    """Return a list that each loop is added to that is compiled from now on."""
+def noted_runners(monkeypatch):
+    """Return a list to which each runner is added that is compiled from now on."""
     made = []
-    original = Ascent.__init__
+    original = Runner.__init__
 
     def noted(self, *args, **kwargs):
         original(self, *args, **kwargs)
         made.append(self)
 
-    monkeypatch.setattr(Ascent, "__init__", noted)
+    monkeypatch.setattr(Runner, "__init__", noted)
     return made
 
 
@@ -155,12 +158,12 @@ class TestBatches:
     def test_more_units_than_a_batch_are_chunked_without_another_trace(
         self, toy_adapter, monkeypatch
     ):
-        made = noted_loops(monkeypatch)
-        toy_adapter.loops.clear()
+        made = noted_runners(monkeypatch)
+        cache_of(toy_adapter).clear()
         result = render(toy_adapter, "conv_b:0-10", batch_size=4, steps=3)
 
         assert len(result) == 11
-        assert [ascent.traces for ascent in made] == [1]
+        assert [each.traces for each in made] == [1]
         assert [p["slot"] for p in result.spec["pictures"]] == [0, 1, 2, 3] * 2 + [
             0,
             1,
@@ -199,8 +202,7 @@ class TestBatches:
                 [f"conv_b:{i}" for i in range(7)],
                 SMALL,
                 MILD,
-                steps=20,
-                batch_size=3,
+                Options(steps=20, batch_size=3),
             )
 
         whole = {
@@ -219,7 +221,7 @@ class TestBatches:
     def test_a_picture_can_be_put_where_another_job_had_it(self, toy_adapter):
         units = ["conv_b:5", "conv_b:1", "conv_b:5"]
         whole = render(toy_adapter, units, steps=20)
-        job = Job(toy_adapter, "conv_b:5", SMALL, MILD, steps=20, at=(1, 2, 3))
+        job = Job(toy_adapter, "conv_b:5", SMALL, MILD, Options(steps=20), at=(1, 2, 3))
         (again,) = job.run()
 
         np.testing.assert_array_equal(
@@ -227,7 +229,7 @@ class TestBatches:
         )
 
 
-class TestLoops:
+class TestRunnerCache:
     """What is compiled is kept, and nothing but time may tell."""
 
     @pytest.fixture
@@ -235,12 +237,12 @@ class TestLoops:
         return tfviz.adapt(build_toy(), (-1, 1))
 
     def test_other_units_and_seeds_need_no_other(self, adapter, monkeypatch):
-        made = noted_loops(monkeypatch)
+        made = noted_runners(monkeypatch)
         first = render(adapter, "conv_b:0-1", steps=20)
         render(adapter, "conv_b:7-8", steps=4, seed=3, learning_rate=0.2)
         again = render(adapter, "conv_b:0-1", steps=20)
 
-        assert [ascent.traces for ascent in made] == [1]
+        assert [each.traces for each in made] == [1]
         assert again.images.tobytes() == first.images.tobytes()
         assert again.history.tobytes() == first.history.tobytes()
         fresh = render(tfviz.adapt(build_toy(), (-1, 1)), "conv_b:0-1", steps=20)
@@ -255,18 +257,21 @@ class TestLoops:
             {"objective": ["conv_b:0", "conv_b:1", "conv_b:2"]},
             {"param": params.fourier(32, 32)},
             {"moves": transforms.jitter(3)},
-            {"method": Method(gradient_blur=1.0)},
-            {"method": Method(smooth_pools=True)},
-            {"method": Method("normalized")},
-            {"method": Method(keras.optimizers.SGD(0.1))},
+            {"options": Options(gradient_blur=1.0)},
+            {"options": Options(smooth_pools=True)},
+            {"options": Options(optimizer="normalized")},
+            {"options": Options(optimizer=keras.optimizers.SGD(0.1))},
         ],
     )
     def test_what_is_another_gets_its_own(self, other, toy_adapter):
-        def key(objective="conv_b:0-1", param=SMALL, moves=MILD, method=None):
-            job = Job(toy_adapter, objective, param, moves, method=method)
+        def key(objective="conv_b:0-1", param=SMALL, moves=MILD, options=None):
+            job = Job(toy_adapter, objective, param, moves, options)
             planned = job._batches[0]
-            known = (job.param, job.transforms, job.method, planned.size)
-            return _loops._key(planned.objective, *known)
+            problem = Problem(
+                toy_adapter, planned.objective, job.param, job.transforms, job.options
+            )
+            same = (id(job.param), id(job.transforms))
+            return same, runner._key(problem, planned.size)
 
         assert key() == key(objective="conv_b:4-5")
         assert key() != key(**other)
@@ -280,38 +285,56 @@ class TestLoops:
 
         assert np.abs(fast.images - slow.images).max() > 0.01
         np.testing.assert_array_equal(again.images, slow.images)
-        assert len(adapter.loops) == 2
+        assert len(cache_of(adapter)) == 2
+
+    def test_equal_params_that_are_other_objects_do_not_share_one(self, adapter):
+        for _ in range(2):
+            render(adapter, "conv_b:0", params.pixels(32, 32), steps=1)
+
+        assert len(cache_of(adapter)) == 2
+
+    def test_it_is_freed_with_its_adapter(self):
+        adapter = tfviz.adapt(build_toy(), (-1, 1))
+        render(adapter, "conv_b:0", steps=1)
+        gone = weakref.ref(adapter)
+        assert len(cache_of(adapter)) == 1
+        del adapter
+        gc.collect()
+
+        assert gone() is None
 
     def test_weights_may_change_in_between(self, adapter):
         before = render(adapter, "conv_b:0")
         adapter.model.get_layer("conv_b").bias.assign([0.5] * 12)
         after = render(adapter, "conv_b:0")
 
-        assert len(adapter.loops) == 1
+        assert len(cache_of(adapter)) == 1
         assert after.history[0, 0] > before.history[0, 0] + 0.05
 
     @pytest.mark.slow
     def test_a_failed_one_is_not_kept_and_old_ones_are_let_go(self, adapter):
         with pytest.raises(FloatingPointError):
             render(adapter, objectives.channel("conv_b", 1) * 1e38 * 1e38)
-        assert not adapter.loops
+        assert not cache_of(adapter)
         for unit in ("conv_a:0", "conv_b:0", "pool:0", "head:0", "logit:0"):
             render(adapter, unit, moves=transforms.none(), steps=1)
-        assert len(adapter.loops) == 4
-        kinds = [key[0] for key in adapter.loops]
+        assert len(cache_of(adapter)) == 4
+        kinds = [key[0] for key, _ in cache_of(adapter)._kept]
         assert ("channel", "conv_a") not in kinds
 
     def test_defaults_are_the_same_objects_in_each_call(self, adapter):
         none = transforms.none()
         for unit in ("conv_b:0", "conv_b:1"):
             tfviz.render(adapter, unit, transforms=none, steps=1)
-        assert len(adapter.loops) == 1
+        assert len(cache_of(adapter)) == 1
         job, other = (Job(adapter, "conv_b:0") for _ in range(2))
         assert job.transforms is other.transforms
 
     def test_two_jobs_at_once_do_not_share_one(self, adapter):
-        jobs = [Job(adapter, f"conv_b:{i}-{i + 1}", SMALL, MILD, steps=18, batch_size=1)
-                for i in (0, 4)]  # fmt: skip
+        options = Options(steps=18, batch_size=1)
+        jobs = [
+            Job(adapter, f"conv_b:{i}-{i + 1}", SMALL, MILD, options) for i in (0, 4)
+        ]
         alone = [[b.outcome.pictures for b in job.run()] for job in jobs]
         mixed = list(zip(*(job.run() for job in jobs), strict=True))
 
@@ -320,12 +343,12 @@ class TestLoops:
                 np.testing.assert_array_equal(ours, theirs[number].outcome.pictures)
 
         inner = []
-        options = {"steps": 32, "seed": 1}
-        expected = render(adapter, "conv_b:3", **options).images
+        settings = {"steps": 32, "seed": 1}
+        expected = render(adapter, "conv_b:3", **settings).images
         result = render(
             adapter,
             "conv_b:3",
-            **options,
+            **settings,
             callbacks=[lambda p: inner.append(render(adapter, "conv_b:5"))],
         )
         np.testing.assert_array_equal(result.images, expected)
@@ -369,7 +392,7 @@ class TestShapes:
             objectives.neuron("fire2", 1),
             params.fourier(64, 64),
             transforms.lucid(),
-            steps=1,
+            Options(steps=1),
         )
         (batch,) = job.run()
 

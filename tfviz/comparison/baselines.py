@@ -12,7 +12,7 @@ from tfviz import views
 from tfviz.comparison.evaluation import Scorer
 from tfviz.comparison.records import Exhibit, Photos, Unit
 from tfviz.images import to_bytes, to_floats
-from tfviz.optimize.batch import hashed
+from tfviz.optimize.batch import picture_seed
 from tfviz.optimize.job import Job
 
 # Random pictures that are made at once: what two or three seeds of a unit need.
@@ -55,7 +55,9 @@ def drawn(
     """
     pictured = _Pictured(job)
     seeds, most = counts.shape[1], int(counts.max())
-    draws = [hashed(seed, f"random {s}", k) for s in range(seeds) for k in range(most)]
+    draws = [
+        picture_seed(seed, f"random {s}", k) for s in range(seeds) for k in range(most)
+    ]
     scores = np.concatenate(
         [scorer(pictured(draws[i : i + CHUNK])[1]) for i in range(0, len(draws), CHUNK)]
     ).reshape(seeds, most, -1)
@@ -65,7 +67,7 @@ def drawn(
     random: list[Exhibit] = []
     best: list[Exhibit] = []
     for unit, named in enumerate(told):
-        some = [hashed(seed, f"random\n{named.text}", k) for k in range(seeds)]
+        some = [picture_seed(seed, f"random\n{named.text}", k) for k in range(seeds)]
         won = [draws[k * most + places[unit, k]] for k in range(seeds)]
         made, seen = pictured(some + won)
         for k in range(seeds):

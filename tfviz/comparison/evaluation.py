@@ -15,7 +15,7 @@ from tfviz.images import to_bytes, to_floats
 from tfviz.judges import Judge
 from tfviz.models.adapter import Adapter
 from tfviz.objectives._base import Objective
-from tfviz.optimize.batch import hashed
+from tfviz.optimize.batch import picture_seed
 from tfviz.transforms import Transform, chain, noise, rotate, scale
 
 # Images that are scored at once. Others are filled up, so that one compilation does.
@@ -324,7 +324,7 @@ class Court:
         found = []
         for draw in range(DRAWS):
             # The same draws for all pictures and methods.
-            drawn = np.array(hashed(self._seed, "moved", draw), np.int32)
+            drawn = np.array(picture_seed(self._seed, "moved", draw), np.int32)
             seeds = np.tile(drawn, (len(seen), 1))
             found.append(self._scorer(seen, self._transform, seeds))
         return np.stack(found)

@@ -17,7 +17,7 @@ from tfviz.images import file_names, to_floats
 from tfviz.models.adapter import Adapter
 from tfviz.objectives._base import Objective
 from tfviz.optimize.job import Job
-from tfviz.optimize.optimizers import Method
+from tfviz.optimize.options import Options
 from tfviz.optimize.render import as_result
 from tfviz.stops import Stop
 
@@ -134,13 +134,15 @@ def job_of(
         [unit for unit in units for _ in range(seeds)],
         contender.param,
         contender.transforms,
-        steps=steps,
-        learning_rate=contender.learning_rate,
-        method=Method(contender.optimizer),
-        candidates=contender.candidates,
-        batch_size=seeds,
-        seed=seed,
-        stop=stop,
+        Options(
+            steps=steps,
+            learning_rate=contender.learning_rate,
+            optimizer=contender.optimizer,
+            candidates=contender.candidates,
+            batch_size=seeds,
+            seed=seed,
+            stop=stop,
+        ),
     )
 
 
@@ -166,11 +168,15 @@ def render_unit(job: Job, cells: Sequence[Cell], unit: int) -> int:
         for row, place in enumerate(sorted(batch.places)):
             cell = cells[place]
             at = batch.places.index(place)
-            drawn = job.candidates if result.drawn is None else int(result.drawn[row])
+            drawn = (
+                job.options.candidates
+                if result.drawn is None
+                else int(result.drawn[row])
+            )
             cost = {
                 # A batch takes as long whichever of its pictures are wanted.
                 "seconds": round(batch.seconds / job.pictures[place].batch_size, 3),
-                "evaluations": drawn * job.restarts + int(result.steps[row]),
+                "evaluations": drawn * job.options.restarts + int(result.steps[row]),
             }
             spec = result.picture_spec(row) | {"method": cell.method} | cost
             # The start first: a picture that is there is complete.

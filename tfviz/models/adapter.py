@@ -51,7 +51,8 @@ class Adapter:
         held: The values of the model's other inputs, by name.
         image_input: Which of several images is the one to be made, or None.
         output: Which of several outputs has the classes, or None.
-        loops: Compiled ones; see `_loops`.
+        compiled: What others compiled for this model, by the class that keeps it; it
+            is freed together with the adapter.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Adapter:
             self.input_size = (height or USUAL_SIZE, width or USUAL_SIZE)
         self._surveys: dict[Size, Survey] = {}
         self._compiled: dict[Any, Callable] = {}
-        self.loops: dict[Any, Any] = {}
+        self.compiled: dict[type, Any] = {}
         self.preprocess = preprocessing.assumed()  # to trace before it is known
         if preprocess is None:
             operations = self._survey(self.size).operations

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfviz.models.adapter import Adapter
-from tfviz.objectives._base import Objective, Size, Units, numbers
+from tfviz.objectives._base import Objective, Size, Units, named_as, numbers
 
 
 def diversity(layer: str, n: int) -> Objective:
@@ -112,3 +112,30 @@ def interpolate(*corners: Objective, n: int = 5) -> Objective:
     for weight, corner in zip(weights[1:], corners[1:], strict=True):
         total += numbers(weight) * corner
     return total
+
+
+def with_diversity(unit: Objective, layer: str, n: int, weight: float) -> Objective:
+    """Return the objective of `n` different pictures of each unit, under its names."""
+    repeated = unit[[place for place in range(len(unit)) for _ in range(n)]]
+    total = repeated + numbers([weight]) * diversity(layer, n)
+    return named_as(total, repeated)
+
+
+def comparison_layer(adapter: Adapter, unit: Objective) -> str:
+    """Return the layer in which pictures of a unit are compared.
+
+    It is the unit's own layer, or the last one with a map where that has none.
+
+    Raises:
+        ValueError: If no layer has a map.
+    """
+    known = {layer.path: layer for layer in adapter.layers()}
+    own = [known[path] for path in unit.layers if path in known]
+    maps = [layer for layer in own or known.values() if len(layer.shape) > 2]
+    maps = maps or [layer for layer in known.values() if len(layer.shape) > 2]
+    if not maps:
+        raise ValueError(
+            f"Model {adapter.name!r} has no layer with a map to compare pictures in. "
+            "Name a `layer`."
+        )
+    return maps[-1].path

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tfviz import objectives
 from tfviz.models.adapter import Adapter, adapt
-from tfviz.objectives._base import Objective, named_as, numbers
+from tfviz.objectives._base import Objective
 from tfviz.objectives._grammar import listed
+from tfviz.objectives._groups import comparison_layer, with_diversity
 from tfviz.optimize.render import render
 from tfviz.optimize.result import Result
 
@@ -70,7 +70,7 @@ def diverse(
     unit = _single(objective, adapter)
     if not 0 < share < 1:
         raise ValueError(f"`share` must lie between 0 and 1. Received: share={share}")
-    compared = layer or compared_layer(adapter, unit)
+    compared = layer or comparison_layer(adapter, unit)
 
     def rendered(weight: float) -> Result:
         return render(adapter, with_diversity(unit, compared, n, weight), **options)
@@ -82,27 +82,6 @@ def diverse(
         weight, result, tried = _searched(rendered, share)
     note = {"layer": compared, "n": n, "weight": weight, "tried": tried}
     return replace(result, spec=result.spec | {"diversity": note})
-
-
-def with_diversity(unit: Objective, layer: str, n: int, weight: float) -> Objective:
-    """Return the objective of `n` pictures of each unit, called as the unit is."""
-    repeated = unit[[place for place in range(len(unit)) for _ in range(n)]]
-    total = repeated + numbers([weight]) * objectives.diversity(layer, n)
-    return named_as(total, repeated)
-
-
-def compared_layer(adapter: Adapter, unit: Objective) -> str:
-    """Return the layer of a unit, or the last with a map where that has none."""
-    known = {layer.path: layer for layer in adapter.layers()}
-    own = [known[path] for path in unit.layers if path in known]
-    maps = [layer for layer in own or known.values() if len(layer.shape) > 2]
-    maps = maps or [layer for layer in known.values() if len(layer.shape) > 2]
-    if not maps:
-        raise ValueError(
-            f"Model {adapter.name!r} has no layer with a map to compare pictures in. "
-            "Name a `layer`."
-        )
-    return maps[-1].path
 
 
 def _single(objective: Any, adapter: Adapter) -> Objective:

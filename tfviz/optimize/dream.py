@@ -16,9 +16,10 @@ from tfviz.images import to_bytes, to_floats
 from tfviz.models.adapter import Adapter, adapt, origin
 from tfviz.objectives._base import Objective
 from tfviz.optimize.batch import Progress, plan_batches, plan_pictures
-from tfviz.optimize.job import Callback, check_numbers
+from tfviz.optimize.job import Callback
+from tfviz.optimize.options import check_numbers
 from tfviz.optimize.result import Result
-from tfviz.optimize.runner import REDIRECTED_STEPS
+from tfviz.optimize.step import REDIRECTED_STEPS
 from tfviz.optimize.tiles import Size, Tiles, count_tiles, even_tile
 from tfviz.params._base import check_from_one, check_unit_range
 from tfviz.transforms._base import uniform
@@ -107,7 +108,11 @@ def dream(
 
 
 class Dream:
-    """Everything that `dream` needs to know, checked before any work.
+    """A dream: everything it needs is checked before any work, and then it is run.
+
+    It cannot use the runner of `render`, which holds whole pictures as variables of one
+    compiled step: here the gradient of a picture of any size is put together from
+    tiles, so that memory grows with the tile and not with the picture.
 
     Attributes:
         sizes: Height and width of each octave, the smallest first.
@@ -314,8 +319,7 @@ def _checked_image(image: ArrayLike, adapter: Adapter) -> Floats:
 def _check_numbers(
     octaves: int, ratio: float, steps: int, learning_rate: float, tile: int | None
 ) -> None:
-    check_numbers(steps, learning_rate)
-    check_from_one(octaves=octaves)
+    check_numbers(learning_rate, steps=steps, octaves=octaves)
     if tile is not None:
         check_from_one(tile=tile)
     if not 1 < ratio < math.inf:

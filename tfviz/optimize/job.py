@@ -1,61 +1,72 @@
-"""What is to be rendered: checked, planned into batches, and run."""
+"""A job: what is to be rendered, checked before any work, planned, and run."""
 
 import hashlib
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
-from tfviz import params
+from tfviz import objectives, params
+from tfviz import transforms as transform_presets
 from tfviz.images import to_floats
 from tfviz.models.adapter import Adapter, adapt, origin
+from tfviz.objectives import Objective
+from tfviz.objectives._base import named_as
 from tfviz.objectives._grammar import listed
+from tfviz.objectives._groups import comparison_layer, with_diversity
 from tfviz.optimize.batch import (
     Batch,
-    Finished,
+    BatchState,
+    PlannedBatch,
     Progress,
     count_repeats,
-    investigated,
     plan_batches,
     plan_pictures,
 )
-from tfviz.optimize.optimizers import NORMALIZED, Method
+from tfviz.optimize.dead_units import investigate
+from tfviz.optimize.options import NORMALIZED, Options
 from tfviz.optimize.result import Result
-from tfviz.optimize.runner import Ascent, compiled
+from tfviz.optimize.runner import Runner, compiled
+from tfviz.optimize.step import Problem
 from tfviz.params import Param
-from tfviz.params._base import check_from_one, check_unit_range
-from tfviz.stops import State, Stop
-from tfviz.transforms import Transform, distill
+from tfviz.params._base import check_unit_range
+from tfviz.stops import State
+from tfviz.transforms import Transform
 from tfviz.views import shown, with_channels
 
 # Steps in one call of the compiled loop: the grain of callbacks and of Ctrl-C.
 BLOCK = 16
-# Of params that do not say what suits them.
-LEARNING_RATE = 0.05
-# From a seed to that of the next attempt.
+# Added to a seed for each further attempt.
 NEXT_RESTART = 15485863
+
 
 Callback = Callable[[Progress], Any]
 
 
 class Job:
-    """Everything that `render` needs to know, checked before any work.
+    """Everything that is to be rendered, checked before any work.
 
-    Takes the arguments of `render`. Pictures are planned into batches from the full
-    list, so that leaving some out moves none to another slot. `at` puts a single
-    picture, or its group, where another job had it, so that its bytes can be the same:
-    its repeat number, its slot and the size of its batch. `notes` are put beside the
-    settings: what a command line added to the units, as JSON values.
+    Pictures are planned into batches from the full list, so that leaving some out moves
+    none to another slot.
+
+    Args:
+        model: As for `render`.
+        objective: As for `render`.
+        param: As for `render`.
+        transforms: As for `render`.
+        options: How the pictures are optimized.
+        start: As for `render`.
+        at: The repeat number, the slot and the batch size that a single picture, or its
+            group, had in another job, so that its bytes can be the same.
 
     Attributes:
         pictures: What is to be made, in the order asked for.
+        options: The options, with the defaults filled in.
         settings: What all pictures have in common, as JSON values.
     """
 
@@ -65,42 +76,61 @@ class Job:
         objective: Any,
         param: Param | None = None,
         transforms: Transform | None = None,
+        options: Options | None = None,
         *,
-        steps: int = 256,
-        learning_rate: float | None = None,
-        method: Method | None = None,
-        batch_size: int | None = None,
-        seed: int = 0,
         start: ArrayLike | Result | None = None,
-        candidates: int | None = None,
-        restarts: int = 1,
-        stop: Stop | Sequence[Stop] = (),
         at: tuple[int, int, int] | None = None,
-        notes: Mapping[str, Any] | None = None,
     ) -> None:
         self.adapter: Adapter = adapt(model)
-        self.param = checked_param(param, self.adapter)
-        suits = self.param.defaults
-        rate = suits.get("learning_rate", LEARNING_RATE)
-        rate = rate if learning_rate is None else learning_rate
-        check_numbers(steps, rate, batch_size, restarts=restarts)
-        self.steps, self.learning_rate = int(steps), float(rate)
-        self.restarts = int(restarts)
-        transforms = suits.get("transforms") if transforms is None else transforms
-        self.transforms = checked_transform(transforms)
-        self.candidates = self._checked_candidates(candidates, start)
-        self.method = method or Method()
-        self.stop = (stop,) if isinstance(stop, Stop) else tuple(stop)
+        self.param = _check_param(param, self.adapter)
+        options = (options or Options()).resolve(
+            self.param, has_start=start is not None
+        )
+        self.options = options
+        if transforms is None:
+            transforms = self.param.defaults.get("transforms")
+        self.transforms = _check_transforms(transforms)
         size = self._seen_size()
-        units = [o.bound(self.adapter, size) for o in listed(objective, self.adapter)]
-        self._start = self._encoded(start, sum(map(len, units)))
-        self._batch_size = batch_size
-        self._batches = plan_batches(units, batch_size, self.param.group)
+        units = [
+            _extend(unit, self.adapter, options).bound(self.adapter, size)
+            for unit in listed(objective, self.adapter)
+        ]
+        self._start = self._encode(start, sum(map(len, units)))
+        self._batches = plan_batches(units, options.batch_size, self.param.group)
         repeats = count_repeats([text for unit in units for text in unit.texts])
         if at is not None:
-            repeats, self._batches = self._placed(*at)
-        self.pictures = plan_pictures(units, repeats, self._batches, int(seed))
-        self.settings = self._settings(int(seed)) | dict(notes or {})
+            repeats, self._batches = self._place(*at)
+        self.pictures = plan_pictures(units, repeats, self._batches, options.seed)
+        self.settings = (
+            origin(self.adapter)
+            | {
+                "param": dict(self.param.spec),
+                "transforms": [dict(entry) for entry in self.transforms.spec],
+            }
+            | options.spec()
+            | {"start": None if self._start is None else _digest(self._start)}
+        )
+
+    @classmethod
+    def from_spec(cls, model: Any, spec: Mapping[str, Any], param: Param) -> "Job":
+        """Return the job that makes a saved picture, or its group, again.
+
+        Args:
+            model: As for `render`.
+            spec: The picture's description.
+            param: The param that the description names.
+        """
+        job = cls(
+            model,
+            spec["unit"],
+            param,
+            transform_presets.from_spec(spec["transforms"]),
+            Options.from_spec(spec),
+            at=(spec["repeat"], spec["slot"], spec["batch_size"]),
+        )
+        # Names that were given to the classes by hand are not in the model.
+        job.pictures = [replace(p, name=spec["name"]) for p in job.pictures]
+        return job
 
     @property
     def batches(self) -> int:
@@ -111,13 +141,19 @@ class Job:
         """Return how many batches have a picture that is not in `skip`."""
         return sum(not skip >= set(planned.places) for planned in self._batches)
 
+    def shown(self, images: Any) -> Any:
+        """Return what the model is shown of images, before any transform."""
+        images = tf.convert_to_tensor(images, tf.float32)
+        return shown(images, self.param, self.adapter)
+
     def run(
         self, skip: Set[int] = frozenset(), callbacks: Sequence[Callback] = ()
     ) -> Iterator[Batch]:
         """Render, batch by batch.
 
         Args:
-            skip: Places of pictures that are not wanted. A batch of none is left out.
+            skip: The places of pictures that are not wanted. A batch of nothing else
+                is left out.
             callbacks: As for `render`.
 
         Yields:
@@ -128,82 +164,81 @@ class Job:
         """
         for number, planned in enumerate(self._batches):
             wanted = [i for i, p in enumerate(planned.places) if p not in skip]
-            if not wanted:
-                continue
-            with compiled(
-                self.adapter,
-                planned.objective,
-                self.param,
-                self.transforms,
-                self.method,
-                planned.size,
-            ) as ascent:
-                batch = self._rendered(ascent, number, wanted, callbacks)
-            yield batch
+            if wanted:
+                yield self._render_batch(number, wanted, callbacks)
 
-    def _rendered(
-        self,
-        ascent: Ascent,
-        number: int,
-        wanted: list[int],
-        callbacks: Sequence[Callback],
+    def _render_batch(
+        self, number: int, wanted: list[int], callbacks: Sequence[Callback]
     ) -> Batch:
+        """Make all attempts at a batch, and return its best wanted pictures."""
         planned = self._batches[number]
         rows = [planned.slots[i] for i in wanted]
-        best = self._attempted(ascent, number, wanted, callbacks, 0)
-        for restart in range(1, self.restarts):
-            best.improve(self._attempted(ascent, number, wanted, callbacks, restart))
-        batch = best.batch(tuple(planned.places[i] for i in wanted), rows)
-        stuck = {
-            row: self.pictures[place].name
-            for row, place, fired in zip(
-                rows, batch.places, batch.outcome.fired, strict=True
-            )
-            if not fired
-        }
-        if not stuck:
-            return batch
-        scores = np.full((len(batch.history), planned.size), np.nan, np.float32)
-        scores[:, rows] = batch.history
-        shape = (planned.size, *self.param.shape)
-        return replace(batch, tried=investigated(ascent, stuck, scores, shape))
+        filled = planned.fill(wanted)
+        units = planned.objective[filled].units
+        seeds = self._seeds(planned, filled, 0)
+        problem = Problem(
+            self.adapter, planned.objective, self.param, self.transforms, self.options
+        )
+        with compiled(problem, seeds, units) as runner:
+            best = self._attempt(runner, number, wanted, callbacks, 0)
+            for restart in range(1, self.options.restarts):
+                best.keep_best(
+                    self._attempt(runner, number, wanted, callbacks, restart)
+                )
+            batch = best.batch(tuple(planned.places[i] for i in wanted), rows)
+            dead = {
+                row: self.pictures[place].name
+                for row, place, fired in zip(
+                    rows, batch.places, batch.outcome.fired, strict=True
+                )
+                if not fired
+            }
+            if dead:
+                scores = np.full((len(batch.history), planned.size), np.nan, np.float32)
+                scores[:, rows] = batch.history
+                shape = (planned.size, *self.param.shape)
+                tried = investigate(runner, dead, scores, shape)
+                batch = replace(batch, dead_units=tried)
+        return batch
 
-    def _attempted(
+    def _attempt(
         self,
-        ascent: Ascent,
+        runner: Runner,
         number: int,
         wanted: list[int],
         callbacks: Sequence[Callback],
         restart: int,
-    ) -> Finished:
-        planned = self._batches[number]
-        filled = planned.filled(wanted)
+    ) -> BatchState:
+        """Optimize a batch from its starts, until its steps or its rules end it."""
+        planned, options = self._batches[number], self.options
+        filled = planned.fill(wanted)
         rows = [planned.slots[i] for i in wanted]
-        places = [planned.places[i] for i in filled]
         start = None
         if self._start is not None:
+            places = [planned.places[i] for i in filled]
             start = {name: values[places] for name, values in self._start.items()}
-        seeds = np.array([self.pictures[place].seed for place in places], np.int64)
-        seeds[:, 1] += NEXT_RESTART * restart
+        seeds = self._seeds(planned, filled, restart)
         units = planned.objective[filled].units
-        ascent.start(seeds.astype(np.int32), units, start, self.candidates)
+        runner.start(seeds, units, start, options.candidates or 1)
         names = tuple(self.pictures[planned.places[i]].name for i in wanted)
 
         def images() -> NDArray[np.float32]:
-            return to_floats(ascent.images()[rows])
+            return to_floats(runner.images()[rows])
 
-        finished = Finished(planned.size, planned.group, ascent.images(), restart)
-        fall = 1 / self.steps if self.method.optimizer == NORMALIZED else 0.0
+        state = BatchState(planned.size, planned.group, runner.images(), restart)
+        rate = options.learning_rate or 0.0
+        decay = 1 / options.steps if options.optimizer == NORMALIZED else 0.0
         history: list[NDArray[np.float32]] = []
-        began = time.monotonic() - ascent.searched
-        block = min([BLOCK, *(rule.every for rule in self.stop)])
-        for first in range(0, self.steps, block):
-            count = min(block, self.steps - first)
-            history.append(ascent.run(first, count, self.learning_rate, fall))
-            _check_finite(history[-1][:, rows], names, first + count)
+        began = time.monotonic() - runner.search_seconds
+        block = min([BLOCK, *(rule.every for rule in options.stop)])
+        for first in range(0, options.steps, block):
+            count = min(block, options.steps - first)
+            done = first + count
+            history.append(runner.run(first, count, rate, decay))
+            _check_finite(history[-1][:, rows], names, done)
             progress = Progress(
-                restart * self.steps + first + count,
-                self.restarts * self.steps,
+                restart * options.steps + done,
+                options.restarts * options.steps,
                 history[-1][-1, rows],
                 names,
                 images,
@@ -212,24 +247,35 @@ class Job:
             )
             answers = [callback(progress) for callback in callbacks]
             if any(answer is True for answer in answers):
-                finished.add(np.ones(planned.size, bool), ascent, first + count)
-                finished.name("callback")
-            elif first + count < self.steps:
-                state = State(
+                everything = np.ones(planned.size, bool)
+                state.finish(everything, runner, done, "callback")
+            elif done < options.steps:
+                seen = State(
                     np.concatenate(history),
                     time.monotonic() - began,
-                    ascent.unit_scores,
+                    runner.unit_scores,
                 )
-                for rule in self.stop:
-                    finished.add(rule.reached(state), ascent, first + count)
-                    finished.name(rule.spec.get("name", "rule"))
-            if finished.all_of(rows):
+                for rule in options.stop:
+                    name = rule.spec.get("name", "rule")
+                    state.finish(rule.reached(seen), runner, done, name)
+            if state.has_finished(rows):
                 break
-        finished.seconds = time.monotonic() - began
-        finished.end(ascent, np.concatenate(history))
-        return finished
+        state.seconds = time.monotonic() - began
+        state.end(runner, np.concatenate(history))
+        return state
 
-    def _placed(self, repeat: int, slot: int, size: int) -> tuple[list[int], list]:
+    def _seeds(
+        self, planned: PlannedBatch, filled: list[int], restart: int
+    ) -> NDArray[np.int32]:
+        """Return the seeds `(n, 2)` of a batch's slots in an attempt."""
+        pictures = [self.pictures[planned.places[i]] for i in filled]
+        seeds = np.array([picture.seed for picture in pictures], np.int64)
+        seeds[:, 1] += NEXT_RESTART * restart
+        return seeds.astype(np.int32)
+
+    def _place(
+        self, repeat: int, slot: int, size: int
+    ) -> tuple[list[int], list[PlannedBatch]]:
         """Return the repeat numbers and the batch of one picture, or of its group."""
         planned = self._batches[0]
         group = planned.group
@@ -241,11 +287,6 @@ class Job:
             list(range(first, first + group)),
             [replace(planned, slots=slots, size=size)],
         )
-
-    def shown(self, images: Any) -> Any:
-        """Return what the model is shown of images, before any transform."""
-        images = tf.convert_to_tensor(images, tf.float32)
-        return shown(images, self.param, self.adapter)
 
     def _seen_size(self) -> tuple[int, int]:
         """Return the size of what the model sees, by tracing; and check it."""
@@ -263,21 +304,10 @@ class Job:
         self.adapter.layers(shape[:2])  # the final score has no transforms
         return seen[0]
 
-    def _checked_candidates(self, candidates: int | None, start: Any) -> int:
-        if candidates is None:
-            suits = self.param.defaults.get("candidates", 1)
-            return 1 if start is not None else int(suits)
-        check_from_one(candidates=candidates)
-        if candidates > 1 and start is not None:
-            raise ValueError(
-                "`candidates` draws starts, and `start` gives one. Leave out one of "
-                "them."
-            )
-        return int(candidates)
-
-    def _encoded(
+    def _encode(
         self, start: ArrayLike | Result | None, n: int
     ) -> dict[str, Any] | None:
+        """Return the latents of the start images, `n` of each; None without a start."""
         if start is None:
             return None
         if self.param.encode is None:
@@ -301,32 +331,57 @@ class Job:
         images = np.broadcast_to(images, (n, *self.param.shape))
         return {k: v.numpy() for k, v in self.param.encode(images).items()}
 
-    def _settings(self, seed: int) -> dict[str, Any]:
-        optimizer = {"name": self.method.optimizer or "adam"}
-        if isinstance(self.method.optimizer, keras.optimizers.Optimizer):
-            optimizer = keras.optimizers.serialize(self.method.optimizer)
-        return origin(self.adapter) | {
-            "param": dict(self.param.spec),
-            "transforms": [dict(entry) for entry in self.transforms.spec],
-            "steps": self.steps,
-            "learning_rate": self.learning_rate,
-            "optimizer": optimizer,
-            "gradient_blur": self.method.gradient_blur,
-            "normalize_gradient": self.method.normalize_gradient,
-            "alpha": self.method.alpha,
-            "smooth_pools": self.method.smooth_pools,
-            "stop": [dict(rule.spec) for rule in self.stop],
-            "batch": self._batch_size,
-            "seed": seed,
-            "start": None if self._start is None else _digest(self._start),
-            "candidates": self.candidates,
-            "restarts": self.restarts,
-            "penalties": {},
-            "diversity": None,
-        }
+
+def _extend(unit: Objective, adapter: Adapter, options: Options) -> Objective:
+    """Return a unit with the diversity and the penalties of the options.
+
+    The pictures keep the names of the unit, as the options are described beside them.
+    """
+    if options.diversity is not None:
+        diversity = options.diversity
+        layer = diversity.layer or comparison_layer(adapter, unit)
+        unit = with_diversity(unit, layer, diversity.n, diversity.weight)
+    for name, weight in options.penalties.items():
+        penalty = getattr(objectives, name)()
+        unit = named_as(unit - weight * penalty, unit)
+    return unit
+
+
+def _check_param(param: Param | None, adapter: Adapter) -> Param:
+    """Return the param, by default Fourier at the model's size, if it fits."""
+    if param is None:
+        return _default_param(*adapter.size, adapter.channels)
+    if not isinstance(param, Param):
+        raise TypeError(
+            "`param` must be a Param such as params.fourier(224, 224). "
+            f"Received: {param!r}"
+        )
+    if param.view is None and param.shape[2] != adapter.channels:
+        raise ValueError(
+            f"Model {adapter.name!r} takes {adapter.channels} channels, but `param` "
+            f"makes {param.shape[2]}."
+        )
+    return param
+
+
+# The same object in each call, so that a runner that was compiled for it fits again.
+_default_param = cache(params.fourier)
+
+
+def _check_transforms(transforms: Any) -> Transform:
+    """Return the transforms, `distill` by default, if they are transforms."""
+    if transforms is None:
+        return transform_presets.distill()
+    if not isinstance(transforms, Transform):
+        raise TypeError(
+            "`transforms` must be a Transform: transforms.distill(), transforms.none() "
+            f"or a transforms.chain(...). Received: {transforms!r}"
+        )
+    return transforms
 
 
 def _digest(latents: Mapping[str, Any]) -> str:
+    """Return a digest of latents, which stands for the start in a description."""
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(latents):
         digest.update(np.ascontiguousarray(latents[name]).tobytes())
@@ -342,49 +397,3 @@ def _check_finite(
             f"The score of {names[int(np.argmin(finite))]} was not finite at step "
             f"{step} or shortly before. Lower the learning rate, or use float32."
         )
-
-
-def check_numbers(
-    steps: int, learning_rate: float, batch_size: int | None = None, **counts: int
-) -> None:
-    """Refuse numbers with which there is nothing to do."""
-    check_from_one(steps=steps, **counts)
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(
-            f"`learning_rate` must be above 0. Received: learning_rate={learning_rate}"
-        )
-    if batch_size is not None:
-        check_from_one(batch_size=batch_size)
-
-
-def checked_param(param: Param | None, adapter: Adapter) -> Param:
-    """Return the param, by default Fourier's at the model's size, if it fits."""
-    if param is None:
-        return _usual_param(*adapter.size, adapter.channels)
-    if not isinstance(param, Param):
-        raise TypeError(
-            "`param` must be a Param such as params.fourier(224, 224). "
-            f"Received: {param!r}"
-        )
-    if param.view is None and param.shape[2] != adapter.channels:
-        raise ValueError(
-            f"Model {adapter.name!r} takes {adapter.channels} channels, but `param` "
-            f"makes {param.shape[2]}."
-        )
-    return param
-
-
-def checked_transform(transforms: Any) -> Transform:
-    """Return the transforms, `distill` by default, if they are transforms."""
-    if transforms is None:
-        return distill()
-    if not isinstance(transforms, Transform):
-        raise TypeError(
-            "`transforms` must be a Transform: transforms.distill(), transforms.none() "
-            f"or a transforms.chain(...). Received: {transforms!r}"
-        )
-    return transforms
-
-
-# The same object in each call, so that a loop that was compiled for it fits again.
-_usual_param = cache(params.fourier)

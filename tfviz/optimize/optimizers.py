@@ -1,68 +1,40 @@
-"""How latents are moved along their gradient."""
+"""How latents move along their gradient, and how the gradient is shaped before."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfviz.optimize.options import NORMALIZED, Options
 from tfviz.params._base import Latents
 from tfviz.transforms import blur
 
 
-@dataclass(frozen=True)
-class Method:
-    """How pictures are moved uphill.
+def gradient_shaper(options: Options) -> Callable[[Any], Any]:
+    """Return the identity for images whose gradient is blurred and normalized."""
+    if not options.gradient_blur and not options.normalize_gradient:
+        return tf.identity
 
-    Attributes:
-        optimizer: A Keras optimizer, `normalized`, or None for Adam.
-        gradient_blur: Standard deviation, in pixels, of a blur of the gradient in the
-            image; 0 for none.
-        normalize_gradient: Whether the gradient in each image is scaled to a root mean
-            square of 1.
-        alpha: Whether to note where in the image the gradient was.
-        smooth_pools: Whether max-pools share their gradient within a window.
-    """
+    def shaped(gradients: Any) -> Any:
+        if options.gradient_blur:
+            seeds = tf.zeros((gradients.shape[0], 2), tf.int32)  # nothing is random
+            gradients = blur(options.gradient_blur)(gradients, seeds)
+        if options.normalize_gradient:
+            squares = tf.reduce_mean(tf.square(gradients), (1, 2, 3), keepdims=True)
+            gradients = tf.math.divide_no_nan(gradients, tf.sqrt(squares))
+        return gradients
 
-    optimizer: keras.optimizers.Optimizer | str | None = None
-    gradient_blur: float = 0.0
-    normalize_gradient: bool = False
-    alpha: bool = False
-    smooth_pools: bool = False
+    @tf.custom_gradient
+    def identity(images: Any) -> Any:
+        return tf.identity(images), shaped
 
-    def __post_init__(self) -> None:
-        """Refuse optimizers of another name."""
-        if isinstance(self.optimizer, str) and self.optimizer != NORMALIZED:
-            raise ValueError(
-                f"`optimizer` must be {NORMALIZED!r} or a Keras optimizer; None is "
-                f"Adam. Received: optimizer={self.optimizer!r}"
-            )
-
-    def shape_gradient(self) -> Callable[[Any], Any]:
-        """Return the identity for images, whose gradient is blurred and normalized."""
-        if not self.gradient_blur and not self.normalize_gradient:
-            return tf.identity
-
-        @tf.custom_gradient
-        def identity(images: Any) -> Any:
-            return tf.identity(images), self._shaped
-
-        return identity
-
-    def _shaped(self, slopes: Any) -> Any:
-        if self.gradient_blur:
-            seeds = tf.zeros((slopes.shape[0], 2), tf.int32)  # draws nothing
-            slopes = blur(self.gradient_blur)(slopes, seeds)
-        if self.normalize_gradient:
-            squares = tf.reduce_mean(tf.square(slopes), (1, 2, 3), keepdims=True)
-            slopes = tf.math.divide_no_nan(slopes, tf.sqrt(squares))
-        return slopes
+    return identity
 
 
 class Adam:
-    """Adam (Kingma & Ba, https://arxiv.org/abs/1412.6980) as one fused operation."""
+    """Adam (Kingma & Ba, https://arxiv.org/abs/1412.6980), one fused operation."""
 
     BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -82,7 +54,7 @@ class Adam:
     def __call__(self, gradients: Latents, step: Any, learning_rate: Any) -> None:
         """Take one step uphill."""
         count = tf.cast(step + 1, tf.float32)
-        for name, slope in gradients.items():
+        for name, gradient in gradients.items():
             variable, (first, second) = self._latents[name], self._moments[name]
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
@@ -94,12 +66,12 @@ class Adam:
                 beta1=self.BETA_1,
                 beta2=self.BETA_2,
                 epsilon=self.EPSILON,
-                grad=slope,
+                grad=gradient,
             )
 
 
-class KerasUpdate:
-    """A Keras optimizer made anew from the settings of another."""
+class KerasOptimizer:
+    """A Keras optimizer that is built anew from the settings of the user's."""
 
     def __init__(
         self, optimizer: keras.optimizers.Optimizer, latents: dict[str, tf.Variable]
@@ -119,11 +91,11 @@ class KerasUpdate:
     def __call__(self, gradients: Latents, step: Any, learning_rate: Any) -> None:
         """Take one step uphill."""
         moving = [self._latents[name] for name in gradients]
-        self._optimizer.apply([-slope for slope in gradients.values()], moving)
+        self._optimizer.apply([-gradient for gradient in gradients.values()], moving)
 
 
-class NormalizedAscent:
-    """Steps of the same mean size whatever the gradient's, as in DGN-AM.
+class NormalizedSteps:
+    """Steps of the same mean size, whatever the size of the gradient, as in DGN-AM.
 
     Each image's gradient is divided by the mean of its absolute values (Nguyen et al.,
     https://arxiv.org/abs/1605.09304); the learning rate falls to 0 over the steps.
@@ -138,24 +110,21 @@ class NormalizedAscent:
     def __call__(self, gradients: Latents, step: Any, learning_rate: Any) -> None:
         """Take one step uphill."""
         sums = [
-            tf.reduce_sum(tf.abs(slope), axis=tuple(range(1, slope.shape.rank)))
-            for slope in gradients.values()
+            tf.reduce_sum(tf.abs(gradient), axis=tuple(range(1, gradient.shape.rank)))
+            for gradient in gradients.values()
         ]
-        size = sum(int(np.prod(slope.shape[1:])) for slope in gradients.values())
+        size = sum(int(np.prod(gradient.shape[1:])) for gradient in gradients.values())
         factor = tf.math.divide_no_nan(learning_rate * size, tf.add_n(sums))
-        for name, slope in gradients.items():
-            shape = (-1, *[1] * (slope.shape.rank - 1))
-            self._latents[name].assign_add(tf.reshape(factor, shape) * slope)
+        for name, gradient in gradients.items():
+            shape = (-1, *[1] * (gradient.shape.rank - 1))
+            self._latents[name].assign_add(tf.reshape(factor, shape) * gradient)
 
 
-NORMALIZED = "normalized"
-
-
-def updater(
+def make_updater(
     optimizer: keras.optimizers.Optimizer | str | None,
     latents: dict[str, tf.Variable],
 ) -> Any:
-    """Return what moves the latents: `update(gradients, step, learning_rate)`."""
+    """Return what moves latents: `update(gradients, step, learning_rate)`."""
     if optimizer == NORMALIZED:
-        return NormalizedAscent(latents)
-    return KerasUpdate(optimizer, latents) if optimizer else Adam(latents)
+        return NormalizedSteps(latents)
+    return KerasOptimizer(optimizer, latents) if optimizer else Adam(latents)

@@ -1,4 +1,4 @@
-"""Optimize images: the function that users call."""
+"""Render the units of a model: the function that users call first."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfviz.images import to_floats
-from tfviz.optimize.batch import Batch, warn_stuck
+from tfviz.optimize.batch import Batch
+from tfviz.optimize.dead_units import warn_of_dead_units
 from tfviz.optimize.job import Callback, Job
-from tfviz.optimize.optimizers import Method
+from tfviz.optimize.options import STEPS, Options
 from tfviz.optimize.result import Result
 from tfviz.params import Param
 from tfviz.stops import Stop
@@ -23,7 +24,7 @@ def render(
     param: Param | None = None,
     transforms: Transform | None = None,
     *,
-    steps: int = 256,
+    steps: int = STEPS,
     learning_rate: float | None = None,
     optimizer: keras.optimizers.Optimizer | str | None = None,
     gradient_blur: float = 0.0,
@@ -40,51 +41,55 @@ def render(
 ) -> Result:
     """Optimize images until the units of a model respond most.
 
+    Feature visualization (Olah, Mordvintsev, Schubert 2017,
+    https://distill.pub/2017/feature-visualization).
+
     Args:
-        model: A Keras model, or an adapter made by `adapt`, which keeps what it
+        model: A Keras model, or an adapter made by `adapt`, which keeps what was
             compiled for the next call with the same `param` and `transforms`.
         objective: What to maximize: an `Objective`, a text that `objectives.parse`
-            reads, or a list of those. One picture for each unit.
-        param: How the images are held; `params.fourier` at the model's size, or 224
-            where it takes any, by default.
-        transforms: What they must survive; by default what suits the param, or
-            `transforms.distill()`; `transforms.none()` for nothing.
-        steps: Gradient steps.
-        learning_rate: Of Adam, the optimizer by default; what suits the param, or
-            0.05, by default.
-        optimizer: `normalized` for steps of the same size whatever the gradient's,
-            with a rate that falls to 0 (DGN-AM,
-            https://arxiv.org/abs/1605.09304), or a Keras optimizer to use instead,
-            with its own learning rate. It is made anew from its settings, so yours
-            keeps its state.
-        gradient_blur: Standard deviation, in pixels, of a Gaussian blur of the
-            gradient in the image; 0 for none. Favours low frequencies, as `fourier`
+            reads, or a list of those. One picture is made for each unit.
+        param: The parameterization of the images; by default `params.fourier` at the
+            model's size, or at 224 pixels where the model takes any size.
+        transforms: The random changes that images must survive; by default those that
+            the param prefers, or `transforms.distill()`. `transforms.none()` for none.
+        steps: The number of gradient steps.
+        learning_rate: The learning rate of Adam, the default optimizer; by default
+            the rate that the param prefers, or 0.05.
+        optimizer: `normalized` for steps of the same size whatever the size of the
+            gradient, with a learning rate that falls to 0 (DGN-AM,
+            https://arxiv.org/abs/1605.09304), or a Keras optimizer to use instead of
+            Adam, with its own learning rate. A Keras optimizer is built anew from its
+            settings, so yours keeps its state.
+        gradient_blur: The standard deviation, in pixels, of a Gaussian blur of the
+            gradient in the image; 0 for none. It favours low frequencies, as `fourier`
             does by itself.
         normalize_gradient: Whether to scale the gradient in each image to a root mean
             square of 1, for optimizers that, unlike Adam, do not scale it themselves.
         smooth_pools: Whether max-pools share their gradient among the inputs of a
-            window, in proportion to their squares, instead of giving it all to the
+            window, in proportion to their squares, instead of passing all of it to the
             largest, which leaves a grid in some pictures.
-        batch_size: Pictures that are made at once; those of one layer and kind, at
-            most 8, by default. It is part of what makes a picture repeatable: the
-            same slot of the same batch size gives the same bytes whatever stands
-            beside it, while another slot or size agrees in its start and its first
-            step (1e-3) and drifts apart from there, as Adam turns rounding into full
-            steps.
-        seed: Makes other pictures of the same units.
-        start: An image `(height, width, channels)` in [0, 1] to start from, one for
-            each picture, or an earlier result to go on with, also of another param;
-            by default what the param draws, such as a nearly flat grey.
-        candidates: How many starts to draw for each picture; it is made from the one
-            where its unit responds most, without transforms. More are drawn where a
-            unit is off in all. By default what suits the param, or 1.
-        restarts: How often to make each picture, each time from another start; the
-            one with the highest score at the end is kept.
+        batch_size: The number of pictures that are optimized at once; by default all
+            of one layer and kind, at most 8. It is part of what makes a picture
+            repeatable: the same slot of the same batch size gives the same bytes,
+            whatever stands beside it. Another slot or size agrees in the start and in
+            the first step (to 1e-3) and drifts apart from there, as Adam turns
+            rounding into full steps.
+        seed: The random seed; another seed gives other pictures of the same units.
+        start: An image `(height, width, channels)` in [0, 1] to start from, one such
+            image for each picture, or an earlier result to go on with, also of another
+            param. By default the param draws the start, such as a nearly flat grey.
+        candidates: The number of starts to draw for each picture, which is made from
+            the one to which its unit responds most, without transforms. More are drawn
+            where a unit is dead in all of them. By default the number that the param
+            prefers, or 1.
+        restarts: The number of attempts at each picture, each from another start; the
+            one with the highest final score is kept.
         stop: Rules that end the work on a picture before all steps are taken; see
             `tfviz.stops`.
-        alpha: Whether to note how much each pixel mattered: `Result.alpha`, the
+        alpha: Whether to record how much each pixel counted: `Result.alpha`, the
             transparency map that belongs to `params.maco`.
-        callbacks: Called as `callback(progress)` after every 16 steps; see
+        callbacks: Functions called as `callback(progress)` after every 16 steps; see
             `Progress`. One that returns True ends the steps of its batch.
 
     Returns:
@@ -95,7 +100,7 @@ def render(
         FloatingPointError: If a score is not finite.
 
     Warns:
-        UserWarning: If a unit never fired, so that its picture means nothing.
+        UserWarning: If a unit is dead, so that its picture means nothing.
 
     >>> import tfviz
     >>> model = tfviz.load_model("squeezenet")
@@ -104,30 +109,38 @@ def render(
     >>> result.images.shape, result.names
     ((2, 64, 64, 3), ('fire5:3', 'fire5:4'))
     """
-    job = Job(
-        model,
-        objective,
-        param,
-        transforms,
+    options = Options(
         steps=steps,
         learning_rate=learning_rate,
-        method=Method(
-            optimizer, gradient_blur, normalize_gradient, alpha, smooth_pools
-        ),
+        optimizer=optimizer,
+        gradient_blur=gradient_blur,
+        normalize_gradient=normalize_gradient,
+        smooth_pools=smooth_pools,
+        alpha=alpha,
         batch_size=batch_size,
         seed=seed,
-        start=start,
         candidates=candidates,
         restarts=restarts,
-        stop=stop,
+        stop=(stop,) if isinstance(stop, Stop) else stop,
     )
+    job = Job(model, objective, param, transforms, options, start=start)
+    return render_job(job, callbacks)
+
+
+def render_job(job: Job, callbacks: Sequence[Callback] = ()) -> Result:
+    """Render all pictures of a job, and warn of dead units.
+
+    Args:
+        job: The job.
+        callbacks: As for `render`.
+    """
     batches = list(job.run(callbacks=callbacks))
-    warn_stuck([stuck for batch in batches for stuck in batch.tried])
+    warn_of_dead_units([dead for batch in batches for dead in batch.dead_units])
     return as_result(job, batches)
 
 
 def as_result(job: Job, batches: Sequence[Batch]) -> Result:
-    """Put the pictures of some batches of a job into the order asked for."""
+    """Return the pictures of some batches of a job in the order asked for."""
     places = [place for batch in batches for place in batch.places]
     order = np.argsort(places)
     pictures = [job.pictures[places[i]] for i in order]
@@ -138,7 +151,7 @@ def as_result(job: Job, batches: Sequence[Batch]) -> Result:
         return np.concatenate([getattr(b.outcome, name) for b in batches])[order]
 
     stopped = [reason for batch in batches for reason in batch.stopped]
-    drawn = collected("drawn") if job.candidates > 1 else None
+    drawn = collected("drawn") if (job.options.candidates or 1) > 1 else None
     return Result(
         images=to_floats(collected("pictures")),
         scores=collected("scores"),
@@ -150,7 +163,7 @@ def as_result(job: Job, batches: Sequence[Batch]) -> Result:
         names=tuple(picture.name for picture in pictures),
         spec=job.settings | {"pictures": [picture.spec for picture in pictures]},
         distances=_distances(batches, order),
-        alpha=collected("alpha") if job.method.alpha else None,
+        alpha=collected("alpha") if job.options.alpha else None,
         restart=np.concatenate([batch.restart for batch in batches])[order],
         start_scores=None if drawn is None else collected("start_scores"),
         drawn=drawn,
@@ -163,7 +176,7 @@ def as_result(job: Job, batches: Sequence[Batch]) -> Result:
 
 
 def _distances(batches: Sequence[Batch], order: Any) -> NDArray[np.float32] | None:
-    """Return the distances in groups; NaN fills the rows of smaller ones."""
+    """Return the distances within groups; NaN fills the rows of smaller groups."""
     found = [batch.outcome.distances for batch in batches]
     largest = max((d.shape[1] for d in found if d is not None), default=0)
     if not largest:

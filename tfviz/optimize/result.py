@@ -141,7 +141,7 @@ class Result:
     def sheet(self, columns: int | None = None) -> Image.Image:
         """Return all pictures in one image, with their names and scores."""
         captions = [
-            f"{name}  {score:.4g}" + ("  (never fired)" if stuck else "")
+            f"{name}  {score:.4g}" + ("  (dead unit)" if stuck else "")
             for name, score, stuck in zip(
                 self.names, self.scores, self.stuck, strict=True
             )

@@ -1,9 +1,10 @@
-"""The compiled part of the loop: several gradient steps in one call."""
+"""What compiles the step, keeps its state, and drives it."""
 
 import time
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -11,40 +12,40 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from tfviz.models.adapter import Adapter
-from tfviz.models.gradient_overrides import VANISHING, unreturned
-from tfviz.objectives._base import Objective
 from tfviz.objectives._groups import similarities
-from tfviz.optimize.optimizers import Method, updater
-from tfviz.optimize.step import LATENT, Judged, best_start, chosen, largest, led_back
-from tfviz.params import Param
+from tfviz.optimize.optimizers import make_updater
+from tfviz.optimize.step import (
+    Problem,
+    best_start,
+    compute_step,
+    score_untransformed,
+)
 from tfviz.params._base import Latents
-from tfviz.transforms import Transform
-from tfviz.views import shown
 
-# A picture without any gradient may use the redirected one this long, as in Lucid.
-REDIRECTED_STEPS = 16
-# From a seed to the next candidate's.
+# The compiled runners that an adapter keeps: enough to go back and forth between
+# layers, but not all that ever were.
+KEPT = 4
+# Added to a seed for each further candidate.
 _NEXT_SEED = 104729
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The pictures of a batch as they are, and what is known about them.
+    """The pictures of a batch at one time, and what was measured of them.
 
     Attributes:
         pictures: `(n, height, width, channels)`.
-        scores: `(n,)`, of just these bytes, without transforms.
+        scores: `(n,)`, the scores of exactly these bytes, without transforms.
         unit_scores: `(n,)`, the same without penalties and diversity.
         distances: `(n, group)`, from each picture to those of its group: 1 minus the
             cosine of their Gram matrices. None if they are not compared.
-        alpha: `(n, height, width)` in [0, 1], how much a pixel mattered over all
-            steps. None if it was not asked for.
+        alpha: `(n, height, width)` in [0, 1], how much a pixel counted over all steps.
+            None if it was not asked for.
         fired: `(n,)`, whether the unit ever had a gradient of its own.
-        start_scores: `(n,)`, the units' scores at the best of the starts that were
-            drawn. None if only one was.
-        drawn: `(n,)`, how many starts were drawn. None if only one was.
-        diagnostics: `(n,)` by name, what the param tells of its latents.
+        start_scores: `(n,)`, the units' scores at the best of the candidates. None if
+            only one start was drawn.
+        drawn: `(n,)`, how many candidates were drawn. None if only one start was.
+        diagnostics: `(n,)` by name, what the param measures of its latents.
     """
 
     pictures: NDArray[np.uint8]
@@ -58,32 +59,84 @@ class Outcome:
     diagnostics: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
-class Ascent:
-    """Gradient ascent on one batch of images.
-
-    Compiled once: seeds, units, the step and the learning rate are tensors.
+class _State:
+    """The variables of a batch that steps change.
 
     Attributes:
-        traces: How often the step has been traced.
-        searched: Seconds that the choice of the starts took.
+        latents: What the images are made of.
+        fired: `(n,)`, whether a unit ever had a gradient of its own.
+        threshold: `(n,)`, the size that the gradient of a live unit exceeds.
+        importance: `(n, height, width)`, how much each pixel counted so far; without
+            pixels where that is not asked for.
+        clipped: `(n,)`, the share of latents that the param's projection moved, added
+            up over the steps.
     """
 
     def __init__(
-        self,
-        adapter: Adapter,
-        objective: Objective,
-        param: Param,
-        transforms: Transform,
-        method: Method | None = None,
+        self, n: int, latents: Mapping[str, Any], size: tuple[int, int]
     ) -> None:
-        self._adapter = adapter
-        self._objective = objective
-        self._param = param
-        self._transforms = transforms
-        self._method = method or Method()
-        self._compiled: dict[str, Any] = {}
+        self.latents = {
+            name: tf.Variable(tf.zeros(spec.shape)) for name, spec in latents.items()
+        }
+        self.fired = tf.Variable(tf.zeros(n, tf.bool))
+        self.threshold = tf.Variable(tf.zeros(n))
+        self.importance = tf.Variable(tf.zeros((n, *size)))
+        self.clipped = tf.Variable(tf.zeros(n))
+
+    def values(self) -> Latents:
+        """Return the latents as tensors."""
+        return {name: tf.identity(v) for name, v in self.latents.items()}
+
+    def assign(self, latents: Latents) -> None:
+        """Replace the latents."""
+        for name, value in latents.items():
+            self.latents[name].assign(value)
+
+    def reset(self) -> None:
+        """Forget what earlier steps noted."""
+        for variable in (self.fired, self.importance, self.clipped):
+            variable.assign(tf.zeros_like(variable))
+        self.threshold.assign(tf.fill(self.threshold.shape, np.inf))
+
+
+class Runner:
+    """Runs compiled gradient steps on batches of one shape.
+
+    Compiled once: seeds, units, the number of the step and the learning rate are
+    tensors, so that other units of the same kind need no new compilation.
+
+    Args:
+        problem: What is optimized.
+        seeds: `(n, 2)`, the seeds of a batch.
+        units: The units of that batch.
+
+    Attributes:
+        traces: How often the step has been traced.
+        search_seconds: The seconds that the choice of the last starts took.
+    """
+
+    def __init__(
+        self, problem: Problem, seeds: NDArray[np.int32], units: Mapping[str, Any]
+    ) -> None:
         self.traces = 0
-        self.searched = 0.0
+        self.search_seconds = 0.0
+        self._problem = problem
+        self._begin(seeds, units)
+        param, n = problem.param, len(seeds)
+        self._init = _compile(param.init, self._seeds)
+        size = param.shape[:2] if problem.options.alpha else (0, 0)
+        self._state = _State(n, self._init.structured_outputs, size)
+        self._update = make_updater(problem.options.optimizer, self._state.latents)
+        number, rates = tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.float32)
+        self._run = _compile(
+            self._take_steps, self._seeds, self._units, number, number, rates
+        )
+        self._measure = _compile(self._measured, self._units)
+        self._bytes = _compile(self._pictures)
+        # One step that is forgotten: only then TensorFlow optimizes the graph, which
+        # takes longer than many steps and would count as their time.
+        self._state.assign(self._init(self._seeds))
+        self.run(0, 1, 0.0)
 
     def start(
         self,
@@ -95,140 +148,96 @@ class Ascent:
         """Begin with new pictures.
 
         Args:
-            seeds: `(n, 2)`.
-            units: Of the objective.
-            latents: Where to start. By default what the param draws.
+            seeds: `(n, 2)`, a pair for each picture.
+            units: The units of the objective.
+            latents: The latents to start from; by default what the param draws.
             candidates: How many starts to draw for each picture, to take the best.
         """
-        self._seeds = tf.constant(seeds)
-        self._units = {name: tf.constant(values) for name, values in units.items()}
-        if not self._compiled:
-            self._compile()
-            self._warm_up()
-        self._found: list[Any] = [None, None]
-        self.searched = 0.0
+        self._begin(seeds, units)
         if latents is None and candidates > 1:
-            latents, *self._found = self._best_start(candidates)
+            latents = self._search_start(candidates)
         elif latents is None:
-            latents = self._compiled["init"](self._seeds)
-        for name, value in latents.items():
-            self._latents[name].assign(value)
+            latents = self._init(self._seeds)
+        self._state.assign(latents)
         self._update.reset()
-        self._taken = 0
-        for note in (self._fired, self._mattered, self._clipped):
-            note.assign(tf.zeros_like(note))
-        self._bar.assign(tf.fill(self._bar.shape, np.inf))
+        self._state.reset()
 
     def run(
-        self, first: int, count: int, learning_rate: float, fall: float = 0.0
+        self, first: int, count: int, learning_rate: float, decay: float = 0.0
     ) -> NDArray[np.float32]:
-        """Take `count` steps, the first of them with the number `first`.
+        """Take some steps.
 
         Args:
             first: The number of the first step.
-            count: How many.
-            learning_rate: At step 0.
-            fall: How much of it is gone after each step.
+            count: The number of steps.
+            learning_rate: The learning rate at step 0.
+            decay: The share of it that is gone after each step.
 
         Returns:
             The scores `(count, n)` of the transformed images before each step.
         """
-        self._taken += count
-        return self._compiled["steps"](
+        self._steps_taken += count
+        return self._run(
             self._seeds,
             self._units,
             tf.constant(first),
             tf.constant(count),
-            tf.constant([learning_rate, fall], tf.float32),
+            tf.constant([learning_rate, decay], tf.float32),
         ).numpy()
 
     def images(self) -> NDArray[np.uint8]:
-        """Return the pictures as they are now."""
-        return self._compiled["bytes"]().numpy()
+        """Return the pictures at this time."""
+        return self._bytes().numpy()
 
     def unit_scores(self) -> NDArray[np.float32]:
-        """Return the scores of the units in the pictures as they are now."""
-        return self._compiled["scored"](self._units)[2].numpy()
+        """Return the scores of the units in the pictures at this time."""
+        return self._measure(self._units)[2].numpy()
 
     def score_units(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scores `(n,)` of the units in other images, one for each slot."""
-        if "units" not in self._compiled:
-            compiled = tf.function(self._scored_units, autograph=False)
-            self._compiled["units"] = compiled.get_concrete_function(
-                tf.TensorSpec(images.shape, tf.float32), self._units
-            )
-        return self._compiled["units"](tf.constant(images), self._units).numpy()
+        return self._score_units(tf.constant(images), self._units).numpy()
 
-    def finish(self) -> Outcome:
-        """Return the pictures as they are now, with what is known about them."""
-        pictures, scores, of_units, distances, told = self._compiled["scored"](
+    def outcome(self) -> Outcome:
+        """Return the pictures at this time, and what was measured of them."""
+        pictures, scores, unit_scores, distances, diagnostics = self._measure(
             self._units
         )
-        diagnostics = {name: values.numpy() for name, values in told.items()}
-        if self._param.project:
-            diagnostics["clip_rate"] = self._clipped.numpy() / max(self._taken, 1)
-        start_scores, drawn = self._found
+        diagnostics = {name: values.numpy() for name, values in diagnostics.items()}
+        if self._problem.param.project:
+            clipped = self._state.clipped.numpy()
+            diagnostics["clip_rate"] = clipped / max(self._steps_taken, 1)
+        alpha = None
+        if self._problem.options.alpha:
+            alpha = _opacity(self._state.importance.numpy())
         return Outcome(
             pictures.numpy(),
             scores.numpy(),
-            of_units.numpy(),
-            distances.numpy() if self._objective.compared else None,
-            _opacity(self._mattered.numpy()) if self._method.alpha else None,
-            self._fired.numpy(),
-            start_scores,
-            drawn,
+            unit_scores.numpy(),
+            distances.numpy() if self._problem.objective.compared else None,
+            alpha,
+            self._state.fired.numpy(),
+            *self._searched,
             diagnostics,
         )
 
-    def _compile(self) -> None:
-        def traced(function: Any, *arguments: Any) -> Any:
-            # Traced at once: a function that is traced at its first call counts as
-            # one that is traced too often when several layers are rendered.
-            compiled = tf.function(function, autograph=False)
-            return compiled.get_concrete_function(*arguments)
+    def _begin(self, seeds: NDArray[np.int32], units: Mapping[str, Any]) -> None:
+        self._seeds = tf.constant(seeds)
+        self._units = {name: tf.constant(values) for name, values in units.items()}
+        # The scores of the starts that were chosen, and how many were drawn.
+        self._searched: tuple[Any, Any] = (None, None)
+        self._steps_taken = 0
+        self.search_seconds = 0.0
 
-        init = traced(self._param.init, self._seeds)
-        self._latents = {
-            name: tf.Variable(tf.zeros(spec.shape))
-            for name, spec in init.structured_outputs.items()
-        }
-        n = self._seeds.shape[0]
-        self._fired = tf.Variable(tf.zeros(n, tf.bool))
-        # What a picture's gradient must exceed for its unit to be on.
-        self._bar = tf.Variable(tf.zeros(n))
-        seen = self._param.shape[:2] if self._method.alpha else (0, 0)
-        self._mattered = tf.Variable(tf.zeros((n, *seen)))
-        # The share of latents that the param's projection moved, added up over steps.
-        self._clipped = tf.Variable(tf.zeros(n))
-        self._update = updater(self._method.optimizer, self._latents)
-        number = tf.TensorSpec((), tf.int32)
-        rates = tf.TensorSpec((2,), tf.float32)
-        self._compiled = {
-            "init": init,
-            "steps": traced(
-                self._steps, self._seeds, self._units, number, number, rates
-            ),
-            "scored": traced(self._scored, self._units),
-            "bytes": traced(self._bytes),
-        }
-
-    def _warm_up(self) -> None:
-        """Take a step that is forgotten.
-
-        Only then TensorFlow optimizes the graph, which takes longer than many steps,
-        and would count as their time.
-        """
-        for name, value in self._compiled["init"](self._seeds).items():
-            self._latents[name].assign(value)
-        self._taken = 0
-        self.run(0, 1, 0.0)
-
-    def _steps(self, seeds: Any, units: Any, first: Any, count: Any, rates: Any) -> Any:
+    def _take_steps(
+        self, seeds: Any, units: Any, first: Any, count: Any, rates: Any
+    ) -> Any:
         # A function of its own: inside of the loop's cycle, oneDNN's pass over the
-        # graph now finds the gradient of a pool, now misses it, by chance, which
-        # changes the speed and the bytes.
+        # graph finds the gradient of a pool only by chance, which changes the speed
+        # and the bytes.
         take_step = tf.function(
-            self._step, autograph=False, experimental_attributes={"_noinline": True}
+            self._take_step,
+            autograph=False,
+            experimental_attributes={"_noinline": True},
         )
 
         def body(number: Any, history: Any) -> tuple[Any, Any]:
@@ -246,175 +255,182 @@ class Ascent:
         )
         return history.stack()
 
-    def _step(self, seeds: Any, units: Any, step: Any, learning_rate: Any) -> Any:
+    def _take_step(self, seeds: Any, units: Any, number: Any, rate: Any) -> Any:
+        """Compute a step, and change the state by it; return the scores before it."""
         self.traces += 1
-        seeds += [[1, 0]] * step
-        latents = _values(self._latents)
-        images = self._method.shape_gradient()(self._param.decode(latents))
-        seen = shown(images, self._param, self._adapter)
-        seen = tf.identity(self._transforms(seen, seeds))
-        judged = self._judged(latents, images, seen, units)
-        own = judged.slopes()
-        early = step < REDIRECTED_STEPS
-        strength = self._strength(judged, own, needed=early)
-        # At first of every picture, later of those that are off or get no gradient.
-        doubtful = strength <= self._bar
-
-        def compared() -> tuple[dict[str, Any], Any, Any]:
-            again = self._judged(latents, images, seen, units, redirect=True)
-            redirected = again.slopes()
-            bar = VANISHING * self._strength(again, redirected)
-            with unreturned():
-                true = self._strength(again, again.slopes())
-            off = doubtful & (true <= bar)
-            # A gradient above the bar, of a unit that is off, leads further away.
-            bar = tf.where(strength > bar, np.inf, bar)
-            bar = tf.where(off, bar, tf.where(doubtful, 0.0, self._bar))
-            return chosen(off, redirected, own), off, bar
-
-        # Judging once more costs nothing while no picture needs it.
-        slopes, off, bar = tf.cond(
-            early & tf.reduce_any(doubtful),
-            compared,
-            lambda: (own, tf.zeros_like(doubtful), tf.identity(self._bar)),
+        state, param = self._state, self._problem.param
+        seeds += [[1, 0]] * number
+        latents = state.values()
+        step = compute_step(
+            self._problem,
+            latents,
+            units,
+            seeds,
+            number,
+            fired=state.fired,
+            threshold=state.threshold,
         )
-        gradients, of_images = led_back(latents, images, seen, slopes)
-        if self._method.alpha and of_images is not None:
-            mattered = tf.reduce_mean(tf.abs(of_images), axis=-1)
-            mattered = tf.where(off[:, None, None], 0.0, mattered)
-            self._mattered.assign_add(mattered)
-        self._bar.assign(bar)
-        self._fired.assign(self._fired | (strength > bar))
-        if self._param.penalty:
-            away = tf.gradients(self._param.penalty(latents), list(latents.values()))
-            for name, slope in zip(latents, away, strict=True):
-                if slope is not None:
-                    gradients[name] = gradients.get(name, 0.0) - slope
-        if gradients:
-            self._update(gradients, step, learning_rate)
-        if self._param.project:
-            moved = _values(self._latents)
-            projected = self._param.project(moved)
-            values = self._param.values or (lambda latents: latents)
-            self._clipped.assign_add(_share_changed(values(moved), values(projected)))
-            for name, value in projected.items():
-                self._latents[name].assign(value)
-        return judged.scores
+        if step.importance is not None:
+            state.importance.assign_add(step.importance)
+        state.threshold.assign(step.threshold)
+        state.fired.assign(step.fired)
+        if step.gradients:
+            self._update(step.gradients, number, rate)
+        if param.project:
+            moved = state.values()
+            projected = param.project(moved)
+            values = param.values or (lambda latents: latents)
+            state.clipped.assign_add(_share_changed(values(moved), values(projected)))
+            state.assign(projected)
+        return step.scores
 
-    def _judged(
-        self,
-        latents: Latents,
-        images: Any,
-        seen: Any,
-        units: Any,
-        *,
-        redirect: bool = False,
-    ) -> Judged:
-        """Trace the network and the objective on what the model sees."""
-        given = {"seen": tf.identity(seen), "images": tf.identity(images)}
-        given |= {LATENT + name: tf.identity(v) for name, v in latents.items()}
-        activations = self._adapter.forward(
-            given["seen"],
-            self._objective.layers,
-            redirect=redirect,
-            smooth_pools=self._method.smooth_pools,
-        )
-        latents = {name: given[LATENT + name] for name in latents}
-        known = (activations, given["images"], latents, units)
-        return Judged(given, *_scores(self._objective, *known))
-
-    def _strength(
-        self, judged: Judged, slopes: dict[str, Any], *, needed: Any = True
-    ) -> Any:
-        """Return the largest slope of the units in what the model sees, `(n,)`.
-
-        Terms of the objective that do without the model must not hide a unit that is
-        off. Where there are others, this takes a second way back, unless all units
-        have fired and it is not `needed` for anything else.
-        """
-        if not self._objective.layers:  # nothing of the network that could be off
-            return tf.ones(self._fired.shape)
-        seen = judged.given["seen"]
-        if self._objective.signal is None:
-            return largest(slopes.get("seen"), seen)
-        return tf.cond(
-            tf.reduce_all(self._fired) & ~tf.convert_to_tensor(needed),
-            lambda: tf.fill(self._fired.shape, np.inf),
-            lambda: largest(tf.gradients(judged.of_units, seen)[0], seen),
-        )
-
-    def _best_start(
-        self, candidates: int
-    ) -> tuple[Latents, NDArray[np.float32], NDArray[np.int32]]:
-        """Return the best of some starts, their units' scores, how many were drawn."""
-        if "search" not in self._compiled:
-            compiled = tf.function(self._searched, autograph=False)
-            search = compiled.get_concrete_function(
-                self._seeds, self._units, tf.TensorSpec((), tf.int32)
-            )
-            self._compiled["search"] = search
-            # For the graph to be optimized, as in `_warm_up`.
-            search(self._seeds, self._units, tf.constant(1))
+    def _search_start(self, candidates: int) -> Latents:
+        """Return the best of some starts for each picture, and note their scores."""
         began = time.monotonic()
-        latents, scores, drawn = self._compiled["search"](
+        if "_search" not in vars(self):
+            # The first call optimizes the graph, which is no part of the search.
+            self._search(self._seeds, self._units, tf.constant(1))
+            began = time.monotonic()
+        latents, scores, drawn = self._search(
             self._seeds, self._units, tf.constant(candidates)
         )
-        found = latents, scores.numpy(), drawn.numpy()
-        self.searched = time.monotonic() - began
-        return found
+        self._searched = scores.numpy(), drawn.numpy()
+        self.search_seconds = time.monotonic() - began
+        return latents
 
-    def _searched(self, seeds: Any, units: Any, count: Any) -> tuple[Any, Any, Any]:
-        def draw(number: Any) -> tuple[Latents, Any]:
-            latents = self._param.init(seeds + [[0, _NEXT_SEED]] * number)
-            images = tf.clip_by_value(self._param.decode(latents), 0, 1)
-            return latents, self._untransformed(images, units, latents)[2]
+    @cached_property
+    def _search(self) -> Any:
+        def search(seeds: Any, units: Any, count: Any) -> tuple[Any, Any, Any]:
+            def draw(number: Any) -> tuple[Latents, Any]:
+                param = self._problem.param
+                latents = param.init(seeds + [[0, _NEXT_SEED]] * number)
+                images = tf.clip_by_value(param.decode(latents), 0, 1)
+                scored = score_untransformed(self._problem, images, units, latents)
+                return latents, scored[2]
 
-        return best_start(draw, count)
+            return best_start(draw, count)
 
-    def _bytes(self) -> Any:
-        images = self._param.decode(_values(self._latents))
+        return _compile(search, self._seeds, self._units, tf.TensorSpec((), tf.int32))
+
+    @cached_property
+    def _score_units(self) -> Any:
+        def score(images: Any, units: Any) -> Any:
+            latents = self._state.values()
+            return score_untransformed(self._problem, images, units, latents)[2]
+
+        shape = (self._seeds.shape[0], *self._problem.param.shape)
+        return _compile(score, tf.TensorSpec(shape, tf.float32), self._units)
+
+    def _pictures(self) -> Any:
+        images = self._problem.param.decode(self._state.values())
         images = tf.clip_by_value(images, 0, 1)
         return tf.cast(tf.round(images * 255), tf.uint8)
 
-    def _scored_units(self, images: Any, units: Any) -> Any:
-        return self._untransformed(images, units, _values(self._latents))[2]
-
-    def _scored(self, units: Any) -> tuple[Any, Any, Any, Any, Any]:
-        pictures = self._bytes()
+    def _measured(self, units: Any) -> tuple[Any, Any, Any, Any, Any]:
+        """Return pictures, scores, unit scores, distances, and diagnostics."""
+        pictures = self._pictures()
         images = tf.cast(pictures, tf.float32) / 255
-        latents = _values(self._latents)
-        activations, scores, of_units = self._untransformed(images, units, latents)
+        latents, objective = self._state.values(), self._problem.objective
+        activations, scores, unit_scores = score_untransformed(
+            self._problem, images, units, latents
+        )
         distances = tf.zeros_like(scores)
-        if self._objective.compared:
-            group = self._objective.group
-            cosines = similarities(activations[self._objective.compared], group)
+        if objective.compared:
+            cosines = similarities(activations[objective.compared], objective.group)
             distances = tf.maximum(1 - cosines, 0)
-            distances = tf.reshape(distances, (-1, group))
-        told = {name: of(latents) for name, of in self._param.diagnostics.items()}
-        return pictures, scores, of_units, distances, told
-
-    def _untransformed(
-        self, images: Any, units: Any, latents: Latents
-    ) -> tuple[Any, Any, Any]:
-        """Return activations, scores and those of the units, without transforms."""
-        objective = self._objective
-        seen = shown(images, self._param, self._adapter)
-        activations = self._adapter.forward(seen, objective.layers)
-        return activations, *_scores(objective, activations, images, latents, units)
+            distances = tf.reshape(distances, (-1, objective.group))
+        diagnostics = self._problem.param.diagnostics
+        measured = {name: measure(latents) for name, measure in diagnostics.items()}
+        return pictures, scores, unit_scores, distances, measured
 
 
-def _scores(objective: Objective, *known: Any) -> tuple[Any, Any]:
-    """Return the scores, and those of the units alone."""
-    scores = objective.score(*known)
-    return scores, objective.signal(*known) if objective.signal else scores
+class RunnerCache:
+    """The runners that were compiled for an adapter last.
+
+    Units of one kind share a runner, as they are its arguments. Params and transforms
+    must be the same objects, since functions cannot be compared otherwise.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[Hashable, Runner]] = []
+
+    def __len__(self) -> int:
+        """Return the number of runners that are kept."""
+        return len(self._kept)
+
+    def take(self, problem: Problem, size: int) -> Runner | None:
+        """Take out the runner that fits, so that nobody else gets it, or None."""
+        key = _key(problem, size)
+        for place, (other, runner) in enumerate(self._kept):
+            own = runner._problem
+            same = own.param is problem.param and own.transforms is problem.transforms
+            if same and other == key:
+                del self._kept[place]
+                return runner
+        return None
+
+    def keep(self, problem: Problem, size: int, runner: Runner) -> None:
+        """Keep a runner, and drop the one that was not used for longest."""
+        self._kept = [*self._kept, (_key(problem, size), runner)][-KEPT:]
+
+    def clear(self) -> None:
+        """Drop all runners."""
+        self._kept.clear()
 
 
-def _values(variables: Mapping[str, tf.Variable]) -> Latents:
-    return {name: tf.identity(variable) for name, variable in variables.items()}
+def cache_of(adapter: Any) -> RunnerCache:
+    """Return the runners compiled for an adapter, which are freed together with it."""
+    return adapter.compiled.setdefault(RunnerCache, RunnerCache())
+
+
+@contextmanager
+def compiled(
+    problem: Problem, seeds: NDArray[np.int32], units: Mapping[str, Any]
+) -> Iterator[Runner]:
+    """Lend a runner for batches like this one, compiled before if possible.
+
+    While a runner is lent, others who ask for the same one get another, and one that
+    was interrupted is not kept.
+    """
+    cache, size = cache_of(problem.adapter), len(seeds)
+    runner = cache.take(problem, size)
+    if runner is None:
+        runner = Runner(problem, seeds, units)
+    yield runner
+    cache.keep(problem, size, runner)
+
+
+def _key(problem: Problem, size: int) -> Hashable:
+    """Return everything that a runner is compiled for, param and transforms aside."""
+    objective, options = problem.objective, problem.options
+    units = tuple(
+        (name, np.shape(values)[1:], np.asarray(values).dtype.str)
+        for name, values in objective.units.items()
+    )
+    optimizer: Hashable = options.optimizer
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        # It is built anew from its settings, which may be changed from call to call.
+        settings = str(optimizer.get_config() | {"name": None})
+        optimizer = (type(optimizer), settings)
+    return (
+        *(objective.kind, objective.layers, objective.group, units),
+        *(options.gradient_blur, options.normalize_gradient),
+        *(options.smooth_pools, options.alpha),
+        *(optimizer, size),
+    )
+
+
+def _compile(function: Any, *arguments: Any) -> Any:
+    """Trace a function at once.
+
+    One that is traced at its first call counts as one that is traced too often when
+    several layers are rendered.
+    """
+    return tf.function(function, autograph=False).get_concrete_function(*arguments)
 
 
 def _share_changed(before: Latents, after: Latents) -> Any:
-    """Return which part of each image's latents is another, `(n,)`."""
+    """Return the share of each image's latents that differ, `(n,)`."""
     changed = []
     for name, value in after.items():
         # Not what rounding changes.
@@ -423,60 +439,8 @@ def _share_changed(before: Latents, after: Latents) -> Any:
     return tf.reduce_mean(tf.concat(changed, axis=1), axis=1)
 
 
-def _opacity(mattered: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale what pixels mattered, `(n, height, width)`, to [0, 1] for each picture."""
-    # A few pixels that stand far out shall not make all others invisible.
-    top = np.percentile(mattered, 99, axis=(1, 2), keepdims=True)
-    return np.clip(mattered / np.maximum(top, np.finfo(np.float32).tiny), 0, 1)
-
-
-# Of an adapter: enough to go back and forth between layers, and not all that there is.
-KEPT = 4
-
-
-@contextmanager
-def compiled(  # noqa: PLR0917 (what a loop is made of)
-    adapter: Adapter,
-    objective: Objective,
-    param: Param,
-    transforms: Transform,
-    method: Method,
-    size: int,
-) -> Iterator[Ascent]:
-    """Lend a loop for batches of `size` pictures, compiled before if possible.
-
-    Units of one kind share a loop, as they are its arguments. Params and transforms
-    must be the same objects: functions cannot be compared. While a loop is lent,
-    others that ask for the same one get another, and one that was interrupted is not
-    kept.
-    """
-    key = _key(objective, param, transforms, method, size)
-    ascent = adapter.loops.pop(key, None)
-    if ascent is None:
-        ascent = Ascent(adapter, objective, param, transforms, method)
-    yield ascent
-    adapter.loops[key] = ascent
-    for oldest in list(adapter.loops)[:-KEPT]:
-        adapter.loops.pop(oldest, None)
-
-
-def _key(
-    objective: Objective,
-    param: Param,
-    transforms: Transform,
-    method: Method,
-    size: int,
-) -> Hashable:
-    units = tuple(
-        (name, np.shape(values)[1:], np.asarray(values).dtype.str)
-        for name, values in objective.units.items()
-    )
-    of_objective = (objective.kind, objective.layers, objective.group, units)
-    optimizer: Hashable = method.optimizer
-    if isinstance(optimizer, keras.optimizers.Optimizer):
-        # Made anew from its settings, which may be changed from call to call.
-        settings = str(optimizer.get_config() | {"name": None})
-        optimizer = (type(optimizer), settings)
-    of_method = (optimizer, *astuple(replace(method, optimizer=None)))
-    # The loop holds both objects, so that no others can get their ids.
-    return (*of_objective, id(param), id(transforms), of_method, size)
+def _opacity(importance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale the importance of pixels `(n, height, width)` to [0, 1] in each picture."""
+    # A few pixels that stand far out must not make all others invisible.
+    top = np.percentile(importance, 99, axis=(1, 2), keepdims=True)
+    return np.clip(importance / np.maximum(top, np.finfo(np.float32).tiny), 0, 1)
