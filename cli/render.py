@@ -318,8 +318,8 @@ def _options_of(settings: dict[str, Any]) -> Any:
         diversity = Diversity(
             settings["diverse"], settings["diversity"], settings["diversity_layer"]
         )
-    same = ("steps", "learning_rate", "gradient_blur", "normalize_gradient", "alpha")
-    same += ("smooth_pools", "batch_size", "seed", "candidates", "restarts")
+    same = ["steps", "learning_rate", "gradient_blur", "normalize_gradient", "alpha"]
+    same += ["smooth_pools", "batch_size", "seed", "candidates", "restarts"]
     return Options(
         **{name: settings[name] for name in same},
         optimizer=make_optimizer(settings["optimizer"], settings["learning_rate"]),

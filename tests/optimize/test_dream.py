@@ -331,7 +331,7 @@ class TestDead:
     def test_a_unit_that_never_fires_is_said(self):
         adapter = convolution(np.zeros((1, 1, 3, 2)), "relu", bias=-1.0)
         photo = smooth(40, 40)
-        with pytest.warns(UserWarning, match="conv:1 never fired .* 6 steps"):
+        with pytest.warns(UserWarning, match="conv:1 is a dead unit .* 6 steps"):
             result = tfviz.dream(adapter, photo, "conv:1", **SHORT)
 
         assert result.stuck.tolist() == [True]
@@ -519,7 +519,7 @@ class TestCommand:
         result = run("photo.png", "conv:1", "-m", "dead.keras", "--preprocess", "0,1",
                      "-o", "dream.png", *FAST)  # fmt: skip
 
-        assert "Warning: conv:1 never fired on this photo in 4" in result.stderr
+        assert "Warning: conv:1 is a dead unit on this photo in 4" in result.stderr
         assert images.read_spec("dream.png")["stuck"] is True
 
     def test_a_full_disk_leaves_nothing(self, run, monkeypatch):

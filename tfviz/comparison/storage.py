@@ -168,11 +168,7 @@ def render_unit(job: Job, cells: Sequence[Cell], unit: int) -> int:
         for row, place in enumerate(sorted(batch.places)):
             cell = cells[place]
             at = batch.places.index(place)
-            drawn = (
-                job.options.candidates
-                if result.drawn is None
-                else int(result.drawn[row])
-            )
+            drawn = 1 if result.drawn is None else int(result.drawn[row])
             cost = {
                 # A batch takes as long whichever of its pictures are wanted.
                 "seconds": round(batch.seconds / job.pictures[place].batch_size, 3),

@@ -1,4 +1,4 @@
-"""Write how pictures came about as an animation."""
+"""Animations of how pictures come about."""
 
 import os
 from pathlib import Path
@@ -18,16 +18,16 @@ FORMATS = (".webp", ".gif")
 class Animation:
     """A callback that writes an animation of each batch when it is finished.
 
-    Where another callback may end a batch early, use it in a `with` statement, which
-    writes what is left.
+    Where another callback may end a batch early, use it in a `with` statement, whose
+    end writes the batch that is left.
 
     Args:
-        path: Ends in `.webp` or `.gif`. If there are several batches, the second is
-            written to `name-2.webp`, and so on.
-        duration: Of a frame, in milliseconds.
+        path: A file that ends in `.webp` or `.gif`. If there are several batches, the
+            second is written to `name-2.webp`, and so on.
+        duration: The duration of a frame, in milliseconds.
 
     Attributes:
-        files: What has been written.
+        files: The files that were written.
 
     Raises:
         ValueError: If the name ends in something else.

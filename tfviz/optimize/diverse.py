@@ -15,7 +15,7 @@ from tfviz.objectives._groups import comparison_layer, with_diversity
 from tfviz.optimize.render import render
 from tfviz.optimize.result import Result
 
-# Renderings that the search for a weight may take, the plain one aside.
+# The renderings that the search for a weight may take, the plain one aside.
 SEARCHES = 7
 # The first weight that is tried, in units of the plain optimum.
 FIRST_WEIGHT = 1.0
@@ -33,29 +33,30 @@ def diverse(
 ) -> Result:
     """Render several pictures of one unit that differ from each other.
 
-    What a unit responds to has often several facets, of which a single picture shows
+    A unit often responds to several kinds of images, of which a single picture shows
     one (Olah et al., https://distill.pub/2017/feature-visualization/#diversity).
 
-    Without a weight, the largest is searched for at which even the weakest of the
-    pictures keeps a given share of what the unit reaches without diversity: first by
-    steps of a factor of 4, then by halving the interval, as in the studies of
+    Without a weight, this searches for the largest one at which even the weakest
+    picture keeps a given share of the score that the unit reaches without diversity:
+    first by steps of a factor of 4, then by halving the interval, as in the studies of
     Borowski et al. (https://arxiv.org/abs/2010.12606). That takes up to eight
     renderings.
 
     Args:
         model: A Keras model, or an adapter made by `adapt`.
-        objective: One unit, as `render` takes it.
-        n: The number of pictures, from 2.
-        layer: Path of the layer in which pictures are compared. By default the
-            unit's own, or the last layer with a map where that has none.
-        weight: Of diversity against the unit, as in `objective + weight *
-            objectives.diversity(layer, n)`. By default searched for.
-        share: Of the plain optimum that the weakest picture must keep, in (0, 1).
-        **options: As for `render`.
+        objective: One unit, as for `render`.
+        n: The number of pictures, at least 2.
+        layer: The path of the layer in which pictures are compared; by default the
+            unit's own layer, or the last layer with a map where that has none.
+        weight: The weight of diversity against the unit, as in `objective + weight *
+            objectives.diversity(layer, n)`; by default it is searched for.
+        share: The share of the plain optimum that the weakest picture must keep, in
+            (0, 1).
+        **options: Further arguments of `render`.
 
     Returns:
-        The pictures. `result.distances` tells how far each is from each, and
-        `result.spec["diversity"]` the weight, the layer and what was tried.
+        The pictures. `result.distances` has the distances between them, and
+        `result.spec["diversity"]` the weight, the layer and the weights tried.
 
     Raises:
         ValueError: If `objective` is not one unit, or something else does not fit.
@@ -67,7 +68,7 @@ def diverse(
     (2, 2)
     """
     adapter = adapt(model)
-    unit = _single(objective, adapter)
+    unit = _single_unit(objective, adapter)
     if not 0 < share < 1:
         raise ValueError(f"`share` must lie between 0 and 1. Received: share={share}")
     compared = layer or comparison_layer(adapter, unit)
@@ -79,12 +80,12 @@ def diverse(
         tried: list[dict[str, float]] = []
         result = rendered(weight)
     else:
-        weight, result, tried = _searched(rendered, share)
+        weight, result, tried = _search_weight(rendered, share)
     note = {"layer": compared, "n": n, "weight": weight, "tried": tried}
     return replace(result, spec=result.spec | {"diversity": note})
 
 
-def _single(objective: Any, adapter: Adapter) -> Objective:
+def _single_unit(objective: Any, adapter: Adapter) -> Objective:
     units = listed(objective, adapter)
     if len(units) != 1 or len(units[0]) != 1 or units[0].group != 1:
         raise ValueError(
@@ -94,13 +95,13 @@ def _single(objective: Any, adapter: Adapter) -> Objective:
     return units[0]
 
 
-def _searched(
+def _search_weight(
     rendered: Callable[[float], Result], share: float
 ) -> tuple[float, Result, list[dict[str, float]]]:
-    """Return the largest weight that keeps the share, its result, and all tried."""
+    """Return the largest weight that keeps the share, its result, and all weights."""
     best = rendered(0.0)
-    # Of a unit that is minimized, or a logit, the optimum can be below 0; what it
-    # gained since the start cannot.
+    # The optimum of a minimized unit, or of a logit, can be below 0; what it gained
+    # since the start cannot.
     start = float(np.mean(best.history[0]))
     optimum = float(np.max(best.unit_scores))
     scale = max(optimum - start, 1e-30)
@@ -109,7 +110,7 @@ def _searched(
     weight = FIRST_WEIGHT * scale
     for _ in range(SEARCHES):
         with warnings.catch_warnings():
-            # A weight that drowns the unit is to be expected on the way.
+            # On the way there are weights that drown the unit.
             warnings.simplefilter("ignore", UserWarning)
             result = rendered(weight)
         kept = (float(np.min(result.unit_scores)) - start) / scale

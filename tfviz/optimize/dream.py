@@ -1,4 +1,4 @@
-"""DeepDream: a photo in which a unit sees more and more of what it looks for."""
+"""DeepDream: a photo is changed until a unit sees in it what it responds to."""
 
 import hashlib
 import math
@@ -24,8 +24,10 @@ from tfviz.optimize.tiles import Size, Tiles, count_tiles, even_tile
 from tfviz.params._base import check_from_one, check_unit_range
 from tfviz.transforms._base import uniform
 
-# Tiles are at most this large by default: memory grows with them.
+# Tiles are at most this large by default, as memory grows with them.
 LARGEST_TILE = 512
+# A smaller octave shows nothing but blots.
+SMALLEST_OCTAVE = 16
 
 Floats = NDArray[np.float32]
 
@@ -43,48 +45,50 @@ def dream(
     seed: int = 0,
     callbacks: Sequence[Callback] = (),
 ) -> Result:
-    """Change a photo until a unit of a model sees in it what it looks for.
+    """Change a photo until a unit sees in it what it responds to (DeepDream).
 
-    DeepDream (Mordvintsev et al.,
-    https://research.google/blog/inceptionism-going-deeper-into-neural-networks/):
-    gradient ascent from the photo, first on a small copy of it, then on larger ones,
-    each of which gets the details that were dreamed into the smaller. The gradient is
-    taken tile by tile, on a grid that is moved at random before each step, so that
-    memory hardly grows with the photo. Photos are seen as mirrored at their borders.
+    Mordvintsev et al.,
+    https://research.google/blog/inceptionism-going-deeper-into-neural-networks/:
+    gradient ascent from the photo, first on a small copy of it, then on larger copies
+    (octaves), each of which inherits the details that were dreamed into the smaller.
+    The gradient is computed tile by tile, on a grid that moves at random before each
+    step, so that memory hardly grows with the photo. Photos are continued by their
+    mirror images at the borders.
 
     Args:
         model: A Keras model, or an adapter made by `adapt`.
         image: The photo, `(height, width, channels)` in [0, 1].
         objective: What to maximize, for one picture: an `Objective`, or a text that
             `objectives.parse` reads. A layer (`fire8`) gives DeepDream's mean of
-            squares. A position in a layer's map would be one in each tile, and is
-            refused.
-        octaves: Sizes at which the photo is dreamed on, its own included. What is
-            dreamed has about the same size in pixels on each of them, so that a large
-            photo needs more of them for large things.
-        ratio: How much larger each octave is than the one before.
-        steps: Gradient steps in each octave.
-        learning_rate: How far a step moves a pixel's value, on average.
-        tile: Side of the square tiles, in pixels. By default that of the model's
-            input; where it takes any, what divides the photo evenly, at most 512.
-        seed: Makes other pictures of the same photo.
-        callbacks: Called as `callback(progress)` after every step; see `Progress`,
-            whose images have the size of the octave. One that returns True ends the
-            dream there.
+            squares. A position in a layer's map would be another place of the photo in
+            each tile, and is refused.
+        octaves: The number of sizes at which the photo is dreamed on, its own
+            included. Dreamed details have about the same size in pixels on each of
+            them, so that a large photo needs more octaves for large details.
+        ratio: The ratio of the sizes of two octaves.
+        steps: The number of gradient steps in each octave.
+        learning_rate: The mean change of a pixel's value in a step.
+        tile: The side of the square tiles, in pixels; by default the size of the
+            model's input or, where it takes any size, one that divides the photo
+            evenly, at most 512.
+        seed: The random seed; another seed gives other pictures of the same photo.
+        callbacks: Functions called as `callback(progress)` after every step; see
+            `Progress`, whose images have the size of the octave. One that returns True
+            ends the dream there.
 
     Returns:
         One picture of the photo's size. Its score is the mean of the scores of tiles
-        that cover it; `spec["photo_score"]` is that of the photo. `history` has such
-        means for the octave's picture before each step.
+        that cover it; `spec["photo_score"]` is the score of the photo. `history` has
+        the mean scores of the octave's picture before each step.
 
     Raises:
-        ValueError: If something does not fit: the image, a unit, the tile, so many
-            octaves.
-        TypeError: If the objective is none.
+        ValueError: If something does not fit: the image, a unit, the tile, the number
+            of octaves.
+        TypeError: If the objective is not one.
         FloatingPointError: If a score is not finite.
 
     Warns:
-        UserWarning: If the unit never fired, so that the picture means nothing.
+        UserWarning: If the unit is dead, so that the picture means nothing.
 
     >>> import numpy as np, tfviz
     >>> model = tfviz.load_model("squeezenet")
@@ -115,9 +119,9 @@ class Dream:
     tiles, so that memory grows with the tile and not with the picture.
 
     Attributes:
-        sizes: Height and width of each octave, the smallest first.
-        steps: Gradient steps in each.
-        tiles: What takes the gradient.
+        sizes: The height and width of each octave, the smallest first.
+        steps: The number of gradient steps in each octave.
+        tiles: Computes the gradient.
     """
 
     def __init__(
@@ -163,7 +167,7 @@ class Dream:
         return rows * count_tiles(width, self.tiles.size[1])
 
     def run(self, callbacks: Sequence[Callback] = ()) -> Result:
-        """Dream.
+        """Run all octaves, and return the picture.
 
         Args:
             callbacks: As for `dream`.
@@ -172,7 +176,7 @@ class Dream:
             FloatingPointError: If a score is not finite.
 
         Warns:
-            UserWarning: If the unit never fired.
+            UserWarning: If the unit is dead.
         """
         photo_score = self.tiles.score(self._photo)
         history: list[float] = []
@@ -189,10 +193,10 @@ class Dream:
                 score, alive = self._step(picture, len(history))
                 fired |= alive
                 history.append(score)
-                stopped = self._told(callbacks, picture, history, octave)
+                stopped = self._call(callbacks, picture, history, octave)
         if not fired:
             warn(
-                f"{self._picture.name} never fired on this photo in {len(history)} "
+                f"{self._picture.name} is a dead unit on this photo in {len(history)} "
                 "steps, so the picture shows nothing of it. Try another unit or photo.",
                 stacklevel=3,
             )
@@ -212,7 +216,7 @@ class Dream:
         )
 
     def _step(self, picture: Floats, number: int) -> tuple[float, bool]:
-        """Move a picture uphill, in place; return its score and if it had a slope."""
+        """Move a picture uphill, in place; return its score and if it had a gradient."""
         seeds = tf.add([self._picture.seed], [[number, 0]])
         down, right = uniform(seeds, 2)[0].numpy().tolist()
         score, gradient = self.tiles.gradient(picture, (down, right))
@@ -227,20 +231,20 @@ class Dream:
             _, gradient = self.tiles.gradient(picture, (down, right), redirect=True)
             size = _mean_size(gradient)
         if size > 0:
-            # In place: a large photo shall not be copied at each step.
+            # In place, so that a large photo is not copied at each step.
             gradient *= self._rate / size
             picture += gradient
             np.clip(picture, 0, 1, out=picture)
         return score, alive
 
-    def _told(
+    def _call(
         self,
         callbacks: Sequence[Callback],
         picture: Floats,
         history: list[float],
         octave: int,
     ) -> bool:
-        """Call the callbacks; return whether one wants to end the dream."""
+        """Call the callbacks, and return whether one of them ends the dream."""
         progress = Progress(
             len(history),
             self.steps * len(self.sizes),
@@ -255,12 +259,12 @@ class Dream:
 
 
 def _mean_size(gradient: Floats) -> float:
-    # Row by row, as the absolute values of all would be one more copy.
+    # Row by row: the absolute values of all pixels would be one more copy.
     return float(np.mean([np.abs(row).mean() for row in gradient]))
 
 
 def _tile_size(tile: int | None, adapter: Adapter, photo: Size) -> Size:
-    """Return height and width of the tiles."""
+    """Return the height and width of the tiles."""
     if adapter.input_size:
         if tile is not None and (tile, tile) != adapter.input_size:
             height, width = adapter.input_size
@@ -280,7 +284,7 @@ def _tile_size(tile: int | None, adapter: Adapter, photo: Size) -> Size:
 
 
 def _only_unit(objective: Any, adapter: Adapter) -> Objective:
-    """Return what a user asks for, if it is one picture."""
+    """Return the objective that the user asks for, if it is for one picture."""
     units = [objective]
     if isinstance(objective, str):
         units = objectives.parse(objective, adapter)
@@ -291,7 +295,7 @@ def _only_unit(objective: Any, adapter: Adapter) -> Objective:
         )
     if sum(map(len, units)) != 1:
         raise ValueError(
-            "A dream is one picture, of one unit; join several with +. "
+            "A dream is one picture of one unit; join several units with +. "
             f"Received: {sum(map(len, units))} units"
         )
     return units[0]
@@ -326,26 +330,20 @@ def _check_numbers(
         raise ValueError(f"`ratio` must be above 1. Received: ratio={ratio}")
 
 
-# A smaller octave holds nothing but blots.
-SMALLEST_OCTAVE = 16
-
-Size = tuple[int, int]
-
-
 def octave_sizes(photo: Size, octaves: int, ratio: float) -> list[Size]:
     """Return the sizes of the octaves, the smallest first.
 
     Args:
-        photo: Height and width of the photo, which is the last octave.
-        octaves: How many.
-        ratio: How much larger each is than the one before.
+        photo: The height and width of the photo, which is the last octave.
+        octaves: The number of octaves.
+        ratio: The ratio of the sizes of two octaves.
 
     Raises:
-        ValueError: If the smallest would be too small.
+        ValueError: If the smallest octave would be too small.
     """
     if min(photo) < SMALLEST_OCTAVE:
         raise ValueError(
-            f"`image` must have {SMALLEST_OCTAVE} pixels or more at each side. "
+            f"Each side of `image` must have at least {SMALLEST_OCTAVE} pixels. "
             f"Received: {photo[0]}x{photo[1]}"
         )
     sizes: list[Size] = []
@@ -362,7 +360,7 @@ def octave_sizes(photo: Size, octaves: int, ratio: float) -> list[Size]:
 
 
 def resized(picture: Floats, size: Size) -> Floats:
-    """Return a picture at another size, band-limited where it shrinks."""
+    """Return a picture at another size, without aliasing where it shrinks."""
     if picture.shape[:2] == size:
         return picture
     scaled = np.empty((*size, picture.shape[2]), np.float32)

@@ -1,4 +1,4 @@
-"""What `render` returns."""
+"""The result of a rendering: pictures that can be shown, saved, and made again."""
 
 import base64
 import html
@@ -19,36 +19,37 @@ from tfviz.images import file_names
 
 @dataclass(frozen=True)
 class Result:
-    """Pictures and what is known about them.
+    """Pictures, with their scores and their description.
 
     Attributes:
-        images: `(n, height, width, channels)` in [0, 1], in steps of 1/255: just what
-            a file of bytes holds.
-        scores: `(n,)`, of these images, without transforms.
-        unit_scores: `(n,)`, the same of the units alone, where penalties or diversity
+        images: `(n, height, width, channels)` in [0, 1], in steps of 1/255: exactly
+            what an 8-bit file holds.
+        scores: `(n,)`, the scores of these images, without transforms.
+        unit_scores: `(n,)`, the scores of the units alone, where penalties or diversity
             are part of the objective.
-        history: `(steps, n)`, of the transformed images before each step. NaN for
-            steps that a picture did not need.
-        steps: `(n,)`, how many were taken.
+        history: `(steps, n)`, the scores of the transformed images before each step;
+            NaN for steps that a picture did not need.
+        steps: `(n,)`, how many steps were taken.
         stopped: For each picture the name of the rule that ended it early, `callback`,
             or None.
-        stuck: `(n,)`, whether a picture never had a gradient, so that it means
-            nothing.
-        names: What each picture shows.
+        stuck: `(n,)`, whether the unit is dead: it never had a gradient, so that the
+            picture means nothing.
+        names: The unit that each picture shows.
         spec: Everything that is needed to make the pictures again, as JSON values.
-        distances: `(n, group)`, from each picture to those of its group, itself
-            included: 1 minus the cosine of their Gram matrices, 0 for equal ones.
-            None without diversity.
-        alpha: `(n, height, width)` in [0, 1], how much each pixel mattered over all
-            steps: the mean absolute gradient, of which the highest hundredth is 1.
+        distances: `(n, group)`, the distances from each picture to those of its group,
+            itself included: 1 minus the cosine of their Gram matrices, 0 for equal
+            pictures. None without diversity.
+        alpha: `(n, height, width)` in [0, 1], how much each pixel counted over all
+            steps: the mean absolute gradient, scaled so that its 99th percentile is 1.
             None unless it was asked for.
         restart: `(n,)`, the number of the attempt that made each picture, from 0.
-        start_scores: `(n,)`, of the units alone in the best of the starts that were
-            drawn for each picture. None if only one was.
+        start_scores: `(n,)`, the score of the unit alone in the best of the starts that
+            were drawn for each picture. None if only one was drawn.
         drawn: `(n,)`, how many starts were drawn. None if only one was.
-        diagnostics: `(n,)` by name: what the param tells of its latents at the end, and
-            `clip_rate`, the share of latents that a step took out of their domain, on
-            average over the steps.
+        diagnostics: `(n,)` by name: what the param measures of its latents at the end,
+            and `clip_rate`, the share of latents that a step moved out of their domain,
+            on average over the steps.
+        view: The function that `views` applies to the images.
     """
 
     images: NDArray[np.float32]
@@ -70,7 +71,7 @@ class Result:
 
     @property
     def views(self) -> NDArray[np.float32]:
-        """What the model was shown of the images, before any transform."""
+        """The images as the model was shown them, before any transform."""
         return self.images if self.view is None else np.asarray(self.view(self.images))
 
     def __len__(self) -> int:
@@ -104,7 +105,7 @@ class Result:
         return common | self.spec["pictures"][place] | outcome
 
     def picture(self, place: int) -> Image.Image:
-        """Return one picture for Pillow, with its transparency if that is known."""
+        """Return one picture as a Pillow image, with its transparency if recorded."""
         alpha = None if self.alpha is None else self.alpha[place]
         return images.to_pil(self.images[place], alpha)
 
@@ -112,15 +113,16 @@ class Result:
         """Write the pictures, with their description in each file's metadata.
 
         Args:
-            path: A file that ends in `.png` or `.webp` for one image: the picture, or
-                a sheet of several. Anything else is a folder for a file each.
-            format: `png` or `webp`, in a folder.
+            path: A path that ends in `.png` or `.webp` is a file for the picture, or
+                for a sheet of several pictures. Any other path is a folder, which gets
+                a file for each picture.
+            format: The format of the files in a folder, `png` or `webp`.
 
         Returns:
-            The files.
+            The files that were written.
 
         Raises:
-            ValueError: If the format is another.
+            ValueError: If the format is neither `png` nor `webp`.
         """
         path = Path(path)
         if path.suffix.lower() in images.FORMATS:
