@@ -105,7 +105,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--prior", help="a learned prior: what tfviz.priors.load accepts"
     )
-    parser.add_argument("--range", help="value range of the prior's images: -1,1")
+    parser.add_argument(
+        "--range", help="the value range of the prior's images, such as -1,1"
+    )
     return parser.parse_args()
 
 
