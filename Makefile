@@ -1,4 +1,4 @@
-# Everything happens in .venv, which the first use makes.
+# All targets work in .venv, which the first one that is run creates.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -24,7 +24,7 @@ bench: .venv/installed
 gallery: .venv/installed
 	$(BIN)/python examples/gallery.py docs/pictures
 
-# FULL=1 for every network of keras.applications. Goes on where it stopped.
+# FULL=1 tests every network of keras.applications. An interrupted sweep continues.
 sweep: .venv/tested
 	$(BIN)/python -m pytest tests/integration/test_sweep.py -m sweep
 

@@ -1,15 +1,16 @@
-"""Compare the full rendering step with the bare gradient of the network.
+"""Measure how much longer a full rendering step takes than the network's gradient.
 
-Both run in this process, on the same truncated network, batch and threads:
+Both run in this process, on the same truncated network, batch and number of threads:
 
     python benchmarks/step.py
     python benchmarks/step.py --prior gan.keras --range=-1,1
 
-The bare step is the forward pass of the network up to the layer and the gradient of
-the same objective with respect to the input. The full step adds everything else:
-decoding the Fourier spectrum, the transforms with the ranges of the article's
-footnote, their gradients, the watch for dead units, and Adam. With a learned prior, its
-decoder belongs to the bare step as well, and the gradient is that in its latents.
+The bare step consists of the forward pass of the network up to the layer, and of the
+gradient of the same objective with respect to the input. The full step adds everything
+else: decoding the Fourier spectrum, the transforms with the ranges of the article's
+footnote, their gradients, the detection of dead units, and Adam. With a learned prior,
+the bare step includes the decoder of the prior as well, and the gradient is taken with
+respect to its latents.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from tfviz.objectives import channel
 
 
 def main() -> None:
-    """Time both, in turn, and print the ratios."""
+    """Time both steps in turn, and print their ratios."""
     options = arguments()
     adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
     objective = channel(options.layer, range(options.batch))
@@ -47,7 +48,7 @@ def main() -> None:
     held = {name: tf.Variable(values) for name, values in start.items()}
     units = {name: tf.constant(values) for name, values in objective.units.items()}
 
-    # One step a call: the same steps in a loop are sometimes much slower, by process.
+    # One step per call: in some processes, several steps in a loop are much slower.
     @tf.function(autograph=False)
     def bare() -> None:
         given = {name: tf.identity(values) for name, values in held.items()}
@@ -58,15 +59,20 @@ def main() -> None:
             seen = param.view(seen, (options.size, options.size, 3))
         activations = adapter.forward(seen, objective.layers)
         scores = objective.score(activations, seen, {}, units)
-        # The next step depends on this one, so that none is optimized away.
+        # The next step depends on this one, so that TensorFlow optimizes none away.
         for name, slope in zip(
             given, tf.gradients(scores, list(given.values())), strict=True
         ):
             held[name].assign_add(1e-6 * slope)
 
     def run_full() -> None:
+<<<<<<< HEAD
         # Past the first steps, in which dead units are woken.
         runner.run(32, options.steps, 0.05)
+=======
+        # After the first steps, in which dead units get a redirected gradient.
+        ascent.run(32, options.steps, 0.05)
+>>>>>>> 007a0581d4f70726df10a8d3b4a3926b8b8278e7
 
     def run_bare() -> None:
         for _ in range(options.steps):
@@ -97,20 +103,24 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """Return what to compare."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--layer", default="fire9")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=8, help="in one run")
-    parser.add_argument("--pairs", type=int, default=9, help="of runs to compare")
-    parser.add_argument("--prior", help="what tfviz.priors.load takes")
-    parser.add_argument("--range", help="of the prior's images, such as -1,1")
+    parser.add_argument("--steps", type=int, default=8, help="steps in one run")
+    parser.add_argument("--pairs", type=int, default=9, help="pairs of runs to compare")
+    parser.add_argument(
+        "--prior", help="a learned prior: what tfviz.priors.load accepts"
+    )
+    parser.add_argument(
+        "--range", help="the value range of the prior's images, such as -1,1"
+    )
     return parser.parse_args()
 
 
 def prior(source: str | None, value_range: str | None) -> Any:
-    """Return a learned prior, or None."""
+    """Load the learned prior, if there is one."""
     if source is None:
         return None
     ends = None if value_range is None else tuple(map(float, value_range.split(",")))
@@ -118,7 +128,7 @@ def prior(source: str | None, value_range: str | None) -> Any:
 
 
 def seconds(run: Callable[[], None]) -> float:
-    """Return how long `run` takes."""
+    """Measure the seconds that `run` takes."""
     start = time.perf_counter()
     run()
     return time.perf_counter() - start

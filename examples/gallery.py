@@ -3,8 +3,8 @@
     python examples/gallery.py docs/pictures             # all of them
     python examples/gallery.py docs/pictures diversity   # one of them
 
-Each figure repeats one of the article's, with the bundled network. All together take
-about half an hour on two cores.
+Each figure repeats one of the article "Feature Visualization" with the bundled network.
+All of them together take about half an hour on two cores.
 """
 
 import sys
@@ -21,18 +21,18 @@ MODEL = tfviz.adapt(tfviz.load_model("squeezenet"))
 
 
 def render(units, param=None, moves=None, *, steps=256, **options) -> tfviz.Result:
-    """Render at the size of the gallery."""
+    """Render units at the picture size of the gallery."""
     param = param or params.fourier(SIZE, SIZE)
     return tfviz.render(MODEL, units, param, moves, steps=steps, **options)
 
 
 def sheet(pictures, captions, columns=None):
-    """Return a sheet of pictures without their scores."""
+    """Arrange pictures and their captions on a sheet."""
     return tfviz.images.sheet(list(pictures), captions, columns)
 
 
 def objective():
-    """A neuron, a channel, a layer, a class before and after the softmax."""
+    """Show a neuron, a channel, a layer, and a class before and after the softmax."""
     units = ["fire8:20@4,4", "fire8:20", "fire8", "logit:strawberry", "prob:strawberry"]
     names = ["neuron fire8:20@4,4", "channel fire8:20", "layer fire8"]
     names += ["logit strawberry", "probability strawberry"]
@@ -40,7 +40,7 @@ def objective():
 
 
 def spectrum():
-    """A channel held at activations from the least to the most that it can reach."""
+    """Show a channel held at activations from its lowest to its highest."""
     channel = objectives.channel("fire7:pre", 17)
     least, most = (sign * render(sign * channel).scores[0] for sign in (-1, 1))
     held = [least / 2, most / 6, most / 2]
@@ -51,7 +51,7 @@ def spectrum():
 
 
 def diversity():
-    """Four pictures of one unit, without and with diversity."""
+    """Show four pictures of one unit, without and with diversity."""
     rows, captions = [], []
     for unit in ("fire8:25", "fire9:7"):
         options = {"n": 4, "param": params.fourier(SIZE, SIZE), "steps": 160}
@@ -63,14 +63,14 @@ def diversity():
 
 
 def joint():
-    """Two units each by itself, and both at once."""
+    """Show units by themselves, and pairs of them."""
     a, b, c = (objectives.channel("fire7", i) for i in (12, 6, 40))
     units = [a, b, a + b, c, a + c, b + c]
     return sheet(render(units).images, [unit.names[0] for unit in units], 6)
 
 
 def interpolation():
-    """From one unit to another, alone and with shared low frequencies."""
+    """Interpolate between two units, without and with shared low frequencies."""
     a, b = objectives.channel("fire7", 12), objectives.channel("fire8", 20)
     line = objectives.interpolate(a, b, n=6)
     apart = render(line, batch_size=6)
@@ -81,7 +81,7 @@ def interpolation():
 
 
 def grid():
-    """Between four units, with shared low frequencies."""
+    """Interpolate between four units, with shared low frequencies."""
     corners = [objectives.channel("fire8", i) for i in (20, 25, 100, 301)]
     square = objectives.interpolate(*corners, n=4)
     param = params.aligned(112, 112, group=16)
@@ -89,18 +89,18 @@ def grid():
 
 
 def random():
-    """Channels beside random directions of the same layer."""
+    """Show channels above random directions of the same layer."""
     channels = [f"fire8:{i}" for i in (3, 77, 150, 260, 333)]
     others = [f"fire8:random:{seed}" for seed in range(5)]
     return sheet(render([*channels, *others]).images, [*channels, *others], 5)
 
 
 def arithmetic():
-    """Directions of pictures, and one minus another plus a third."""
+    """Show the directions of three pictures, and their sums and differences."""
     classes = ("goldfish", "orange", "lion")
-    made = render([f"logit:{name}" for name in classes])
+    pictures = render([f"logit:{name}" for name in classes]).images
     fish, orange, lion = (
-        directions.of_images(MODEL, "fire9", picture) for picture in made.images
+        directions.of_images(MODEL, "fire9", picture) for picture in pictures
     )
     vectors = {
         "goldfish": fish,
@@ -117,7 +117,7 @@ def arithmetic():
 
 
 def regularizers():
-    """The same class in pixels: nothing, each penalty, each other remedy."""
+    """Show a class in plain pixels, without and with each remedy against noise."""
     unit, none = objectives.logit("goldfish"), transforms.none()
     plain = params.pixels(SIZE, SIZE)
     penalized = {
@@ -130,22 +130,22 @@ def regularizers():
             ("blur difference", 100_000, objectives.blur_difference()),
         )
     }
-    found = {"nothing": render(unit, plain, none)}
-    found |= {name: render(o, plain, none) for name, o in penalized.items()}
-    found["gradient blur 2"] = render(unit, plain, none, gradient_blur=2.0)
-    found["smoothed max-pools"] = render(unit, plain, none, smooth_pools=True)
+    results = {"nothing": render(unit, plain, none)}
+    results |= {name: render(o, plain, none) for name, o in penalized.items()}
+    results["gradient blur 2"] = render(unit, plain, none, gradient_blur=2.0)
+    results["smoothed max-pools"] = render(unit, plain, none, smooth_pools=True)
     for name, moves in {
         "jitter": transforms.jitter(8),
         "rotation": transforms.rotate(range(-10, 11)),
         "scale": transforms.scale([0.9, 0.95, 1, 1.05, 1.1]),
         "all of the article's": transforms.distill(),
     }.items():
-        found[name] = render(unit, plain, moves)
-    return sheet([result.images[0] for result in found.values()], list(found), 6)
+        results[name] = render(unit, plain, moves)
+    return sheet([result.images[0] for result in results.values()], list(results), 6)
 
 
 def parameterizations():
-    """Pixels, multi-resolution, Fourier, MaCo and a network of patterns."""
+    """Show pixels, a Laplacian pyramid, the Fourier spectrum, MaCo and a CPPN."""
     units, rows, captions = ["fire8:20", "logit:goldfish"], [], []
     makers = {
         "pixels": params.pixels,
@@ -166,13 +166,13 @@ def parameterizations():
 
 
 def faded(result: tfviz.Result, place: int):
-    """Return a picture on white, as its transparency shows it."""
+    """Blend a picture with white by its transparency."""
     alpha = result.alpha[place][..., None]
     return alpha * result.images[place] + 1 - alpha
 
 
 def inversion():
-    """A picture, what layers keep of it, and what they exaggerate."""
+    """Show inversions of a picture from four layers, and its caricatures there."""
     picture = render("logit:goldfish").images[0]
     mild = transforms.jitter(2)
     layers = ("fire3", "fire5", "fire7", "fire9")
@@ -190,17 +190,17 @@ def inversion():
 
 
 def activations():
-    """What each position of a layer sees in a picture."""
+    """Show the direction of a layer's activations at each position of a picture."""
     picture = render("logit:goldfish", params.fourier(128, 128)).images[0]
     vectors = directions.at_positions(MODEL, "fire7", picture)
     rows, columns, channels = vectors.shape
-    cells = objectives.direction("fire7", vectors.reshape(-1, channels), power=1)
-    made = render(cells, params.fourier(48, 48), transforms.jitter(4), steps=128)
-    return sheet([*made.images], [""] * (rows * columns), columns)
+    units = objectives.direction("fire7", vectors.reshape(-1, channels), power=1)
+    result = render(units, params.fourier(48, 48), transforms.jitter(4), steps=128)
+    return sheet([*result.images], [""] * (rows * columns), columns)
 
 
 def stopping():
-    """One unit with few and many steps, and where its score has levelled off."""
+    """Show one unit after few and many steps, and where its score stops rising."""
     counts = (16, 64, 256, 1024)
     results = [render("fire9:300", steps=count) for count in counts]
     results.append(render("fire9:300", steps=1024, stop=stops.plateau()))
@@ -230,7 +230,7 @@ FIGURES: dict[str, Callable] = {
 
 
 def main() -> None:
-    """Write the figures that are asked for, or all."""
+    """Write the named figures, or all of them."""
     folder, *names = sys.argv[1:]
     for name in names or FIGURES:
         path = Path(folder) / f"gallery-{name}.webp"

@@ -13,7 +13,7 @@ from tfviz.cli.render import DEMO_STEPS, DEMO_UNITS
 
 
 def main() -> None:
-    """Write both sheets."""
+    """Render and write both sheets."""
     folder = Path(sys.argv[1])
     model = tfviz.adapt(tfviz.load_model("squeezenet"))
     demo = tfviz.render(model, DEMO_UNITS, steps=DEMO_STEPS)
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def write(sheet, path: Path) -> None:
-    """Write a sheet in a size that a page loads quickly."""
+    """Write a sheet, compressed for web pages, and print its size."""
     sheet.save(path, quality=85, method=6)
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 

@@ -14,6 +14,7 @@ import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import tfviz
 import keras
@@ -68,7 +69,7 @@ def test_a_network_of_keras_applications_works(name, cache):
 def code():
     """Return a hash of everything that a result depends on."""
     digest = hashlib.blake2b(f"{keras.__version__} {tf.__version__}".encode())
-    for path in (*sorted((ROOT / "tfviz").glob("*.py")), ROOT / "tests/test_sweep.py"):
+    for path in (*sorted((ROOT / "tfviz").rglob("*.py")), Path(__file__)):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -196,20 +197,22 @@ def state(model):
 HEAD = f"""\
 # Networks of keras.applications
 
-Made by `make sweep`; with `FULL=1` for all networks, not just the smallest of each
-family. Each has random weights and the smallest input it takes. It works if:
+This table shows that tfviz works with the networks of `keras.applications`.
+`make sweep` writes it for the smallest network of each family, and
+`make sweep FULL=1` for all networks. Each network has random weights and the smallest
+input that it accepts. It counts as working if:
 
-- every layer of it is listed;
-- the input is prepared as its own `preprocess_input` does it;
-- the logits are the model's output without its last activation;
-- {STEPS} steps of {RATE} give finite pictures of a channel of the middle layer and of a
-  class, both score higher after the first, and the channel's score is that of a model
-  which is cut there;
-- its weights and attributes are as before.
+- every layer of the network is listed;
+- the input is preprocessed as the network's own `preprocess_input` does it;
+- the logits equal the output of the model without its last activation;
+- {STEPS} steps with a learning rate of {RATE} give finite pictures of a channel of the
+  middle layer and of a class, both score higher after the first step, and the channel's
+  score equals that of a model which is cut at this layer;
+- the weights and attributes of the model are the same afterwards.
 
 Versions: tfviz {tfviz.__version__}, Keras {keras.__version__}, TensorFlow
-{tf.__version__}. Seconds and the peak memory of the process are for all of that,
-compilation included.
+{tf.__version__}. The seconds and the peak memory of the process include all of these
+checks and the compilation.
 
 | network | input | layers | logits are | seconds | peak MB | outcome |
 | --- | --- | --- | --- | --- | --- | --- |
