@@ -66,13 +66,8 @@ def main() -> None:
             held[name].assign_add(1e-6 * slope)
 
     def run_full() -> None:
-<<<<<<< HEAD
-        # Past the first steps, in which dead units are woken.
-        runner.run(32, options.steps, 0.05)
-=======
         # After the first steps, in which dead units get a redirected gradient.
-        ascent.run(32, options.steps, 0.05)
->>>>>>> 007a0581d4f70726df10a8d3b4a3926b8b8278e7
+        runner.run(32, options.steps, 0.05)
 
     def run_bare() -> None:
         for _ in range(options.steps):

@@ -19,7 +19,7 @@ from tfviz.optimize.dream import octave_sizes, resized
 from tfviz.optimize.tiles import (
     Tiles,
     _cores,
-    _mirrored,
+    _mirrored_indices,
     count_tiles,
     even_tile,
     margin_of,
@@ -77,7 +77,7 @@ class TestTiles:
     def test_outside_is_the_mirror_image(self):
         row = np.arange(5)
         expected = np.pad(row, 40, mode="symmetric")
-        np.testing.assert_array_equal(row[_mirrored(-40, 85, 5)], expected)
+        np.testing.assert_array_equal(row[_mirrored_indices(-40, 85, 5)], expected)
 
     @pytest.mark.parametrize("length", [20, 224, 480, 500, 512, 1000, 4000])
     def test_even_tiles_are_few_and_waste_little(self, length):

@@ -216,7 +216,7 @@ class Dream:
         )
 
     def _step(self, picture: Floats, number: int) -> tuple[float, bool]:
-        """Move a picture uphill, in place; return its score and if it had a gradient."""
+        """Move a picture uphill, in place; return its score and whether it is alive."""
         seeds = tf.add([self._picture.seed], [[number, 0]])
         down, right = uniform(seeds, 2)[0].numpy().tolist()
         score, gradient = self.tiles.gradient(picture, (down, right))
