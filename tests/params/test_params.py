@@ -308,7 +308,9 @@ def test_bad_settings_are_refused(name):
 
 
 def test_bad_numbers_are_refused():
-    with pytest.raises(ValueError, match="`levels` must be a whole number from 1"):
+    with pytest.raises(
+        ValueError, match="`levels` must be a whole number of at least 1"
+    ):
         params.laplacian(8, 8, levels=0)
     with pytest.raises(ValueError, match="hidden=1.5"):
         params.cppn(8, 8, hidden=1.5)
@@ -688,7 +690,7 @@ class TestMaco:
         np.testing.assert_allclose(images.mean(axis=(0, 1, 2)), [0.2, 0.7], atol=0.01)
         assert images.std() > 0.1
         assert param.spec == {}  # not in a file yet
-        with pytest.raises(ValueError, match="must be of 3 channels. Received: 2"):
+        with pytest.raises(ValueError, match="must have 3 channels. Received: 2"):
             params.maco(8, 8, statistics=stats)
 
     def test_channels_that_depend_on_each_other_do_no_harm(self, rng):
@@ -722,7 +724,7 @@ class TestMaco:
         with pytest.raises(ValueError, match="not those that the picture was made"):
             params.from_spec(spec)
         path.unlink()
-        with pytest.raises(ValueError, match="mine.npz', a file that is not there"):
+        with pytest.raises(ValueError, match="mine.npz', a file that does not exist"):
             params.from_spec(spec)
 
 

@@ -25,7 +25,7 @@ from tfviz.models.inputs import fitted
 from tfviz.objectives._base import Objective
 from tfviz.objectives._grammar import listed
 from tfviz.optimize.job import Job
-from tfviz.params._base import check_from_one
+from tfviz.params._base import check_positive_integers
 
 # Steps where seconds are what ends them.
 ENDLESS = 100_000
@@ -108,7 +108,7 @@ def compare(
     >>> found.verdicts()
     {'fourier': 'no verdict: no judge has features'}
     """
-    check_from_one(seeds=seeds)
+    check_positive_integers(seeds=seeds)
     rules, budget = _budget(steps, seconds, seeds)
     adapter = adapt(model)
     units, told = _units(adapter, objectives)

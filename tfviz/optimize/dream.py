@@ -20,7 +20,7 @@ from tfviz.optimize.job import Callback, check_numbers
 from tfviz.optimize.result import Result
 from tfviz.optimize.runner import REDIRECTED_STEPS
 from tfviz.optimize.tiles import Size, Tiles, count_tiles, even_tile
-from tfviz.params._base import check_from_one, check_unit_range
+from tfviz.params._base import check_positive_integers, check_unit_range
 from tfviz.transforms._base import uniform
 
 # Tiles are at most this large by default: memory grows with them.
@@ -315,9 +315,9 @@ def _check_numbers(
     octaves: int, ratio: float, steps: int, learning_rate: float, tile: int | None
 ) -> None:
     check_numbers(steps, learning_rate)
-    check_from_one(octaves=octaves)
+    check_positive_integers(octaves=octaves)
     if tile is not None:
-        check_from_one(tile=tile)
+        check_positive_integers(tile=tile)
     if not 1 < ratio < math.inf:
         raise ValueError(f"`ratio` must be above 1. Received: ratio={ratio}")
 

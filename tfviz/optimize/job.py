@@ -30,7 +30,7 @@ from tfviz.optimize.optimizers import NORMALIZED, Method
 from tfviz.optimize.result import Result
 from tfviz.optimize.runner import Ascent, compiled
 from tfviz.params import Param
-from tfviz.params._base import check_from_one, check_unit_range
+from tfviz.params._base import check_positive_integers, check_unit_range
 from tfviz.stops import State, Stop
 from tfviz.transforms import Transform, distill
 from tfviz.views import shown, with_channels
@@ -267,7 +267,7 @@ class Job:
         if candidates is None:
             suits = self.param.defaults.get("candidates", 1)
             return 1 if start is not None else int(suits)
-        check_from_one(candidates=candidates)
+        check_positive_integers(candidates=candidates)
         if candidates > 1 and start is not None:
             raise ValueError(
                 "`candidates` draws starts, and `start` gives one. Leave out one of "
@@ -348,13 +348,13 @@ def check_numbers(
     steps: int, learning_rate: float, batch_size: int | None = None, **counts: int
 ) -> None:
     """Refuse numbers with which there is nothing to do."""
-    check_from_one(steps=steps, **counts)
+    check_positive_integers(steps=steps, **counts)
     if not 0 < learning_rate < math.inf:
         raise ValueError(
             f"`learning_rate` must be above 0. Received: learning_rate={learning_rate}"
         )
     if batch_size is not None:
-        check_from_one(batch_size=batch_size)
+        check_positive_integers(batch_size=batch_size)
 
 
 def checked_param(param: Param | None, adapter: Adapter) -> Param:
