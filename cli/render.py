@@ -489,11 +489,11 @@ def extended(
         The objectives, and what was added as JSON values for a picture's description.
     """
     from tfviz import objectives  # noqa: PLC0415
-    from tfviz.objectives._base import named_as  # noqa: PLC0415
-    from tfviz.objectives._grammar import listed  # noqa: PLC0415
+    from tfviz.objectives._base import with_names_of  # noqa: PLC0415
+    from tfviz.objectives._grammar import as_objectives  # noqa: PLC0415
     from tfviz.optimize.diverse import compared_layer, with_diversity  # noqa: PLC0415
 
-    found = listed(list(units), adapter)
+    found = as_objectives(list(units), adapter)
     notes: dict[str, Any] = {"penalties": dict(penalties), "diversity": None}
     if diverse is not None:
         if diversity is None:
@@ -519,7 +519,7 @@ def extended(
         raise click.UsageError("--diversity needs the number of pictures: --diverse.")
     for name, weight in penalties:
         penalty = getattr(objectives, name)()
-        found = [named_as(unit - weight * penalty, unit) for unit in found]
+        found = [with_names_of(unit - weight * penalty, unit) for unit in found]
     return found, notes
 
 

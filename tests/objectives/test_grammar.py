@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tfviz.objectives._grammar import _parsed
+from tfviz.objectives._grammar import _parse
 from tfviz.objectives import parse
 
 # TensorFlow refuses most of these as names of layers, but not every model is Keras'.
@@ -129,7 +129,7 @@ def test_layers_that_match_a_pattern_are_found(squeezenet):
 )
 def test_exact_paths_win(text, kind):
     layers = [SimpleNamespace(path=path) for path in ODD_PATHS]
-    (unit,) = _parsed(text, SimpleNamespace(layers=lambda: layers))
+    (unit,) = _parse(text, SimpleNamespace(layers=lambda: layers))
 
     assert unit.kind == kind
 
@@ -137,23 +137,23 @@ def test_exact_paths_win(text, kind):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fire8:", "'fire8:' is no unit"),
-        (":3", "':3' is no unit"),
-        ("fire8:x", "is no unit. Write layer:channel"),
+        ("fire8:", "'fire8:' is not a unit"),
+        (":3", "':3' is not a unit"),
+        ("fire8:x", "is not a unit. Write layer:channel"),
         ("fire8:3@", "no position after @"),
         ("fire8:3@x", "layer:channel@row,column, or layer:channel@token"),
         ("fire8:random:x", "has no seed"),
         ("fire8:3@cl", "no position"),
         ("fire8:3@1,2,3", "no position"),
-        ("fire8:9-3", "range 9-3 must go upwards"),
+        ("fire8:9-3", "range 9-3 must ascend"),
         ("fire8:0-99999999", "at most 100000"),
-        ("a:1+", "empty side"),
-        ("+a:1", "empty side"),
+        ("a:1+", "nothing on one side"),
+        ("+a:1", "nothing on one side"),
         ("logit:", "names no class"),
-        ("a:1-3+b:1-2", "joins 3 and 2 units"),
-        ("fire*:3", "needs the model"),
-        ("", "names nothing"),
-        ("neg:", "names nothing"),
+        ("a:1-3+b:1-2", "adds 3 and 2 units"),
+        ("fire*:3", "can be read only with the model"),
+        ("", "names no unit"),
+        ("neg:", "names no unit"),
     ],
 )
 def test_what_cannot_be_read_is_said(text, message):

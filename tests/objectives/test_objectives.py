@@ -303,9 +303,9 @@ class TestDirections:
             (lambda: objectives.direction("x", [0.0, 0]), "must not be zero"),
             (lambda: objectives.direction("x", [np.nan, 0]), "finite"),
             (lambda: objectives.direction("x", [1], power=-1), "power=-1"),
-            (lambda: objectives.direction("x", {-1: 2}), "channels from 0"),
-            (lambda: objectives.direction("x", {}), "channels from 0"),
-            (lambda: objectives.random_direction("x", -1), "from 0"),
+            (lambda: objectives.direction("x", {-1: 2}), "channels, numbered from 0"),
+            (lambda: objectives.direction("x", {}), "channels, numbered from 0"),
+            (lambda: objectives.random_direction("x", -1), "at least 0"),
             (lambda: directions.of_images(None, "x", 0), "needs a Keras model"),
         ],
     )
@@ -451,7 +451,7 @@ class TestDiversity:
             _ = objectives.channel("x", range(4)) + apart
         with pytest.raises(ValueError, match="3 and 2 images cannot be combined"):
             _ = apart + objectives.diversity("x", 2)
-        with pytest.raises(ValueError, match="from 2"):
+        with pytest.raises(ValueError, match="at least 2"):
             objectives.diversity("x", 1)
 
 
@@ -571,7 +571,7 @@ def test_texts_are_the_grammar_s_or_are_refused_by_it():
     assert objectives.parse("-conv-2:2")[0].texts == (-a).texts
     assert (-a + b).texts == ("-conv-2:2+y:2",)
     for objective in (a - b, a - 3, 2 * a, -(a + b), (a * b) + b):
-        with pytest.raises(ValueError, match="put together in Python"):
+        with pytest.raises(ValueError, match="composed in Python"):
             objectives.parse(objective.texts[0])
 
 

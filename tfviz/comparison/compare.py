@@ -23,7 +23,7 @@ from tfviz.judges import Judge
 from tfviz.models.adapter import Adapter, adapt, origin
 from tfviz.models.inputs import fitted
 from tfviz.objectives._base import Objective
-from tfviz.objectives._grammar import listed
+from tfviz.objectives._grammar import as_objectives
 from tfviz.optimize.job import Job
 from tfviz.params._base import check_positive_integers
 
@@ -234,7 +234,7 @@ def _fill(
 def _units(adapter: Adapter, objectives: Any) -> tuple[list[Objective], list[Unit]]:
     """Return the units, one image each, and what they are called."""
     units, told = [], []
-    for objective in listed(objectives, adapter):
+    for objective in as_objectives(objectives, adapter):
         bound = objective.bound(adapter, adapter.size)
         if objective.group > 1:
             raise ValueError(

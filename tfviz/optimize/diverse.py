@@ -10,8 +10,8 @@ import numpy as np
 
 from tfviz import objectives
 from tfviz.models.adapter import Adapter, adapt
-from tfviz.objectives._base import Objective, named_as, numbers
-from tfviz.objectives._grammar import listed
+from tfviz.objectives._base import Objective, constants, with_names_of
+from tfviz.objectives._grammar import as_objectives
 from tfviz.optimize.render import render
 from tfviz.optimize.result import Result
 
@@ -87,8 +87,8 @@ def diverse(
 def with_diversity(unit: Objective, layer: str, n: int, weight: float) -> Objective:
     """Return the objective of `n` pictures of each unit, called as the unit is."""
     repeated = unit[[place for place in range(len(unit)) for _ in range(n)]]
-    total = repeated + numbers([weight]) * objectives.diversity(layer, n)
-    return named_as(total, repeated)
+    total = repeated + constants([weight]) * objectives.diversity(layer, n)
+    return with_names_of(total, repeated)
 
 
 def compared_layer(adapter: Adapter, unit: Objective) -> str:
@@ -106,7 +106,7 @@ def compared_layer(adapter: Adapter, unit: Objective) -> str:
 
 
 def _single(objective: Any, adapter: Adapter) -> Objective:
-    units = listed(objective, adapter)
+    units = as_objectives(objective, adapter)
     if len(units) != 1 or len(units[0]) != 1 or units[0].group != 1:
         raise ValueError(
             "`diverse` makes pictures of one unit. Received: "

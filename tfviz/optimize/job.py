@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfviz import params
 from tfviz.images import to_floats
 from tfviz.models.adapter import Adapter, adapt, origin
-from tfviz.objectives._grammar import listed
+from tfviz.objectives._grammar import as_objectives
 from tfviz.optimize.batch import (
     Batch,
     Finished,
@@ -92,7 +92,9 @@ class Job:
         self.method = method or Method()
         self.stop = (stop,) if isinstance(stop, Stop) else tuple(stop)
         size = self._seen_size()
-        units = [o.bound(self.adapter, size) for o in listed(objective, self.adapter)]
+        units = [
+            o.bound(self.adapter, size) for o in as_objectives(objective, self.adapter)
+        ]
         self._start = self._encoded(start, sum(map(len, units)))
         self._batch_size = batch_size
         self._batches = plan_batches(units, batch_size, self.param.group)

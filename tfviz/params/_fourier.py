@@ -45,7 +45,7 @@ def fourier(
         height: The height of the images, in pixels.
         width: The width of the images, in pixels.
         channels: The number of channels of the images.
-        decay: The power of the frequency with which the amplitude of a wave falls; 1
+        decay: The exponent with which amplitudes fall, as `1 / frequency ** decay`; 1
             gives the spectrum of natural images.
         stddev: The standard deviation of the starting coefficients.
         color: As in `pixels`.
@@ -68,8 +68,8 @@ def fourier(
     columns = width // 2 + 1
     amplitude = _natural_amplitude(height, width, decay)
     synthesize = synthesizer(shape, amplitude, matrix)
-    # The inverse transform uses only the real part of the first and the middle column;
-    # this factor gives them the same energy as the others.
+    # Of the waves in the first and the middle column, the inverse transform keeps only
+    # the real part; this factor gives them the same energy as the others.
     energy_factor = np.where(column_counts(width) == 1, np.sqrt(2), 1)[:, None]
     deviations = tf.constant(stddev * energy_factor, tf.float32)
     amplitudes = tf.constant(amplitude[..., None])

@@ -84,8 +84,9 @@ def maco(
     matrix, offset = _color_before_sigmoid(measured)
     inverse = np.linalg.inv(matrix)
     factors = _wave_factors(height, width)
-    # The minimum keeps channels that depend on the others from a division by zero. The
-    # square root accounts for the inverse transform, which is not unitary.
+    # Without the minimum, a channel that depends on the others would have an amplitude
+    # of 0, by which the mean is divided. The square root accounts for the inverse
+    # transform, which is not unitary.
     amplitude = np.maximum(measured.amplitude(height, width), 1e-6)
     amplitude = amplitude * np.sqrt(height * width) * factors
     synthesize = synthesizer(shape, amplitude, matrix)
