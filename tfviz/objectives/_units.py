@@ -40,7 +40,7 @@ def channel(layer: str, index: int | Sequence[int]) -> Objective:
     indices = _whole_numbers("index", index)
 
     def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
-        return _channel_means(activations[layer], units["channel"])
+        return means(activations[layer], units["channel"])
 
     def bind(adapter: Adapter, size: Size) -> Objective:
         check_channels(adapter, size, layer, indices)
@@ -270,7 +270,7 @@ def _of_class(
     def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
         values = activations[source]
         if place is None:
-            return _channel_means(values, units["class"])
+            return means(values, units["class"])
         places = [units["row"], units["column"], units["class"]]
         return tf.gather_nd(values, tf.stack(places, axis=1), batch_dims=1)
 
@@ -285,7 +285,7 @@ def _of_class(
                     f"{targets[0]}."
                 )
             for axis, index in enumerate(place):
-                _check_position("The output", size, shape[1:3], axis, index)
+                check_place("The output", size, shape[1:3], axis, index)
         return build(indices, [adapter.class_name(i) or str(i) for i in indices])
 
     def build(indices: Any, names: Sequence[Any]) -> Objective:
@@ -331,7 +331,7 @@ def _at_tokens(
     )
 
 
-def _channel_means(values: Any, indices: Any) -> Any:
+def means(values: Any, indices: Any) -> Any:
     """Return the mean of one channel of each image over all positions, `(n,)`."""
     means = tf.reduce_mean(values, axis=list(range(1, values.shape.rank - 1)))
     return tf.gather(means, indices, axis=1, batch_dims=1)
@@ -343,11 +343,11 @@ def _resolve_centre(
     """Return rows or columns with indices instead of `CENTRE`, after checking them."""
     indices = [lengths[axis] // 2 if place == CENTRE else place for place in places]
     for index in indices:
-        _check_position(f"Layer {layer!r}", size, lengths, axis, index)
+        check_place(f"Layer {layer!r}", size, lengths, axis, index)
     return indices
 
 
-def _check_position(
+def check_place(
     owner: str, size: Size, lengths: Sequence[Any], axis: int, place: int
 ) -> None:
     """Raise ValueError if a row (axis 0) or column (axis 1) is outside of a map."""
