@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from tfviz._spectrum import column_counts, nonzero_frequencies
 from tfviz.params._base import normal, uniform
-from tfviz.params._fourier import analyze
+from tfviz.params._fourier import half_spectra
 from tfviz.priors._calibration import Measured
 from tfviz.priors._constraints import (
     Domain,
@@ -356,7 +356,7 @@ def waves(
         return tf.ensure_shape(found, (stored.shape[0], *shape))
 
     def inverse(values: Any) -> Any:
-        return analyze(values - middle) / np.maximum(scale, np.float32(1e-12))
+        return half_spectra(values - middle) / np.maximum(scale, np.float32(1e-12))
 
     def start(seeds: Any) -> Any:
         return normal(seeds, (channels, height, width // 2 + 1, 2)) / rate

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfviz import transforms, views
 from tfviz.params import Param
-from tfviz.params._base import Latents, check_from_one, check_unit_range
+from tfviz.params._base import Latents, check_positive_integers, check_unit_range
 from tfviz.priors import _calibration
 from tfviz.priors._calibration import Measured
 from tfviz.priors._latents import Latent
@@ -125,7 +125,7 @@ class Prior(Param):
             count: How many.
             seed: Of them all; the first ones do not depend on `count`.
         """
-        check_from_one(count=count)
+        check_positive_integers(count=count)
         seeds = np.array([[seed, number] for number in range(count)], np.int32)
         parts = [
             np.asarray(self.decode(self.init(seeds[first : first + AT_ONCE])))
@@ -136,7 +136,7 @@ class Prior(Param):
     def _measures(self, of: Any, seed: int) -> dict[str, Measured]:
         parts: list[Latents] = []
         if isinstance(of, int):
-            check_from_one(n=of - 1)
+            check_positive_integers(n=of - 1)
             seeds = [[seed, number] for number in range(of)]
             stored = self.init(seeds)
             parts.append({n: v.values(stored[n]) for n, v in self.latents.items()})

@@ -68,7 +68,9 @@ class TestPlaced:
             views.placed(*box)(tf.zeros((1, 3, 3, 1)), (6, 7, 1))
 
     def test_a_box_has_a_size(self):
-        with pytest.raises(ValueError, match="`height` must be a whole number from 1"):
+        with pytest.raises(
+            ValueError, match="`height` must be a whole number of at least 1"
+        ):
             views.placed(0, 0, 0, 3)
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfviz.models.adapter import Adapter, adapt
 from tfviz.models.inputs import scaled
-from tfviz.params._base import Param, Shape, check_from_one
+from tfviz.params._base import Param, Shape, check_positive_integers
 
 View = Callable[[Any, Shape], Any]
 
@@ -79,7 +79,7 @@ def placed(top: int, left: int, height: int, width: int) -> View:
     >>> shown[0, :, 2, 0].numpy().tolist()
     [0.5, 1.0, 1.0, 1.0, 0.5]
     """
-    check_from_one(height=height, width=width)
+    check_positive_integers(height=height, width=width)
 
     def view(images: Any, shape: Shape) -> Any:
         below, right = shape[0] - top - height, shape[1] - left - width

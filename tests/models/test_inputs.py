@@ -216,7 +216,7 @@ class TestTokens:
     def test_what_is_not_there_is_said(self, toy_adapter):
         adapter = transformer(cls=False)
         for objective, message in (
-            (objectives.token("mlp", 3, "cls"), "4x4 patches and no other token"),
+            (objectives.token("mlp", 3, "cls"), "4x4 patches and no class token"),
             (objectives.token("mlp", 3, 16), "tokens 0 to 15. Received: 16"),
             (objectives.neuron("mlp", 3, 4, 0), "map of 4x4.*Received: row 4"),
             (objectives.token("mlp", 8, 0), "channels 0 to 7"),

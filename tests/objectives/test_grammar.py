@@ -2,10 +2,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from tfviz.objectives._grammar import _parsed
+from tfviz.objectives._grammar import _parse
 from tfviz.objectives import parse
 
-# TensorFlow refuses most of these as names of layers, but not every model is Keras'.
+# TensorFlow refuses most of these as names of layers, but some models are not Keras'.
 ODD_PATHS = ("a", "a:3", "a+b", "-a", "logit", "b-1", "a*")
 
 
@@ -45,7 +45,7 @@ ODD_PATHS = ("a", "a:3", "a+b", "-a", "logit", "b-1", "a*")
         ("fire8:pre", ["fire8:pre"]),
     ],
 )
-def test_units_are_read(text, names):
+def test_texts_are_read_as_units(text, names):
     assert [unit.names[0] for unit in parse(text)] == names
 
 
@@ -63,14 +63,14 @@ def test_units_are_read(text, names):
         "a:7@cls",
     ],
 )
-def test_what_is_written_is_what_is_read(text):
+def test_texts_survive_a_round_trip(text):
     (unit,) = parse(text)
 
     assert unit.texts == (text,)
 
 
-def test_negatives_are_read_before_the_relu(squeezenet):
-    """Guards against the least of a rectified unit, which is nothing."""
+def test_negated_units_are_read_before_the_relu(squeezenet):
+    """Guards against minimizing a rectified unit, whose minimum of 0 shows nothing."""
     units = ["neg:fire8:3", "-fire8:3", "neg:fire8_expand1x1:3", "neg:fire8:pre:3"]
     names = [unit.names[0] for text in units for unit in parse(text, squeezenet)]
     assert names == [
@@ -83,7 +83,7 @@ def test_negatives_are_read_before_the_relu(squeezenet):
     for text, name in {
         "neg:conv10:3": "-conv10:3",  # has no ReLU
         "neg:logit:3": "-logit:3",
-        "neg:fire8": "-fire8",  # squares have no sign
+        "neg:fire8": "-fire8",  # the score of a layer is a square, without a sign
         "neg:fire8:random:3": "-fire8:pre:random:3",
         "neg:fire8:3@1,2": "-fire8:pre:3@1,2",
         "neg:fire8:3+fire8:4": "-fire8:pre:3+fire8:4",
@@ -95,7 +95,7 @@ def test_negatives_are_read_before_the_relu(squeezenet):
     assert names == ["fire8:pre:3", "fire9:pre:3"]
 
 
-def test_layers_that_match_a_pattern_are_found(squeezenet):
+def test_patterns_match_layers(squeezenet):
     names = [unit.names[0] for unit in parse("fire?:3", squeezenet)]
     assert names == [f"fire{module}:3" for module in range(2, 10)]
 
@@ -127,9 +127,9 @@ def test_layers_that_match_a_pattern_are_found(squeezenet):
         ("a+b:1+a:2", ("+", ("channel", "a+b"), ("channel", "a"))),
     ],
 )
-def test_exact_paths_win(text, kind):
+def test_exact_paths_take_precedence(text, kind):
     layers = [SimpleNamespace(path=path) for path in ODD_PATHS]
-    (unit,) = _parsed(text, SimpleNamespace(layers=lambda: layers))
+    (unit,) = _parse(text, SimpleNamespace(layers=lambda: layers))
 
     assert unit.kind == kind
 
@@ -137,30 +137,30 @@ def test_exact_paths_win(text, kind):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fire8:", "'fire8:' is no unit"),
-        (":3", "':3' is no unit"),
-        ("fire8:x", "is no unit. Write layer:channel"),
+        ("fire8:", "'fire8:' is not a unit"),
+        (":3", "':3' is not a unit"),
+        ("fire8:x", "is not a unit. Write layer:channel"),
         ("fire8:3@", "no position after @"),
         ("fire8:3@x", "layer:channel@row,column, or layer:channel@token"),
         ("fire8:random:x", "has no seed"),
         ("fire8:3@cl", "no position"),
         ("fire8:3@1,2,3", "no position"),
-        ("fire8:9-3", "range 9-3 must go upwards"),
+        ("fire8:9-3", "range 9-3 must ascend"),
         ("fire8:0-99999999", "at most 100000"),
-        ("a:1+", "empty side"),
-        ("+a:1", "empty side"),
+        ("a:1+", "nothing on one side"),
+        ("+a:1", "nothing on one side"),
         ("logit:", "names no class"),
-        ("a:1-3+b:1-2", "joins 3 and 2 units"),
-        ("fire*:3", "needs the model"),
-        ("", "names nothing"),
-        ("neg:", "names nothing"),
+        ("a:1-3+b:1-2", "adds 3 and 2 units"),
+        ("fire*:3", "can be read only with the model"),
+        ("", "names no unit"),
+        ("neg:", "names no unit"),
     ],
 )
-def test_what_cannot_be_read_is_said(text, message):
+def test_unreadable_texts_are_refused(text, message):
     with pytest.raises(ValueError, match=message):
         parse(text)
 
 
-def test_a_pattern_without_a_match_is_an_error(squeezenet):
+def test_a_pattern_without_a_match_is_refused(squeezenet):
     with pytest.raises(ValueError, match=r"No layer matches 'wire\*'.*tfviz layers"):
         parse("wire*:3", squeezenet)

@@ -1,4 +1,4 @@
-"""Pictures that belong together: diversity, and what the loop does about it."""
+"""Groups of pictures: diversity, and how the optimization keeps groups together."""
 
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ SMALL = params.fourier(32, 32)
 MILD = transforms.jitter(2)
 
 
-def apart(channels, n=3, weight=1.0):
+def diverse_channels(channels, n=3, weight=1.0):
     repeated = [channel for channel in channels for _ in range(n)]
     unit = objectives.channel("conv_b", repeated)
     return unit + weight * objectives.diversity("conv_b", n)
@@ -27,27 +27,27 @@ def render(adapter, objective, **options):
 
 class TestBatches:
     def test_a_group_shares_a_batch(self, toy_adapter):
-        result = render(toy_adapter, apart(range(4)))
+        result = render(toy_adapter, diverse_channels(range(4)))
 
         assert len(result) == 12
         assert [p["batch_size"] for p in result.spec["pictures"]] == [6] * 12
         assert [p["repeat"] for p in result.spec["pictures"]] == [0, 1, 2] * 4
 
-    def test_groups_do_not_feel_each_other(self, toy_adapter):
-        first = render(toy_adapter, apart([3]), batch_size=6)
-        second = render(toy_adapter, apart([3, 5]), batch_size=6)
+    def test_groups_do_not_influence_each_other(self, toy_adapter):
+        first = render(toy_adapter, diverse_channels([3]), batch_size=6)
+        second = render(toy_adapter, diverse_channels([3, 5]), batch_size=6)
 
         np.testing.assert_array_equal(first.images, second.images[:3])
 
-    def test_a_batch_that_would_tear_a_group_is_refused(self, toy_adapter):
+    def test_a_batch_that_would_split_a_group_is_refused(self, toy_adapter):
         with pytest.raises(ValueError, match=r"multiples of 3.*batch_size=4"):
-            render(toy_adapter, apart([3]), batch_size=4)
+            render(toy_adapter, diverse_channels([3]), batch_size=4)
 
-    def test_a_picture_that_is_left_out_is_made_for_the_others(self, toy_adapter):
+    def test_pictures_are_rendered_for_the_rest_of_their_group(self, toy_adapter):
         def job():
             return Job(
                 toy_adapter,
-                apart(range(3)),
+                diverse_channels(range(3)),
                 SMALL,
                 MILD,
                 Options(steps=8, batch_size=6),
@@ -64,9 +64,16 @@ class TestBatches:
         for place, image in part.items():
             np.testing.assert_array_equal(image, whole[place])
 
-    def test_a_group_can_be_put_where_another_job_had_it(self, toy_adapter):
-        whole = render(toy_adapter, apart([1, 5]), batch_size=6)
-        job = Job(toy_adapter, apart([5]), SMALL, MILD, Options(steps=12), at=(1, 4, 6))
+    def test_a_group_can_take_its_place_in_another_job(self, toy_adapter):
+        whole = render(toy_adapter, diverse_channels([1, 5]), batch_size=6)
+        job = Job(
+            toy_adapter,
+            diverse_channels([5]),
+            SMALL,
+            MILD,
+            Options(steps=12),
+            at=(1, 4, 6),
+        )
         (again,) = job.run()
 
         assert [picture.repeat for picture in job.pictures] == [0, 1, 2]
@@ -76,8 +83,8 @@ class TestBatches:
 
 
 class TestDistances:
-    def test_they_are_those_of_the_saved_pictures(self, toy_adapter):
-        result = render(toy_adapter, apart([3]))
+    def test_they_compare_the_saved_pictures(self, toy_adapter):
+        result = render(toy_adapter, diverse_channels([3]))
         values = toy_adapter(result.images, "conv_b")["conv_b"].numpy()
         flat = values.reshape(3, -1, 12)
         gram = np.einsum("npc,npd->ncd", flat, flat).reshape(3, -1)
@@ -87,16 +94,18 @@ class TestDistances:
         assert result.picture_spec(1)["distances"][1] == pytest.approx(0, abs=1e-5)
 
     @pytest.mark.slow
-    def test_other_units_have_none(self, toy_adapter):
+    def test_units_without_diversity_have_none(self, toy_adapter):
         assert render(toy_adapter, "conv_b:1").distances is None
-        mixed = render(toy_adapter, [apart([3]), objectives.channel("conv_b", 1)])
+        mixed = render(
+            toy_adapter, [diverse_channels([3]), objectives.channel("conv_b", 1)]
+        )
         assert np.isfinite(mixed.distances[:3]).all()
         assert np.isnan(mixed.distances[3]).all()
         assert "distances" not in mixed.picture_spec(3)
 
-    def test_diversity_pushes_pictures_apart(self, toy_adapter):
-        plain = render(toy_adapter, apart([3], weight=0.0), steps=64)
-        pushed = render(toy_adapter, apart([3], weight=1.0), steps=64)
+    def test_diversity_pushes_pictures_diverse_channels(self, toy_adapter):
+        plain = render(toy_adapter, diverse_channels([3], weight=0.0), steps=64)
+        pushed = render(toy_adapter, diverse_channels([3], weight=1.0), steps=64)
 
         assert pushed.distances.mean() > 1.5 * plain.distances.mean()
 
@@ -126,7 +135,7 @@ class TestUnitScores:
         )
         assert (result.scores < result.unit_scores).all()
 
-    def test_without_those_they_are_the_scores(self, toy_adapter):
+    def test_without_auxiliary_terms_they_are_the_scores(self, toy_adapter):
         result = render(toy_adapter, "conv_b:1-2")
         np.testing.assert_array_equal(result.scores, result.unit_scores)
 
@@ -135,7 +144,7 @@ class TestDiverse:
     options: ClassVar = {"param": SMALL, "transforms": transforms.none(), "steps": 48}
 
     @pytest.mark.slow
-    def test_the_weakest_keeps_its_share(self, toy_adapter):
+    def test_the_weakest_picture_keeps_its_share(self, toy_adapter):
         plain = tfviz.diverse(toy_adapter, "conv_b:3", n=3, weight=0.0, **self.options)
         result = tfviz.diverse(toy_adapter, "conv_b:3", n=3, share=0.7, **self.options)
 
@@ -147,14 +156,18 @@ class TestDiverse:
         assert note["layer"] == "conv_b"
         assert len(note["tried"]) == 7
         assert note["weight"] in [trial["weight"] for trial in note["tried"]]
-        # A larger weight that was tried did not keep it.
+        # Larger weights did not keep the share.
         for trial in note["tried"]:
             assert (trial["share"] >= 0.7) <= (trial["weight"] <= note["weight"])
 
-    def test_a_weight_is_used_as_it_is(self, toy_adapter):
+    def test_a_given_weight_is_used(self, toy_adapter):
         result = tfviz.diverse(toy_adapter, "conv_b:3", n=2, weight=0.5, **self.options)
         by_hand = tfviz.render(
-            toy_adapter, apart([3], n=2, weight=0.5), SMALL, transforms.none(), steps=48
+            toy_adapter,
+            diverse_channels([3], n=2, weight=0.5),
+            SMALL,
+            transforms.none(),
+            steps=48,
         )
         assert result.names == ("conv_b:3", "conv_b:3")
         np.testing.assert_array_equal(result.distances, result.distances.T)
@@ -162,7 +175,7 @@ class TestDiverse:
         assert by_hand.distances.shape == result.distances.shape
 
     @pytest.mark.slow
-    def test_layers_without_a_map_compare_in_the_last_that_has_one(self, toy_adapter):
+    def test_units_without_a_map_compare_in_the_last_layer_with_one(self, toy_adapter):
         for unit, layer in (("logit:1", "conv_b"), ("conv_a:1", "conv_a")):
             result = tfviz.diverse(
                 toy_adapter, unit, n=2, weight=0.1, **self.options | {"steps": 2}
@@ -188,7 +201,7 @@ def test_a_penalty_does_not_hide_a_dead_start():
         name="dead",
     )
     kernel = model.layers[0].get_weights()[0]
-    kernel -= kernel.mean(axis=(0, 1, 2))  # answers to grey with its bias alone
+    kernel -= kernel.mean(axis=(0, 1, 2))  # so that only the bias responds to grey
     model.layers[0].set_weights([kernel, np.array([-0.3, -1e6], np.float32)])
     adapter = tfviz.adapt(model, (-1, 1))
     layer = adapter.layers()[-1].path

@@ -17,7 +17,7 @@ def images():
 
 
 def scores(adapter, objective, images, latents=None):
-    """Score images as the loop does."""
+    """Score images as the optimization does."""
     objective = objective.bound(adapter, SIZE)
     images = tf.convert_to_tensor(images)
     layers = objective.layers
@@ -76,7 +76,7 @@ EVERY = {
 
 @pytest.mark.parametrize("name", EVERY)
 class TestEveryObjective:
-    def test_there_is_one_number_for_each_image(self, name, toy_adapter, images):
+    def test_each_image_has_one_score(self, name, toy_adapter, images):
         objective = EVERY[name]()
         objective = objective if len(objective) == 3 else objective[[0, 0, 0]]
 
@@ -85,7 +85,7 @@ class TestEveryObjective:
         assert result.dtype == tf.float32
         assert np.isfinite(result).all()
 
-    def test_images_do_not_feel_their_neighbours(self, name, toy_adapter, images):
+    def test_scores_do_not_depend_on_other_images(self, name, toy_adapter, images):
         objective = EVERY[name]()
         objective = objective if len(objective) == 3 else objective[[0, 0, 0]]
         together = scores(toy_adapter, objective, images)
@@ -102,7 +102,7 @@ class TestEveryObjective:
             tape.watch(start)
             total = tf.reduce_sum(scores(toy_adapter, objective, start))
         gradient = tape.gradient(total, start).numpy()
-        # Along the gradient, so that the difference is well above rounding.
+        # Along the gradient, so that the difference is well above rounding errors.
         length = np.linalg.norm(gradient)
         direction = gradient / length
         size = 2e-2
@@ -115,7 +115,7 @@ class TestEveryObjective:
         assert (up - down) / (2 * size) == pytest.approx(length, rel=0.05)
 
 
-def test_scores_are_what_they_say(toy, toy_adapter, images):
+def test_scores_agree_with_numpy(toy, toy_adapter, images):
     cut = keras.Model(toy.inputs[0], [layer.output for layer in toy.layers])
     conv_a, conv_b, pool, head = (np.asarray(a) for a in cut(images * 2 - 1))
     logits = pool @ toy.layers[-1].kernel.numpy() + toy.layers[-1].bias.numpy()
@@ -136,7 +136,7 @@ def test_scores_are_what_they_say(toy, toy_adapter, images):
 
 
 class TestPenalties:
-    """Each against NumPy, SciPy or TensorFlow, at an odd and non-square size."""
+    """Penalties agree with NumPy, SciPy or TensorFlow at odd, non-square sizes."""
 
     shape = (2, 33, 18, 3)
 
@@ -150,8 +150,8 @@ class TestPenalties:
             self.shape[1:]
         )
 
-        found = self.score(objectives.total_variation(), images)
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
+        measured = self.score(objectives.total_variation(), images)
+        np.testing.assert_allclose(measured, expected, rtol=1e-5)
 
     def test_distances_from_grey(self, rng):
         images = rng.uniform(size=self.shape).astype(np.float32)
@@ -177,8 +177,8 @@ class TestPenalties:
         waves = np.fft.fft2(images, axes=(1, 2)) * keep[None, ..., None]
         expected = (np.fft.ifft2(waves, axes=(1, 2)).real ** 2).mean((1, 2, 3))
 
-        found = self.score(objectives.high_frequency(cutoff=cutoff), images)
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+        measured = self.score(objectives.high_frequency(cutoff=cutoff), images)
+        np.testing.assert_allclose(measured, expected, rtol=1e-4, atol=1e-7)
 
     def test_blur_difference(self, rng):
         images = rng.uniform(size=self.shape).astype(np.float32)
@@ -186,12 +186,12 @@ class TestPenalties:
             images, (0, 1.5, 1.5, 0), mode="reflect", truncate=4
         )
 
-        found = self.score(objectives.blur_difference(stddev=1.5), images)
+        measured = self.score(objectives.blur_difference(stddev=1.5), images)
         expected = ((images - blurred) ** 2).mean((1, 2, 3))
-        np.testing.assert_allclose(found, expected, rtol=1e-3)
+        np.testing.assert_allclose(measured, expected, rtol=1e-3)
 
-    def test_a_weight_means_the_same_at_every_size(self):
-        """Guards against sums over pixels, whose weights do not transfer."""
+    def test_scores_do_not_depend_on_the_size(self):
+        """Guards against sums over pixels, which grow with the size."""
         for penalty in (
             objectives.total_variation(),
             objectives.l1(),
@@ -220,7 +220,7 @@ class TestPenalties:
 
 
 class TestDirections:
-    def test_one_channel_is_that_channel(self, toy_adapter, images):
+    def test_a_unit_vector_is_a_channel(self, toy_adapter, images):
         vector = np.eye(12, dtype=np.float32)[[1, 5, 8]]
         direction = objectives.direction("conv_b", vector)
         np.testing.assert_allclose(
@@ -229,7 +229,7 @@ class TestDirections:
             rtol=1e-5,
         )
 
-    def test_few_channels_are_their_weighted_sum(self, toy_adapter, images):
+    def test_weights_of_channels_give_their_weighted_sum(self, toy_adapter, images):
         few = objectives.direction("conv_b", {3: 1, 7: -0.5})[[0] * 3]
         three, seven = (
             scores(toy_adapter, objectives.channel("conv_b", [c] * 3), images)
@@ -240,7 +240,9 @@ class TestDirections:
         )
 
     @pytest.mark.parametrize("power", [0, 1, 2.5])
-    def test_dot_times_cosine_s_power(self, power, toy_adapter, images):
+    def test_the_score_is_the_dot_product_times_a_power_of_the_cosine(
+        self, power, toy_adapter, images
+    ):
         values = toy_adapter(images, "conv_b:pre")["conv_b:pre"].numpy()
         v = VECTORS[:, None, None]
         dot = (values * v).sum(-1)
@@ -266,13 +268,13 @@ class TestDirections:
         assert score.numpy() == 0
         assert np.isfinite(tape.gradient(score, values)).all()
 
-    def test_images_of_a_set_and_their_difference(self, toy_adapter, rng):
+    def test_mean_activations_of_images_and_their_difference(self, toy_adapter, rng):
         some, others = rng.uniform(size=(2, 40, 32, 32, 3)).astype(np.float32)
         values = toy_adapter(some, "conv_b")["conv_b"].numpy().mean((0, 1, 2))
         against = toy_adapter(others, "conv_b")["conv_b"].numpy().mean((0, 1, 2))
 
-        found = directions.of_images(toy_adapter, "conv_b", some, others)
-        np.testing.assert_allclose(found, values - against, atol=1e-5)
+        measured = directions.of_images(toy_adapter, "conv_b", some, others)
+        np.testing.assert_allclose(measured, values - against, atol=1e-5)
         single = directions.of_images(toy_adapter, "conv_b", some[0])
         np.testing.assert_allclose(
             single,
@@ -280,20 +282,20 @@ class TestDirections:
             atol=1e-5,
         )
 
-    def test_positions_of_an_image(self, toy_adapter, images):
-        found = directions.at_positions(toy_adapter, "conv_b", images[1])
+    def test_activations_at_the_positions_of_an_image(self, toy_adapter, images):
+        measured = directions.at_positions(toy_adapter, "conv_b", images[1])
 
         expected = toy_adapter(images, "conv_b")["conv_b"].numpy()[1]
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
+        np.testing.assert_allclose(measured, expected, rtol=1e-5)
 
-    def test_random_ones_have_length_one_and_their_seed_s_direction(self):
+    def test_random_directions_have_length_one_and_follow_the_seed(self):
         one, same, other = (directions.random(512, seed) for seed in (3, 3, 4))
 
         assert np.linalg.norm(one) == pytest.approx(1, rel=1e-5)
         np.testing.assert_array_equal(one, same)
         assert abs(one @ other) < 0.2
 
-    def test_no_images_are_refused(self, toy_adapter):
+    def test_an_empty_set_of_images_is_refused(self, toy_adapter):
         with pytest.raises(ValueError, match="at least one. Received: .0, 2, 2, 3."):
             directions.of_images(toy_adapter, "conv_b", np.zeros((0, 2, 2, 3)))
 
@@ -303,13 +305,13 @@ class TestDirections:
             (lambda: objectives.direction("x", [0.0, 0]), "must not be zero"),
             (lambda: objectives.direction("x", [np.nan, 0]), "finite"),
             (lambda: objectives.direction("x", [1], power=-1), "power=-1"),
-            (lambda: objectives.direction("x", {-1: 2}), "channels from 0"),
-            (lambda: objectives.direction("x", {}), "channels from 0"),
-            (lambda: objectives.random_direction("x", -1), "from 0"),
+            (lambda: objectives.direction("x", {-1: 2}), "channels, numbered from 0"),
+            (lambda: objectives.direction("x", {}), "channels, numbered from 0"),
+            (lambda: objectives.random_direction("x", -1), "at least 0"),
             (lambda: directions.of_images(None, "x", 0), "needs a Keras model"),
         ],
     )
-    def test_bad_ones_are_refused(self, build, message):
+    def test_bad_directions_are_refused(self, build, message):
         with pytest.raises((ValueError, TypeError), match=message):
             build()
 
@@ -323,7 +325,9 @@ class TestDirections:
             (lambda: objectives.random_direction("conv_c", 1), "Did you mean"),
         ],
     )
-    def test_what_does_not_fit_the_layer_is_said(self, objective, message, toy_adapter):
+    def test_directions_that_do_not_fit_the_layer_are_refused(
+        self, objective, message, toy_adapter
+    ):
         with pytest.raises(ValueError, match=message):
             objective().bound(toy_adapter, SIZE)
 
@@ -341,7 +345,9 @@ class TestOfAnImage:
             scores(toy_adapter, other, images), expected, rtol=1e-3
         )
 
-    def test_caricature_is_how_far_the_layer_goes(self, toy_adapter, images):
+    def test_caricature_is_the_projection_times_a_power_of_the_cosine(
+        self, toy_adapter, images
+    ):
         values = toy_adapter(images, "conv_b")["conv_b"].numpy().reshape(3, -1)
         target = values[[1, 2, 0]]
         along = (values * target).sum(1) / np.linalg.norm(target, axis=1)
@@ -354,7 +360,7 @@ class TestOfAnImage:
             rtol=1e-3,
         )
 
-    def test_the_image_is_scaled_to_what_is_seen(self, toy_adapter):
+    def test_the_image_is_scaled_to_the_size_that_the_model_sees(self, toy_adapter):
         objective = objectives.inversion("conv_a", photo(0)).bound(toy_adapter, SIZE)
 
         assert objective.units["target"].shape == (1, 15, 15, 8)
@@ -378,25 +384,27 @@ class TestDiversity:
         gram /= np.linalg.norm(gram, axis=1, keepdims=True)
         return gram @ gram.T
 
-    def test_it_is_the_mean_cosine_to_the_others(self, toy_adapter, rng):
+    def test_it_is_minus_the_mean_cosine_to_the_others(self, toy_adapter, rng):
         images = rng.uniform(size=(6, 32, 32, 3)).astype(np.float32)
         images[3:] **= 3
         values = toy_adapter(images, "conv_b")["conv_b"].numpy()
         objective = objectives.diversity("conv_b", 3)[[0, 1, 2] * 2]
 
-        found = scores(toy_adapter, objective, images)
+        measured = scores(toy_adapter, objective, images)
         for group in (slice(0, 3), slice(3, 6)):
             cosines = self.cosines(values[group])
             expected = -(cosines.sum(1) - 1) / 2
-            np.testing.assert_allclose(found[group], expected, rtol=1e-4)
+            np.testing.assert_allclose(measured[group], expected, rtol=1e-4)
 
-    def test_equal_images_have_the_least(self, toy_adapter, images):
+    def test_equal_images_have_the_lowest_score(self, toy_adapter, images):
         same = np.repeat(images[:1], 4, axis=0)
-        found = scores(toy_adapter, objectives.diversity("conv_b", 4), same)
+        measured = scores(toy_adapter, objectives.diversity("conv_b", 4), same)
 
-        np.testing.assert_allclose(found, -1, rtol=1e-5)
+        np.testing.assert_allclose(measured, -1, rtol=1e-5)
 
-    def test_the_weight_does_not_depend_on_the_number(self, toy_adapter, images):
+    def test_the_score_does_not_depend_on_the_number_of_images(
+        self, toy_adapter, images
+    ):
         """Guards against a sum over pairs, which grows with the batch."""
         pair = np.repeat(images[:2], [1, 1], axis=0)
         many = np.repeat(images[:2], [1, 5], axis=0)
@@ -406,7 +414,7 @@ class TestDiversity:
         np.testing.assert_allclose(of_pair[0], of_many[0], rtol=1e-4)
 
     def test_large_activations_do_not_overflow(self):
-        """Guards against squares of squares that leave float32."""
+        """Guards against fourth powers that overflow float32."""
         values = tf.constant(np.random.default_rng(0).uniform(size=(2, 3, 3, 4)))
         small, large = (
             similarities(tf.cast(values, tf.float32) * factor, 2)
@@ -414,7 +422,7 @@ class TestDiversity:
         )
         np.testing.assert_allclose(small, large, rtol=1e-5)
 
-    def test_its_gradient_is_that_of_finite_differences(self, toy_adapter, images):
+    def test_its_gradient_agrees_with_finite_differences(self, toy_adapter, images):
         objective = objectives.diversity("conv_b", 3)
         start = tf.constant(images)
         with tf.GradientTape() as tape:
@@ -429,14 +437,14 @@ class TestDiversity:
         )
         assert (up - down) / 0.1 == pytest.approx(length, rel=0.05)
 
-    def test_it_keeps_its_own_sign_beside_a_negative(self, toy_adapter, images):
-        """Guards against minus (unit + diversity), which makes all pictures alike."""
+    def test_it_keeps_its_sign_beside_a_negated_unit(self, toy_adapter, images):
+        """Guards against -(unit + diversity), which makes all pictures alike."""
         unit, apart = objectives.channel("conv_b", 3), objectives.diversity("conv_b", 3)
-        found = scores(toy_adapter, -unit + 2 * apart, images)
+        measured = scores(toy_adapter, -unit + 2 * apart, images)
 
         of_unit = scores(toy_adapter, unit[[0] * 3], images)
         expected = -of_unit + 2 * scores(toy_adapter, apart, images)
-        np.testing.assert_allclose(found, expected, rtol=1e-4)
+        np.testing.assert_allclose(measured, expected, rtol=1e-4)
 
     def test_groups_stay_whole(self):
         apart = objectives.diversity("x", 3)
@@ -451,12 +459,12 @@ class TestDiversity:
             _ = objectives.channel("x", range(4)) + apart
         with pytest.raises(ValueError, match="3 and 2 images cannot be combined"):
             _ = apart + objectives.diversity("x", 2)
-        with pytest.raises(ValueError, match="from 2"):
+        with pytest.raises(ValueError, match="at least 2"):
             objectives.diversity("x", 1)
 
 
 class TestInterpolation:
-    def test_two_corners_in_equal_steps(self, toy_adapter, images):
+    def test_two_corners_are_mixed_in_equal_steps(self, toy_adapter, images):
         a, b = objectives.channel("conv_b", 1), objectives.neuron("conv_a", 2)
         line = objectives.interpolate(a, b, n=3)
         of_a, of_b = (scores(toy_adapter, o[[0] * 3], images).numpy() for o in (a, b))
@@ -467,21 +475,21 @@ class TestInterpolation:
             rtol=1e-4,
         )
 
-    def test_four_corners_of_a_grid(self, toy_adapter, rng):
+    def test_four_corners_are_mixed_in_a_grid(self, toy_adapter, rng):
         images = rng.uniform(size=(9, 32, 32, 3)).astype(np.float32)
         corners = [objectives.channel("conv_b", i) for i in range(4)]
         grid = objectives.interpolate(*corners, n=3)
         each = np.stack(
             [scores(toy_adapter, corner[[0] * 9], images) for corner in corners]
         )
-        found = scores(toy_adapter, grid, images).numpy()
+        measured = scores(toy_adapter, grid, images).numpy()
 
         for place, corner in ((0, 0), (2, 1), (6, 2), (8, 3)):
-            assert found[place] == pytest.approx(each[corner, place], rel=1e-4)
-        assert found[4] == pytest.approx(each[:, 4].mean(), rel=1e-4)
-        assert found[1] == pytest.approx(each[:2, 1].mean(), rel=1e-4)
+            assert measured[place] == pytest.approx(each[corner, place], rel=1e-4)
+        assert measured[4] == pytest.approx(each[:, 4].mean(), rel=1e-4)
+        assert measured[1] == pytest.approx(each[:2, 1].mean(), rel=1e-4)
 
-    def test_other_numbers_are_refused(self):
+    def test_wrong_numbers_of_corners_and_images_are_refused(self):
         a = objectives.channel("x", 1)
         with pytest.raises(ValueError, match="two or four"):
             objectives.interpolate(a, a, a)
@@ -492,7 +500,7 @@ class TestInterpolation:
 
 
 class TestSignal:
-    """What tells a unit that is off from one that is on."""
+    """The score by whose gradient dead units are recognized."""
 
     def signal(self, objective):
         units = {name: tf.constant(v) for name, v in objective.units.items()}
@@ -501,7 +509,7 @@ class TestSignal:
             return None
         return float(objective.signal(activations, tf.ones((1, 2, 2, 3)), {}, units)[0])
 
-    def test_it_is_the_units_without_penalties(self):
+    def test_it_leaves_out_auxiliary_terms(self):
         unit, penalty = objectives.channel("x", 2), objectives.l1()
 
         for objective in (unit, 2 * unit, unit + 1, -unit, unit + unit, penalty):
@@ -528,8 +536,10 @@ class TestSignal:
         (lambda a, b: sum([a, b, a]), lambda a, b: 2 * a + b),
     ],
 )
-def test_algebra_is_that_of_the_numbers(build, expected, toy_adapter, images):
-    """Guards against totals that are scaled again and signs that leak."""
+def test_arithmetic_of_objectives_is_that_of_their_scores(
+    build, expected, toy_adapter, images
+):
+    """Guards against factors and signs that also apply to earlier terms."""
     a = objectives.channel("conv_b", [0, 5, 11])
     b = objectives.neuron("conv_a", 3)
     of_a = scores(toy_adapter, a, images)
@@ -550,7 +560,7 @@ def test_operands_are_not_changed():
     assert (a.names, b.names) == (("x:1",), ("y:2",))
 
 
-def test_names_read_as_the_algebra():
+def test_names_read_as_arithmetic():
     a, b = objectives.channel("x", 1), objectives.channel("y", 2)
 
     assert (a + b).names == ("x:1+y:2",)
@@ -563,7 +573,7 @@ def test_names_read_as_the_algebra():
     assert (np.float32(2) * a).names == ("2*x:1",)
 
 
-def test_texts_are_the_grammar_s_or_are_refused_by_it():
+def test_texts_can_be_parsed_or_are_refused():
     """Guards against a difference that reads as a range: channel 2 minus 3."""
     a, b = objectives.channel("conv-2", 2), objectives.channel("y", 2)
 
@@ -571,11 +581,11 @@ def test_texts_are_the_grammar_s_or_are_refused_by_it():
     assert objectives.parse("-conv-2:2")[0].texts == (-a).texts
     assert (-a + b).texts == ("-conv-2:2+y:2",)
     for objective in (a - b, a - 3, 2 * a, -(a + b), (a * b) + b):
-        with pytest.raises(ValueError, match="put together in Python"):
+        with pytest.raises(ValueError, match="composed in Python"):
             objectives.parse(objective.texts[0])
 
 
-def test_lengths_broadcast_from_one_or_pair():
+def test_lengths_are_equal_or_one():
     two, three = objectives.channel("x", [1, 2]), objectives.channel("y", [1, 2, 3])
 
     assert (two + objectives.layer("z")).names == ("x:1+z", "x:2+z")
@@ -594,7 +604,7 @@ def test_a_slice_keeps_its_units():
     np.testing.assert_array_equal(part.units["0.channel"], [6, 4])
 
 
-def test_joining_needs_one_kind():
+def test_only_objectives_of_one_kind_can_be_joined():
     joined = objectives.join([objectives.channel("x", 1), objectives.channel("x", 9)])
 
     np.testing.assert_array_equal(joined.units["channel"], [1, 9])
@@ -602,7 +612,7 @@ def test_joining_needs_one_kind():
         objectives.join([objectives.channel("x", 1), objectives.channel("y", 1)])
 
 
-def test_layers_are_asked_for_once():
+def test_layers_are_listed_once():
     both = objectives.channel("x", 1) + objectives.neuron("x", 2)
 
     assert both.layers == ("x",)
@@ -636,12 +646,12 @@ def test_binding_looks_up_classes_and_the_centre(toy_adapter):
         (lambda: objectives.logit("ant") + objectives.logit(9), "Received: 9"),
     ],
 )
-def test_what_the_model_does_not_have_is_said(objective, message, toy_adapter):
+def test_units_that_the_model_lacks_are_refused(objective, message, toy_adapter):
     with pytest.raises(ValueError, match=message):
         objective().bound(toy_adapter, SIZE)
 
 
-def test_bad_units_are_refused_at_once():
+def test_bad_units_are_refused_before_binding():
     with pytest.raises(ValueError, match="whole number"):
         objectives.channel("x", 1.5)
     with pytest.raises(ValueError, match="whole number"):

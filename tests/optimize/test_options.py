@@ -124,12 +124,12 @@ def test_all_options_of_render_are_here(toy_adapter):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"steps": 0}, "`steps` must be a whole number from 1"),
+        ({"steps": 0}, "`steps` must be a whole number of at least 1"),
         ({"learning_rate": 0.0}, "`learning_rate` must be above 0"),
         ({"learning_rate": float("inf")}, "`learning_rate` must be above 0"),
-        ({"batch_size": 1.5}, "`batch_size` must be a whole number from 1"),
-        ({"candidates": 0}, "`candidates` must be a whole number from 1"),
-        ({"restarts": 0}, "`restarts` must be a whole number from 1"),
+        ({"batch_size": 1.5}, "`batch_size` must be a whole number of at least 1"),
+        ({"candidates": 0}, "`candidates` must be a whole number of at least 1"),
+        ({"restarts": 0}, "`restarts` must be a whole number of at least 1"),
         ({"optimizer": "adam"}, "must be 'normalized' or a Keras optimizer"),
     ],
 )

@@ -583,11 +583,14 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"steps": 0}, "`steps` must be a whole number from 1. Received: steps=0"),
+            (
+                {"steps": 0},
+                "`steps` must be a whole number of at least 1. Received: steps=0",
+            ),
             ({"steps": 2.5}, "steps=2.5"),
             ({"learning_rate": 0}, "`learning_rate` must be above 0"),
             ({"learning_rate": float("nan")}, "learning_rate=nan"),
-            ({"batch_size": 0}, "`batch_size` must be a whole number from 1"),
+            ({"batch_size": 0}, "`batch_size` must be a whole number of at least 1"),
             ({"objective": "conv_x:1"}, "no layer 'conv_x'"),
             ({"objective": "conv_b:99"}, "channels 0 to 11. Received: 99"),
             ({"param": params.fourier(32, 32, 1)}, "takes 3 channels, but `param`"),

@@ -20,14 +20,14 @@ EVERY = {
     "cppn": partial(params.cppn, layers=3, hidden=6),
     "maco": params.maco,
 }
-# What hides no image of its own from the sigmoid.
+# Not `maco`, whose colours come from its statistics.
 WITH_COLOR = [name for name in EVERY if name != "maco"]
 WITH_STDDEV = ["pixels", "fourier", "aligned", "laplacian"]
 SHAPES = [(8, 8, 3), (7, 5, 3), (5, 8, 1), (6, 9, 6), (1, 1, 3), (2, 1, 2), (3, 4, 5)]
 
 
-def away_from_the_start(param, rng, n=4):
-    """Latents at which nothing is zero, as the last layer of a network is."""
+def random_latents(param, rng, n=4):
+    """Return latents without zeros, which the last layer of `cppn` starts with."""
     return {
         name: value + 0.3 * rng.normal(size=value.shape).astype(np.float32)
         for name, value in param.init(seeds_for(n)).items()
@@ -39,7 +39,7 @@ def away_from_the_start(param, rng, n=4):
 class TestEveryParam:
     def test_images_have_the_shape_and_lie_in_the_unit_range(self, name, shape, rng):
         param = EVERY[name](*shape)
-        images = param.decode(away_from_the_start(param, rng)).numpy()
+        images = param.decode(random_latents(param, rng)).numpy()
 
         assert param.shape == shape
         assert images.shape == (4, *shape)
@@ -47,19 +47,19 @@ class TestEveryParam:
         assert images.min() > 0
         assert images.max() < 1
         start = param.decode(param.init(seeds_for(4))).numpy()
-        if name != "maco":  # which starts with the contrast of photographs
+        if name != "maco":  # starts with the contrast of photographs
             assert np.abs(start - 0.5).max() < 0.05
 
     def test_extreme_latents_stay_in_range_and_finite(self, name, shape, rng):
         param = EVERY[name](*shape)
-        latents = {k: v * 1e6 for k, v in away_from_the_start(param, rng).items()}
+        latents = {k: v * 1e6 for k, v in random_latents(param, rng).items()}
         images = param.decode(latents).numpy()
 
         assert np.isfinite(images).all()
         assert images.min() >= 0
         assert images.max() <= 1
 
-    def test_start_depends_on_the_seed_alone(self, name, shape):
+    def test_the_start_depends_on_the_seed_alone(self, name, shape):
         param = EVERY[name](*shape)
         together = param.init(seeds_for(3))
         alone = param.init(seeds_for(3)[1:2])
@@ -75,7 +75,7 @@ class TestEveryParam:
 
     def test_an_image_does_not_depend_on_other_groups(self, name, shape, rng):
         param = EVERY[name](*shape)
-        latents = away_from_the_start(param, rng)
+        latents = random_latents(param, rng)
         alone = {key: value[2 : 2 + param.group] for key, value in latents.items()}
 
         np.testing.assert_allclose(
@@ -86,7 +86,7 @@ class TestEveryParam:
 
     def test_gradient_agrees_with_finite_differences(self, name, shape, rng):
         param = EVERY[name](*shape)
-        latents = away_from_the_start(param, rng, n=2)
+        latents = random_latents(param, rng, n=2)
         weights = rng.normal(size=(2, *shape)).astype(np.float32)
 
         def score(latents):
@@ -110,35 +110,35 @@ class TestEveryParam:
 
     def test_compiled_and_eager_agree(self, name, shape, rng):
         param = EVERY[name](*shape)
-        latents = away_from_the_start(param, rng)
+        latents = random_latents(param, rng)
         compiled = tf.function(param.decode)(latents)
 
         assert compiled.shape == (4, *shape)
         np.testing.assert_allclose(compiled, param.decode(latents), atol=1e-5)
 
-    def test_encoding_an_image_gives_it_back(self, name, shape, rng):
+    def test_encoded_images_decode_to_themselves(self, name, shape, rng):
         param = EVERY[name](*shape)
         if name in ("cppn", "maco"):
-            return  # has none, and has a test of its own
+            return  # `cppn` has no `encode`; `maco` has a test of its own
         images = rng.uniform(0.02, 0.98, (1, *shape)).astype(np.float32)
-        images = np.repeat(images, 2, axis=0)  # one that a whole group agrees on
+        images = np.repeat(images, 2, axis=0)  # the same for a whole group
 
         np.testing.assert_allclose(
             param.decode(param.encode(images)), images, atol=1e-5
         )
 
-    def test_description_makes_it_again(self, name, shape, rng):
+    def test_a_description_restores_the_param(self, name, shape, rng):
         param = EVERY[name](*shape)
         spec = json.loads(json.dumps(param.spec))
         again = params.from_spec(spec)
 
         assert again.spec == spec
         assert again.group == param.group
-        latents = away_from_the_start(param, rng)
+        latents = random_latents(param, rng)
         np.testing.assert_array_equal(again.decode(latents), param.decode(latents))
 
 
-def fitted(param, target, steps=400):
+def fit_error(param, target, steps=400):
     """Return the mean squared error after Adam at the default learning rate."""
     latents = {k: tf.Variable(v) for k, v in param.init(seeds_for(2)).items()}
     optimizer = tf.keras.optimizers.Adam(0.05)
@@ -157,8 +157,7 @@ def fitted(param, target, steps=400):
     return float(loss)
 
 
-# A network that draws the image cannot draw any image; its error is of a variance
-# of 0.03.
+# The network of `cppn` cannot draw every image. The images have a variance of 0.03.
 @pytest.mark.parametrize(
     ("name", "error"),
     [
@@ -170,21 +169,21 @@ def fitted(param, target, steps=400):
     ],
 )
 def test_gradient_descent_fits_an_image(name, error, rng):
-    # Smooth, as photographs are: in `fourier` white noise takes longer.
+    # Smooth, as photographs are: `fourier` takes longer to fit white noise.
     noise = scipy.ndimage.gaussian_filter(rng.normal(size=(1, 9, 7, 3)), (0, 1, 1, 0))
     target = (0.5 + 0.4 * noise / np.abs(noise).max()).astype(np.float32)
 
-    assert fitted(EVERY[name](9, 7), target) < error
+    assert fit_error(EVERY[name](9, 7), target) < error
 
 
 def test_gradient_descent_fits_the_phases_of_an_image():
-    """MaCo can reach an image of its amplitudes, from other phases."""
+    """MaCo reaches an image with its own amplitudes from other phases."""
     param = params.maco(9, 7)
     target = param.decode(param.init(seeds_for(2, first=5)))
     start = param.decode(param.init(seeds_for(2)))
 
     assert np.mean((start - target) ** 2) > 0.02
-    assert fitted(param, target) < 1e-3
+    assert fit_error(param, target) < 1e-3
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (7, 5), (6, 9), (5, 8)])
@@ -233,20 +232,20 @@ def test_fourier_gradient_is_that_of_the_plain_composition(shape, rng):
     np.testing.assert_allclose(gradients[1], gradients[0], atol=1e-5)
 
 
-def test_start_is_as_far_from_grey_at_every_size():
+def test_the_start_is_equally_far_from_grey_at_every_size():
     spread = []
     for size in (32, 64, 128, 224):
         param = params.fourier(size, size)
         images = param.decode(param.init(seeds_for(2))).numpy()
         spread.append(np.std(np.log(images / (1 - images))))
 
-    # Lucid's start has 0.0155 to 0.0203 before the colours, which keep 0.6 of it.
+    # Lucid's start has a spread of 0.0155 to 0.0203, of which the colours keep 0.6.
     assert min(spread) > 0.6 * 0.0140
     assert max(spread) < 0.6 * 0.0225
 
 
-def test_no_column_of_the_spectrum_starts_with_less_energy():
-    """Guards against a first and middle column of half the variance."""
+def test_all_columns_of_the_spectrum_start_with_the_same_energy():
+    """Guards against half the variance in the first and the middle column."""
     param = params.fourier(16, 16, 1, decay=0.0, stddev=0.1, color=[[1.0]])
     images = param.decode(param.init(seeds_for(400))).numpy()[..., 0]
     waves = np.fft.fft2(np.log(images / (1 - images)))
@@ -281,7 +280,7 @@ def test_other_channel_counts_are_not_mixed():
     np.testing.assert_array_equal(correlation(6), np.eye(6))
 
 
-def test_own_colour_matrix_is_used():
+def test_a_given_colour_matrix_is_used():
     param = params.pixels(2, 2, 2, color=[[1.0, 0.5], [0.0, 1.0]])
     pixels = tf.constant([[[[0.3, -0.2]] * 2] * 2])
     expected = 1 / (1 + np.exp(-np.array([0.3 - 0.1, -0.2])))
@@ -308,7 +307,9 @@ def test_bad_settings_are_refused(name):
 
 
 def test_bad_numbers_are_refused():
-    with pytest.raises(ValueError, match="`levels` must be a whole number from 1"):
+    with pytest.raises(
+        ValueError, match="`levels` must be a whole number of at least 1"
+    ):
         params.laplacian(8, 8, levels=0)
     with pytest.raises(ValueError, match="hidden=1.5"):
         params.cppn(8, 8, hidden=1.5)
@@ -336,7 +337,7 @@ def test_a_measured_colour_matrix_is_used_for_any_number_of_channels(
     mixed, plain = (
         EVERY[name](6, 5, channels, color=color) for color in (matrix, np.eye(channels))
     )
-    latents = away_from_the_start(plain, rng)
+    latents = random_latents(plain, rng)
     unmixed = plain.decode(latents).numpy()
     expected = scipy.special.expit(scipy.special.logit(unmixed) @ matrix.T)
 
@@ -344,13 +345,13 @@ def test_a_measured_colour_matrix_is_used_for_any_number_of_channels(
     assert params.from_spec(mixed.spec).spec == mixed.spec
 
 
-def test_unknown_description_is_refused():
+def test_an_unknown_description_is_refused():
     with pytest.raises(ValueError, match="no param 'wavelet'"):
         params.from_spec({"name": "wavelet"})
 
 
 class TestFourier:
-    """What other implementations got wrong."""
+    """Guards against errors of other implementations."""
 
     def test_sizes_are_height_then_width(self):
         """Guards against a spectrum of (width, height // 2 + 1), cropped to fit."""
@@ -373,7 +374,7 @@ class TestFourier:
         np.testing.assert_allclose(row / row.max(), [1, -1] * 6, atol=1e-4)
 
     def test_an_odd_width_is_periodic(self):
-        """Guards against a width of one more, of which a column is cropped."""
+        """Guards against a width that is one too large and then cropped."""
         param = params.fourier(4, 7, 1)
         assert param.init(seeds_for(1))["spectrum"].shape == (1, 1, 4, 4, 2)
         spectrum = np.zeros((1, 1, 4, 4, 2), np.float32)
@@ -384,7 +385,7 @@ class TestFourier:
         np.testing.assert_allclose(row / row.max(), expected, atol=1e-4)
 
     def test_the_constant_wave_is_as_large_as_the_lowest(self):
-        """Guards against a division by a frequency of zero, or by a tiny one."""
+        """Guards against a division by a frequency that is zero or tiny."""
         param = params.fourier(10, 20, 1)
         sizes = []
         for row, column in [(0, 0), (0, 1)]:
@@ -398,7 +399,7 @@ class TestFourier:
 
 
 class TestAligned:
-    def test_low_frequencies_are_the_mean_and_high_ones_are_its_own(self, rng):
+    def test_low_frequencies_are_shared_and_high_ones_are_not(self, rng):
         param = params.aligned(32, 24, group=2, cycles=4)
         plain = params.fourier(32, 24)
         latents = {"spectrum": rng.normal(size=(4, 3, 32, 13, 2)).astype(np.float32)}
@@ -417,7 +418,7 @@ class TestAligned:
         assert share[0, 0, 0] == 1
         assert np.interp(4, cycles[:17, 0], share[:17, 0, 0]) == pytest.approx(0.5)
 
-    def test_images_of_one_group_agree_in_layout_those_of_two_do_not(self):
+    def test_only_images_of_the_same_group_agree_in_layout(self):
         param = params.aligned(48, 48, group=2, cycles=6, stddev=1.0)
         images = param.decode(param.init(seeds_for(4))).numpy()
         layout = scipy.ndimage.gaussian_filter(images, (0, 12, 12, 0))
@@ -428,7 +429,7 @@ class TestAligned:
         assert alike[2, 3] > 0.95
         assert np.abs(alike[:2, 2:]).max() < 0.7
 
-    def test_a_batch_of_broken_groups_is_refused(self):
+    def test_a_batch_of_incomplete_groups_is_refused(self):
         param = params.aligned(8, 8, group=3)
 
         assert param.group == 3
@@ -436,7 +437,7 @@ class TestAligned:
             param.decode(param.init(seeds_for(4)))
 
     def test_groups_of_one_are_fourier(self, rng):
-        latents = away_from_the_start(params.fourier(7, 6), rng)
+        latents = random_latents(params.fourier(7, 6), rng)
 
         np.testing.assert_allclose(
             params.aligned(7, 6, group=1).decode(latents),
@@ -458,10 +459,10 @@ class TestMasked:
         return rng.uniform(size=(8, 6, 3)).astype(np.float32)
 
     @pytest.mark.parametrize("flat", [True, False])
-    def test_only_the_region_is_the_param_s(self, image, mask, flat, rng):
+    def test_only_the_region_comes_from_the_param(self, image, mask, flat, rng):
         param = params.fourier(8, 6)
         region = params.masked(param, image, mask if flat else mask[..., None])
-        latents = away_from_the_start(param, rng)
+        latents = random_latents(param, rng)
         own = param.decode(latents).numpy()
         share = mask[None, ..., None]
 
@@ -479,7 +480,7 @@ class TestMasked:
 
         np.testing.assert_array_equal(moved, mask > 0)
 
-    def test_everything_else_is_kept_but_the_description(self, image, mask):
+    def test_only_decode_and_description_are_replaced(self, image, mask):
         param = replace(
             params.aligned(8, 6, group=2),
             project=lambda latents: latents,
@@ -491,7 +492,7 @@ class TestMasked:
             assert getattr(region, name) is getattr(param, name)
         assert region.spec == {}
 
-    def test_what_does_not_fit_is_refused(self, image, mask):
+    def test_wrong_shapes_and_ranges_are_refused(self, image, mask):
         param = params.pixels(8, 6)
         with pytest.raises(ValueError, match=r"`image` must have the shape \(8, 6, 3"):
             params.masked(param, image[:7], mask)
@@ -516,10 +517,10 @@ class TestLaplacian:
             "level_3": (1, 2, 1, 2),
         }
         flat = np.concatenate([value.numpy().ravel() for value in start.values()])
-        assert len(np.unique(flat)) == len(flat)  # levels draw differently
+        assert len(np.unique(flat)) == len(flat)  # levels draw different numbers
 
     def test_each_level_acts_on_its_own_scale(self):
-        """One number of level k changes about 2**k pixels, around its place."""
+        """A number in level k changes about 2**k pixels along each axis."""
         param = params.laplacian(64, 64, 1, levels=4)
         for level in range(4):
             latents = {k: 0 * v for k, v in param.init(seeds_for(1)).items()}
@@ -547,7 +548,7 @@ class TestLaplacian:
 class TestCppn:
     def test_agrees_with_numpy(self, rng):
         param = params.cppn(5, 8, layers=2, hidden=3)
-        latents = away_from_the_start(param, rng)
+        latents = random_latents(param, rng)
         unit = np.sqrt(3) / 8
         columns, rows = np.meshgrid(np.arange(-7, 8, 2), np.arange(-4, 5, 2))
         points = np.stack([columns, rows], axis=-1) * unit
@@ -580,10 +581,10 @@ class TestCppn:
         assert min(sizes) > 0.2
         assert max(sizes) < 1.5
 
-    def test_pixels_are_square_whatever_the_size(self, rng):
-        """The middle of a wide image is the square one at the same scale."""
+    def test_pixels_are_square_at_every_aspect_ratio(self, rng):
+        """A wide image equals the middle rows of a square one."""
         wide, square = params.cppn(6, 12, layers=2), params.cppn(12, 12, layers=2)
-        latents = away_from_the_start(wide, rng)
+        latents = random_latents(wide, rng)
 
         np.testing.assert_allclose(
             wide.decode(latents), square.decode(latents)[:, 3:9], atol=1e-5
@@ -593,11 +594,11 @@ class TestCppn:
 class TestMaco:
     @pytest.mark.parametrize("shape", [(16, 16), (9, 7), (10, 15), (15, 10), (1, 6)])
     def test_amplitudes_do_not_depend_on_the_phases(self, shape, rng):
-        """Guards against the columns that hold two frequencies, and odd sizes."""
+        """Guards against columns with opposite frequencies, and odd sizes."""
         param = params.maco(*shape)
         powers = []
         for _ in range(2):
-            images = param.decode(away_from_the_start(param, rng)).numpy()
+            images = param.decode(random_latents(param, rng)).numpy()
             values = scipy.special.logit(images.astype(np.float64))
             values = values @ np.linalg.inv(statistics.bundled().color).T
             powers.append(np.abs(np.fft.fft2(values, axes=(1, 2))))
@@ -609,7 +610,7 @@ class TestMaco:
             powers[0][:, ~own_opposite], powers[1][:, ~own_opposite], rtol=2e-3
         )
         assert (powers[0][:, ~own_opposite].max(axis=0) > 0).all()
-        # Those that are their own opposites are real, and keep the cosine.
+        # Waves that are their own opposites are real and keep the cosine.
         assert powers[0][:, own_opposite].std(axis=0).min() > 0
 
     def test_waves_that_are_their_own_opposite_have_the_energy_of_the_others(self):
@@ -626,22 +627,23 @@ class TestMaco:
         """Guards against amplitudes that are resized without regard to energy."""
         param = params.maco(*size)
         images = param.decode(param.init(seeds_for(24))).numpy()
-        known = statistics.bundled()
-        deviation = known.contrast * np.linalg.norm(known.color, axis=1)
+        photos = statistics.bundled()
+        deviation = photos.contrast * np.linalg.norm(photos.color, axis=1)
 
         np.testing.assert_allclose(images.std(axis=(0, 1, 2)), deviation, rtol=0.06)
-        np.testing.assert_allclose(images.mean(axis=(0, 1, 2)), known.mean, atol=0.05)
+        np.testing.assert_allclose(images.mean(axis=(0, 1, 2)), photos.mean, atol=0.05)
         assert images.std(axis=(1, 2)).min() > 0.12
         assert np.mean((images < 0.01) | (images > 0.99)) < 0.01
 
     def test_frequencies_are_those_of_the_size(self):
         """Guards against resizing a spectrum that is not in order of frequency.
 
-        A wave of as many cycles per pixel has the same amplitude at every size, but
-        for one factor: of fewer octaves, each has a little more of the contrast.
+        A wave of the same frequency, in cycles per pixel, has the same amplitude at
+        every size, up to one factor: where there are fewer octaves, each contributes a
+        little more of the contrast.
         """
-        known = statistics.bundled()
-        small, large = known.amplitude(112, 112), known.amplitude(224, 224)
+        photos = statistics.bundled()
+        small, large = photos.amplitude(112, 112), photos.amplitude(224, 224)
         ratio = small[:, :, :-1] / large[:, ::2, ::2][:, :, :-1]
         frequency = np.hypot(np.fft.fftfreq(112)[:, None], np.fft.rfftfreq(112)[:-1])
         ratio = ratio[:, frequency > 2 / 112]
@@ -649,8 +651,8 @@ class TestMaco:
         np.testing.assert_allclose(ratio / np.median(ratio), 1, atol=0.35)
         assert 1 < np.median(ratio) < 1.2
 
-    def test_no_axis_is_taken_for_the_other(self):
-        """Guards against width for height: stripes stay upright at every size."""
+    def test_height_and_width_are_not_confused(self):
+        """Vertical stripes stay vertical at every size."""
         rows, columns = np.fft.fftfreq(32)[:, None], np.fft.rfftfreq(32)
         amplitude = np.exp(-0.5 * ((rows / 0.02) ** 2 + ((columns - 0.25) / 0.05) ** 2))
         stats = replace(flat_statistics(1), spectrum=amplitude[None] + 1e-3)
@@ -662,7 +664,7 @@ class TestMaco:
 
     def test_encoding_keeps_the_phases_of_an_image(self, rng):
         param = params.maco(9, 12)
-        images = param.decode(away_from_the_start(param, rng))
+        images = param.decode(random_latents(param, rng))
 
         again = param.decode(param.encode(images))
         np.testing.assert_allclose(again, images, atol=2e-2)
@@ -675,7 +677,7 @@ class TestMaco:
         assert alike[0, 2] > 0.5
         assert alike[1, 3] > 0.5
 
-    def test_statistics_of_the_user_are_used(self):
+    def test_given_statistics_are_used(self):
         stats = replace(
             flat_statistics(2),
             mean=np.array([0.2, 0.7], np.float32),
@@ -687,11 +689,11 @@ class TestMaco:
 
         np.testing.assert_allclose(images.mean(axis=(0, 1, 2)), [0.2, 0.7], atol=0.01)
         assert images.std() > 0.1
-        assert param.spec == {}  # not in a file yet
-        with pytest.raises(ValueError, match="must be of 3 channels. Received: 2"):
+        assert param.spec == {}  # the statistics are not in a file
+        with pytest.raises(ValueError, match="must have 3 channels. Received: 2"):
             params.maco(8, 8, statistics=stats)
 
-    def test_channels_that_depend_on_each_other_do_no_harm(self, rng):
+    def test_linearly_dependent_channels_are_handled(self, rng):
         grey = rng.uniform(size=(12, 16, 16, 1)).repeat(3, axis=-1)
         param = params.maco(7, 8, statistics=statistics.measure(grey, size=16))
         images = param.decode(param.init(seeds_for(3))).numpy()
@@ -707,7 +709,7 @@ class TestMaco:
 
         assert np.abs(alike - np.eye(4)).max() < 0.2
 
-    def test_a_picture_remembers_the_file_of_its_statistics(self, tmp_path, rng):
+    def test_a_description_refers_to_the_file_of_the_statistics(self, tmp_path, rng):
         images = rng.uniform(size=(12, 16, 16, 3))
         path = tmp_path / "mine.npz"
         stats = statistics.measure(images, size=16).save(path)
@@ -722,7 +724,7 @@ class TestMaco:
         with pytest.raises(ValueError, match="not those that the picture was made"):
             params.from_spec(spec)
         path.unlink()
-        with pytest.raises(ValueError, match="mine.npz', a file that is not there"):
+        with pytest.raises(ValueError, match="mine.npz', a file that does not exist"):
             params.from_spec(spec)
 
 

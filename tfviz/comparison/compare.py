@@ -23,9 +23,9 @@ from tfviz.judges import Judge
 from tfviz.models.adapter import Adapter, adapt, origin
 from tfviz.models.inputs import fitted
 from tfviz.objectives._base import Objective
-from tfviz.objectives._grammar import listed
+from tfviz.objectives._grammar import as_objectives
 from tfviz.optimize.job import Job
-from tfviz.params._base import check_from_one
+from tfviz.params._base import check_positive_integers
 
 # Steps where seconds are what ends them.
 ENDLESS = 100_000
@@ -108,7 +108,7 @@ def compare(
     >>> found.verdicts()
     {'fourier': 'no verdict: no judge has features'}
     """
-    check_from_one(seeds=seeds)
+    check_positive_integers(seeds=seeds)
     rules, budget = _budget(steps, seconds, seeds)
     adapter = adapt(model)
     units, told = _units(adapter, objectives)
@@ -234,7 +234,7 @@ def _fill(
 def _units(adapter: Adapter, objectives: Any) -> tuple[list[Objective], list[Unit]]:
     """Return the units, one image each, and what they are called."""
     units, told = [], []
-    for objective in listed(objectives, adapter):
+    for objective in as_objectives(objectives, adapter):
         bound = objective.bound(adapter, adapter.size)
         if objective.group > 1:
             raise ValueError(

@@ -1,21 +1,33 @@
-"""What is maximized.
+"""Objectives: what the pictures maximize, such as a channel or a class.
 
-An `Objective` gives one number for each image; higher is better. The numbers of
-different images do not mix. Objectives add, subtract and scale like numbers:
+An `Objective` scores images with one number each; higher is better. These functions
+make objectives:
+
+* `channel`, `neuron`, `token` and `layer` for the units of a layer, `logit` and
+  `probability` for the classes of a model.
+* `direction` and `random_direction` for vectors in the space of a layer's channels.
+* `inversion` and `caricature` for the activations of a given image.
+* `interpolate` for steps between several objectives, and `join` to concatenate them.
+* `total_variation`, `l1`, `l2`, `high_frequency` and `blur_difference` for penalties.
+* `diversity` for pictures of the same unit that differ from each other.
+* `parse` reads units from text such as `fire8:20`; `render` does so by itself.
+
+Objectives can be added, subtracted, multiplied and negated like numbers:
 
 >>> both = channel("fire8", 20) - 0.5 * channel("fire9", [3, 4])
 >>> both.names
 ('fire8:20-0.5*fire9:3', 'fire8:20-0.5*fire9:4')
 
-Penalties are objectives to be subtracted; diversity is one to be added, and the only
-one that looks at other images, those of its group:
+Penalties are subtracted, while diversity is added. The score of an image does not
+depend on other images, except with diversity, which compares the images of a group:
 
 >>> calm = channel("fire8", 20) - 20 * total_variation()
 >>> four = channel("fire8", 20) + 2 * diversity("fire8", 4)
 >>> len(calm), len(four)
 (1, 4)
 
-Whatever names a layer or a class is looked up by `bind`, when a model is at hand.
+Layers and classes are looked up only when an objective is bound to a model, which
+`render` does (`Objective.bound`).
 """
 
 from tfviz.objectives._base import Objective, join

@@ -1,4 +1,4 @@
-"""What an objective is, and how objectives combine."""
+"""The record that describes an objective, and the arithmetic of objectives."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,36 +11,40 @@ from tfviz.models.adapter import Adapter
 Units = Mapping[str, Any]
 Score = Callable[[Mapping[str, Any], Any, Mapping[str, Any], Units], Any]
 Size = tuple[int, int]
-NUMBER = "number"
+# The kind of objectives that ignore the image, and the name of their units.
+CONSTANT = "constant"
 
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """A score for each of several images.
+    """A score for each of several images, which the optimization maximizes.
 
     Attributes:
-        layers: Paths of the layers whose activations the score needs.
-        units: Arrays whose axis 0 is the image: which channel, which position. They
-            become tensors, so that other units need no new compilation.
-        score: `score(activations, images, latents, units) -> (n,)`, with float32
+        layers: The paths of the layers whose activations the score uses.
+        units: Arrays whose axis 0 is the image, such as the channel or the position
+            that each image maximizes. They are passed to the compiled step as tensors,
+            so that other units need no new compilation.
+        score: `score(activations, images, latents, units) -> (n,)`, from float32
             activations by path, images in [0, 1] as decoded, before any transform,
             and slices of `units`.
-        names: What each image shows, for people.
-        texts: The same in the grammar of `parse`, in one canonical form; seeds and
-            files are named after it. By default `names`.
-        bind: `bind(adapter, size) -> Objective` looks up names and checks units
-            against a model seen at an image size; None if there is nothing to do.
-        kind: Objectives of equal kinds can be joined, as their scores differ by
+        names: A readable name of the unit that each image shows.
+        texts: The same in the grammar of `parse`, in one canonical form, from which
+            seeds and file names are derived. By default `names`.
+        bind: `bind(adapter, size) -> Objective` looks up names in a model and checks
+            the units against its layers at an image size; None if there is nothing to
+            look up or check.
+        kind: Objectives of equal kinds can be joined, because their scores differ in
             their units alone.
-        is_sum: Whether the names need brackets before a minus or a factor.
-        group: How many images, one after the other, feel each other; they are made
-            in one batch. 1 where each is by itself.
-        compared: Path of the layer in which the images of a group are compared, or
+        is_sum: Whether the names are sums or differences, which need brackets before
+            a minus sign or a factor.
+        group: The number of consecutive images whose scores depend on each other, so
+            that they must share a batch. 1 if images are independent.
+        compared: The path of the layer in which the images of a group are compared, or
             None.
-        is_auxiliary: Whether it is a penalty, or diversity, or a number: nothing that
-            a unit could be woken by.
-        signal: The score of the units alone, where auxiliary terms were added to it:
-            whether this has a gradient tells a unit that is off from one that is on.
+        is_auxiliary: Whether this is a penalty, diversity or a constant, whose gradient
+            does not show that a unit is alive.
+        signal: The score of the units without auxiliary terms: a unit is dead if this
+            has no gradient. None if `score` is that already.
     """
 
     layers: tuple[str, ...]
@@ -56,11 +60,11 @@ class Objective:
     is_auxiliary: bool = False
     signal: Score | None = None
 
-    # NumPy's numbers shall leave the arithmetic to this class.
+    # Make NumPy's numbers leave the arithmetic to this class.
     __array_ufunc__ = None
 
     def __post_init__(self) -> None:
-        """Fill in what follows from the rest, and check the lengths."""
+        """Fill in defaults and check that all lengths agree."""
         if not self.texts:
             object.__setattr__(self, "texts", self.names)
         if self.kind is None:
@@ -70,13 +74,13 @@ class Objective:
         for name, length in lengths.items():
             if length != len(self.names):
                 raise ValueError(
-                    f"An objective of {len(self.names)} images needs as many entries "
+                    f"An objective for {len(self.names)} images needs as many entries "
                     f"in `{name}`. Received: {length}"
                 )
         if len(self) % self.group:
             raise ValueError(
-                f"An objective of groups of {self.group} images needs a multiple of "
-                f"that. Received: {len(self)}"
+                f"An objective for groups of {self.group} images needs a multiple of "
+                f"{self.group} images. Received: {len(self)}"
             )
 
     def __len__(self) -> int:
@@ -84,10 +88,10 @@ class Objective:
         return len(self.names)
 
     def __getitem__(self, places: Sequence[int]) -> "Objective":
-        """Return the objective for some of the images, which may repeat.
+        """Return the objective for some of the images, with repetitions if wanted.
 
         Raises:
-            ValueError: If a group would be torn apart.
+            ValueError: If a group would be split.
         """
         places = list(places)
         for first in range(0, len(places), self.group):
@@ -95,7 +99,8 @@ class Objective:
             start = chunk[0]
             if start % self.group or chunk != list(range(start, start + self.group)):
                 raise ValueError(
-                    f"Groups of {self.group} images stay together. Received: {places}"
+                    f"Groups of {self.group} images must stay together. "
+                    f"Received: {places}"
                 )
 
         def bind(adapter: Adapter, size: Size) -> "Objective":
@@ -110,39 +115,43 @@ class Objective:
         )
 
     def bound(self, adapter: Adapter, size: Size) -> "Objective":
-        """Return the objective with everything that a model has to say looked up.
+        """Return the objective with names looked up in a model and units checked.
+
+        Args:
+            adapter: The adapter of the model.
+            size: The height and width of the images that the model sees.
 
         Raises:
-            ValueError: If the model has no such layer, channel, position or class.
+            ValueError: If the model lacks a layer, channel, position or class.
         """
         return self.bind(adapter, size) if self.bind else self
 
     def __add__(self, other: Any) -> "Objective":
         """Add the scores."""
-        return _combined(self, other, "+") if _fits(other) else NotImplemented
+        return _combine(self, other, "+") if _is_operand(other) else NotImplemented
 
     def __radd__(self, other: Any) -> "Objective":
         """Add the scores."""
-        return _combined(other, self, "+") if _fits(other) else NotImplemented
+        return _combine(other, self, "+") if _is_operand(other) else NotImplemented
 
     def __sub__(self, other: Any) -> "Objective":
         """Subtract the scores."""
-        return _combined(self, other, "-") if _fits(other) else NotImplemented
+        return _combine(self, other, "-") if _is_operand(other) else NotImplemented
 
     def __rsub__(self, other: Any) -> "Objective":
         """Subtract the scores."""
-        return _combined(other, self, "-") if _fits(other) else NotImplemented
+        return _combine(other, self, "-") if _is_operand(other) else NotImplemented
 
     def __mul__(self, other: Any) -> "Objective":
         """Multiply the scores."""
-        return _combined(self, other, "*") if _fits(other) else NotImplemented
+        return _combine(self, other, "*") if _is_operand(other) else NotImplemented
 
     def __rmul__(self, other: Any) -> "Objective":
         """Multiply the scores."""
-        return _combined(other, self, "*") if _fits(other) else NotImplemented
+        return _combine(other, self, "*") if _is_operand(other) else NotImplemented
 
     def __neg__(self) -> "Objective":
-        """Return the objective whose best images are the worst of this one."""
+        """Negate the scores, so that the units are minimized."""
 
         def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
             return -self.score(activations, images, latents, units)
@@ -165,7 +174,7 @@ class Objective:
 
 
 def join(objectives: Sequence[Objective]) -> Objective:
-    """Put objectives of the same kind one after the other, an image each.
+    """Concatenate objectives of the same kind, so that their images share a batch.
 
     >>> from tfviz.objectives import channel
     >>> join([channel("fire8", 1), channel("fire8", 5)]).names
@@ -187,11 +196,11 @@ def join(objectives: Sequence[Objective]) -> Objective:
     )
 
 
-def named_as(objective: Objective, other: Objective) -> Objective:
-    """Return an objective under the names and texts of another."""
+def with_names_of(objective: Objective, other: Objective) -> Objective:
+    """Return an objective with the names and texts of another."""
 
     def bind(adapter: Adapter, size: Size) -> Objective:
-        return named_as(objective.bound(adapter, size), other.bound(adapter, size))
+        return with_names_of(objective.bound(adapter, size), other.bound(adapter, size))
 
     return replace(
         objective,
@@ -201,14 +210,28 @@ def named_as(objective: Objective, other: Objective) -> Objective:
     )
 
 
-def _combined(left: Any, right: Any, sign: str) -> Objective:
-    """Return `left sign right`, of which at most one is no objective."""
+def constants(values: Iterable[float]) -> Objective:
+    """Return constant scores, one for each image, as an objective."""
+
+    def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
+        return units[CONSTANT]
+
+    values = list(values)
+    scores = np.asarray(values, np.float32)
+    names = tuple(f"{value:g}" for value in values)
+    return Objective(
+        (), {CONSTANT: scores}, score, names, kind=CONSTANT, is_auxiliary=True
+    )
+
+
+def _combine(left: Any, right: Any, sign: str) -> Objective:
+    """Return `left sign right`, where one side may be a number."""
     left, right = _as_objective(left), _as_objective(right)
-    left, right = _of_equal_length(left, right)
-    score = _joint((left.score, right.score), sign)
+    left, right = _repeat_to_equal_length(left, right)
+    score = _joint_score((left.score, right.score), sign)
 
     def bind(adapter: Adapter, size: Size) -> Objective:
-        return _combined(left.bound(adapter, size), right.bound(adapter, size), sign)
+        return _combine(left.bound(adapter, size), right.bound(adapter, size), sign)
 
     def name(a: str, b: str) -> str:
         if sign == "*":
@@ -218,7 +241,8 @@ def _combined(left: Any, right: Any, sign: str) -> Objective:
         return f"{a}{sign}{b}"
 
     def text(a: str, b: str) -> str:
-        # The grammar knows sums alone; brackets keep the rest from being misread.
+        # The grammar of `parse` has sums only; the brackets make it refuse the rest,
+        # instead of reading a difference as a range.
         return f"{a}+{b}" if sign == "+" else f"({a}){sign}({b})"
 
     return Objective(
@@ -241,10 +265,12 @@ def _combined(left: Any, right: Any, sign: str) -> Objective:
     )
 
 
-def _joint(scores: tuple[Score, Score], sign: str) -> Score:
+def _joint_score(scores: tuple[Score, Score], sign: str) -> Score:
+    """Return the sum, difference or product of two scores as one score."""
+
     def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
         a, b = (
-            side(activations, images, latents, _side(units, place))
+            side(activations, images, latents, _side_units(units, place))
             for place, side in enumerate(scores)
         )
         return {"+": a + b, "-": a - b, "*": a * b}[sign]
@@ -253,37 +279,41 @@ def _joint(scores: tuple[Score, Score], sign: str) -> Score:
 
 
 def _joint_signal(left: Objective, right: Objective, sign: str) -> Score | None:
-    """Return the score of the units alone, or None where that is the whole score."""
+    """Return the score without auxiliary terms, or None if there are no such terms."""
     if left.is_auxiliary and right.is_auxiliary:
         return None
     sides = (left, right)
     if not any(side.is_auxiliary for side in sides):
         if not (left.signal or right.signal):
             return None
-        return _joint((left.signal or left.score, right.signal or right.score), sign)
+        return _joint_score(
+            (left.signal or left.score, right.signal or right.score), sign
+        )
     place = 1 if left.is_auxiliary else 0
     unit, other = sides[place], sides[1 - place]
     signal = unit.signal
-    if signal is None and other.kind == NUMBER:
-        return None  # a number changes nothing about which gradients are zero
+    if signal is None and other.kind == CONSTANT:
+        return None  # a constant does not change which gradients are zero
     alone = signal or unit.score
 
     def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
-        return alone(activations, images, latents, _side(units, place))
+        return alone(activations, images, latents, _side_units(units, place))
 
     return score
 
 
-def _of_equal_length(left: Objective, right: Objective) -> tuple[Objective, Objective]:
-    """Repeat an objective of one image or group as often as the other needs."""
+def _repeat_to_equal_length(
+    left: Objective, right: Objective
+) -> tuple[Objective, Objective]:
+    """Repeat an objective for one image or group to the length of the other."""
     n = max(len(left), len(right))
     fit = [
         len(o) == n or (len(o) == o.group and n % len(o) == 0) for o in (left, right)
     ]
     if not all(fit):
         raise ValueError(
-            f"Objectives of {len(left)} and {len(right)} images cannot be combined: "
-            "give them equal numbers, or one of them a single one."
+            f"Objectives for {len(left)} and {len(right)} images cannot be combined: "
+            "both need the same number of images, or one of them a single image."
         )
     if left.group != right.group and 1 not in (left.group, right.group):
         raise ValueError(
@@ -296,29 +326,16 @@ def _of_equal_length(left: Objective, right: Objective) -> tuple[Objective, Obje
     return left, right
 
 
-def _side(units: Units, place: int) -> Units:
+def _side_units(units: Units, place: int) -> Units:
+    """Return the units of the left (0) or right (1) side of a combination."""
     start = f"{place}."
     return {k.removeprefix(start): v for k, v in units.items() if k.startswith(start)}
 
 
-def _fits(other: Any) -> bool:
+def _is_operand(other: Any) -> bool:
     return isinstance(other, (Objective, int, float, np.number))
 
 
 def _as_objective(value: Any) -> Objective:
-    """Return a number as an objective that ignores the image."""
-    return value if isinstance(value, Objective) else numbers([value])
-
-
-def numbers(values: Iterable[float]) -> Objective:
-    """Return numbers, one for each image, as an objective that ignores the image."""
-
-    def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
-        return units["number"]
-
-    values = list(values)
-    found = np.asarray(values, np.float32)
-    names = tuple(f"{value:g}" for value in values)
-    return Objective(
-        (), {"number": found}, score, names, kind=NUMBER, is_auxiliary=True
-    )
+    """Return an objective unchanged, and a number as a constant objective."""
+    return value if isinstance(value, Objective) else constants([value])

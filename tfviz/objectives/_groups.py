@@ -1,4 +1,4 @@
-"""Objectives of several images that belong together."""
+"""Objectives of several related images: diversity and interpolation."""
 
 from typing import Any
 
@@ -6,22 +6,23 @@ import numpy as np
 import tensorflow as tf
 
 from tfviz.models.adapter import Adapter
-from tfviz.objectives._base import Objective, Size, Units, named_as, numbers
+from tfviz.objectives._base import Objective, Size, Units, constants, with_names_of
 
 
 def diversity(layer: str, n: int) -> Objective:
     """Measure how much each of `n` images differs from the others of its group.
 
-    To be added to an objective of a unit, with a positive weight, also where the unit
-    is minimized. The score of an image is minus the mean, over the other images, of
-    the cosine between their Gram matrices, the sums over all positions of the
+    Add this with a positive weight to the objective of a unit, even if the unit is
+    minimized. The score of an image is minus the mean cosine between its Gram matrix
+    and those of the other images. A Gram matrix is the sum over all positions of the
     products of each pair of channels (Olah et al.,
-    https://distill.pub/2017/feature-visualization/#diversity). It lies between -1,
-    all alike, and 0, and a weight means the same for every `n` and size.
+    https://distill.pub/2017/feature-visualization/#diversity). The score lies between
+    -1, for equal images, and 0; the same weight has the same effect for every `n` and
+    image size.
 
     Args:
-        layer: Path of the layer in whose activations images are compared.
-        n: The number of images, from 2.
+        layer: The path of the layer in whose activations images are compared.
+        n: The number of images, at least 2.
 
     Raises:
         ValueError: If `n` is below 2.
@@ -30,7 +31,7 @@ def diversity(layer: str, n: int) -> Objective:
     ('diversity(fire8)', 'diversity(fire8)', 'diversity(fire8)')
     """
     if int(n) != n or n < 2:
-        raise ValueError(f"`n` must be a whole number from 2. Received: n={n}")
+        raise ValueError(f"`n` must be a whole number of at least 2. Received: n={n}")
 
     def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
         others = 1 - tf.eye(n)
@@ -59,15 +60,15 @@ def similarities(activations: Any, n: int) -> Any:
     """Return the cosines between the Gram matrices of the images of each group.
 
     Args:
-        activations: `(groups * n, ..., channels)`.
-        n: Images in a group.
+        activations: The activations of all images, `(groups * n, ..., channels)`.
+        n: The number of images in a group.
 
     Returns:
-        `(groups, n, n)`, from 0 to 1 for activations without a sign.
+        The cosines `(groups, n, n)`, from 0 to 1 if no activation is negative.
     """
     channels = activations.shape[-1]
     flat = tf.reshape(activations, (activations.shape[0], -1, channels))
-    # Scaled first: the squares of large activations would leave float32.
+    # Scaled first, because squares of large activations would overflow float32.
     flat = tf.math.l2_normalize(flat, axis=(1, 2), epsilon=1e-24)
     gram = tf.matmul(flat, flat, transpose_a=True)
     rows = tf.reshape(gram, (-1, n, channels * channels))
@@ -76,22 +77,23 @@ def similarities(activations: Any, n: int) -> Any:
 
 
 def interpolate(*corners: Objective, n: int = 5) -> Objective:
-    """Go from one objective to another, or between four, in equal steps.
+    """Interpolate between two objectives, or between four, in equal steps.
 
-    The images of a row are best compared if they are held by `params.aligned`, which
-    gives them common low frequencies.
+    The pictures are easiest to compare with `params.aligned`, which gives them common
+    low frequencies.
 
     Args:
-        *corners: Two objectives of an image each; or four, for a square grid: top
-            left, top right, bottom left, bottom right.
-        n: Images on each side, from 2.
+        *corners: Two objectives for one image each, or four for a square grid, in the
+            order top left, top right, bottom left, bottom right.
+        n: The number of images on each side, at least 2.
 
     Returns:
-        The objective of `n` images, or `n * n` row by row: the sum of the corners,
-        weighted by nearness.
+        The objective for `n` images, or for `n * n` images row by row: the sum of the
+        corners, weighted linearly.
 
     Raises:
-        ValueError: If there are other numbers of corners, images or steps.
+        ValueError: If there are not two or four corners, a corner is not for a single
+            image, or `n` is not a whole number of at least 2.
 
     >>> from tfviz.objectives import channel
     >>> interpolate(channel("fire8", 1), channel("fire9", 2), n=3).names[1]
@@ -99,26 +101,26 @@ def interpolate(*corners: Objective, n: int = 5) -> Objective:
     """
     if len(corners) not in (2, 4) or any(len(corner) != 1 for corner in corners):
         raise ValueError(
-            "`corners` must be two or four objectives of one image each. Received: "
+            "`corners` must be two or four objectives for one image each. Received: "
             f"{[len(corner) for corner in corners]} images"
         )
     if int(n) != n or n < 2:
-        raise ValueError(f"`n` must be a whole number from 2. Received: n={n}")
+        raise ValueError(f"`n` must be a whole number of at least 2. Received: n={n}")
     along = np.linspace(0, 1, n)
     weights = [1 - along, along]
     if len(corners) == 4:
         weights = [np.outer(a, b).ravel() for a in weights for b in weights]
-    total = numbers(weights[0]) * corners[0]
+    total = constants(weights[0]) * corners[0]
     for weight, corner in zip(weights[1:], corners[1:], strict=True):
-        total += numbers(weight) * corner
+        total += constants(weight) * corner
     return total
 
 
 def with_diversity(unit: Objective, layer: str, n: int, weight: float) -> Objective:
     """Return the objective of `n` different pictures of each unit, under its names."""
     repeated = unit[[place for place in range(len(unit)) for _ in range(n)]]
-    total = repeated + numbers([weight]) * diversity(layer, n)
-    return named_as(total, repeated)
+    total = repeated + constants([weight]) * diversity(layer, n)
+    return with_names_of(total, repeated)
 
 
 def comparison_layer(adapter: Adapter, unit: Objective) -> str:

@@ -1,8 +1,8 @@
-"""What an image should have little of: objectives to be subtracted.
+"""Penalties: properties of an image that are subtracted from an objective.
 
-Each is a mean over the pixels of the image as it is held, before any transform, so
-that a weight means the same at every size and the border that a transform adds does
-not count.
+Each is a mean over the pixels of the decoded image, before any transform. Thus the same
+weight has the same effect at every size, and borders that a transform adds do not
+count.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,10 @@ IMAGES, LATENTS = "images", "latents"
 
 
 def total_variation() -> Objective:
-    """Measure how much neighbouring pixels differ.
+    """Measure the differences between neighbouring pixels.
 
-    Its score is the sum of the absolute differences between neighbours, down and to
-    the right, divided by the number of pixels and channels (Mahendran & Vedaldi,
+    The score is the sum of the absolute differences to the neighbours below and to the
+    right, divided by the number of pixels and channels (Mahendran & Vedaldi,
     https://arxiv.org/abs/1412.0035, with exponent 1).
 
     >>> total_variation().names
@@ -42,9 +42,9 @@ def l1(*, centre: float = 0.5, of: str = IMAGES) -> Objective:
     """Measure the mean absolute distance from grey.
 
     Args:
-        centre: The value that costs nothing, for images.
-        of: `"images"`, or `"latents"` for the mean over all latents, whose centre is
-            0.
+        centre: The value of a pixel that costs nothing; grey by default. Not used for
+            latents, whose centre is 0.
+        of: `"images"`, or `"latents"` for the mean over all latents.
 
     Raises:
         ValueError: If `of` is something else.
@@ -59,8 +59,8 @@ def l2(*, centre: float = 0.5, of: str = IMAGES) -> Objective:
     """Measure the mean squared distance from grey.
 
     Args:
-        centre: As for `l1`.
-        of: As for `l1`.
+        centre: As in `l1`.
+        of: As in `l1`.
 
     Raises:
         ValueError: If `of` is something else.
@@ -72,15 +72,15 @@ def l2(*, centre: float = 0.5, of: str = IMAGES) -> Objective:
 
 
 def high_frequency(*, cutoff: float = 0.125) -> Objective:
-    """Measure the energy of an image's fine detail.
+    """Measure the energy of the fine detail in an image.
 
-    Its score is the mean over pixels and channels of the squares of what a filter
-    leaves of the image that passes only waves above `cutoff` (by Parseval's theorem,
-    a sum over the Fourier spectrum).
+    The score is the mean square, over pixels and channels, of the image after a
+    high-pass filter. By Parseval's theorem, it is computed as a sum over the Fourier
+    spectrum.
 
     Args:
-        cutoff: In cycles per pixel, in any direction; 0.5 is the finest grating along
-            an axis.
+        cutoff: The frequency above which waves count, in cycles per pixel in any
+            direction; the finest grating along an axis has 0.5.
 
     Raises:
         ValueError: If `cutoff` does not lie between 0 and 0.71.
@@ -96,8 +96,8 @@ def high_frequency(*, cutoff: float = 0.125) -> Objective:
 
     def measure(images: Any) -> Any:
         height, width, channels = images.shape[1:]
-        passed = frequencies(height, width) > cutoff
-        weight = column_counts(width) * passed / (height * width) ** 2 / channels
+        is_high = frequencies(height, width) > cutoff
+        weight = column_counts(width) * is_high / (height * width) ** 2 / channels
         waves = tf.signal.rfft2d(tf.transpose(images, (0, 3, 1, 2)))
         energy = tf.square(tf.math.real(waves)) + tf.square(tf.math.imag(waves))
         return tf.reduce_sum(energy * tf.constant(weight, tf.float32), (1, 2, 3))
@@ -106,13 +106,12 @@ def high_frequency(*, cutoff: float = 0.125) -> Objective:
 
 
 def blur_difference(*, stddev: float = 2.0) -> Objective:
-    """Measure what a blur takes from an image.
+    """Measure the detail that a Gaussian blur removes from an image.
 
-    Its score is the mean squared difference between the image and itself under a
-    Gaussian blur.
+    The score is the mean squared difference between the image and its blurred version.
 
     Args:
-        stddev: Of the blur, in pixels.
+        stddev: The standard deviation of the blur, in pixels.
 
     Raises:
         ValueError: If `stddev` is not above 0.
@@ -123,7 +122,7 @@ def blur_difference(*, stddev: float = 2.0) -> Objective:
     blurred = blur(stddev)
 
     def measure(images: Any) -> Any:
-        seeds = tf.zeros((images.shape[0], 2), tf.int32)  # draws nothing
+        seeds = tf.zeros((images.shape[0], 2), tf.int32)  # a blur draws nothing
         difference = images - blurred(images, seeds)
         return tf.reduce_mean(tf.square(difference), (1, 2, 3))
 
@@ -131,6 +130,8 @@ def blur_difference(*, stddev: float = 2.0) -> Objective:
 
 
 def _of_images(name: str, measure: Callable[[Any], Any]) -> Objective:
+    """Return the penalty `measure(images) -> (n,)` as an objective."""
+
     def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
         return measure(images)
 
@@ -140,6 +141,7 @@ def _of_images(name: str, measure: Callable[[Any], Any]) -> Objective:
 def _of_images_or_latents(
     name: str, function: Callable[[Any], Any], centre: float, of: str
 ) -> Objective:
+    """Return the mean of a function of all values of images or latents."""
     if of == IMAGES:
         label = name if centre == 0.5 else f"{name}({centre:g})"
         return _of_images(label, lambda images: _mean(function(images - centre)))
@@ -155,4 +157,5 @@ def _of_images_or_latents(
 
 
 def _mean(values: Any) -> Any:
+    """Return the mean over all axes but that of the images, `(n,)`."""
     return tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))

@@ -1,6 +1,10 @@
-"""Objectives of units in layers: channels, neurons, tokens, whole layers."""
+"""Objectives of single units: channels, neurons, tokens, layers and classes.
 
-from collections.abc import Sequence
+A unit is named by the path of its layer and by indices, or by its class; whether the
+model has it is checked when the objective is bound to the model.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import isqrt
 from typing import Any
@@ -11,33 +15,35 @@ import tensorflow as tf
 from tfviz.models.adapter import LOGITS, PROBABILITIES, Adapter
 from tfviz.objectives._base import Objective, Size, Units
 
-# The token that stands for the whole image.
+# The name of the class token of a transformer.
 CLS = "cls"
-# A neuron's row and column before the size of its map is known.
+# Stands for the middle row or column until the size of the map is known.
 CENTRE = -1
+# The most tokens that can precede the patches: a class token and eight registers.
+MAX_PREFIX_TOKENS = 9
 
 
 def channel(layer: str, index: int | Sequence[int]) -> Objective:
-    """Maximize the mean of one channel over its map.
+    """Maximize the mean activation of a channel over all positions.
 
     Args:
-        layer: Path of the layer.
-        index: Of the channel, from 0; several for one image each.
+        layer: The path of the layer.
+        index: The index of the channel, from 0, or several indices for one image each.
 
     Returns:
-        The objective. Its score is the mean of the channel's activation over all
-        positions; a dense layer has just one.
+        The objective, whose score is the mean of the channel over all positions; a
+        dense layer has a single position.
 
     >>> channel("fire8", [20, 21]).names
     ('fire8:20', 'fire8:21')
     """
-    indices = whole_numbers("index", index)
+    indices = _whole_numbers("index", index)
 
     def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
         return means(activations[layer], units["channel"])
 
     def bind(adapter: Adapter, size: Size) -> Objective:
-        _check_channels(adapter, size, layer, indices)
+        check_channels(adapter, size, layer, indices)
         return objective
 
     objective = Objective(
@@ -57,28 +63,28 @@ def neuron(
     row: int | Sequence[int] | None = None,
     column: int | Sequence[int] | None = None,
 ) -> Objective:
-    """Maximize one channel at one position.
+    """Maximize the activation of a neuron: one channel at one position.
 
     Args:
-        layer: Path of a layer with a map `(n, rows, columns, channels)`, or with
-            tokens `(n, tokens, channels)` that are a square of patches, perhaps after
-            a class token.
-        channel: Index of the channel, from 0; several for one image each.
-        row: Of the position, from 0 at the top; by default the middle, the lower
-            one of two.
-        column: Of the position, from 0 at the left; by default the middle, the right
-            one of two.
+        layer: The path of a layer with a map `(n, rows, columns, channels)`, or with
+            tokens `(n, tokens, channels)` that form a square of patches, possibly
+            after a class token and registers.
+        channel: The index of the channel, from 0, or several for one image each.
+        row: The row of the position, from 0 at the top, or one for each channel. By
+            default the middle row, or the lower one of two.
+        column: The column of the position, from 0 at the left, or one for each
+            channel. By default the middle column, or the right one of two.
 
     Returns:
-        The objective, whose score is that neuron's activation.
+        The objective, whose score is the activation of the neuron.
 
     >>> neuron("fire8", 20, 3, 4).names
     ('fire8:20@3,4',)
     """
-    channels = whole_numbers("channel", channel)
+    channels = _whole_numbers("channel", channel)
     n = len(channels)
-    rows = [CENTRE] * n if row is None else repeated("row", row, n)
-    columns = [CENTRE] * n if column is None else repeated("column", column, n)
+    rows = [CENTRE] * n if row is None else _repeat_to(n, "row", row)
+    columns = [CENTRE] * n if column is None else _repeat_to(n, "column", column)
 
     def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
         values = activations[layer]
@@ -86,9 +92,10 @@ def neuron(
         return tf.gather_nd(values, places, batch_dims=1)
 
     def bind(adapter: Adapter, size: Size) -> Objective:
-        shape = _check_channels(adapter, size, layer, channels)
+        check_channels(adapter, size, layer, channels)
+        shape = adapter.layer(layer, size).shape
         if len(shape) == 3:
-            prefix, *lengths = _patches(layer, shape)
+            prefix, *lengths = _patch_grid(layer, shape)
         else:
             prefix, lengths = 0, [length or 0 for length in shape[1:-1]]
         if len(lengths) != 2 or not all(lengths):
@@ -96,19 +103,19 @@ def neuron(
                 f"Layer {layer!r} has the shape {shape}, so its units have no row and "
                 f"column. Leave the position out: {layer}:{channels[0]}."
             )
-        found = [
-            _within(layer, size, lengths, axis, places)
+        positions = [
+            _resolve_centre(layer, size, lengths, axis, places)
             for axis, places in enumerate((rows, columns))
         ]
         if len(shape) == 4:
-            return build(*found)
-        tokens = [prefix + i * lengths[1] + j for i, j in zip(*found, strict=True)]
-        names = build(*found).names
-        return replace(_tokens(layer, channels, tokens), names=names, texts=names)
+            return build(*positions)
+        tokens = [prefix + i * lengths[1] + j for i, j in zip(*positions, strict=True)]
+        names = build(*positions).names
+        return replace(_at_tokens(layer, channels, tokens), names=names, texts=names)
 
     def build(rows: list[int], columns: list[int]) -> Objective:
         places = zip(channels, rows, columns, strict=True)
-        names = [f"{layer}:{c}@{_at(i)},{_at(j)}" for c, i, j in places]
+        names = [f"{layer}:{c}@{_place_name(i)},{_place_name(j)}" for c, i, j in places]
         units = {"row": rows, "column": columns, "channel": channels}
         return Objective(
             (layer,),
@@ -125,82 +132,62 @@ def neuron(
 def token(
     layer: str, channel: int | Sequence[int], token: int | str | Sequence[int]
 ) -> Objective:
-    """Maximize one channel at one token of a transformer.
+    """Maximize the activation of a channel at one token of a transformer.
 
-    A patch can also be had by its row and column: `neuron`.
+    `neuron` selects a token that is a patch by its row and column.
 
     Args:
-        layer: Path of a layer with tokens `(n, tokens, channels)`.
-        channel: Index of the channel, from 0; several for one image each.
-        token: Index of the token, from 0, or `"cls"`: the first, where the others
-            are a square of patches.
+        layer: The path of a layer with tokens `(n, tokens, channels)`.
+        channel: The index of the channel, from 0, or several for one image each.
+        token: The index of the token, from 0, or one for each channel; or `"cls"` for
+            the class token, which is the first one before a square of patches.
 
     Returns:
-        The objective, whose score is that activation.
+        The objective, whose score is the activation of the channel at the token.
 
     >>> token("block_3", 20, "cls").names
     ('block_3:20@cls',)
     """
-    channels = whole_numbers("channel", channel)
+    channels = _whole_numbers("channel", channel)
     if token != CLS:
-        tokens = repeated("token", token, len(channels))  # type: ignore[arg-type]
+        tokens = _repeat_to(len(channels), "token", token)  # type: ignore[arg-type]
 
     def bind(adapter: Adapter, size: Size) -> Objective:
-        shape = _check_channels(adapter, size, layer, channels)
+        check_channels(adapter, size, layer, channels)
+        shape = adapter.layer(layer, size).shape
         if len(shape) != 3:
             raise ValueError(
                 f"Layer {layer!r} has the shape {shape}, so it has no tokens. Write "
                 f"{layer}:{channels[0]}@row,column for a position of a map."
             )
         if token == CLS:
-            prefix, rows, columns = _patches(layer, shape)
+            prefix, rows, columns = _patch_grid(layer, shape)
             if not prefix:
                 raise ValueError(
-                    f"Layer {layer!r} has {rows}x{columns} patches and no other token."
+                    f"Layer {layer!r} has {rows}x{columns} patches and no class token."
                 )
-            return _tokens(layer, channels, [0] * len(channels), CLS)
+            return _at_tokens(layer, channels, [0] * len(channels), CLS)
         for index in tokens:
             if shape[1] is not None and index >= shape[1]:
                 raise ValueError(
                     f"Layer {layer!r} has the tokens 0 to {shape[1] - 1}. "
                     f"Received: {index}"
                 )
-        return _tokens(layer, channels, tokens)
+        return _at_tokens(layer, channels, tokens)
 
     if token == CLS:
-        return replace(_tokens(layer, channels, [0] * len(channels), CLS), bind=bind)
-    return replace(_tokens(layer, channels, tokens), bind=bind)
-
-
-def _tokens(
-    layer: str, channels: list[int], tokens: list[int], name: str | None = None
-) -> Objective:
-    def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
-        places = tf.stack([units["token"], units["channel"]], axis=1)
-        return tf.gather_nd(activations[layer], places, batch_dims=1)
-
-    return Objective(
-        (layer,),
-        {
-            "token": np.asarray(tokens, np.int32),
-            "channel": np.asarray(channels, np.int32),
-        },
-        score,
-        tuple(
-            f"{layer}:{c}@{name or t}" for c, t in zip(channels, tokens, strict=True)
-        ),
-        kind=("token", layer),
-    )
+        return replace(_at_tokens(layer, channels, [0] * len(channels), CLS), bind=bind)
+    return replace(_at_tokens(layer, channels, tokens), bind=bind)
 
 
 def layer(layer: str) -> Objective:
-    """Maximize everything in a layer at once, as DeepDream does.
+    """Maximize all activations of a layer at once, as DeepDream does.
 
-    The score is the mean of the squares of all its activations (Mordvintsev et al.,
+    The score is the mean square of the activations (Mordvintsev et al.,
     https://research.google/blog/inceptionism-going-deeper-into-neural-networks/).
 
     Args:
-        layer: Path of the layer.
+        layer: The path of the layer.
 
     >>> layer("fire8").names
     ('fire8',)
@@ -218,110 +205,23 @@ def layer(layer: str) -> Objective:
     return objective
 
 
-def means(values: Any, indices: Any) -> Any:
-    """Return the mean over all positions of one channel for each image, `(n,)`."""
-    means = tf.reduce_mean(values, axis=list(range(1, values.shape.rank - 1)))
-    return tf.gather(means, indices, axis=1, batch_dims=1)
-
-
-def _within(
-    layer: str, size: Size, lengths: Sequence[int], axis: int, places: list[int]
-) -> list[int]:
-    """Return rows or columns with the middle filled in, and check them."""
-    found = [lengths[axis] // 2 if place == CENTRE else place for place in places]
-    for place in found:
-        check_place(f"Layer {layer!r}", size, lengths, axis, place)
-    return found
-
-
-def check_place(
-    owner: str, size: Size, lengths: Sequence[Any], axis: int, place: int
-) -> None:
-    """Refuse a row (axis 0) or column (axis 1) outside of a map."""
-    name, length = ("row", "column")[axis], lengths[axis]
-    if length is not None and not 0 <= place < length:
-        raise ValueError(
-            f"{owner} has a map of {lengths[0]}x{lengths[1]} for images of "
-            f"{size[0]}x{size[1]}: its {name}s go from 0 to {length - 1}. "
-            f"Received: {name} {place}"
-        )
-
-
-def _patches(layer: str, shape: Sequence[int | None]) -> tuple[int, int, int]:
-    """Return how many tokens stand before a square of patches, and its sides.
-
-    Vision transformers put their class token, and registers, before the patches.
-    """
-    side = isqrt(shape[1] or 0)
-    prefix = (shape[1] or 0) - side * side
-    # A class token and up to eight registers; more is no such layer.
-    if not side or prefix > 9:
-        raise ValueError(
-            f"Layer {layer!r} has {shape[1]} tokens, which are no square of patches "
-            f"after a class token. Name the token: {layer}:CHANNEL@TOKEN."
-        )
-    return prefix, side, side
-
-
-def _at(place: int) -> str:
-    return "centre" if place == CENTRE else str(place)
-
-
-def _check_channels(
-    adapter: Adapter, size: Size, layer: str, indices: Sequence[int]
-) -> tuple[int | None, ...]:
-    shape = adapter.layer(layer, size).shape
-    units = shape[-1] if len(shape) > 1 else None
-    if units is None:
-        raise ValueError(f"Layer {layer!r} has the shape {shape}, without channels.")
-    for index in indices:
-        if not 0 <= index < units:
-            raise ValueError(
-                f"Layer {layer!r} has the channels 0 to {units - 1}. Received: {index}"
-            )
-    return shape
-
-
-def whole_numbers(name: str, value: int | Sequence[int]) -> list[int]:
-    numbers = np.atleast_1d(np.asarray(value))
-    whole = numbers.ndim == 1 and len(numbers) and numbers.dtype.kind in "iu"
-    if not whole or np.abs(numbers).max() >= 2**31:
-        raise ValueError(
-            f"`{name}` must be a whole number below {2**31} or a list of them. "
-            f"Received: {value!r}"
-        )
-    return numbers.tolist()
-
-
-def repeated(name: str, value: int | Sequence[int], n: int) -> list[int]:
-    numbers = whole_numbers(name, value)
-    if len(numbers) not in (1, n):
-        raise ValueError(
-            f"`{name}` must be one number or {n}, one for each channel. "
-            f"Received: {len(numbers)}"
-        )
-    if min(numbers) < 0:
-        raise ValueError(f"`{name}` must not be negative. Received: {min(numbers)}")
-    return numbers * n if len(numbers) == 1 else numbers
-
-
 def logit(
     target: int | str | Sequence[int | str],
     row: int | None = None,
     column: int | None = None,
 ) -> Objective:
-    """Maximize a class before the softmax.
+    """Maximize the logit of a class, its output before the softmax.
 
-    The article prefers this to the probability, which can also be raised by making
-    all other classes unlikely. Where the model has a number for each class at each
-    position, as for segmentation, the score is the mean over all positions, or the
-    number at one.
+    Olah et al. prefer this to the probability, which also rises if all other classes
+    become unlikely (https://distill.pub/2017/feature-visualization/). If
+    the model has logits for each position, as for segmentation, the score is the mean
+    over all positions, or the logit at one of them.
 
     Args:
-        target: Index, WordNet identifier or name of the class; several for one image
-            each.
-        row: Of the position in the model's output, from 0 at the top.
-        column: Of the position, from 0 at the left.
+        target: The index, WordNet identifier or name of the class, or several for one
+            image each.
+        row: The row of a position in the model's output, from 0 at the top.
+        column: The column of the position, from 0 at the left.
 
     >>> logit(["goldfish", 291]).names
     ('logit:goldfish', 'logit:291')
@@ -336,12 +236,12 @@ def probability(
     row: int | None = None,
     column: int | None = None,
 ) -> Objective:
-    """Maximize a class after the softmax or sigmoid.
+    """Maximize the probability of a class, its output after the softmax or sigmoid.
 
     Args:
-        target: As for `logit`.
-        row: As for `logit`.
-        column: As for `logit`.
+        target: As in `logit`.
+        row: As in `logit`.
+        column: As in `logit`.
 
     >>> probability("goldfish").names
     ('prob:goldfish',)
@@ -352,6 +252,7 @@ def probability(
 def _of_class(
     prefix: str, source: str, target: Any, row: int | None, column: int | None
 ) -> Objective:
+    """Return the objective of classes in the output or the logits of a model."""
     single = isinstance(target, (int, str, np.integer))
     targets = [target] if single else list(target)
     if not targets:
@@ -363,7 +264,7 @@ def _of_class(
         )
     place = None
     if row is not None and column is not None:
-        place = (repeated("row", row, 1)[0], repeated("column", column, 1)[0])
+        place = (_repeat_to(1, "row", row)[0], _repeat_to(1, "column", column)[0])
     at = "" if place is None else f"@{place[0]},{place[1]}"
 
     def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
@@ -388,7 +289,7 @@ def _of_class(
         return build(indices, [adapter.class_name(i) or str(i) for i in indices])
 
     def build(indices: Any, names: Sequence[Any]) -> Objective:
-        # Names, until a model says which numbers they are.
+        # Classes may be names until `bind` looks up their indices.
         known = np.asarray(indices)
         units = {"class": known.astype(np.int32) if known.dtype.kind in "iu" else known}
         if place is not None:
@@ -405,3 +306,122 @@ def _of_class(
         )
 
     return build(targets, targets)
+
+
+def _at_tokens(
+    layer: str, channels: list[int], tokens: list[int], name: str | None = None
+) -> Objective:
+    """Return the objective of channels at tokens, without looking up the layer."""
+
+    def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
+        places = tf.stack([units["token"], units["channel"]], axis=1)
+        return tf.gather_nd(activations[layer], places, batch_dims=1)
+
+    return Objective(
+        (layer,),
+        {
+            "token": np.asarray(tokens, np.int32),
+            "channel": np.asarray(channels, np.int32),
+        },
+        score,
+        tuple(
+            f"{layer}:{c}@{name or t}" for c, t in zip(channels, tokens, strict=True)
+        ),
+        kind=("token", layer),
+    )
+
+
+def means(values: Any, indices: Any) -> Any:
+    """Return the mean of one channel of each image over all positions, `(n,)`."""
+    means = tf.reduce_mean(values, axis=list(range(1, values.shape.rank - 1)))
+    return tf.gather(means, indices, axis=1, batch_dims=1)
+
+
+def _resolve_centre(
+    layer: str, size: Size, lengths: Sequence[int], axis: int, places: list[int]
+) -> list[int]:
+    """Return rows or columns with indices instead of `CENTRE`, after checking them."""
+    indices = [lengths[axis] // 2 if place == CENTRE else place for place in places]
+    for index in indices:
+        check_place(f"Layer {layer!r}", size, lengths, axis, index)
+    return indices
+
+
+def check_place(
+    owner: str, size: Size, lengths: Sequence[Any], axis: int, place: int
+) -> None:
+    """Raise ValueError if a row (axis 0) or column (axis 1) is outside of a map."""
+    name, length = ("row", "column")[axis], lengths[axis]
+    if length is not None and not 0 <= place < length:
+        raise ValueError(
+            f"{owner} has a map of {lengths[0]}x{lengths[1]} for images of "
+            f"{size[0]}x{size[1]}: its {name}s go from 0 to {length - 1}. "
+            f"Received: {name} {place}"
+        )
+
+
+def _patch_grid(layer: str, shape: Sequence[int | None]) -> tuple[int, int, int]:
+    """Return the number of tokens before a square of patches, and its two sides.
+
+    Vision transformers place their class token, and registers, before the patches.
+    """
+    side = isqrt(shape[1] or 0)
+    prefix = (shape[1] or 0) - side * side
+    if not side or prefix > MAX_PREFIX_TOKENS:
+        raise ValueError(
+            f"Layer {layer!r} has {shape[1]} tokens, which do not form a square of "
+            "patches after a class token. Give the index of the token: "
+            f"{layer}:CHANNEL@TOKEN."
+        )
+    return prefix, side, side
+
+
+def _place_name(place: int) -> str:
+    return "centre" if place == CENTRE else str(place)
+
+
+def count_channels(adapter: Adapter, size: Size, layer: str) -> int:
+    """Return the number of channels of a layer, or raise ValueError if it has none."""
+    info = adapter.layer(layer, size)
+    if info.units is None:
+        raise ValueError(
+            f"Layer {layer!r} has the shape {info.shape}, without channels."
+        )
+    return info.units
+
+
+def check_channels(
+    adapter: Adapter, size: Size, layer: str, indices: Iterable[int]
+) -> None:
+    """Raise ValueError if a layer lacks one of the channels."""
+    count = count_channels(adapter, size, layer)
+    for index in indices:
+        if not 0 <= index < count:
+            raise ValueError(
+                f"Layer {layer!r} has the channels 0 to {count - 1}. Received: {index}"
+            )
+
+
+def _whole_numbers(name: str, value: int | Sequence[int]) -> list[int]:
+    """Return one integer or several as a list, after checking their type and range."""
+    numbers = np.atleast_1d(np.asarray(value))
+    whole = numbers.ndim == 1 and len(numbers) and numbers.dtype.kind in "iu"
+    if not whole or np.abs(numbers).max() >= 2**31:
+        raise ValueError(
+            f"`{name}` must be a whole number below {2**31}, or a list of such "
+            f"numbers. Received: {value!r}"
+        )
+    return numbers.tolist()
+
+
+def _repeat_to(n: int, name: str, value: int | Sequence[int]) -> list[int]:
+    """Return `n` indices: a single one repeated, or one for each image."""
+    numbers = _whole_numbers(name, value)
+    if len(numbers) not in (1, n):
+        raise ValueError(
+            f"`{name}` must be one number or {n} numbers, one for each channel. "
+            f"Received: {len(numbers)}"
+        )
+    if min(numbers) < 0:
+        raise ValueError(f"`{name}` must not be negative. Received: {min(numbers)}")
+    return numbers * n if len(numbers) == 1 else numbers

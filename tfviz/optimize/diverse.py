@@ -10,7 +10,7 @@ import numpy as np
 
 from tfviz.models.adapter import Adapter, adapt
 from tfviz.objectives._base import Objective
-from tfviz.objectives._grammar import listed
+from tfviz.objectives._grammar import as_objectives
 from tfviz.objectives._groups import comparison_layer, with_diversity
 from tfviz.optimize.render import render
 from tfviz.optimize.result import Result
@@ -86,7 +86,7 @@ def diverse(
 
 
 def _single_unit(objective: Any, adapter: Adapter) -> Objective:
-    units = listed(objective, adapter)
+    units = as_objectives(objective, adapter)
     if len(units) != 1 or len(units[0]) != 1 or units[0].group != 1:
         raise ValueError(
             "`diverse` makes pictures of one unit. Received: "

@@ -21,7 +21,7 @@ from tfviz.optimize.options import check_numbers
 from tfviz.optimize.result import Result
 from tfviz.optimize.step import REDIRECTED_STEPS
 from tfviz.optimize.tiles import Size, Tiles, count_tiles, even_tile
-from tfviz.params._base import check_from_one, check_unit_range
+from tfviz.params._base import check_positive_integers, check_unit_range
 from tfviz.transforms._base import uniform
 
 # Tiles are at most this large by default, as memory grows with them.
@@ -325,7 +325,7 @@ def _check_numbers(
 ) -> None:
     check_numbers(learning_rate, steps=steps, octaves=octaves)
     if tile is not None:
-        check_from_one(tile=tile)
+        check_positive_integers(tile=tile)
     if not 1 < ratio < math.inf:
         raise ValueError(f"`ratio` must be above 1. Received: ratio={ratio}")
 

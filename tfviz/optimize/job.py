@@ -16,8 +16,8 @@ from tfviz import transforms as transform_presets
 from tfviz.images import to_floats
 from tfviz.models.adapter import Adapter, adapt, origin
 from tfviz.objectives import Objective
-from tfviz.objectives._base import named_as
-from tfviz.objectives._grammar import listed
+from tfviz.objectives._base import with_names_of
+from tfviz.objectives._grammar import as_objectives
 from tfviz.objectives._groups import comparison_layer, with_diversity
 from tfviz.optimize.batch import (
     Batch,
@@ -93,7 +93,7 @@ class Job:
         size = self._seen_size()
         units = [
             _extend(unit, self.adapter, options).bound(self.adapter, size)
-            for unit in listed(objective, self.adapter)
+            for unit in as_objectives(objective, self.adapter)
         ]
         self._start = self._encode(start, sum(map(len, units)))
         self._batches = plan_batches(units, options.batch_size, self.param.group)
@@ -343,7 +343,7 @@ def _extend(unit: Objective, adapter: Adapter, options: Options) -> Objective:
         unit = with_diversity(unit, layer, diversity.n, diversity.weight)
     for name, weight in options.penalties.items():
         penalty = getattr(objectives, name)()
-        unit = named_as(unit - weight * penalty, unit)
+        unit = with_names_of(unit - weight * penalty, unit)
     return unit
 
 

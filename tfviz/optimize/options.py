@@ -216,12 +216,12 @@ def check_numbers(
     Raises:
         ValueError: If one is out of its range.
     """
-    from tfviz.params._base import check_from_one  # noqa: PLC0415
+    from tfviz.params._base import check_positive_integers  # noqa: PLC0415
 
-    check_from_one(**counts)
+    check_positive_integers(**counts)
     if learning_rate is not None and not 0 < learning_rate < math.inf:
         raise ValueError(
             f"`learning_rate` must be above 0. Received: learning_rate={learning_rate}"
         )
     if batch_size is not None:
-        check_from_one(batch_size=batch_size)
+        check_positive_integers(batch_size=batch_size)

@@ -1,4 +1,4 @@
-"""What a param is, and what its kinds have in common."""
+"""The record that describes a param, and the helpers that its kinds share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,36 +13,39 @@ from tfviz.statistics import correlation
 Latents = dict[str, Any]
 Shape = tuple[int, int, int]
 
-# An image that is encoded must stay where the sigmoid has a slope.
+# Images are clipped this far inside of [0, 1] before they are encoded: at 0 and 1 the
+# logit is infinite, and near them the sigmoid has almost no gradient.
 ENCODE_MARGIN = 1 / 512
 
 
 @dataclass(frozen=True)
 class Param:
-    """A way to hold images.
+    """A parameterization: how latents start, and how they become images.
 
     Attributes:
         init: `init(seeds) -> latents`, the starting point of each image.
         decode: `decode(latents) -> images` `(n, height, width, channels)` in [0, 1].
         shape: `(height, width, channels)` of the images.
         spec: The name of the factory and its settings, as JSON values. Empty for a
-            param that cannot be made again from a description.
+            param that cannot be restored from a description.
         project: `project(latents) -> latents`, applied after each step, or None.
         penalty: `penalty(latents) -> (n,)`, subtracted from the score, or None.
-        encode: `encode(images) -> latents` whose decoding is near `images`, or None.
-        group: How many images, one after the other, share something. A batch holds
-            whole groups.
-        view: `view(images, shape) -> images` `(n, *shape)`: what a model that takes
-            images of that shape is shown; see `tfviz.views`. By default the images
-            as they are.
-        defaults: Arguments of `render` that suit this param, for those who give none:
-            `transforms`, `learning_rate`, `candidates`.
-        values: `values(latents)`, what a decoder takes where the latents are held in
-            another form, as waves: a projection is judged by what it changes there.
-        diagnostics: Functions `(latents) -> (n,)` by name, whose values at the end are
-            in the result.
-        trained: What a decoder was trained with: as `network`, the hash of a network's
-            weights (`Adapter.fingerprint`). None for what is not learned.
+        encode: `encode(images) -> latents` that decode to `images`, at least
+            approximately, or None.
+        group: The number of consecutive images that share something. A batch contains
+            whole groups only.
+        view: `view(images, shape) -> images` `(n, *shape)`: what a model whose input
+            has that shape sees of the images; see `tfviz.views`. By default the
+            images are passed on unchanged.
+        defaults: Arguments of `render` that suit this param and are used where the
+            caller leaves them out: `transforms`, `learning_rate`, `candidates`.
+        values: `values(latents)` returns the latents in the form that the decoder
+            takes, where they are held in another form, such as waves; the effect of
+            `project` is measured on these values. None if both forms are the same.
+        diagnostics: Functions `(latents) -> (n,)` by name, whose values after the
+            last step are part of the result.
+        trained: What a learned decoder was trained with: under `network`, the hash of
+            a network's weights (`Adapter.fingerprint`). None if nothing was learned.
     """
 
     init: Callable[[Any], Latents]
@@ -60,20 +63,20 @@ class Param:
     trained: Mapping[str, Any] | None = None
 
     def white(self) -> "Param | None":
-        """Return the same with latents whose places are independent, as an ablation.
+        """Return the same param with spatially independent latents, as an ablation.
 
-        None if they are, as far as is known.
+        None if its latents are independent already, as far as is known.
         """
         return None
 
 
 def normal(seeds: Any, shape: tuple[int, ...], stream: int | None = None) -> Any:
-    """Draw `(n, *shape)` normal numbers, each image from its own seed.
+    """Draw `(n, *shape)` standard normal numbers, each image's from its own seed.
 
     Args:
-        seeds: `(n, 2)`.
-        shape: Of what each image gets.
-        stream: Sets draws from the same seeds apart.
+        seeds: The seeds of the images, `(n, 2)`.
+        shape: The shape of the numbers of one image.
+        stream: Another stream gives other numbers from the same seeds.
     """
     draw = tf.random.stateless_normal
     if stream is None:
@@ -84,7 +87,7 @@ def normal(seeds: Any, shape: tuple[int, ...], stream: int | None = None) -> Any
 
 
 def uniform(seeds: Any, shape: tuple[int, ...]) -> Any:
-    """Draw `(n, *shape)` numbers from [0, 1), each image from its own seed."""
+    """Draw `(n, *shape)` uniform numbers in [0, 1), each image's from its own seed."""
     return _draw(tf.random.stateless_uniform, seeds, shape)
 
 
@@ -97,18 +100,18 @@ def _draw(draw: Callable[..., Any], seeds: Any, shape: tuple[int, ...]) -> Any:
 
 
 def logit(images: Any) -> Any:
-    """Return what the sigmoid turns into `images`, but for its ends."""
+    """Return the values that the sigmoid maps to `images`, clipped near 0 and 1."""
     images = tf.clip_by_value(images, ENCODE_MARGIN, 1 - ENCODE_MARGIN)
     return tf.math.log(images) - tf.math.log1p(-images)
 
 
-def mixing(
+def channel_mixing(
     matrix: NDArray[np.float32],
 ) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Return what makes an image of independent channels, and its inverse.
+    """Return the function from independent channels to an image, and its inverse.
 
     Args:
-        matrix: What mixes the channels, as `checked_color` returns it.
+        matrix: The matrix that mixes the channels, as `color_matrix` returns it.
     """
     to_pixels = tf.constant(matrix.T)
     from_pixels = tf.constant(np.linalg.inv(matrix).T)
@@ -122,7 +125,7 @@ def mixing(
     return mix, separate
 
 
-def describe(
+def make_spec(
     name: str, shape: Shape, color: ArrayLike | None = None, **settings: Any
 ) -> dict[str, Any]:
     """Return the spec of a param: the arguments of its factory, as JSON values."""
@@ -133,19 +136,23 @@ def describe(
     return spec | settings
 
 
-def checked_shape(height: int, width: int, channels: int) -> Shape:
-    """Return the shape of an image, or refuse it."""
+def image_shape(height: int, width: int, channels: int) -> Shape:
+    """Return the sizes as a shape, after checking that they are positive integers."""
     shape = (height, width, channels)
     if any(int(size) != size or size < 1 for size in shape):
         raise ValueError(
-            "`height`, `width` and `channels` must be whole numbers from 1. "
+            "`height`, `width` and `channels` must be whole numbers of at least 1. "
             f"Received: height={height}, width={width}, channels={channels}"
         )
     return shape
 
 
-def checked_color(color: ArrayLike | None, channels: int) -> NDArray[np.float32]:
-    """Return the matrix that mixes the channels, or refuse it."""
+def color_matrix(color: ArrayLike | None, channels: int) -> NDArray[np.float32]:
+    """Return the matrix that mixes the channels, after checking that it is invertible.
+
+    Without one, it is the matrix measured on natural images for three channels, and
+    the identity for any other number.
+    """
     if color is None:
         return correlation(channels)
     matrix = np.asarray(color, np.float32)
@@ -159,25 +166,26 @@ def checked_color(color: ArrayLike | None, channels: int) -> NDArray[np.float32]
 
 
 def check_not_negative(**settings: float) -> None:
-    """Refuse numbers below 0."""
+    """Raise ValueError if a number is below 0."""
     for name, value in settings.items():
         if not value >= 0:
             raise ValueError(f"`{name}` must not be negative. Received: {name}={value}")
 
 
+def check_positive_integers(**settings: int) -> None:
+    """Raise ValueError if a number is not an integer of at least 1."""
+    for name, value in settings.items():
+        if int(value) != value or value < 1:
+            raise ValueError(
+                f"`{name}` must be a whole number of at least 1. "
+                f"Received: {name}={value}"
+            )
+
+
 def check_unit_range(values: NDArray, name: str, hint: str = "") -> None:
-    """Refuse images that leave [0, 1], or hold NaN."""
+    """Raise ValueError if images have values outside of [0, 1], or NaN."""
     if not (values.min() >= 0 and values.max() <= 1):
         raise ValueError(
             f"`{name}` must lie in [0, 1]{hint}. "
             f"Received: {values.min():g} to {values.max():g}"
         )
-
-
-def check_from_one(**settings: int) -> None:
-    """Refuse what is no whole number from 1."""
-    for name, value in settings.items():
-        if int(value) != value or value < 1:
-            raise ValueError(
-                f"`{name}` must be a whole number from 1. Received: {name}={value}"
-            )

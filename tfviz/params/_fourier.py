@@ -1,4 +1,4 @@
-"""Images held as sums of waves."""
+"""Images held as sums of waves, whose coefficients are optimized."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,16 +12,16 @@ from tfviz.params._base import (
     Latents,
     Param,
     Shape,
+    channel_mixing,
     check_not_negative,
-    checked_color,
-    checked_shape,
-    describe,
-    mixing,
+    color_matrix,
+    image_shape,
+    make_spec,
     normal,
 )
 
-# Lucid divides the sum of the waves by 4 before the sigmoid, which sets how far one
-# step of Adam moves a pixel; every published learning rate assumes it.
+# Lucid divides the sum of the waves by 4 before the sigmoid. This determines how far
+# one step of Adam changes a pixel, and published learning rates assume it.
 FOURIER_GAIN = 0.25
 
 
@@ -34,81 +34,82 @@ def fourier(
     stddev: float = 0.01,
     color: ArrayLike | None = None,
 ) -> Param:
-    """Hold an image as the sum of waves whose colours are independent.
+    """Hold an image as a sum of waves, in decorrelated colours.
 
-    The decorrelated space of Olah et al., "Feature Visualization", Distill 2017
-    (https://distill.pub/2017/feature-visualization/#preconditioning). The gradient is
-    the same as in `pixels`; the direction of steepest ascent is not, and neither are
-    the pictures that are reached.
+    This is the decorrelated space of Olah et al., "Feature Visualization", Distill 2017
+    (https://distill.pub/2017/feature-visualization/#preconditioning). It contains the
+    same images as `pixels`, but the direction of steepest ascent is another one, and
+    leads to other pictures, with less high-frequency noise.
 
     Args:
-        height: Of the images, in pixels.
-        width: Of the images, in pixels.
-        channels: Of the images.
-        decay: The amplitude of a wave falls with its frequency to this power; 1 is
-            the spectrum of natural images.
-        stddev: Standard deviation of the starting coefficients.
+        height: The height of the images, in pixels.
+        width: The width of the images, in pixels.
+        channels: The number of channels of the images.
+        decay: The exponent with which amplitudes fall, as `1 / frequency ** decay`; 1
+            gives the spectrum of natural images.
+        stddev: The standard deviation of the starting coefficients.
         color: As in `pixels`.
 
     Returns:
         A param with the latent `spectrum` `(n, channels, height, width // 2 + 1, 2)`:
-        real and imaginary parts of the half spectrum of the unclipped image, divided
-        by the amplitude that is natural at that frequency.
+        the real and imaginary parts of the half spectrum of the image before the
+        sigmoid, divided by the amplitude that natural images have at each frequency.
 
     Raises:
-        ValueError: As `pixels`, or if `decay` is negative.
+        ValueError: As in `pixels`, or if `decay` is negative.
 
     >>> param = fourier(5, 7)
     >>> param.decode(param.init([[0, 1], [0, 2]])).shape
     TensorShape([2, 5, 7, 3])
     """
-    shape = checked_shape(height, width, channels)
-    matrix = checked_color(color, channels)
+    shape = image_shape(height, width, channels)
+    matrix = color_matrix(color, channels)
     check_not_negative(decay=decay, stddev=stddev)
     columns = width // 2 + 1
-    amplitude = _amplitude(height, width, decay)
-    synthesize = synthesis(shape, amplitude, matrix)
-    # The first and the middle column keep the real part of their waves alone; this
-    # gives them the same energy as the others.
-    lone = np.where(column_counts(width) == 1, np.sqrt(2), 1)[:, None]
-    spread = tf.constant(stddev * lone, tf.float32)
+    amplitude = _natural_amplitude(height, width, decay)
+    synthesize = synthesizer(shape, amplitude, matrix)
+    # Of the waves in the first and the middle column, the inverse transform keeps only
+    # the real part; this factor gives them the same energy as the others.
+    energy_factor = np.where(column_counts(width) == 1, np.sqrt(2), 1)[:, None]
+    deviations = tf.constant(stddev * energy_factor, tf.float32)
     amplitudes = tf.constant(amplitude[..., None])
-    _, separate = mixing(matrix)
+    _, separate = channel_mixing(matrix)
 
     def init(seeds: Any) -> Latents:
-        return {"spectrum": spread * normal(seeds, (channels, height, columns, 2))}
+        return {"spectrum": deviations * normal(seeds, (channels, height, columns, 2))}
 
     def decode(latents: Latents) -> Any:
         return synthesize(latents["spectrum"])
 
     def encode(images: Any) -> Latents:
-        return {"spectrum": analyze(separate(images)) / amplitudes}
+        return {"spectrum": half_spectra(separate(images)) / amplitudes}
 
-    spec = describe("fourier", shape, color, decay=decay, stddev=stddev)
+    spec = make_spec("fourier", shape, color, decay=decay, stddev=stddev)
     return Param(init, decode, shape, spec, encode=encode)
 
 
-def synthesis(
+def synthesizer(
     shape: Shape, amplitude: NDArray[np.float32], matrix: NDArray[np.float32]
 ) -> Callable[[Any], Any]:
-    """Return what turns half spectra into images, with a fast and exact gradient.
+    """Return a function from half spectra to images, with a fast, exact gradient.
 
     Args:
-        shape: Of the images.
-        amplitude: What the spectrum is multiplied with, `(height, width // 2 + 1)`,
-            or that for each channel.
-        matrix: What mixes the channels.
+        shape: The shape of the images, `(height, width, channels)`.
+        amplitude: The factor of each wave, `(height, width // 2 + 1)`, or `(channels,
+            height, width // 2 + 1)`.
+        matrix: The matrix that mixes the channels, `(channels, channels)`.
 
     Returns:
         `synthesize(spectrum) -> images`, from real and imaginary parts `(n, channels,
-        height, width // 2 + 1, 2)` to the sigmoid of the mixed inverse transform.
+        height, width // 2 + 1, 2)` to the sigmoid of the inverse transform in mixed
+        channels.
     """
     height, width, channels = shape
-    # One number each for the real and the imaginary part: a product of equal inner
-    # sizes is several times faster than one that stretches its last axis.
+    # Repeated for the real and the imaginary part: multiplying arrays of equal inner
+    # sizes is several times faster than broadcasting along the last axis.
     amplitudes = tf.constant(np.repeat(amplitude[..., None], 2, axis=-1), tf.float32)
-    # The adjoint of the inverse transform counts twice the columns that stand for
-    # two frequencies, f and -f.
+    # In the adjoint of the inverse transform, the columns that stand for two
+    # frequencies, f and -f, count twice.
     adjoint = amplitude * column_counts(width) / (height * width)
     adjoints = tf.constant(np.repeat(adjoint[..., None], 2, axis=-1), tf.float32)
     to_pixels = tf.constant(matrix.T)
@@ -125,8 +126,8 @@ def synthesis(
 
         def gradient(upstream: Any) -> Any:
             upstream = tf.reshape(upstream, (n, height * width, channels))
-            slope = tf.raw_ops.SigmoidGrad(y=images, dy=upstream)
-            planes = tf.matmul(to_pixels, slope, transpose_b=True)
+            mixed = tf.raw_ops.SigmoidGrad(y=images, dy=upstream)
+            planes = tf.matmul(to_pixels, mixed, transpose_b=True)
             planes = tf.reshape(planes, (n, channels, height, width))
             waves = tf.bitcast(tf.signal.rfft2d(planes), tf.float32)
             return waves * adjoints
@@ -139,25 +140,25 @@ def synthesis(
     return synthesize
 
 
-def analyze(planes: Any) -> Any:
-    """Return the half spectra of images: what `synthesis` would be given.
+def half_spectra(planes: Any) -> Any:
+    """Return the real and imaginary parts of the half spectra of images.
 
     Args:
-        planes: `(n, height, width, channels)`.
+        planes: The images, `(n, height, width, channels)`.
 
     Returns:
-        `(n, channels, height, width // 2 + 1, 2)`.
+        The half spectra, `(n, channels, height, width // 2 + 1, 2)`.
     """
-    # The half that is left out is of the last axis, which must be the width.
+    # The transform halves the last axis, which must be the width.
     waves = tf.signal.rfft2d(tf.transpose(planes, (0, 3, 1, 2)))
     return tf.bitcast(waves, tf.float32)
 
 
-def _amplitude(height: int, width: int, decay: float) -> NDArray[np.float32]:
-    """Return the natural amplitude of each frequency, `(height, width // 2 + 1)`.
+def _natural_amplitude(height: int, width: int, decay: float) -> NDArray[np.float32]:
+    """Return the amplitude of each wave, `(height, width // 2 + 1)`.
 
-    The square root of the number of pixels makes the transform unitary, so that a
-    learning rate means the same at every size.
+    The square root of the number of pixels makes the transform unitary, so that the
+    same learning rate has the same effect at every size.
     """
     gain = FOURIER_GAIN * np.sqrt(height * width)
     frequency = nonzero_frequencies(height, width)

@@ -1,4 +1,4 @@
-"""Images whose spectrum has the amplitudes of photographs: only phases are free."""
+"""Images whose waves have the amplitudes of photographs; only their phases change."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,20 +12,29 @@ from numpy.typing import NDArray
 from tfviz import statistics as statistics_module
 from tfviz import transforms
 from tfviz._spectrum import column_counts
-from tfviz.params._base import Latents, Param, checked_shape, describe, mixing, uniform
-from tfviz.params._fourier import analyze, synthesis
+from tfviz.params._base import (
+    Latents,
+    Param,
+    channel_mixing,
+    image_shape,
+    make_spec,
+    uniform,
+)
+from tfviz.params._fourier import half_spectra, synthesizer
 from tfviz.statistics import BUNDLED, Statistics
 
-# Radians in one unit of the latent: a step of Adam at the default learning rate turns
-# a phase by up to a quarter. The published one, four times as large, is for the mean
-# over 32 crops at each step; over one, it leaves noise.
+# Radians per unit of the latent: at the default learning rate, a step of Adam changes
+# a phase by up to a quarter of a radian. The published step is four times as large, for
+# a mean over 32 crops at each step; with a single crop, that leaves noise.
 PHASE_GAIN = 5.0
-# The logistic function is about the normal distribution's of 1.7 times the argument.
-_LOGISTIC_OF_NORMAL = 1.702
-# A sigmoid can give no image a variance of 1/4, and needs to be let go well before.
-_MOST_VARIANCE = 0.2
-# A cosine has no slope at its ends, so an encoded one stays this far inside.
-_STEEPEST = 0.99
+# `sigmoid(1.702 * x)` is close to the normal distribution function of `x`.
+_LOGISTIC_SCALE = 1.702
+# Larger variances of images are reduced to this one: the variance that the sigmoid's
+# input needs grows without bound as that of its output approaches 1/4.
+_MAX_VARIANCE = 0.2
+# Encoded cosines are clipped to this: at -1 and 1, the gradient of a cosine with
+# respect to its phase is zero.
+_MAX_COSINE = 0.99
 
 
 def maco(
@@ -35,55 +44,59 @@ def maco(
     *,
     statistics: Statistics | None = None,
 ) -> Param:
-    """Hold an image as the phases of its waves; the amplitudes are those of photos.
+    """Hold an image as the phases of waves with the amplitudes of photographs.
 
-    MaCo, Fel et al., "Unlocking Feature Visualization for Deeper Networks with
-    MAgnitude Constrained Optimization", 2023 (https://arxiv.org/abs/2306.06805). The
-    contrast and colours of natural images are there from the first step and can
-    neither fade nor run off. An image has structure everywhere, also where it is
-    irrelevant to the unit. `transforms.maco()` are its transforms by default.
+    This is MaCo, by Fel et al., "Unlocking Feature Visualization for Deeper Networks
+    with MAgnitude Constrained Optimization", 2023 (https://arxiv.org/abs/2306.06805).
+    Images have the contrast and the colours of photographs from the first step on, and
+    can neither lose nor exaggerate them. They have structure everywhere, even where it
+    is irrelevant to the unit. Its default transforms are `transforms.maco()`.
 
-    The squares of the amplitudes are means over the photographs, as power is what
-    adds up to their contrast; the paper's amplitudes are means themselves, which
-    differ by a nearly constant factor.
+    The amplitudes are root mean squares over the photographs, because the contrast is
+    a sum of squares; those of the paper are plain means, which differ by a nearly
+    constant factor.
 
     Args:
-        height: Of the images, in pixels.
-        width: Of the images, in pixels.
-        channels: Of the images.
-        statistics: Of the images to resemble, as `tfviz.statistics.measure` and
-            `load` return them. By default of photographs; unless there are three
-            channels, each has the brightness of photographs by itself.
+        height: The height of the images, in pixels.
+        width: The width of the images, in pixels.
+        channels: The number of channels of the images.
+        statistics: The statistics of the images to resemble, as returned by
+            `tfviz.statistics.measure` and `load`. By default those of photographs;
+            unless there are three channels, each channel independently follows the
+            brightness of photographs.
 
     Returns:
         A param with the latent `phase` `(n, channels, height, width // 2 + 1)`, in
-        units of 5 radians. It can be made again from its `spec` if the statistics
-        come from a file.
+        units of 5 radians. It can be restored from its `spec` if the statistics come
+        from a file.
 
     Raises:
-        ValueError: If a size is below 1, or the statistics have other channels.
+        ValueError: If a size is below 1, or the statistics have another number of
+            channels.
 
     >>> param = maco(5, 7)
     >>> param.decode(param.init([[0, 1], [0, 2]])).shape
     TensorShape([2, 5, 7, 3])
     """
-    shape = checked_shape(height, width, channels)
-    of = _checked(statistics, channels)
+    shape = image_shape(height, width, channels)
+    measured = _select_statistics(statistics, channels)
     latent = (channels, height, width // 2 + 1)
-    matrix, offset = _before_sigmoid(of)
+    matrix, offset = _color_before_sigmoid(measured)
     inverse = np.linalg.inv(matrix)
-    use = _use(height, width)
-    # Not zero where a channel depends on the others; and this transform is not unitary.
-    amplitude = np.maximum(of.amplitude(height, width), 1e-6)
-    amplitude = amplitude * np.sqrt(height * width) * use
-    synthesize = synthesis(shape, amplitude, matrix)
-    # The mean colour, as a constant wave in units of that wave's amplitude.
+    factors = _wave_factors(height, width)
+    # Without the minimum, a channel that depends on the others would have an amplitude
+    # of 0, by which the mean is divided. The square root accounts for the inverse
+    # transform, which is not unitary.
+    amplitude = np.maximum(measured.amplitude(height, width), 1e-6)
+    amplitude = amplitude * np.sqrt(height * width) * factors
+    synthesize = synthesizer(shape, amplitude, matrix)
+    # The mean colour, as a constant wave in units of the amplitude of that wave.
     constant = np.zeros((*latent, 2))
     constant[:, 0, 0, 0] = height * width * inverse @ offset / amplitude[:, 0, 0]
     mean = tf.constant(constant, tf.float32)
-    _, separate = mixing(matrix)
-    alone = use == np.sqrt(2)
-    lone = tf.constant(np.where(alone, amplitude, 1), tf.float32)
+    _, separate = channel_mixing(matrix)
+    is_real = factors == np.sqrt(2)
+    real_amplitude = tf.constant(np.where(is_real, amplitude, 1), tf.float32)
 
     def init(seeds: Any) -> Latents:
         return {"phase": (2 * uniform(seeds, latent) - 1) * (pi / PHASE_GAIN)}
@@ -93,101 +106,107 @@ def maco(
         return synthesize(tf.stack([tf.cos(phase), tf.sin(phase)], axis=-1) + mean)
 
     def encode(images: Any) -> Latents:
-        waves = analyze(separate(images))
+        waves = half_spectra(separate(images))
         phase = tf.atan2(waves[..., 1], waves[..., 0])
-        parts = waves[..., 0] / lone - mean[..., 0]
-        cosine = tf.acos(tf.clip_by_value(parts, -_STEEPEST, _STEEPEST))
-        return {"phase": tf.where(alone, cosine, phase) / PHASE_GAIN}
+        cosine = waves[..., 0] / real_amplitude - mean[..., 0]
+        real_phase = tf.acos(tf.clip_by_value(cosine, -_MAX_COSINE, _MAX_COSINE))
+        return {"phase": tf.where(is_real, real_phase, phase) / PHASE_GAIN}
 
     spec = {}
-    if of.source is not None:
-        known = {"source": of.source, "digest": of.digest}
-        spec = describe("maco", shape, statistics=known)
+    if measured.source is not None:
+        identity = {"source": measured.source, "digest": measured.digest}
+        spec = make_spec("maco", shape, statistics=identity)
     defaults = {"transforms": transforms.maco()}
     return Param(init, decode, shape, spec, encode=encode, defaults=defaults)
 
 
 def from_settings(settings: Mapping[str, Any]) -> Param:
-    """Make a param again from the settings of its spec.
+    """Restore a param from the settings in its spec.
 
     Raises:
-        ValueError: If the statistics are not there or are others by now.
+        ValueError: If the file of the statistics is missing or has changed.
     """
-    known = settings["statistics"]
+    source, digest = (settings["statistics"][key] for key in ("source", "digest"))
     try:
-        if known["source"] == BUNDLED:
-            found = _photographs(settings["channels"])
+        if source == BUNDLED:
+            statistics = _photo_statistics(settings["channels"])
         else:
-            found = statistics_module.load(known["source"])
+            statistics = statistics_module.load(source)
     except FileNotFoundError as error:
         raise ValueError(
-            f"The picture was made with the statistics in {known['source']!r}, a file "
-            "that is not there. Put it there, or measure the images again with "
+            f"The picture was made with the statistics in {source!r}, a file that does "
+            "not exist. Restore the file, or measure the images again with "
             "`tfviz calibrate`."
         ) from error
-    if found.digest != known["digest"]:
+    if statistics.digest != digest:
         raise ValueError(
-            f"The statistics in {known['source']!r} are not those that the picture "
-            f"was made with. Received: digest {found.digest}, not {known['digest']}"
+            f"The statistics in {source!r} are not those that the picture was made "
+            f"with. Received: digest {statistics.digest}, not {digest}"
         )
-    return maco(**(dict(settings) | {"statistics": found}))
+    return maco(**(dict(settings) | {"statistics": statistics}))
 
 
-def _use(height: int, width: int) -> NDArray[np.float64]:
-    """Return how often each entry of a half spectrum counts.
+def _wave_factors(height: int, width: int) -> NDArray[np.float64]:
+    """Return the factor of the amplitude of each wave, `(height, width // 2 + 1)`.
 
-    The first and the middle column hold both of two opposite frequencies, of which
-    the inverse transform takes the mean: here the first counts twice and the second
-    not at all, or their phases would set an amplitude. Frequencies that are their
-    own opposite keep the cosine of their phase; the factor gives them the same
-    energy.
+    The first and the middle column of a half spectrum contain both of two opposite
+    frequencies, and the inverse transform takes their mean, whose amplitude depends on
+    their phases. Therefore one of the two counts twice and the other not at all. Of a
+    frequency that is its own opposite, the transform uses the cosine of the phase
+    alone; a factor of sqrt(2) gives it the same energy as the others.
     """
-    use = np.ones((height, width // 2 + 1))
+    factors = np.ones((height, width // 2 + 1))
     opposite = -np.arange(height) % height
     rows = np.arange(height)
     both = np.select([rows < opposite, rows == opposite], [2, np.sqrt(2)], 0)
-    use[:, column_counts(width) == 1] = both[:, None]
-    return use
+    factors[:, column_counts(width) == 1] = both[:, None]
+    return factors
 
 
-def _before_sigmoid(of: Statistics) -> tuple[NDArray[np.float32], NDArray]:
-    """Return the matrix and the offset whose sigmoid has the mean and the contrast.
+def _color_before_sigmoid(
+    measured: Statistics,
+) -> tuple[NDArray[np.float32], NDArray]:
+    """Return the colour matrix and the offset that give the measured mean and contrast.
 
-    The sigmoid takes off contrast. Were it the distribution function of normal
-    numbers, the variance of what comes out would be `arcsin(r) / (2 pi)`, where `r`
-    is the share of the variance that goes in in itself plus 1; it nearly is.
+    The sigmoid reduces contrast. If it were the normal distribution function, an input
+    of variance `v` would give an output of variance `arcsin(v / (v + 1)) / (2 pi)`,
+    which is close enough here and is solved for `v`.
     """
-    root = of.contrast * of.color.astype(np.float64)
+    root = measured.contrast * measured.color.astype(np.float64)
     variance = np.mean(np.sum(root**2, axis=1))
-    share = sin(2 * pi * min(variance, _MOST_VARIANCE))
-    inner = share / (1 - share)
-    gain = _LOGISTIC_OF_NORMAL * np.sqrt(inner / variance)
-    mean = of.mean.astype(np.float64).clip(0.01, 0.99)
-    offset = np.log(mean / (1 - mean)) * np.sqrt(1 + inner)
+    ratio = sin(2 * pi * min(variance, _MAX_VARIANCE))
+    input_variance = ratio / (1 - ratio)
+    gain = _LOGISTIC_SCALE * np.sqrt(input_variance / variance)
+    mean = measured.mean.astype(np.float64).clip(0.01, 0.99)
+    offset = np.log(mean / (1 - mean)) * np.sqrt(1 + input_variance)
     return (gain * root).astype(np.float32), offset
 
 
-def _checked(statistics: Statistics | None, channels: int) -> Statistics:
+def _select_statistics(statistics: Statistics | None, channels: int) -> Statistics:
+    """Return the user's statistics, or by default those of photographs."""
     if statistics is None:
-        return _photographs(channels)
+        return _photo_statistics(channels)
     if statistics.channels != channels:
         raise ValueError(
-            f"`statistics` must be of {channels} channels. "
+            f"`statistics` must have {channels} channels. "
             f"Received: {statistics.channels}"
         )
     return statistics
 
 
-def _photographs(channels: int) -> Statistics:
-    """Return those of photographs, or of their brightness for each channel."""
-    found = statistics_module.bundled()
-    if channels == found.channels:
-        return found
-    variance = found.contrast**2 * np.mean(np.sum(found.color**2, axis=1))
+def _photo_statistics(channels: int) -> Statistics:
+    """Return the statistics of photographs.
+
+    Unless there are three channels, each has the brightness of photographs.
+    """
+    photos = statistics_module.bundled()
+    if channels == photos.channels:
+        return photos
+    variance = photos.contrast**2 * np.mean(np.sum(photos.color**2, axis=1))
     return replace(
-        found,
-        mean=np.repeat(found.mean.mean(), channels),
+        photos,
+        mean=np.repeat(photos.mean.mean(), channels),
         color=np.eye(channels, dtype=np.float32),
         contrast=float(np.sqrt(variance)),
-        spectrum=np.repeat(found.spectrum[:1], channels, axis=0),
+        spectrum=np.repeat(photos.spectrum[:1], channels, axis=0),
     )

@@ -1,4 +1,4 @@
-"""Images held pixel by pixel."""
+"""Images held as pixels: at full resolution alone, or at several resolutions."""
 
 from typing import Any
 
@@ -8,14 +8,18 @@ from numpy.typing import ArrayLike
 from tfviz.params._base import (
     Latents,
     Param,
-    check_from_one,
+    channel_mixing,
     check_not_negative,
-    checked_color,
-    checked_shape,
-    describe,
-    mixing,
+    check_positive_integers,
+    color_matrix,
+    image_shape,
+    make_spec,
     normal,
 )
+
+# The weight of each level of `laplacian` relative to the next coarser one. With equal
+# weights, fine detail dominates the pictures, as in `pixels`.
+_LEVEL_RATIO = 0.7
 
 
 def pixels(
@@ -26,33 +30,33 @@ def pixels(
     stddev: float = 0.01,
     color: ArrayLike | None = None,
 ) -> Param:
-    """Hold each pixel by itself.
+    """Hold each pixel of an image by itself.
 
-    The plainest choice. Its pictures are dominated by high frequencies, which
-    `fourier` avoids.
+    This is the simplest parameterization. Its pictures are dominated by high
+    frequencies, which `fourier` avoids.
 
     Args:
-        height: Of the images, in pixels.
-        width: Of the images, in pixels.
-        channels: Of the images.
-        stddev: Standard deviation of the start, before the sigmoid.
-        color: A matrix `(channels, channels)` that takes independent channels to the
-            image's. By default the one measured on ImageNet for three channels and
-            the identity for other numbers.
+        height: The height of the images, in pixels.
+        width: The width of the images, in pixels.
+        channels: The number of channels of the images.
+        stddev: The standard deviation of the starting values, before the sigmoid.
+        color: A matrix `(channels, channels)` that turns independent channels into
+            those of the image. By default the one measured on ImageNet for three
+            channels, and the identity for any other number.
 
     Returns:
         A param with the latent `pixels` `(n, height, width, channels)`.
 
     Raises:
-        ValueError: If a size is below 1, `stddev` is negative, or `color` is no
+        ValueError: If a size is below 1, `stddev` is negative, or `color` is not an
             invertible `(channels, channels)` matrix.
 
     >>> param = pixels(5, 7)
     >>> param.decode(param.init([[0, 1], [0, 2]])).shape
     TensorShape([2, 5, 7, 3])
     """
-    shape = checked_shape(height, width, channels)
-    mix, separate = mixing(checked_color(color, channels))
+    shape = image_shape(height, width, channels)
+    mix, separate = channel_mixing(color_matrix(color, channels))
     check_not_negative(stddev=stddev)
 
     def init(seeds: Any) -> Latents:
@@ -64,13 +68,8 @@ def pixels(
     def encode(images: Any) -> Latents:
         return {"pixels": separate(images)}
 
-    spec = describe("pixels", shape, color, stddev=stddev)
+    spec = make_spec("pixels", shape, color, stddev=stddev)
     return Param(init, decode, shape, spec, encode=encode)
-
-
-# How strongly a level moves the image, of the next coarser one. With equal levels,
-# pictures are of glaring detail, as in `pixels`.
-_FALL = 0.7
 
 
 def laplacian(
@@ -82,20 +81,22 @@ def laplacian(
     stddev: float = 0.01,
     color: ArrayLike | None = None,
 ) -> Param:
-    """Hold an image as the sum of images of which each has half the size of the last.
+    """Hold an image as a Laplacian pyramid: a sum of images at several resolutions.
 
-    A Laplacian pyramid (Burt & Adelson, 1983), as in Mordvintsev's DeepDream and in
+    The pyramid is that of Burt & Adelson, 1983, as in Mordvintsev's DeepDream and in
     Lucid (https://github.com/tensorflow/lucid, optvis/param/lowres.py). Coarse
-    structure can be moved at once, which `pixels` cannot; unlike in `fourier`, each
-    number acts on one place.
+    structure can change as a whole, unlike in `pixels`, while each number acts on one
+    place only, unlike in `fourier`.
 
     Args:
-        height: Of the images, in pixels.
-        width: Of the images, in pixels.
-        channels: Of the images.
-        levels: How many images are summed. Each has half the size of the one before,
-            rounded up, and is enlarged linearly; a step moves it further by 1 / 0.7.
-        stddev: Standard deviation of the start of each level, before the sigmoid.
+        height: The height of the images, in pixels.
+        width: The width of the images, in pixels.
+        channels: The number of channels of the images.
+        levels: The number of images that are summed. Each has half the size of the one
+            before, rounded up, and is enlarged by linear interpolation; a step of the
+            same size changes the picture 1 / 0.7 times as much.
+        stddev: The standard deviation of the starting values of each level, before
+            the sigmoid.
         color: As in `pixels`.
 
     Returns:
@@ -103,18 +104,18 @@ def laplacian(
         `(n, ceil(height / 2), ceil(width / 2), channels)` and so on.
 
     Raises:
-        ValueError: As `pixels`, or if `levels` is no whole number from 1.
+        ValueError: As in `pixels`, or if `levels` is not a whole number of at least 1.
 
     >>> param = laplacian(5, 7, levels=2)
     >>> param.decode(param.init([[0, 1], [0, 2]])).shape
     TensorShape([2, 5, 7, 3])
     """
-    shape = checked_shape(height, width, channels)
-    mix, separate = mixing(checked_color(color, channels))
-    check_from_one(levels=levels)
+    shape = image_shape(height, width, channels)
+    mix, separate = channel_mixing(color_matrix(color, channels))
+    check_positive_integers(levels=levels)
     check_not_negative(stddev=stddev)
     sizes = [(-(-height // 2**k), -(-width // 2**k)) for k in range(levels)]
-    gains = [_FALL ** (levels - 1 - k) for k in range(levels)]
+    gains = [_LEVEL_RATIO ** (levels - 1 - k) for k in range(levels)]
 
     def init(seeds: Any) -> Latents:
         return {
@@ -138,5 +139,5 @@ def laplacian(
             total = coarse
         return latents | {f"level_{levels - 1}": total / gains[-1]}
 
-    spec = describe("laplacian", shape, color, levels=levels, stddev=stddev)
+    spec = make_spec("laplacian", shape, color, levels=levels, stddev=stddev)
     return Param(init, decode, shape, spec, encode=encode)
