@@ -1,17 +1,20 @@
 import csv
+import inspect
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import click
 import keras
 import numpy as np
 import pytest
 import tfviz
 from support import ROOT, build_toy, error_of, names, small_trainings
 from PIL import Image
-from tfviz.priors import _trained
-from tfviz.priors.training import recipes
+from tfviz.cli import options as command_options, train as command
+from tfviz.priors import _trained, training
+from tfviz.priors.training import autoencoder, inverter, recipes
 from tfviz.priors._trained import read as load_file
 
 pytestmark = pytest.mark.usefixtures("_short")
@@ -235,18 +238,75 @@ def test_a_code_longer_than_its_features_is_refused(run, photos):
     assert names("out") == ["photos.json", "settings.json"]
 
 
+TRAINERS = {
+    "inverter": training.train_inverter,
+    "autoencoder": training.train_autoencoder,
+}
+
+
+class TestDefaults:
+    """The command repeats sizes and defaults, as its help must not import them."""
+
+    @pytest.fixture
+    def options(self):
+        return {option.name: option for option in command.train.params}
+
+    @pytest.mark.parametrize("kind", TRAINERS)
+    def test_options_are_the_arguments_of_the_function(self, kind, options):
+        arguments = inspect.signature(TRAINERS[kind]).parameters.keys()
+        others = {name for name, only in command.ONLY_KIND.items() if only != kind}
+
+        missing = arguments - options.keys()
+        assert missing == {"adapter", "tell", "seconds", "stop"}
+        shared = options.keys() - arguments - {*command_options.MODEL_OPTIONS}
+        assert shared == {"kind", "minutes"} | others
+
+    @pytest.mark.parametrize("kind", TRAINERS)
+    def test_defaults_are_those_of_the_function(self, kind, options):
+        defaults = {
+            name: argument.default
+            for name, argument in inspect.signature(TRAINERS[kind]).parameters.items()
+        }
+        for name in ("size", "steps", "held_out", "seed", "bfloat16"):
+            context = click.Context(command.train)
+            assert options[name].get_default(context) == defaults[name]
+        rate = f"{defaults['learning_rate']:.0e}".replace("e-0", "e-")
+        assert f"{rate} for an {kind}" in options["learning_rate"].help
+        assert f"{defaults['batch']} for an {kind}" in options["batch"].help
+        (own,) = {"code", "channels"} & defaults.keys()
+        assert f"By default {defaults[own]};" in options[own].help
+
+    def test_sizes_are_those_of_the_functions(self, monkeypatch):
+        monkeypatch.setattr(inverter, "WIDTHS", (256, 192, 128, 80, 48))
+        checks = {
+            "inverter": inverter.widths_for,
+            "autoencoder": autoencoder.check_size,
+        }
+
+        def refuses(check, *arguments):
+            try:
+                check(*arguments)
+            except (ValueError, click.BadParameter):
+                return True
+            return False
+
+        for kind, check in checks.items():
+            for size in range(16, 257):
+                assert refuses(command._check_size, kind, size) == refuses(check, size)
+
+
 def test_help_needs_no_tensorflow():
     code = (
         "import sys; from tfviz.cli.main import main\n"
         "try: main(['priors', 'train', '--help'])\n"
         "except SystemExit: print('tensorflow' in sys.modules)"
     )
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
 
-    assert found.stdout.splitlines()[-1] == "False"
-    assert "tfviz priors train autoencoder --images" in found.stdout
+    assert result.stdout.splitlines()[-1] == "False"
+    assert "tfviz priors train autoencoder --images" in result.stdout
 
 
 @pytest.mark.slow
@@ -270,7 +330,7 @@ def test_a_killed_training_resumes(photos, tmp_path):
     time.sleep(1)
     process.kill()
     process.wait()
-    found = subprocess.run(
+    result = subprocess.run(
         [*command, "-o", "out"],
         cwd=tmp_path,
         check=True,
@@ -278,7 +338,7 @@ def test_a_killed_training_resumes(photos, tmp_path):
         text=True,
     )
 
-    assert "resuming from step " in found.stderr
+    assert "resuming from step " in result.stderr
     for name in ("inverter.npz", "log.csv", "samples.png"):
         whole = (tmp_path / "whole" / name).read_bytes()
         assert (tmp_path / "out" / name).read_bytes() == whole, name

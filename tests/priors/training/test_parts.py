@@ -178,13 +178,13 @@ class TestPerceptualFeatures:
 
     def test_variances(self, toy_adapter, rng):
         images = rng.uniform(size=(70, 32, 32, 3)).astype(np.float32)  # 50, then 20
-        found = losses.channel_variances(toy_adapter, ("conv_b", "head"), images)
+        variances = losses.channel_variances(toy_adapter, ("conv_b", "head"), images)
         seen = toy_adapter(images, ("conv_b", "head"))
 
         for path, values in seen.items():
             axes = tuple(range(values.shape.rank - 1))
             np.testing.assert_allclose(
-                found[path], np.var(values, axis=axes), rtol=1e-3, atol=1e-7
+                variances[path], np.var(values, axis=axes), rtol=1e-3, atol=1e-7
             )
 
     def test_the_best_guess_is_the_mean_or_the_median(self, toy_adapter, rng):
@@ -322,9 +322,9 @@ class TestCode:
     @pytest.mark.parametrize("count", [2, 4])
     def test_cells_need_not_divide_a_map(self, size, count, rng):
         values = rng.normal(size=(2, *size, 3)).astype(np.float32)
-        found = _code._flat(_code._cells(tf.constant(values), count))
+        actual = _code._flat(_code._cells(tf.constant(values), count))
 
-        np.testing.assert_allclose(found, cells_of(values, count), atol=1e-5)
+        np.testing.assert_allclose(actual, cells_of(values, count), atol=1e-5)
 
     @pytest.mark.parametrize("size", [(32, 32), (21, 30)])
     def test_it_is_a_whitened_principal_component_analysis(
@@ -386,10 +386,10 @@ class TestLayers:
         layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
         adapter = tfviz.adapt(keras.Sequential(layers), (0, 1))
         defaults = {"fire3": 1.0, LOGITS: 2.0}
-        found = _layers.select_compared_layers(adapter, defaults, 32)
+        selected = _layers.select_compared_layers(adapter, defaults, 32)
 
         spread = {f"relu_{number}": 1.0 for number in (0, 2, 4, 6, 8)}
-        assert found == spread | {LOGITS: 2.0}
+        assert selected == spread | {LOGITS: 2.0}
         assert _layers.select_compared_layers(adapter, {"fire3": 1.0}, 32) == spread
         assert _layers.select_code_layers(adapter, (), ("fire9",), 32) == (
             "relu_8",
@@ -452,10 +452,10 @@ class TestLayers:
         features = losses.PerceptualFeatures(adapter, weights, 16, spread)
         images = rng.uniform(size=(2, 16, 16, 3)).astype(np.float32)
         seen = adapter(images, ("tokens",))
-        (found,) = features.normalized_maps(seen, ["tokens"])
+        (maps,) = features.normalized_maps(seen, ["tokens"])
         expected = np.asarray(seen["tokens"]) / [2.0, 1.0, 0.5, 1.0]
-        np.testing.assert_allclose(found, expected[:, :, None], rtol=1e-6)
-        verdicts = _networks.discriminator([4], None)([found])
+        np.testing.assert_allclose(maps, expected[:, :, None], rtol=1e-6)
+        verdicts = _networks.discriminator([4], None)([maps])
         assert np.isfinite(verdicts[0]).all()
 
 
@@ -471,8 +471,8 @@ class TestNetworks:
         goal = rng.normal(size=(2, 2 * size[0], 2 * size[1], 4)).astype(np.float32)
         with tf.GradientTape() as tape:
             tape.watch([x, layer.kernel.value])
-            found = layer(x)
-            loss = tf.reduce_sum(found * goal)
+            actual = layer(x)
+            loss = tf.reduce_sum(actual * goal)
         gradients = tape.gradient(loss, [x, layer.kernel.value])
         with tf.GradientTape() as tape:
             tape.watch([x, kernel])
@@ -480,7 +480,7 @@ class TestNetworks:
             expected = tf.nn.conv2d(larger, kernel, 1, "SAME") + layer.bias.value
             loss = tf.reduce_sum(expected * goal)
 
-        np.testing.assert_allclose(found, expected, atol=2e-5)
+        np.testing.assert_allclose(actual, expected, atol=2e-5)
         for gradient, other in zip(gradients, tape.gradient(loss, [x, kernel])):
             np.testing.assert_allclose(gradient, other, atol=1e-4)
 
@@ -503,16 +503,16 @@ class TestNetworks:
         sign = (-1.0) ** {"rows": rows, "columns": columns, "both": rows + columns}[
             along
         ]
-        found = np.asarray(_networks.Smoothing()(sign[None, :, :, None].astype("f4")))
-        np.testing.assert_allclose(found[0, 1:-1, 1:-1], 0, atol=1e-7)
+        actual = np.asarray(_networks.Smoothing()(sign[None, :, :, None].astype("f4")))
+        np.testing.assert_allclose(actual[0, 1:-1, 1:-1], 0, atol=1e-7)
 
     def test_normalization_equals_that_of_keras(self, rng):
         """Except for the moving variance, which Keras does not correct for bias."""
         x = rng.normal(2, 3, size=(4, 5, 6, 3)).astype(np.float32)
         goal = tf.constant(rng.normal(size=x.shape), tf.float32)
-        found, expected = [], []
+        actual, expected = [], []
         for kind, outputs in (
-            (_networks.Normalization, found),
+            (_networks.Normalization, actual),
             (keras.layers.BatchNormalization, expected),
         ):
             layer = kind(momentum=0.75)
@@ -530,11 +530,11 @@ class TestNetworks:
             outputs += [y, *gradients, layer.moving_mean, layer(x, training=False)]
             outputs.append((np.asarray(layer.moving_variance) - 0.75) / 0.25)
 
-        corrected = found.pop(), expected.pop()
+        corrected = actual.pop(), expected.pop()
         np.testing.assert_allclose(corrected[0], corrected[1] * 120 / 119, rtol=1e-4)
-        inference = found.pop(), expected.pop()
+        inference = actual.pop(), expected.pop()
         np.testing.assert_allclose(*inference, rtol=0.01, atol=0.01)
-        for a, b in zip(found, expected):
+        for a, b in zip(actual, expected):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
 
     def test_spectral_norms_are_one(self, rng):
@@ -587,8 +587,8 @@ class TestAutoencoder:
 
         np.testing.assert_allclose(after[0], before[0], atol=1e-4)
         covariances = [
-            np.atleast_2d(np.cov(found.reshape(-1, channels), rowvar=False))
-            for found in (before[1], after[1])
+            np.atleast_2d(np.cov(latents.reshape(-1, channels), rowvar=False))
+            for latents in (before[1], after[1])
         ]
         expected = np.linalg.eigvalsh(covariances[0])[::-1]
         np.testing.assert_allclose(

@@ -121,6 +121,19 @@ def same_files(first, second, *files):
     return all((first / f).read_bytes() == (second / f).read_bytes() for f in files)
 
 
+class TestPackage:
+    def test_what_it_lists_is_there(self):
+        assert set(training.__all__) <= set(dir(training))
+        assert training.train_inverter is recipes.train_inverter
+        assert training.CollapsedError is samples.CollapsedError
+
+    def test_another_name_is_refused(self):
+        with pytest.raises(
+            AttributeError, match="training' has no attribute 'nothing'"
+        ):
+            training.nothing  # noqa: B018
+
+
 class TestLoop:
     @pytest.fixture(scope="class")
     def whole(self, photos, held_out, tmp_path_factory):
