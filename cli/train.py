@@ -39,8 +39,7 @@ ONLY_KIND = {"layers": "inverter", "code": "inverter", "channels": "autoencoder"
 @click.option(
     "--code",
     type=click.IntRange(min=1),
-    help="The number of values from which an inverter makes an image. By default 320; "
-    "fewer are a stronger prior.",
+    help="The number of values from which an inverter makes an image. By default 320.",
 )
 @click.option(
     "--channels",

@@ -12,12 +12,11 @@ hours on two processor cores:
 Both need a network, in which images are compared, and a folder of at least 1000 photos:
 
     import tfviz
-    from pathlib import Path
     from tfviz import priors
     from tfviz.priors import training
 
     model = tfviz.load_model("squeezenet")
-    training.train_inverter(tfviz.adapt(model), Path("photos"), Path("mine"))
+    training.train_inverter(tfviz.adapt(model), "photos", "mine")
     param = priors.load("mine/inverter.npz")
     tfviz.render(model, "logit:goldfish", param).save("out")
 

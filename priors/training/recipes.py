@@ -1,5 +1,6 @@
 """Train a prior from beginning to end: check, measure, train, and write its file."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,8 +40,8 @@ ENLARGEMENT = 2
 
 def train_inverter(
     adapter: Adapter,
-    folder: Path,
-    output: Path,
+    folder: str | os.PathLike,
+    output: str | os.PathLike,
     *,
     layers: Sequence[str] = (),
     code: int = 320,
@@ -63,10 +64,11 @@ def train_inverter(
     Args:
         adapter: The network, from `tfviz.adapt`.
         folder: The folder of photos; those in its subfolders count as well.
-        output: The folder for the prior, the checkpoint, the log and the samples.
+        output: The folder for the prior, the checkpoint, the log and the samples. It is
+            created if it does not exist.
         layers: The layers that the code is computed from; `:logits` is the output
             before its softmax. By default the last layer with a map, and the logits.
-        code: The number of components of a code. Fewer are a stronger prior.
+        code: The number of components of a code.
         size: The height and width of images in pixels: 16, 32, 64 or 128.
         steps: The number of training steps in all.
         batch: The number of photos in a step.
@@ -110,8 +112,8 @@ def train_inverter(
     return _train_and_export(
         _build_inverter,
         adapter,
-        folder,
-        output,
+        Path(folder),
+        Path(output),
         settings,
         tell=tell,
         seconds=seconds,
@@ -121,8 +123,8 @@ def train_inverter(
 
 def train_autoencoder(
     adapter: Adapter,
-    folder: Path,
-    output: Path,
+    folder: str | os.PathLike,
+    output: str | os.PathLike,
     *,
     channels: int = 8,
     size: int = 64,
@@ -144,7 +146,8 @@ def train_autoencoder(
     Args:
         adapter: The network in which images are compared, from `tfviz.adapt`.
         folder: The folder of photos; those in its subfolders count as well.
-        output: The folder for the prior, the checkpoint, the log and the samples.
+        output: The folder for the prior, the checkpoint, the log and the samples. It is
+            created if it does not exist.
         channels: The number of channels of a latent map. Fewer are a stronger prior.
         size: The height and width of the crops to learn from, in pixels: a multiple of
             8, at least 32. The prior decodes images of other sizes too.
@@ -186,8 +189,8 @@ def train_autoencoder(
     return _train_and_export(
         _build_autoencoder,
         adapter,
-        folder,
-        output,
+        Path(folder),
+        Path(output),
         settings,
         tell=tell,
         seconds=seconds,
@@ -220,6 +223,7 @@ def _train_and_export(
     """
     settings = settings | {"network": _describe_network(adapter)}
     check(output / SETTINGS, settings, "training")
+    output.mkdir(parents=True, exist_ok=True)
     tell(f"looking at the images in {folder}")
     photos = find_photos(
         folder,

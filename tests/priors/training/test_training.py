@@ -133,6 +133,15 @@ class TestPackage:
         ):
             training.nothing  # noqa: B018
 
+    @pytest.mark.parametrize("kind", [str, Path])
+    def test_the_output_folder_is_made(self, kind, folder, tmp_path, monkeypatch):
+        monkeypatch.setattr(recipes, "train", lambda *_, **__: False)
+        toy, output = tfviz.adapt(build_toy(), (-1, 1)), tmp_path / "new" / "toy"
+        facts = training.train_inverter(toy, kind(folder), kind(output), **SMALL)
+
+        assert facts is None
+        assert (output / checkpoint.SETTINGS).exists()
+
 
 class TestLoop:
     @pytest.fixture(scope="class")
