@@ -1,5 +1,6 @@
 """The command that trains a prior."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,12 +131,12 @@ def train(
     )
     from tfviz.priors import training  # noqa: PLC0415
 
-    start = {
+    trainers: dict[str, Callable[..., dict[str, Any] | None]] = {
         "inverter": training.train_inverter,
         "autoencoder": training.train_autoencoder,
-    }[kind]
+    }
     with until_interrupted("step") as interrupted:
-        facts = start(
+        facts = trainers[kind](
             adapter,
             folder,
             output,

@@ -17,7 +17,7 @@ from tfviz.priors._trained import halved
 from tfviz.priors.training import autoencoder, checkpoint, inverter
 from tfviz.priors.training.checkpoint import FINAL_BATCHES, SETTINGS, export
 from tfviz.priors.training.layers import select_code_layers, select_compared_layers
-from tfviz.priors.training.loop import Recipe, train
+from tfviz.priors.training.loop import train
 from tfviz.priors.training.losses import channel_variances
 from tfviz.priors.training.photos import (
     PHOTO_LIST,
@@ -199,7 +199,7 @@ def train_autoencoder(
 
 
 def _train_and_export(
-    build: Callable[[Adapter, Photos, Path, Mapping[str, Any]], Any],
+    build: Callable[..., inverter.Inverter | autoencoder.Autoencoder],
     adapter: Adapter,
     folder: Path,
     output: Path,
@@ -234,7 +234,7 @@ def _train_and_export(
     claim(output / SETTINGS, settings)
     size, steps, seed = (settings[name] for name in ("size", "steps", "seed"))
     tell(f"{len(photos.train)} to learn from, {len(photos.held_out)} held out")
-    recipe: Recipe = build(adapter, photos, output, settings)
+    recipe = build(adapter, photos, output, settings)
     held_out = centre_squares(photos.held_out, size)
     with _precision(settings["bfloat16"]):
         complete = train(
