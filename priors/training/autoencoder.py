@@ -81,17 +81,17 @@ class Autoencoder:
         ]
         discriminators = discriminator(widths, None, seed=seed + 2)
         self._adversary = Adversary(discriminators, learning_rate, ADVERSARY)
-        self.exported = {
+        self.exported: Mapping[str, Any] = {
             f"{model.name}/{v.path}": v
             for model in (self.encoder, self.decoder)
             for v in model.variables
         }
-        self.state = [
+        self.state: list[Any] = [
             *self.exported.values(),
             *self._optimizer.variables,
             *self._adversary.state,
         ]
-        self.settings = {
+        self.settings: Mapping[str, Any] = {
             "kind": "autoencoder",
             "channels": channels,
             "size": size,

@@ -110,14 +110,14 @@ class Inverter:
             seed=seed + 1,
         )
         self._adversary = Adversary(discriminators, learning_rate, ADVERSARY)
-        self.exported = {v.path: v for v in self.generator.variables}
-        self.state = [
+        self.exported: Mapping[str, Any] = {v.path: v for v in self.generator.variables}
+        self.state: list[Any] = [
             *self.generator.variables,
             *self._optimizer.variables,
             *self._adversary.state,
             self._mean_image.difference,
         ]
-        self.settings = {
+        self.settings: Mapping[str, Any] = {
             "kind": "inverter",
             "code_layers": list(code.layers),
             "code": code.length,
