@@ -1,5 +1,6 @@
 """The command that trains a prior."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,17 @@ from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import fail, handled, until_interrupted
 
-# Options that only one kind of prior has.
-_ONLY = {"layers": "inverter", "code": "inverter", "channels": "autoencoder"}
-_INVERTER_SIZES = (16, 32, 64, 128)
+# The sizes and defaults below are those of `tfviz.priors.training`, which a test
+# compares with them. They are repeated here because importing it imports TensorFlow,
+# for which `--help` and a mistyped option must not wait.
+INVERTER_SIZES = (16, 32, 64, 128)
+# The options that only one kind of prior has.
+ONLY_KIND = {"layers": "inverter", "code": "inverter", "channels": "autoencoder"}
 
 
 @click.command()
 @click.argument("kind", type=click.Choice(["inverter", "autoencoder"]))
-@options.images_option("1000 photos or many more, also in folders inside.")
+@options.images_option("At least 1000 photos; those in its subfolders count as well.")
 @click.option(
     "-o",
     "--output",
@@ -30,56 +34,60 @@ _INVERTER_SIZES = (16, 32, 64, 128)
     "layers",
     multiple=True,
     metavar="LAYER",
-    help="What an inverter makes images from; several times for several. By default "
-    "the last map and the logits.",
+    help="A layer from which an inverter reconstructs images; may be repeated. By "
+    "default the last layer with a map, and the logits.",
 )
 @click.option(
     "--code",
     type=click.IntRange(min=1),
-    help="How many numbers an inverter makes an image from. By default 320.",
+    help="The number of values from which an inverter makes an image. By default 320.",
 )
 @click.option(
     "--channels",
     type=click.IntRange(1, 8),
-    help="Of an autoencoder's map. By default 8; fewer are a stronger prior.",
+    help="The number of channels of an autoencoder's latent map. By default 8; fewer "
+    "are a stronger prior.",
 )
 @click.option(
     "--size",
     type=click.IntRange(16, 256),
     default=64,
     show_default=True,
-    help="Of the images that are learned from, in pixels.",
+    help="The height and width of the images to learn from, in pixels.",
 )
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
     default=16_000,
     show_default=True,
-    help="Batches that are learned from.",
+    help="The number of training steps.",
 )
 @click.option(
     "--batch",
     type=click.IntRange(min=2),
-    help="Photos in a step. By default 32 for an inverter, 16 for an autoencoder.",
+    help="The number of photos in a step. By default 32 for an inverter, 16 for an "
+    "autoencoder.",
 )
 @click.option(
     "--learning-rate",
     type=types.Positive(),
-    help="At the start. By default 6e-4 for an inverter, 5e-4 for an autoencoder.",
+    help="The learning rate at the start. By default 6e-4 for an inverter, 5e-4 for "
+    "an autoencoder.",
 )
 @click.option(
     "--held-out",
     type=click.IntRange(min=16),
     default=200,
     show_default=True,
-    help="Photos that are not learned from, but shown and measured.",
+    help="The number of photos that are not learned from, but used to measure and draw "
+    "reconstructions.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**31 - 1),
     default=0,
     show_default=True,
-    help="For another one.",
+    help="Random seed; another seed gives another prior.",
 )
 @click.option(
     "--bfloat16",
@@ -90,7 +98,7 @@ _INVERTER_SIZES = (16, 32, 64, 128)
 @click.option(
     "--minutes",
     type=types.Positive(),
-    help="Stop after this time. The same command goes on.",
+    help="Stop after this time. The same command resumes the training.",
 )
 @handled
 def train(
@@ -99,69 +107,73 @@ def train(
     """Train a prior on your own images.
 
     \b
-    inverter     makes an image from what some layers of the model see in it: strong,
-                 for late layers and classes
-    autoencoder  makes an image from a small map of numbers, of any size: weak, for
-                 early layers
+    inverter     makes an image from a few hundred numbers, which say what some
+                 layers of the model show of it: a strong prior, for late layers
+                 and classes
+    autoencoder  makes an image of any size from a small map of numbers: a weak
+                 prior, for early layers
 
-    What is interrupted goes on by the same command, and gives the same prior as if it
-    had never been. DIR/samples.png shows held-out photos above what is made of them,
-    DIR/log.csv how well. It takes hours on two processor cores: 16000 steps of
-    an autoencoder about 2, of an inverter about 6.
+    The same command resumes a training that was interrupted, and ends with the same
+    prior as an uninterrupted one. DIR/samples.png shows held-out photos above their
+    reconstructions, DIR/log.csv holds the losses. Training takes hours on two processor
+    cores: 16000 steps of an autoencoder about 2, of an inverter about 6.
 
     \b
     tfviz priors train inverter --images photos -o inverter
     tfviz priors train inverter --images photos -o inverter -m net.keras --layer block4
     tfviz priors train autoencoder --images photos -o small --channels 4 --minutes 60
     """
-    chosen = {
-        name: settings.pop(name)
-        for name in ("layers", "code", "channels", "batch", "learning_rate")
-    }
-    chosen = {name: value for name, value in chosen.items() if value not in (None, ())}
-    for name in chosen:
-        if _ONLY.get(name, kind) != kind:
-            option = "--layer" if name == "layers" else f"--{name}"
-            raise click.UsageError(f"{option} is for an {_ONLY[name]}, not an {kind}.")
+    _check_kind(kind, settings)
     _check_size(kind, settings["size"])
     options.make_folder(output)
     adapter = options.load_adapter(
         **{name: settings.pop(name) for name in options.MODEL_OPTIONS}
     )
-    from tfviz.priors.training import recipes as _training  # noqa: PLC0415
+    from tfviz.priors import training  # noqa: PLC0415
 
-    start = {
-        "inverter": _training.train_inverter,
-        "autoencoder": _training.train_autoencoder,
-    }[kind]
+    trainers: dict[str, Callable[..., dict[str, Any] | None]] = {
+        "inverter": training.train_inverter,
+        "autoencoder": training.train_autoencoder,
+    }
     with until_interrupted("step") as interrupted:
-        facts = start(
+        facts = trainers[kind](
             adapter,
             folder,
             output,
-            **chosen,
-            **settings,
+            # Where an option is not given, the default is that of the kind.
+            **{name: v for name, v in settings.items() if v not in (None, ())},
             tell=lambda line: click.echo(line, err=True),
             seconds=None if minutes is None else 60 * minutes,
             stop=interrupted,
         )
-        stopped = facts is None and interrupted()
+        was_interrupted = facts is None and interrupted()
     if facts is None:
-        left = f"not finished; the same command goes on from {output}."
-        if stopped:
-            fail(f"interrupted: {left}")
-        click.echo(left)
+        message = f"not finished; the same command resumes from {output}."
+        if was_interrupted:
+            fail(f"interrupted: {message}")
+        click.echo(message)
         return
     file = output / f"{kind}.npz"
-    click.echo(f"{file}: held-out photos come back with {facts['psnr']:.1f} dB")
+    click.echo(
+        f"{file}: held-out photos are reconstructed with {facts['psnr']:.1f} dB PSNR"
+    )
+
+
+def _check_kind(kind: str, settings: dict[str, Any]) -> None:
+    for name, only in ONLY_KIND.items():
+        if only != kind and settings[name] not in (None, ()):
+            option = "--layer" if name == "layers" else f"--{name}"
+            raise click.UsageError(f"{option} is for an {only}, not an {kind}.")
 
 
 def _check_size(kind: str, size: int) -> None:
-    if kind == "inverter" and size not in _INVERTER_SIZES:
-        known = ", ".join(map(str, _INVERTER_SIZES))
-        message = f"an inverter's is one of {known} pixels, not {size}."
+    if kind == "inverter" and size not in INVERTER_SIZES:
+        sizes = ", ".join(map(str, INVERTER_SIZES))
+        message = f"an inverter's size is one of {sizes} pixels, not {size}."
     elif kind == "autoencoder" and (size < 32 or size % 8):
-        message = f"an autoencoder's is a multiple of 8 pixels from 32, not {size}."
+        message = (
+            f"an autoencoder's size is a multiple of 8 pixels, at least 32, not {size}."
+        )
     else:
         return
     raise click.BadParameter(message, param_hint="'--size'")

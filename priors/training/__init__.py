@@ -1,1 +1,52 @@
-"""The training of priors on anyone's photos."""
+"""Train learned priors on your own photos.
+
+A prior is a network that decodes latents into images. Used as a param, it restricts a
+visualization to images like the photos it was trained on. Two kinds can be trained, in
+hours on two processor cores:
+
+- An inverter (`train_inverter`) decodes a few hundred numbers, which say what some
+  layers of a network show of a photo. It is a strong prior: every image is one scene.
+- An autoencoder (`train_autoencoder`) decodes a small map of numbers, at any image
+  size. It is a weak prior: it knows textures, edges and colours, but not layout.
+
+Both need a network, in which images are compared, and a folder of at least 1000 photos:
+
+    import tfviz
+    from tfviz import priors
+    from tfviz.priors import training
+
+    model = tfviz.load_model("squeezenet")
+    training.train_inverter(tfviz.adapt(model), "photos", "mine")
+    param = priors.load("mine/inverter.npz")
+    tfviz.render(model, "logit:goldfish", param).save("out")
+
+The output folder also holds `samples.png`, which shows held-out photos above their
+reconstructions, `log.csv` with the losses, and a checkpoint: the same call resumes a
+training that was interrupted, and ends with the same prior. A training that makes
+nothing but one image raises `CollapsedError`. On the command line it is `tfviz priors
+train`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__all__ = ["CollapsedError", "train_autoencoder", "train_inverter"]
+
+if TYPE_CHECKING:
+    from tfviz.priors.training.recipes import train_autoencoder, train_inverter
+    from tfviz.priors.training.samples import CollapsedError
+else:
+    # Only when they are used: `tfviz.priors` itself needs a module of this package.
+    _HOME = {
+        "CollapsedError": "samples",
+        "train_autoencoder": "recipes",
+        "train_inverter": "recipes",
+    }
+
+    def __getattr__(name):
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

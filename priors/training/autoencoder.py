@@ -1,4 +1,4 @@
-"""How an autoencoder is trained: latents at an eighth of an image's size."""
+"""Recipe of an autoencoder, whose latent maps have an eighth of an image's size."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,41 +15,58 @@ from tfviz.priors._networks import (
     autoencoder_encoder,
     discriminator,
 )
-from tfviz.priors.training.layers import judged
-from tfviz.priors.training.losses import Adversary, Features, Plan, random_shift
+from tfviz.priors.training.layers import select_discriminator_layers
+from tfviz.priors.training.losses import (
+    Adversary,
+    AdversarySchedule,
+    PerceptualFeatures,
+    random_shift,
+)
 
-# What each part of the loss counts.
+# The weights of the losses.
 PIXELS, FEATURES = 20.0, 1.0
-# Latents are drawn towards a variance of 1, and decoded with noise, so that near
-# latents mean near images.
-SPREAD, NOISE = 1e-3, 0.05
-# A channel that varies less is taken to vary so much.
-LEAST = 1e-3
-ADVERSARY = Plan(share=0.3, begins=0.05, whole=0.1)
-# What is compared, and how much it counts.
+# A penalty keeps latents small, and they are decoded with Gaussian noise of this
+# standard deviation, so that similar latents give similar images.
+LATENT_PENALTY, NOISE = 1e-3, 0.05
+# The least standard deviation that is written for a latent channel.
+LEAST_STDDEV = 1e-3
+ADVERSARY = AdversarySchedule(share=0.3, start=0.05, full=0.1)
+# The layers of the bundled network in which images are compared, with their weights.
 DEFAULT_LAYERS = {"conv1": 2.0, "fire3": 1.5, "fire5": 1.0, "fire7": 0.5, "fire9": 0.3}
 
 
 class Autoencoder:
-    """Trains an encoder and a decoder; a `Recipe`."""
+    """Trains an encoder and a decoder; a `Recipe`.
+
+    Args:
+        adapter: The network in which images are compared.
+        layers: The layers in which they are compared, with their weights.
+        variances: The variance of each channel of these layers over photos.
+        channels: The number of channels of a latent map.
+        size: The height and width of the crops to learn from, in pixels.
+        batch: The number of photos in a step.
+        learning_rate: The learning rate at the start.
+        zoom: The least side of a crop, as in `batches`.
+        seed: Random seed of the initial weights.
+    """
 
     def __init__(
         self,
         adapter: Adapter,
         layers: Mapping[str, float],
-        measured_variances: Mapping[str, NDArray[np.float32]],
+        variances: Mapping[str, NDArray[np.float32]],
         *,
-        channels: int = 8,
-        size: int = 64,
-        batch: int = 16,
-        learning_rate: float = 5e-4,
+        channels: int,
+        size: int,
+        batch: int,
+        learning_rate: float,
         zoom: float = 0.75,
         seed: int = 0,
     ) -> None:
         self.size, self.batch, self.zoom = size, batch, zoom
         self.learning_rate = learning_rate
         self._channels = channels
-        self._features = Features(adapter, layers, size, measured_variances)
+        self._features = PerceptualFeatures(adapter, layers, size, variances)
         self.encoder = autoencoder_encoder(channels, seed=seed)
         self.decoder = autoencoder_decoder(channels, seed=seed + 1)
         self._variables = [
@@ -58,21 +75,23 @@ class Autoencoder:
         ]
         self._optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.99)
         self._optimizer.build(self._variables)
-        self._judged = judged(adapter, layers, size)
-        channels_seen = [self._features.channels(path) for path in self._judged]
-        judges = discriminator(channels_seen, None, seed=seed + 2)
-        self._adversary = Adversary(judges, learning_rate, ADVERSARY)
-        self.exported = {
+        self._discriminator_layers = select_discriminator_layers(adapter, layers, size)
+        widths = [
+            self._features.channel_count(path) for path in self._discriminator_layers
+        ]
+        discriminators = discriminator(widths, None, seed=seed + 2)
+        self._adversary = Adversary(discriminators, learning_rate, ADVERSARY)
+        self.exported: Mapping[str, Any] = {
             f"{model.name}/{v.path}": v
             for model in (self.encoder, self.decoder)
             for v in model.variables
         }
-        self.state = [
+        self.state: list[Any] = [
             *self.exported.values(),
             *self._optimizer.variables,
             *self._adversary.state,
         ]
-        self.settings = {
+        self.settings: Mapping[str, Any] = {
             "kind": "autoencoder",
             "channels": channels,
             "size": size,
@@ -92,13 +111,15 @@ class Autoencoder:
             reduce_retracing=True,
         )
 
-    def step(self, photos: Any, seed: Any, progress: Any, rate: Any) -> dict[str, Any]:
+    def step(
+        self, photos: Any, seed: Any, progress: Any, learning_rate: Any
+    ) -> dict[str, Any]:
         """Learn from a batch."""
-        self._optimizer.learning_rate.assign(rate)
-        self._adversary.optimizer.learning_rate.assign(rate)
+        self._optimizer.learning_rate.assign(learning_rate)
+        self._adversary.optimizer.learning_rate.assign(learning_rate)
         shift = random_shift(seed)
-        true = self._features.of(photos, shift=shift)
-        share = self._adversary.plan.share_at(progress)
+        true = self._features.extract(photos, shift=shift)
+        share = self._adversary.schedule.share_at(progress)
         values = [v.value for v in self._variables]
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(values)
@@ -108,59 +129,63 @@ class Autoencoder:
             )
             made = self.decoder(latents + NOISE * noise, training=True)
             pictures = made / 2 + 0.5
-            seen = self._features.of(pictures, shift=shift)
+            seen = self._features.extract(pictures, shift=shift)
             features = self._features.distance(true, seen)
             pixels = tf.reduce_mean(tf.abs(pictures - photos))
             loss = PIXELS * pixels + FEATURES * features
-            spread = SPREAD * tf.reduce_mean(latents**2)
-            known = self._features.measured(seen, self._judged)
-            fooled = self._adversary.fooled(known, None)
-            total = loss + spread + tf.reduce_sum(self._adversary.weights * fooled)
-        self._adversary.weigh(tape, loss, fooled, made, share=share, number=seed[1])
+            spread = LATENT_PENALTY * tf.reduce_mean(latents**2)
+            made_maps = self._features.normalized_maps(seen, self._discriminator_layers)
+            adversarial = self._adversary.generator_losses(made_maps, None)
+            total = loss + spread + tf.reduce_sum(self._adversary.weights * adversarial)
+        self._adversary.update_weights(
+            tape, loss, adversarial, made, share=share, step=seed[1]
+        )
         self._optimizer.apply(tape.gradient(total, values), self._variables)
-        photographed = self._features.measured(true, self._judged)
-        taught = self._adversary.taught(photographed, known, None, progress)
+        photo_maps = self._features.normalized_maps(true, self._discriminator_layers)
+        adversary_metrics = self._adversary.train(photo_maps, made_maps, None, progress)
         return {
             "features": features,
             "pixels": pixels,
             "spread": spread,
-            "fooled": tf.reduce_mean(fooled),
-            **taught,
+            "fooled": tf.reduce_mean(adversarial),
+            **adversary_metrics,
         }
 
     def encode(self, photos: NDArray) -> NDArray:
         """Return the latents of photos."""
         return self._encode(tf.constant(photos)).numpy()
 
-    def remade(self, photos: NDArray) -> NDArray:
+    def reconstruct(self, photos: NDArray) -> NDArray:
         """Return reconstructions of photos."""
         return self._decode(tf.constant(self.encode(photos))).numpy()
 
-    def shown(self, photos: NDArray) -> list[NDArray]:
-        """Return reconstructions."""
-        return [self.remade(photos)]
+    def sample_rows(self, photos: NDArray) -> list[NDArray]:
+        """Return reconstructions of photos, as the only row."""
+        return [self.reconstruct(photos)]
 
-    def settle(self, photos: Iterable[Any]) -> None:
-        """Turn the latents so that their channels are uncorrelated, the largest first.
+    def finalize(self, photos: Iterable[Any]) -> None:
+        """Rotate the latents so that channels are uncorrelated, the largest first.
 
-        The same images come of it. But random latents are drawn channel by channel:
-        what channels do together would be lost, such as light and dark.
+        The encoder's last and the decoder's first convolution are multiplied by
+        principal axes, so reconstructions stay the same. This is needed because random
+        latents are drawn independently for each channel: correlations of channels, such
+        as those that make places light or dark, would be lost.
 
         Args:
-            photos: Batches, in [0, 1].
+            photos: Batches in [0, 1].
         """
-        found = np.concatenate([self.encode(batch) for batch in photos])
-        covariance = np.cov(found.reshape(-1, self._channels), rowvar=False)
-        # Of one channel it is a number.
+        latents = np.concatenate([self.encode(batch) for batch in photos])
+        covariance = np.cov(latents.reshape(-1, self._channels), rowvar=False)
+        # With one channel the covariance is a single number.
         _, vectors = np.linalg.eigh(np.atleast_2d(covariance))
-        turn = vectors[:, ::-1].astype(np.float32)
+        rotation = vectors[:, ::-1].astype(np.float32)
         last, first = self.encoder.layers[-1], self.decoder.layers[1]
-        last.kernel.assign(np.asarray(last.kernel) @ turn)
-        last.bias.assign(np.asarray(last.bias) @ turn)
-        kernel = np.einsum("hwio,ij->hwjo", np.asarray(first.kernel), turn)
+        last.kernel.assign(np.asarray(last.kernel) @ rotation)
+        last.bias.assign(np.asarray(last.bias) @ rotation)
+        kernel = np.einsum("hwio,ij->hwjo", np.asarray(first.kernel), rotation)
         first.kernel.assign(kernel)
 
-    def product(
+    def file_contents(
         self, held_out: NDArray[np.float32]
     ) -> tuple[dict[str, Any], dict[str, NDArray]]:
         """Return the settings and the arrays of the prior's file."""
@@ -168,7 +193,7 @@ class Autoencoder:
             held_out[i : i + self.batch] for i in range(0, len(held_out), self.batch)
         ]
         latents = np.concatenate([self.encode(part) for part in parts])
-        found = measured(latents)
+        statistics = measured(latents)
         settings = {
             "kind": "autoencoder",
             "size": self.size,
@@ -180,10 +205,23 @@ class Autoencoder:
             for k, value in enumerate(model.get_weights())
         }
         arrays |= {
-            "latent/mean": found.mean,
-            "latent/stddev": np.maximum(found.stddev, LEAST),
-            "latent/decay": np.asarray(found.decay),
-            "latent/low": found.low,
-            "latent/high": found.high,
+            "latent/mean": statistics.mean,
+            "latent/stddev": np.maximum(statistics.stddev, LEAST_STDDEV),
+            "latent/decay": np.asarray(statistics.decay),
+            "latent/low": statistics.low,
+            "latent/high": statistics.high,
         }
         return settings, arrays
+
+
+def check_size(size: int) -> None:
+    """Refuse sizes that an autoencoder cannot be trained at.
+
+    Raises:
+        ValueError: If the size is not a multiple of 8 pixels, from 32.
+    """
+    if size < 32 or size % 8:
+        raise ValueError(
+            "The `size` of an autoencoder must be a multiple of 8 pixels, at least 32. "
+            f"Received: size={size}"
+        )

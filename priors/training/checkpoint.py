@@ -1,4 +1,4 @@
-"""What a training leaves in its folder, so that it can go on from there."""
+"""The files of a training: its checkpoint, its log, and in the end the prior."""
 
 import csv
 import io
@@ -18,6 +18,8 @@ from tfviz.priors.training.samples import CollapsedError
 CHECKPOINT = "checkpoint.npz"
 LOG = "log.csv"
 SETTINGS = "settings.json"
+# The number of batches on which `Exportable.finalize` measures.
+FINAL_BATCHES = 64
 
 
 def save(
@@ -32,12 +34,12 @@ def save(
     Args:
         path: The file.
         state: The variables.
-        settings: Of the training, as JSON values.
-        step: How many steps are taken.
-        totals: What the log's next line has summed up so far.
+        settings: The settings of the training, as JSON values.
+        step: The number of steps taken so far.
+        totals: The sums from which the next line of the log will be computed.
 
     Raises:
-        ArithmeticError: If a variable is not finite; the file is left as it was.
+        ArithmeticError: If a variable is not finite; the file stays as it was.
     """
     arrays: dict[str, Any] = {f"v{k}": np.asarray(v) for k, v in enumerate(state)}
     if not all(np.isfinite(values).all() for values in arrays.values()):
@@ -49,39 +51,40 @@ def save(
 def restore(
     path: Path, state: Sequence[Any], settings: Mapping[str, Any]
 ) -> tuple[int, dict[str, float]]:
-    """Give variables the values of a checkpoint, if there is one.
+    """Assign the values of a checkpoint to variables, if there is a checkpoint.
 
     Args:
         path: The file.
         state: The variables.
-        settings: Of the training. What the file does not tell is not compared.
+        settings: The settings of the training. Those that the file does not hold are
+            not compared.
 
     Returns:
-        How many steps are taken, and what the log's next line has summed up.
+        The number of steps taken, and the sums for the next line of the log.
 
     Raises:
-        ValueError: If it is of another training, or cannot be read.
+        ValueError: If the file belongs to another training or cannot be read.
     """
     if not path.exists():
         return 0, {}
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            known = json.loads(str(file["settings"]))
-            wanted = {name: settings.get(name) for name in known}
-            check_same(path.parent, known, wanted, "training")
+            stored = json.loads(str(file["settings"]))
+            current = {name: settings.get(name) for name in stored}
+            check_same(path.parent, stored, current, "training")
             totals = json.loads(str(file["totals"])) if "totals" in file.files else {}
             step = int(file["step"])
             arrays = [file[f"v{k}"] for k in range(len(state))]
-            extra = f"v{len(state)}" in file.files
+            has_more = f"v{len(state)}" in file.files
     except (OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{path} is no checkpoint of this training, or not all of one. Delete it "
-            "to start anew, or choose another folder."
+            f"{path} is not a checkpoint of this training, or is cut off. Delete it to "
+            "start from the beginning, or choose another folder."
         ) from error
     shapes = [tuple(variable.shape) for variable in state]
-    if extra or shapes != [values.shape for values in arrays]:
+    if has_more or shapes != [values.shape for values in arrays]:
         raise ValueError(
-            f"{path} is of other networks than this version trains. Choose another "
+            f"{path} holds other networks than this version trains. Choose another "
             "folder."
         )
     for variable, values in zip(state, arrays, strict=True):
@@ -89,8 +92,8 @@ def restore(
     return step, totals
 
 
-def write_line(path: Path, line: Mapping[str, float]) -> None:
-    """Add a line to a log, which begins with the names."""
+def append_to_log(path: Path, line: Mapping[str, float]) -> None:
+    """Append a line to a log, whose first line holds the names of the columns."""
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -99,8 +102,8 @@ def write_line(path: Path, line: Mapping[str, float]) -> None:
         writer.writerow([f"{value:.6g}" for value in line.values()])
 
 
-def cut_log(path: Path, step: int) -> None:
-    """Take out of a log what came after a step, which will come again."""
+def truncate_log(path: Path, step: int) -> None:
+    """Remove the lines of a log after a step, as those steps will be taken again."""
     if not path.exists():
         return
     with path.open(newline="", encoding="utf-8") as file:
@@ -115,53 +118,53 @@ def cut_log(path: Path, step: int) -> None:
 
 
 def load_arrays(path: Path, settings: Mapping[str, Any]) -> dict[str, NDArray]:
-    """Return what `save_arrays` wrote with the same settings, or nothing."""
+    """Return the arrays that `save_arrays` wrote with the same settings, or none."""
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             if json.loads(str(file["settings"])) == json.loads(json.dumps(settings)):
                 return {name: file[name] for name in file.files if name != "settings"}
     except DAMAGED:
-        pass  # not there, or of a run that was killed: measured again
+        pass  # missing, or left by a run that was killed: measured again
     return {}
 
 
 def save_arrays(
     path: Path, settings: Mapping[str, Any], arrays: Mapping[str, NDArray]
 ) -> None:
-    """Write arrays with what they were measured with, whole or not at all."""
-    held: dict[str, Any] = {**arrays, "settings": json.dumps(settings)}
-    write_safely(path, lambda file: np.savez(file, **held))
+    """Write arrays with the settings they depend on, whole or not at all."""
+    entries: dict[str, Any] = {**arrays, "settings": json.dumps(settings)}
+    write_safely(path, lambda file: np.savez(file, **entries))
 
 
-# Batches from which the statistics of normalizations are measured.
-SETTLED = 64
-
-
-class Trained(Protocol):
-    """What a prior's file is made of.
+class Exportable(Protocol):
+    """The part of a recipe from which the file of a prior is made.
 
     Attributes:
-        batch: Photos at a time.
+        batch: The number of photos that are processed at a time.
         exported: The variables that are exported, by name.
     """
 
     batch: int
     exported: Mapping[str, Any]
 
-    def settle(self, photos: Iterable[Any]) -> None:
-        """Measure what belongs to the weights and is not learned, over batches."""
+    def finalize(self, photos: Iterable[Any]) -> None:
+        """Adapt everything that is measured rather than learned to the final weights.
 
-    def remade(self, photos: NDArray) -> NDArray:
+        Args:
+            photos: Batches in [0, 1].
+        """
+
+    def reconstruct(self, photos: NDArray) -> NDArray:
         """Return reconstructions of photos in [0, 1]."""
 
-    def product(
+    def file_contents(
         self, held_out: NDArray[np.float32]
     ) -> tuple[dict[str, Any], dict[str, NDArray]]:
-        """Return settings and arrays."""
+        """Return the settings and the arrays of the prior's file."""
 
 
 def export(
-    recipe: Trained,
+    recipe: Exportable,
     photos: Iterable[Any],
     held_out: NDArray[np.float32],
     path: Path,
@@ -169,40 +172,40 @@ def export(
 ) -> dict[str, Any]:
     """Write the file of a prior, and return its settings.
 
-    Everything is measured with the weights as the file holds them.
+    Everything is measured with the weights as the file holds them, in 16 bits.
 
     Args:
-        recipe: With its averaged weights.
-        photos: Batches to learn from, for statistics.
-        held_out: `(n, size, size, 3)` in [0, 1].
-        path: Ends in `.npz`.
-        facts: What else the file shall tell.
+        recipe: The recipe, with its averaged weights.
+        photos: Batches of photos that were learned from, for `Exportable.finalize`.
+        held_out: The photos held out, `(n, size, size, 3)` in [0, 1].
+        path: The file, whose name ends in `.npz`.
+        facts: Further settings to write to the file.
 
     Raises:
-        CollapsedError: If the images made of photos are not finite.
+        CollapsedError: If the reconstructions are not finite.
     """
-    recipe.settle(photos)
+    recipe.finalize(photos)
     values = {name: np.asarray(v) for name, v in recipe.exported.items()}
     for name, value in halved(values).items():
         recipe.exported[name].assign(value.astype(np.float32))
     fidelity = psnr(recipe, held_out)
     if not np.isfinite(fidelity):
         raise CollapsedError(
-            "The images made of photos are not finite. Start in another folder with a "
-            "lower learning rate."
+            "The reconstructions of held-out photos are not finite. Start again in "
+            "another folder with a lower learning rate."
         )
-    settings, arrays = recipe.product(held_out)
+    settings, arrays = recipe.file_contents(held_out)
     settings |= dict(facts) | {"psnr": round(fidelity, 3)}
     write(path, settings, arrays)
     return settings
 
 
-def psnr(recipe: Trained, photos: NDArray[np.float32]) -> float:
-    """Return the peak signal-to-noise ratio of reconstructions, in dB, over photos."""
-    found = []
+def psnr(recipe: Exportable, photos: NDArray[np.float32]) -> float:
+    """Return the mean peak signal-to-noise ratio of reconstructions, in dB."""
+    ratios = []
     for first in range(0, len(photos), recipe.batch):
         part = photos[first : first + recipe.batch]
-        made = np.clip(recipe.remade(part), 0, 1)
-        error = np.mean((made - part) ** 2, axis=(1, 2, 3), dtype=np.float64)
-        found.append(-10 * np.log10(np.maximum(error, 1e-10)))
-    return float(np.concatenate(found).mean())
+        pictures = np.clip(recipe.reconstruct(part), 0, 1)
+        error = np.mean((pictures - part) ** 2, axis=(1, 2, 3), dtype=np.float64)
+        ratios.append(-10 * np.log10(np.maximum(error, 1e-10)))
+    return float(np.concatenate(ratios).mean())

@@ -1,4 +1,8 @@
-"""How an inverter is trained: images from what a layer of a network sees in them."""
+"""Recipe of an inverter: a generator that decodes the codes of images.
+
+A code holds, in a few hundred numbers, what layers of a network show of an image
+(`tfviz.priors._codes`).
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,29 +17,32 @@ from tfviz.models.inputs import scaled
 from tfviz.models.introspection import LOGITS
 from tfviz.priors._codes import Code, measured
 from tfviz.priors._networks import discriminator, inverter_generator
-from tfviz.priors.training.layers import judged
+from tfviz.priors.training.layers import select_discriminator_layers
 from tfviz.priors.training.losses import (
     Adversary,
-    Features,
+    AdversarySchedule,
     MeanImage,
-    Plan,
-    divergence,
+    PerceptualFeatures,
+    channel_variances,
+    kl_divergence,
     random_shift,
-    variances,
 )
 
-# What each part of the loss counts. Features are summed over layers. The classes have
-# slopes about 40 times as long as theirs.
-PIXELS, FEATURES, CODE, COMMON, CLASSES = 10.0, 1.0, 0.25, 70.0, 0.1
-# Slowly: judges that count as much from the start keep it from learning what to show.
-ADVERSARY = Plan(share=0.4, begins=0.02, whole=0.4)
-# Channels at 4, 8, 16, ... pixels; as many as it takes to reach an image's size.
+# The weights of the losses; that of the features is summed over layers. The gradient of
+# the divergence of classes is about 40 times as long as that of the features.
+PIXELS, FEATURES, CODE, MEAN_IMAGE, CLASSES = 10.0, 1.0, 0.25, 70.0, 0.1
+# The share grows slowly: discriminators that count fully from the start keep the
+# generator from learning what to show.
+ADVERSARY = AdversarySchedule(share=0.4, start=0.02, full=0.4)
+# Channels at 4, 8, 16, ... pixels: as many of them as an image's size needs, beginning
+# with maps of `FIRST` pixels.
 WIDTHS, FIRST = (256, 192, 128, 80, 48), 4
-# For images of 128 pixels.
+# The channels of one more stage, for images of 128 pixels.
 LAST_WIDTH = 24
-# What is compared, and how much it counts, and what the code is made of. A late layer
-# has slopes many times as large as an early one for the same weight (the logits 50
-# times those of conv1), so that more weight for them leaves nothing but their texture.
+# The layers of the bundled network in which images are compared, with their weights,
+# and those that the code is computed from. At the same weight, the gradient of a late
+# layer is many times as long as that of an early one (the logits 50 times that of
+# conv1), so that with more weight nothing but their texture would remain.
 DEFAULT_LAYERS = {
     "conv1": 2.0,
     "fire3": 1.5,
@@ -48,51 +55,69 @@ DEFAULT_CODE = ("fire9", LOGITS)
 
 
 class Inverter:
-    """Trains a generator to decode the codes of a layer; a `Recipe`."""
+    """Trains a generator to decode the codes of images; a `Recipe`.
+
+    Args:
+        adapter: The network whose activations are inverted.
+        layers: The layers in which images are compared, with their weights.
+        code: The transformation from images to codes.
+        variances: The variance of each channel of `layers` over photos.
+        widths: The channels of the generator, as `widths_for` returns them.
+        batch: The number of photos in a step.
+        learning_rate: The learning rate at the start.
+        zoom: The least side of a crop, as in `batches`.
+        seed: Random seed of the initial weights.
+
+    Raises:
+        ValueError: If no layer is suitable for the discriminators.
+    """
 
     def __init__(
         self,
         adapter: Adapter,
         layers: Mapping[str, float],
         code: Code,
-        measured_variances: Mapping[str, NDArray[np.float32]],
+        variances: Mapping[str, NDArray[np.float32]],
         *,
-        widths: Sequence[int] = WIDTHS,
-        batch: int = 32,
-        learning_rate: float = 6e-4,
+        widths: Sequence[int],
+        batch: int,
+        learning_rate: float,
         zoom: float = 0.8,
         seed: int = 0,
     ) -> None:
         self.size, self.batch, self.zoom = FIRST * 2 ** (len(widths) - 1), batch, zoom
         self.learning_rate = learning_rate
         self._code, self._widths = code, list(widths)
-        self._features = Features(
-            adapter, layers, code.size, measured_variances, squared=False
+        self._features = PerceptualFeatures(
+            adapter, layers, code.size, variances, squared=False
         )
         self.generator = inverter_generator(code.length, widths, seed=seed)
         self._mean_image = MeanImage(self.size)
         self._optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.99)
         self._optimizer.build(self.generator.trainable_variables)
-        self._judged = judged(adapter, layers, code.size)
-        if not self._judged:
+        self._discriminator_layers = select_discriminator_layers(
+            adapter, layers, code.size
+        )
+        if not self._discriminator_layers:
             raise ValueError(
-                f"Model {adapter.name!r} has no layer with a map of channels, by which "
-                "images could be told from photos. Give a convolutional network."
+                f"Model {adapter.name!r} has no layer with a feature map by which "
+                "discriminators could tell images from photos. Give a convolutional "
+                "network."
             )
-        judges = discriminator(
-            [self._features.channels(path) for path in self._judged],
+        discriminators = discriminator(
+            [self._features.channel_count(path) for path in self._discriminator_layers],
             code.length,
             seed=seed + 1,
         )
-        self._adversary = Adversary(judges, learning_rate, ADVERSARY)
-        self.exported = {v.path: v for v in self.generator.variables}
-        self.state = [
+        self._adversary = Adversary(discriminators, learning_rate, ADVERSARY)
+        self.exported: Mapping[str, Any] = {v.path: v for v in self.generator.variables}
+        self.state: list[Any] = [
             *self.generator.variables,
             *self._optimizer.variables,
             *self._adversary.state,
-            self._mean_image.apart,
+            self._mean_image.difference,
         ]
-        self.settings = {
+        self.settings: Mapping[str, Any] = {
             "kind": "inverter",
             "code_layers": list(code.layers),
             "code": code.length,
@@ -113,85 +138,94 @@ class Inverter:
             reduce_retracing=True,
         )
 
-    def step(self, photos: Any, seed: Any, progress: Any, rate: Any) -> dict[str, Any]:
+    def step(
+        self, photos: Any, seed: Any, progress: Any, learning_rate: Any
+    ) -> dict[str, Any]:
         """Learn from a batch."""
-        self._optimizer.learning_rate.assign(rate)
-        self._adversary.optimizer.learning_rate.assign(rate)
-        # The code is of the photo as it is: images that are shifted, so that no place
-        # of the network's grid is special, have others, and do not tell by how much.
+        self._optimizer.learning_rate.assign(learning_rate)
+        self._adversary.optimizer.learning_rate.assign(learning_rate)
+        # The generator decodes the code of the photo as it is. Images are compared
+        # after a random shift, so that no position of the network's strides is
+        # special. Shifted images have other codes, and the generator does not know
+        # the shift.
         code = self._encode(photos)
         shift = random_shift(seed)
-        true = self._features.of(photos, self._code.layers, shift=shift)
-        wanted = self._code.of(true, photos)
-        share = self._adversary.plan.share_at(progress)
+        true = self._features.extract(photos, self._code.layers, shift=shift)
+        target_code = self._code.of(true, photos)
+        share = self._adversary.schedule.share_at(progress)
         variables = self.generator.trainable_variables
         values = [v.value for v in variables]
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(values)
             made = self.generator(code, training=True)
             pictures = made / 2 + 0.5
-            seen = self._features.of(pictures, self._code.layers, shift=shift)
+            seen = self._features.extract(pictures, self._code.layers, shift=shift)
             features = self._features.distance(true, seen)
-            pixels = tf.reduce_mean(tf.abs(_small(pictures) - _small(photos)))
-            again = self._code.of(seen, pictures)
-            codes = tf.reduce_mean(tf.math.squared_difference(wanted, again))
-            common = self._mean_image.distance(pictures, photos)
-            classes = self._classes_apart(true, seen)
+            pixels = tf.reduce_mean(tf.abs(_shrink(pictures) - _shrink(photos)))
+            made_code = self._code.of(seen, pictures)
+            codes = tf.reduce_mean(tf.math.squared_difference(target_code, made_code))
+            mean_image = self._mean_image.distance(pictures, photos)
+            classes = self._class_divergence(true, seen)
             loss = (
                 PIXELS * pixels
                 + FEATURES * features
                 + CODE * codes
-                + COMMON * common
+                + MEAN_IMAGE * mean_image
                 + CLASSES * classes
             )
-            known = self._features.measured(seen, self._judged)
-            fooled = self._adversary.fooled(known, code)
-            total = loss + tf.reduce_sum(self._adversary.weights * fooled)
-        self._adversary.weigh(tape, loss, fooled, made, share=share, number=seed[1])
+            made_maps = self._features.normalized_maps(seen, self._discriminator_layers)
+            adversarial = self._adversary.generator_losses(made_maps, code)
+            total = loss + tf.reduce_sum(self._adversary.weights * adversarial)
+        self._adversary.update_weights(
+            tape, loss, adversarial, made, share=share, step=seed[1]
+        )
         self._optimizer.apply(tape.gradient(total, values), variables)
-        photographed = self._features.measured(true, self._judged)
-        taught = self._adversary.taught(photographed, known, code, progress)
+        photo_maps = self._features.normalized_maps(true, self._discriminator_layers)
+        adversary_metrics = self._adversary.train(photo_maps, made_maps, code, progress)
         return {
             "features": features,
             "pixels": pixels,
             "code": codes,
-            "common": common,
+            "common": mean_image,
             "classes": classes,
-            "fooled": tf.reduce_mean(fooled),
-            **taught,
+            "fooled": tf.reduce_mean(adversarial),
+            **adversary_metrics,
         }
 
-    def _classes_apart(self, true: Mapping[str, Any], seen: Mapping[str, Any]) -> Any:
-        """Return how far apart the classes are, where the network has any.
+    def _class_divergence(
+        self, true: Mapping[str, Any], seen: Mapping[str, Any]
+    ) -> Any:
+        """Return the divergence of the predicted classes, 0 for a network without any.
 
-        Differences of all logits alike are mostly of those that are small, and so of no
-        class that the network sees.
+        The distance of logits does not replace it: it counts all classes alike, and so
+        mostly those that the network does not see in the image.
         """
         if LOGITS not in self._features.layers:
             return tf.constant(0.0)
-        return divergence(true[LOGITS], seen[LOGITS])
+        return kl_divergence(true[LOGITS], seen[LOGITS])
 
     def encode(self, photos: NDArray) -> NDArray:
         """Return the codes of photos."""
         return self._encode(tf.constant(photos)).numpy()
 
-    def remade(self, photos: NDArray) -> NDArray:
+    def reconstruct(self, photos: NDArray) -> NDArray:
         """Return reconstructions of photos."""
         return self._decode(tf.constant(self.encode(photos))).numpy()
 
-    def shown(self, photos: NDArray) -> list[NDArray]:
-        """Return reconstructions, and images of random codes."""
+    def sample_rows(self, photos: NDArray) -> list[NDArray]:
+        """Return reconstructions of photos, and images of random codes."""
         shape = (len(photos), self._code.length)
         random = np.random.default_rng(0).standard_normal(shape, np.float32)
-        return [self.remade(photos), self._decode(tf.constant(random)).numpy()]
+        return [self.reconstruct(photos), self._decode(tf.constant(random)).numpy()]
 
-    def settle(self, photos: Iterable[Any]) -> None:
-        """Measure the statistics of the normalizations for the weights as they are.
+    def finalize(self, photos: Iterable[Any]) -> None:
+        """Measure the statistics of batch normalizations for the final weights.
 
-        Averaged weights need their own: the average of what others had is only near.
+        The exported weights are a moving average. The average of the statistics of all
+        earlier weights only approximates the statistics of the averaged weights.
 
         Args:
-            photos: Batches, in [0, 1].
+            photos: Batches in [0, 1].
         """
         layers = [
             layer
@@ -201,20 +235,21 @@ class Inverter:
         variables = [v for x in layers for v in (x.moving_mean, x.moving_variance)]
         momenta = [layer.momentum for layer in layers]
         for layer in layers:
-            layer.momentum = 0.0  # so that they hold one batch's
+            layer.momentum = 0.0  # each batch replaces the statistics
         compiled = tf.function(
             lambda codes: self.generator(codes, training=True), autograph=False
         )
-        found = []
+        statistics = []
         for batch in photos:
             compiled(self._encode(batch))
-            found.append([np.asarray(variable) for variable in variables])
+            statistics.append([np.asarray(variable) for variable in variables])
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-        for variable, values in zip(variables, zip(*found, strict=True), strict=True):
+        by_variable = zip(*statistics, strict=True)
+        for variable, values in zip(variables, by_variable, strict=True):
             variable.assign(np.mean(values, axis=0))
 
-    def product(
+    def file_contents(
         self, held_out: NDArray[np.float32]
     ) -> tuple[dict[str, Any], dict[str, NDArray]]:
         """Return the settings and the arrays of the prior's file."""
@@ -233,15 +268,11 @@ class Inverter:
         return settings, arrays | {"code/mean": code.mean, "code/basis": code.basis}
 
 
-def _small(images: Any) -> Any:
-    return tf.nn.avg_pool2d(images, 4, 4, "VALID")
-
-
 def widths_for(size: int) -> tuple[int, ...]:
-    """Return the widths of a generator of images of a size.
+    """Return the channels of each stage of a generator of images of a size.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If an inverter cannot be trained at this size.
 
     >>> widths_for(16)
     (256, 192, 128)
@@ -250,13 +281,13 @@ def widths_for(size: int) -> tuple[int, ...]:
     sizes = [FIRST * 2**k for k in range(2, len(widths))]
     if size not in sizes:
         raise ValueError(
-            f"An inverter's `size` is one of {', '.join(map(str, sizes))} pixels. "
-            f"Received: size={size}"
+            f"The `size` of an inverter must be one of {', '.join(map(str, sizes))} "
+            f"pixels. Received: size={size}"
         )
     return widths[: sizes.index(size) + 3]
 
 
-def prepared(
+def measure_code(
     adapter: Adapter,
     code_layers: Sequence[str],
     layers: Mapping[str, float],
@@ -265,7 +296,24 @@ def prepared(
     *,
     size: int = 128,
 ) -> tuple[Code, dict[str, NDArray[np.float32]]]:
-    """Measure the code of some layers and the variances of the layers compared."""
+    """Measure codes and variances on photos, before an inverter is trained.
+
+    Args:
+        adapter: The network.
+        code_layers: The layers that the code is computed from.
+        layers: The layers in which images are compared.
+        images: `(n, h, w, 3)` in [0, 1].
+        length: The number of components of a code.
+        size: The height and width, in pixels, of the images that the network sees.
+
+    Returns:
+        The transformation from images to codes, and the variance of each channel of
+        `layers`.
+    """
     code = measured(adapter, code_layers, images, length=length, size=size)
     larger = scaled(images[:1000], (code.size, code.size))
-    return code, variances(adapter, tuple(layers), np.asarray(larger))
+    return code, channel_variances(adapter, tuple(layers), np.asarray(larger))
+
+
+def _shrink(images: Any) -> Any:
+    return tf.nn.avg_pool2d(images, 4, 4, "VALID")

@@ -1,4 +1,4 @@
-"""The loop of a training: checkpoints, a log, samples, and a way back in."""
+"""The training loop: steps, log, samples, and checkpoints to resume from."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,27 +15,28 @@ from tfviz.priors.training.photos import Photos, batches
 from tfviz.priors.training.samples import CollapsedError
 
 # Steps between two lines of the log.
-LINE = 50
+LOG_INTERVAL = 50
 # Seconds between two checkpoints.
-CHECKPOINT_EVERY = 240.0
-# The learning rate ends here, as a part of where it began.
-LAST_RATE = 0.02
-# The weights that are exported follow the trained ones this slowly.
-MEMORY = 0.999
-# Before so many steps, or this part of all, nothing is called collapsed: at first a
-# generator makes grey of everything.
-WARM_UP_STEPS, WARM_UP = 500, 0.1
+CHECKPOINT_SECONDS = 240.0
+# The learning rate at the end, as a fraction of that at the start.
+FINAL_LEARNING_RATE = 0.02
+# The decay of the moving average of the weights, which is what is exported.
+AVERAGE_DECAY = 0.999
+# Collapse is not checked before so many steps, or this fraction of all steps, as every
+# generator makes nothing but grey at first.
+WARM_UP_STEPS, WARM_UP_SHARE = 500, 0.1
 
 
 class Recipe(Protocol):
-    """What a training trains.
+    """One kind of prior in training: its networks, its losses and its step.
 
     Attributes:
-        settings: Everything that makes it another training, as JSON values.
-        size: Of the photos' cuts, in pixels.
-        batch: Photos in a step.
-        zoom: As in `batches`.
-        learning_rate: At the start.
+        settings: The settings that distinguish this training from others, as JSON
+            values.
+        size: The height and width of the crops to learn from, in pixels.
+        batch: The number of photos in a step.
+        zoom: The least side of a crop, as in `batches`.
+        learning_rate: The learning rate at the start.
         exported: The variables that are exported, by name.
         state: All variables that a step changes.
     """
@@ -48,11 +49,20 @@ class Recipe(Protocol):
     exported: Mapping[str, Any]
     state: list[Any]
 
-    def step(self, photos: Any, seed: Any, progress: Any, rate: Any) -> dict[str, Any]:
-        """Learn from a batch; `progress` goes from 0 to 1. Return what to log."""
+    def step(
+        self, photos: Any, seed: Any, progress: Any, learning_rate: Any
+    ) -> dict[str, Any]:
+        """Learn from a batch, and return the numbers to log.
 
-    def shown(self, photos: NDArray) -> list[NDArray]:
-        """Return rows of images in [0, 1]: reconstructions, then random ones."""
+        Args:
+            photos: `(batch, size, size, 3)` in [0, 1].
+            seed: `(2,)` integers: the seed of the training and the number of the step.
+            progress: How much of the training is done, from 0 to 1.
+            learning_rate: The learning rate of this step.
+        """
+
+    def sample_rows(self, photos: NDArray) -> list[NDArray]:
+        """Return rows of images in [0, 1]: reconstructions, then any random images."""
 
 
 def train(
@@ -63,73 +73,82 @@ def train(
     steps: int,
     seed: int = 0,
     held_out: NDArray[np.float32],
-    tell: Callable[[str], Any] = print,
+    report: Callable[[str], Any] = print,
     seconds: float | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Train, or go on with a training that was interrupted.
+    """Train a recipe, or resume its training after an interruption.
+
+    At the end the exported variables hold the moving averages of their values.
 
     Args:
-        recipe: What to train. At the end its exported variables have their averages.
-        photos: To learn from.
-        output: A folder for the checkpoint, the log and the samples.
-        steps: In all.
-        seed: Of everything that is left to chance.
-        held_out: `(n, size, size, 3)` in [0, 1], for samples.
-        tell: Called with lines of progress.
-        seconds: Stop after about this time, to go on later.
-        stop: Asked after each step whether to stop, to go on later.
+        recipe: The networks to train, with their losses.
+        photos: The photos to learn from.
+        output: The folder for the checkpoint, the log and the samples.
+        steps: The number of steps in all.
+        seed: Random seed of the order of photos, their crops and all other draws.
+        held_out: The photos for samples, `(n, size, size, 3)` in [0, 1].
+        report: Function that receives each line of progress.
+        seconds: Time after which to stop; a later call resumes.
+        stop: Function called after each step; if it returns true the training stops,
+            and a later call resumes it.
 
     Returns:
-        Whether all steps are taken.
+        Whether all steps have been taken.
 
     Raises:
-        CollapsedError: If the images become one image, or a loss is not finite.
-        ValueError: If the folder holds another training, or a photo is gone.
+        CollapsedError: If all images become the same, or a loss is not finite.
+        ValueError: If the folder holds another training, or a photo has disappeared.
     """
     settings = dict(recipe.settings) | {"steps": steps, "seed": seed}
-    average = [
+    averages = [
         tf.Variable(tf.convert_to_tensor(variable), trainable=False)
         for variable in recipe.exported.values()
     ]
-    state = [*recipe.state, *average]
+    state = [*recipe.state, *averages]
     path = output / checkpoint.CHECKPOINT
     first, totals = checkpoint.restore(path, state, settings)
-    checkpoint.cut_log(output / checkpoint.LOG, first)
+    checkpoint.truncate_log(output / checkpoint.LOG, first)
     if first:
-        tell(f"going on from step {first} of {steps}")
-    compiled = _compiled(recipe, average, seed, steps)
-    found = _readable(recipe, photos, first, seed)
+        report(f"resuming from step {first} of {steps}")
+    compiled = _compile_step(recipe, averages, seed, steps)
+    photo_batches = _read_batches(recipe, photos, first, seed)
     began = saved = time.monotonic()
     for step in range(first + 1, steps + 1):
-        for name, value in compiled(next(found), tf.constant(step - 1)).items():
+        metrics = compiled(next(photo_batches), tf.constant(step - 1))
+        for name, value in metrics.items():
             totals[name] = totals.get(name, 0.0) + float(value)
         if not all(np.isfinite(total) for total in totals.values()):
             raise CollapsedError(_not_finite(step))
         now = time.monotonic()
-        if step % LINE == 0 or step == steps:
-            line = {k: total / ((step - 1) % LINE + 1) for k, total in totals.items()}
+        if step % LOG_INTERVAL == 0 or step == steps:
+            count = (step - 1) % LOG_INTERVAL + 1
+            means = {name: total / count for name, total in totals.items()}
             totals = {}
-            checkpoint.write_line(output / checkpoint.LOG, {"step": step} | line)
-            pace = (now - began) / (step - first)
-            tell(_line(step, steps, line, recipe.batch / pace, (steps - step) * pace))
-        due = (seconds is not None and now - began > seconds) or stop()
-        if due or step == steps or now - saved > CHECKPOINT_EVERY:
-            warm = step >= max(WARM_UP_STEPS, WARM_UP * steps)
-            # First: a training that has collapsed keeps its last good checkpoint.
-            _look(recipe, average, held_out, output, step if warm else None)
+            checkpoint.append_to_log(output / checkpoint.LOG, {"step": step} | means)
+            step_time = (now - began) / (step - first)
+            speed, remaining = recipe.batch / step_time, (steps - step) * step_time
+            report(_progress_line(step, steps, means, speed, remaining))
+        stopping = (seconds is not None and now - began > seconds) or stop()
+        if stopping or step == steps or now - saved > CHECKPOINT_SECONDS:
+            warm = step >= max(WARM_UP_STEPS, WARM_UP_SHARE * steps)
+            # Before saving: a training that has collapsed keeps its last checkpoint
+            # from before.
+            _draw_samples(recipe, averages, held_out, output, step if warm else None)
             try:
                 checkpoint.save(path, state, settings, step, totals)
             except ArithmeticError as error:
                 raise CollapsedError(_not_finite(step)) from error
             saved = now
-        if due and step < steps:
+        if stopping and step < steps:
             return False
-    _assign(recipe, average)
+    _assign(recipe, averages)
     return True
 
 
-def _readable(recipe: Recipe, photos: Photos, first: int, seed: int) -> Iterator[Any]:
+def _read_batches(
+    recipe: Recipe, photos: Photos, first: int, seed: int
+) -> Iterator[Any]:
     try:
         yield from batches(
             photos.train,
@@ -141,44 +160,50 @@ def _readable(recipe: Recipe, photos: Photos, first: int, seed: int) -> Iterator
         )
     except tf.errors.OpError as error:
         raise ValueError(
-            f"A photo could be read before and no longer can: {reason_of(error)}. Put "
-            "it back; the same command goes on from the last checkpoint."
+            f"A photo could be read before and no longer can: {reason_of(error)}. "
+            "Restore it; the same command resumes from the last checkpoint."
         ) from error
 
 
-def _compiled(recipe: Recipe, average: list[Any], seed: int, steps: int) -> Any:
+def _compile_step(recipe: Recipe, averages: list[Any], seed: int, steps: int) -> Any:
     exported = list(recipe.exported.values())
 
     def step(photos: Any, number: Any) -> dict[str, Any]:
         progress = tf.cast(number, tf.float32) / steps
-        turn = 0.5 + 0.5 * tf.cos(np.pi * progress)
-        rate = recipe.learning_rate * (LAST_RATE + (1 - LAST_RATE) * turn)
+        # The learning rate falls along half of a cosine.
+        cosine = 0.5 + 0.5 * tf.cos(np.pi * progress)
+        learning_rate = recipe.learning_rate * (
+            FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine
+        )
         key = tf.stack([tf.constant(seed), number])
-        told = recipe.step(photos, key, progress, rate)
-        # Faster at first, when what there is to remember is chance.
-        memory = tf.minimum(
-            MEMORY,
+        metrics = recipe.step(photos, key, progress, learning_rate)
+        # Faster at first, so that the random initial weights are soon forgotten.
+        decay = tf.minimum(
+            AVERAGE_DECAY,
             (1.0 + tf.cast(number, tf.float32)) / (10.0 + tf.cast(number, tf.float32)),
         )
-        for mean, variable in zip(average, exported, strict=True):
-            mean.assign(memory * mean + (1 - memory) * tf.convert_to_tensor(variable))
-        return told
+        for mean, variable in zip(averages, exported, strict=True):
+            mean.assign(decay * mean + (1 - decay) * tf.convert_to_tensor(variable))
+        return metrics
 
     return tf.function(step, autograph=False)
 
 
-def _look(
+def _draw_samples(
     recipe: Recipe,
-    average: list[Any],
+    averages: list[Any],
     held_out: NDArray,
     output: Path,
     step: int | None,
 ) -> None:
-    """Draw what the averaged weights make, and refuse it where it is all the same."""
+    """Draw samples with the averaged weights, and check them for collapse.
+
+    Without a number of the step they are not checked.
+    """
     before = [np.asarray(variable) for variable in recipe.exported.values()]
-    _assign(recipe, average)
-    photos = held_out[: samples.SHOWN]
-    rows = recipe.shown(photos)
+    _assign(recipe, averages)
+    photos = held_out[: samples.SAMPLE_COUNT]
+    rows = recipe.sample_rows(photos)
     _assign(recipe, before)
     samples.draw(photos, rows, output / samples.SAMPLES)
     if step is not None:
@@ -192,14 +217,18 @@ def _assign(recipe: Recipe, values: list[Any]) -> None:
 
 def _not_finite(step: int) -> str:
     return (
-        f"A loss or a weight is not finite at step {step}. Start in another folder "
-        "with a lower learning rate."
+        f"A loss or a weight is not finite at step {step}. Start again in another "
+        "folder with a lower learning rate."
     )
 
 
-def _line(
-    step: int, steps: int, told: Mapping[str, float], speed: float, left: float
+def _progress_line(
+    step: int,
+    steps: int,
+    metrics: Mapping[str, float],
+    speed: float,
+    remaining: float,
 ) -> str:
-    numbers = "  ".join(f"{name} {value:.3f}" for name, value in told.items())
-    hours, minutes = divmod(round(left / 60), 60)
+    numbers = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+    hours, minutes = divmod(round(remaining / 60), 60)
     return f"{step}/{steps}  {numbers}  {speed:.0f} images/s  {hours}:{minutes:02} left"

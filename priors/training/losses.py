@@ -1,4 +1,9 @@
-"""How alike two images are to a network."""
+"""The losses of the trainings: perceptual distance, discriminators, mean image.
+
+`PerceptualFeatures` and `kl_divergence` compare an image with the photo that it was
+made from. `Adversary` asks of every single image that it cannot be told from photos,
+and `MeanImage` asks of all images together that they share no pattern.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,36 +17,48 @@ from numpy.typing import NDArray
 from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import scaled
 
-# A channel that varies less than this part of its layer's mean counts as if it did,
-# so that channels that are nearly always off do not rule the distance.
-FLOOR = 0.1
-# How far images are moved before they are compared, in pixels. What strides and pools
-# favour at some places, and would be seen as a grid, is spread over all by that.
-REACH = 8
+# The least variance of a channel, relative to the mean variance of its layer: without
+# it, channels that are almost always zero would dominate the distance.
+VARIANCE_FLOOR = 0.1
+# Images are shifted by up to this many pixels before they are compared. Strides and
+# pools favour some positions, which would become visible as a grid; random shifts
+# spread that over all positions.
+MAX_SHIFT = 8
+
+# From Dosovitskiy and Brox, https://arxiv.org/abs/1602.02644: the discriminator pauses
+# when its loss falls below the first fraction of the generator's, and goes on when it
+# exceeds the second.
+REST_BELOW, RESUME_ABOVE = 0.1, 0.5
+# The hinge loss of a discriminator that cannot tell photos from made images.
+CHANCE_LOSS = 2.0
+# Steps between two measurements of gradient norms, each of which costs as much as a
+# step.
+WEIGHT_INTERVAL = 16
+
+# The decay of the running mean in `MeanImage`: an average over about 20 batches.
+MEAN_DECAY = 0.95
+# Added to the power of each frequency, so that none is divided by zero.
+LEAST_POWER = 1e-2
 
 
-def random_shift(seed: Any) -> Any:
-    """Return a `shift` for `Features.of`."""
-    drawn = tf.random.stateless_uniform((2,), seed + tf.constant([11, 0]))
-    return tf.cast(drawn * (2 * REACH + 1), tf.int32)
+class PerceptualFeatures:
+    """Activations of some layers, and a perceptual distance between them.
 
+    Images are compared by what a network computes from them, each channel in units of
+    its own standard deviation (Johnson et al., https://arxiv.org/abs/1603.08155;
+    Dosovitskiy and Brox, https://arxiv.org/abs/1602.02644).
 
-class Features:
-    """Some layers of a network, each channel measured in its own deviations.
-
-    A distance in them is called perceptual (Johnson et al.,
-    https://arxiv.org/abs/1603.08155; Dosovitskiy and Brox,
-    https://arxiv.org/abs/1602.02644).
-
-    Squares ask a decoder for the mean of what it cannot know. Where the places of edges
-    are lost, as in codes of late layers, that is some of every edge everywhere, and
-    images get a mesh for it. Absolute differences ask for the median, which is
-    nothing, and leave such places to an adversary.
+    Squared differences are smallest for the mean of everything that is compatible with
+    what the decoder knows. Where the positions of edges are lost, as in codes of late
+    layers, this mean is a faint edge everywhere, which looks like a mesh. Absolute
+    differences are smallest for the median, which is no edge at all, and leave such
+    places to the discriminators.
 
     Attributes:
-        layers: Their paths.
-        size: Images are resized to this before the network sees them, in pixels.
-        squared: Whether differences are squared.
+        layers: The paths of the layers.
+        size: The height and width, in pixels, to which images are resized before the
+            network sees them.
+        squared: Whether differences are squared rather than absolute.
     """
 
     def __init__(
@@ -57,38 +74,39 @@ class Features:
         self.size, self.squared = size, squared
         self._adapter = adapter
         floored = {
-            path: np.maximum(variances[path], FLOOR * variances[path].mean())
+            path: np.maximum(variances[path], VARIANCE_FLOOR * variances[path].mean())
             for path in weights
         }
         self._weights = dict(weights)
         self._deviations = {path: np.sqrt(floored[path]) for path in weights}
 
-    def of(
-        self, images: Any, more: Sequence[str] = (), *, shift: Any = None
+    def extract(
+        self, images: Any, extra_layers: Sequence[str] = (), *, shift: Any = None
     ) -> dict[str, Any]:
-        """Return the activations in images, in a graph.
+        """Return the activations for images, inside a graph.
 
         Args:
             images: `(n, h, w, c)` in [0, 1].
-            more: Layers beside those that are compared.
-            shift: `(2,)` whole numbers from 0 to `2 * REACH`: how far all images are
-                moved down and right, from `-REACH` on.
+            extra_layers: The paths of layers to return besides those in `layers`.
+            shift: `(2,)` integers from 0 to `2 * MAX_SHIFT`, as `random_shift` returns
+                them: all images are moved down and right by this minus `MAX_SHIFT`.
         """
         images = scaled(images, (self.size, self.size))
         if shift is not None:
-            margins = [[0, 0], [REACH, REACH], [REACH, REACH], [0, 0]]
+            margins = [[0, 0], [MAX_SHIFT, MAX_SHIFT], [MAX_SHIFT, MAX_SHIFT], [0, 0]]
             padded = tf.pad(images, margins, "REFLECT")
-            begin = tf.concat([[0], 2 * REACH - shift, [0]], axis=0)
+            begin = tf.concat([[0], 2 * MAX_SHIFT - shift, [0]], axis=0)
             size = (images.shape[0], self.size, self.size, images.shape[3])
             images = tf.ensure_shape(tf.slice(padded, begin, size), size)
-        paths = tuple(dict.fromkeys((*self.layers, *more)))
+        paths = tuple(dict.fromkeys((*self.layers, *extra_layers)))
         return self._adapter.forward(images, paths)
 
     def distance(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> Any:
-        """Return how far apart activations are, `()`, in deviations.
+        """Return the perceptual distance of activations, `()`, in standard deviations.
 
-        Summed over layers and averaged over everything else; of unlike images about 2
-        for a layer of weight 1 where differences are squared, and 1 where not.
+        It is a weighted sum over layers of means over images, positions and channels.
+        For unrelated images a layer of weight 1 contributes about 2 if differences are
+        squared, and about 1 if not.
         """
         measure = tf.square if self.squared else tf.abs
         total = tf.constant(0.0)
@@ -97,47 +115,33 @@ class Features:
             total += weight * tf.reduce_mean(measure(change))
         return total
 
-    def channels(self, path: str) -> int:
-        """Return how many channels a layer has."""
+    def channel_count(self, path: str) -> int:
+        """Return the number of channels of a layer."""
         return len(self._deviations[path])
 
-    def measured(
+    def normalized_maps(
         self, activations: Mapping[str, Any], paths: Sequence[str]
     ) -> list[Any]:
-        """Return the maps `(n, h, w, c)` of some layers, in deviations of channels.
+        """Return maps `(n, h, w, c)` of some layers, in standard deviations.
 
-        What has its places in a row, as tokens, is a map of one column.
+        A sequence of tokens becomes a map of one column.
         """
-        found = [activations[path] / self._deviations[path] for path in paths]
+        maps = [activations[path] / self._deviations[path] for path in paths]
         return [
-            values if values.shape.rank == 4 else _as_map(values) for values in found
+            values if values.shape.rank == 4 else _column_map(values) for values in maps
         ]
 
 
-def divergence(wanted: Any, given: Any) -> Any:
-    """Return how far the softmax of logits is from that of others, `()`, in nats.
-
-    It is the Kullback-Leibler divergence, averaged over images: 0 where both are alike.
-    The logits that are wanted are taken as they are.
-
-    Args:
-        wanted: `(n, ..., classes)`.
-        given: The same.
-    """
-    wanted = tf.nn.log_softmax(tf.stop_gradient(wanted))
-    apart = tf.exp(wanted) * (wanted - tf.nn.log_softmax(given))
-    return tf.reduce_mean(tf.reduce_sum(apart, axis=-1))
+def random_shift(seed: Any) -> Any:
+    """Return a random `shift` for `PerceptualFeatures.extract`."""
+    drawn = tf.random.stateless_uniform((2,), seed + tf.constant([11, 0]))
+    return tf.cast(drawn * (2 * MAX_SHIFT + 1), tf.int32)
 
 
-def _as_map(values: Any) -> Any:
-    shape = (values.shape[0], values.shape[1], -1, values.shape[-1])
-    return tf.reshape(values, shape)
-
-
-def variances(
+def channel_variances(
     adapter: Adapter, layers: Sequence[str], images: NDArray[np.float32]
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the variance of each channel of some layers over images and places."""
+    """Return the variance of each channel of some layers over images and positions."""
     sums: dict[str, Any] = dict.fromkeys(layers, 0.0)
     squares: dict[str, Any] = dict.fromkeys(layers, 0.0)
     parts = [images[i : i + 50] for i in range(0, len(images), 50)]
@@ -146,8 +150,8 @@ def variances(
         lambda part: adapter.forward(part, layers), autograph=False
     ).get_concrete_function(spec)
     for part in parts:
-        for path, found in compiled(tf.constant(part)).items():
-            values = np.asarray(found, np.float64)
+        for path, activations in compiled(tf.constant(part)).items():
+            values = np.asarray(activations, np.float64)
             axes = tuple(range(values.ndim - 1))
             share = len(part) / len(images)
             sums[path] = sums[path] + share * values.mean(axes)
@@ -157,62 +161,74 @@ def variances(
     }
 
 
-# Of Dosovitskiy and Brox, https://arxiv.org/abs/1602.02644: the discriminator rests
-# while its loss is less than the first part of its opponent's, until the second.
-REST_BELOW, GO_ON_ABOVE = 0.1, 0.5
-# The hinge loss of a judge that knows nothing.
-CHANCE = 2.0
-# Steps from one measurement of slopes to the next: it costs as much as a step.
-EVERY = 16
+def kl_divergence(target_logits: Any, logits: Any) -> Any:
+    """Return the Kullback-Leibler divergence of softmax outputs, `()`, in nats.
+
+    It is averaged over images, and 0 where both distributions are equal. No gradient
+    reaches the target.
+
+    Args:
+        target_logits: `(n, ..., classes)`.
+        logits: Logits of the same shape.
+    """
+    target = tf.nn.log_softmax(tf.stop_gradient(target_logits))
+    terms = tf.exp(target) * (target - tf.nn.log_softmax(logits))
+    return tf.reduce_mean(tf.reduce_sum(terms, axis=-1))
 
 
 @dataclass(frozen=True)
-class Plan:
-    """When a discriminator takes part, in parts of the training.
+class AdversarySchedule:
+    """When discriminators take part, in fractions of the training.
 
     Attributes:
-        share: How long its slope is in the end, in parts of that of all others.
-        begins: When it is heeded; from half of that time on it learns.
-        whole: When its slope is whole.
+        share: The final norm of the gradient from the discriminators, relative to that
+            of all other losses.
+        start: When the discriminators begin to count. They begin to learn at half of
+            that time.
+        full: When their gradient reaches its final norm.
     """
 
     share: float = 0.5
-    begins: float = 0.02
-    whole: float = 0.05
+    start: float = 0.02
+    full: float = 0.05
 
     def share_at(self, progress: Any) -> Any:
-        """Return how long its slope is."""
-        part = (progress - self.begins) / (self.whole - self.begins)
+        """Return the relative gradient norm at a point of the training in [0, 1]."""
+        part = (progress - self.start) / (self.full - self.start)
         return self.share * tf.clip_by_value(part, 0.0, 1.0)
 
 
 class Adversary:
-    """Judges of what some layers of a network see in photos and in made images.
+    """Discriminators that tell photos from made images by a network's activations.
 
-    Judges of features learn far faster than one of pixels, which a generator outruns
-    (Sauer et al., "Projected GANs", https://arxiv.org/abs/2111.01007). There is one for
-    each layer. They rest where they are far ahead, and a judge is heeded only as far
-    as it can tell photos from images: one that cannot has nothing to teach.
+    Discriminators of features learn far faster than one of pixels, which a generator
+    outruns (Sauer et al., "Projected GANs", https://arxiv.org/abs/2111.01007). There
+    is one for each layer. They pause while they are far ahead of the generator, and
+    each one counts only as far as it can tell photos from images: one that cannot has
+    nothing to teach.
 
     Attributes:
-        model: The discriminator: a map of verdicts for each layer.
-        plan: When it takes part.
-        optimizer: Of its weights.
-        resting: Whether it learns nothing at the moment.
-        weights: `(judges,)`, what each counts in the generator's loss.
+        model: All discriminators as one model, with one map of verdicts for each layer.
+        schedule: When the discriminators take part.
+        optimizer: The optimizer of their weights.
+        resting: Whether their training is paused at the moment.
+        weights: `(discriminators,)`, the factor of each in the generator's loss.
     """
 
     def __init__(
-        self, model: keras.Model, learning_rate: float, plan: Plan | None = None
+        self,
+        model: keras.Model,
+        learning_rate: float,
+        schedule: AdversarySchedule | None = None,
     ) -> None:
-        self.model, self.plan = model, plan or Plan()
+        self.model, self.schedule = model, schedule or AdversarySchedule()
         self.optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.99)
         self.optimizer.build(model.trainable_variables)
         self.resting = tf.Variable(False)
-        judges = len(model.outputs)
-        self.weights = tf.Variable(tf.zeros(judges), trainable=False)
-        self._losses = tf.Variable(tf.fill((judges,), CHANCE), trainable=False)
-        self._ratio = tf.Variable(1.0)
+        count = len(model.outputs)
+        self.weights = tf.Variable(tf.zeros(count), trainable=False)
+        self._mean_losses = tf.Variable(tf.fill((count,), CHANCE_LOSS), trainable=False)
+        self._loss_ratio = tf.Variable(1.0)
 
     @property
     def state(self) -> list[Any]:
@@ -222,160 +238,187 @@ class Adversary:
             *self.optimizer.variables,
             self.resting,
             self.weights,
-            self._losses,
-            self._ratio,
+            self._mean_losses,
+            self._loss_ratio,
         ]
 
-    def fooled(self, seen: Sequence[Any], code: Any) -> Any:
-        """Return what a generator minimizes to be taken for photos, `(judges,)`.
+    def generator_losses(self, made_maps: Sequence[Any], code: Any) -> Any:
+        """Return the generator's loss for each discriminator, `(discriminators,)`.
 
         Args:
-            seen: Features of made images, one array for each judge.
-            code: What they were made from, or None.
+            made_maps: Feature maps of made images, one array for each discriminator.
+            code: The codes that the images were made from, or None.
         """
-        verdicts = self._judged(seen, code, training=False)
+        verdicts = self._verdicts(made_maps, code, training=False)
         return -tf.stack([tf.reduce_mean(verdict) for verdict in verdicts])
 
-    def weigh(
-        self, tape: Any, loss: Any, fooled: Any, made: Any, *, share: Any, number: Any
+    def update_weights(
+        self,
+        tape: Any,
+        loss: Any,
+        generator_losses: Any,
+        made: Any,
+        *,
+        share: Any,
+        step: Any,
     ) -> None:
-        """Set the weights now and then, so that the judges' slopes have a given length.
+        """Adjust `weights` now and then, so that gradients have the scheduled norm.
 
-        A fixed weight would be lost beside a loss of larger slopes, such as those of
-        late layers. Esser et al. weigh it so as well (https://arxiv.org/abs/2012.09841).
+        With a fixed weight the discriminators would be lost beside losses with larger
+        gradients, such as those of late layers. Esser et al. balance them the same way
+        (https://arxiv.org/abs/2012.09841).
 
         Args:
-            tape: A persistent one that saw `made` become the rest.
-            loss: Of the generator, without this part.
-            fooled: From `fooled`.
-            made: Images.
-            share: How long the slope in `made` is, in parts of that of `loss`.
-            number: Of the step.
+            tape: A persistent tape that recorded how the losses follow from `made`.
+            loss: The generator's loss without the discriminators.
+            generator_losses: The losses that `generator_losses` returned.
+            made: The images that the generator made.
+            share: The norm of the gradient with respect to `made` that the
+                discriminators should have, relative to that of `loss`.
+            step: The number of the step.
         """
-        judges = self.weights.shape[0]
+        count = self.weights.shape[0]
 
-        def measured() -> Any:
-            whole = tf.norm(tape.gradient(loss, made))
-            # Each by its own: the latest would outdo all others.
-            lengths = [
-                tf.norm(tape.gradient(fooled, made, tf.one_hot(judge, judges)))
-                for judge in range(judges)
+        def balanced() -> Any:
+            loss_norm = tf.norm(tape.gradient(loss, made))
+            # Each one by its own norm: that of the latest layer is by far the largest.
+            norms = [
+                tf.norm(tape.gradient(generator_losses, made, tf.one_hot(k, count)))
+                for k in range(count)
             ]
-            heeded = tf.clip_by_value(CHANCE - self._losses, 0.0, 1.0)
-            wanted = share * heeded * whole / (judges * tf.stack(lengths) + 1e-12)
-            return (self.weights + wanted) / 2
+            competence = tf.clip_by_value(CHANCE_LOSS - self._mean_losses, 0.0, 1.0)
+            target = share * competence * loss_norm / (count * tf.stack(norms) + 1e-12)
+            return (self.weights + target) / 2
 
-        due = (number % EVERY == 0) & (share > 0)
-        self.weights.assign(tf.cond(due, measured, lambda: tf.identity(self.weights)))
+        due = (step % WEIGHT_INTERVAL == 0) & (share > 0)
+        self.weights.assign(tf.cond(due, balanced, lambda: tf.identity(self.weights)))
 
-    def taught(
-        self, real: Sequence[Any], fake: Sequence[Any], code: Any, progress: Any
+    def train(
+        self,
+        photo_maps: Sequence[Any],
+        made_maps: Sequence[Any],
+        code: Any,
+        progress: Any,
     ) -> dict[str, Any]:
-        """Learn, once it is time; return what to log.
+        """Train the discriminators once it is time; return what to log.
 
         Args:
-            real: Features of photos, one array for each judge.
-            fake: Of made images.
-            code: What they were made from, or None.
-            progress: Of the training, from 0 to 1.
+            photo_maps: Feature maps of photos, one array for each discriminator.
+            made_maps: Feature maps of made images.
+            code: The codes that the images were made from, or None.
+            progress: How much of the training is done, from 0 to 1.
         """
-        judged = tf.cond(
-            progress > self.plan.begins / 2,
-            lambda: self.learn(real, [tf.stop_gradient(seen) for seen in fake], code),
-            lambda: tf.constant(CHANCE),
+        loss = tf.cond(
+            progress > self.schedule.start / 2,
+            lambda: self.take_step(
+                photo_maps, [tf.stop_gradient(maps) for maps in made_maps], code
+            ),
+            lambda: tf.constant(CHANCE_LOSS),
         )
-        return {"judge": judged, "resting": tf.cast(self.resting, tf.float32)}
+        return {"judge": loss, "resting": tf.cast(self.resting, tf.float32)}
 
-    def learn(self, real: Sequence[Any], fake: Sequence[Any], code: Any) -> Any:
-        """Take a step, unless it rests; return the mean hinge loss.
+    def take_step(
+        self, photo_maps: Sequence[Any], made_maps: Sequence[Any], code: Any
+    ) -> Any:
+        """Take one step, unless training is paused; return the mean hinge loss.
 
-        Hinge: Lim and Ye, https://arxiv.org/abs/1705.02894.
+        Hinge loss: Lim and Ye, https://arxiv.org/abs/1705.02894.
         """
-        both = [tf.concat(pair, axis=0) for pair in zip(real, fake, strict=True)]
+        maps = [
+            tf.concat(pair, axis=0) for pair in zip(photo_maps, made_maps, strict=True)
+        ]
         codes = None if code is None else tf.concat([code, code], axis=0)
-        n = real[0].shape[0]
+        n = photo_maps[0].shape[0]
         variables = self.model.trainable_variables
         values = [v.value for v in variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
-            verdicts = self._judged(both, codes, training=True)
-            losses = tf.stack([_hinge(verdict, n) for verdict in verdicts])
+            verdicts = self._verdicts(maps, codes, training=True)
+            losses = tf.stack([_hinge_loss(verdict, n) for verdict in verdicts])
             loss = tf.reduce_mean(losses)
-        opposed = tf.add_n(
+        opponent_loss = tf.add_n(
             [tf.reduce_mean(tf.nn.relu(1 - verdict[n:])) for verdict in verdicts]
         ) / len(verdicts)
-        self._losses.assign(0.9 * self._losses + 0.1 * losses)
-        self._ratio.assign(0.9 * self._ratio + 0.1 * loss / (opposed + 1e-6))
+        self._mean_losses.assign(0.9 * self._mean_losses + 0.1 * losses)
+        self._loss_ratio.assign(
+            0.9 * self._loss_ratio + 0.1 * loss / (opponent_loss + 1e-6)
+        )
         self.resting.assign(
-            (self._ratio < REST_BELOW) | (self.resting & (self._ratio < GO_ON_ABOVE))
+            (self._loss_ratio < REST_BELOW)
+            | (self.resting & (self._loss_ratio < RESUME_ABOVE))
         )
 
-        def improved() -> Any:
+        def apply_gradients() -> Any:
             self.optimizer.apply(tape.gradient(loss, values), variables)
             return tf.constant(True)
 
-        tf.cond(self.resting, lambda: tf.constant(False), improved)
+        tf.cond(self.resting, lambda: tf.constant(False), apply_gradients)
         return loss
 
-    def _judged(self, seen: Sequence[Any], code: Any, *, training: bool) -> list[Any]:
-        given = [*seen] if code is None else [*seen, code]
-        verdicts = self.model(given, training=training)
+    def _verdicts(self, maps: Sequence[Any], code: Any, *, training: bool) -> list[Any]:
+        inputs = [*maps] if code is None else [*maps, code]
+        verdicts = self.model(inputs, training=training)
         return verdicts if isinstance(verdicts, list) else [verdicts]
 
 
-def _hinge(verdict: Any, photos: int) -> Any:
-    """Return the loss of a judge; photos stand before made images."""
-    real, fake = verdict[:photos], verdict[photos:]
-    return tf.reduce_mean(tf.nn.relu(1 - real)) + tf.reduce_mean(tf.nn.relu(1 + fake))
-
-
-# How slowly the known mean follows that of a batch: as if of 20 batches.
-MEMORY = 0.95
-# Power that counts as none.
-LEAST = 1e-2
-
-
 class MeanImage:
-    """Holds the mean of made images to that of photos.
+    """Penalizes patterns that all made images share and photos do not.
 
-    A generator puts texture whose place a code does not tell where it likes, at the
-    same places in all images. As a lattice it costs nothing: pixels are compared
-    coarsely, and to judges of single images it is a texture like others. But photos
-    have nothing in common at the same places: the mean of many is smooth, and a lattice
-    is left.
+    Where a code does not say at which position texture belongs, a generator puts it at
+    the same positions in all images, as a lattice. The other losses do not notice:
+    pixels are compared coarsely, and to discriminators of single images a lattice is a
+    texture like any other. But photos have nothing in common at the same positions:
+    the mean of many photos is smooth, while the lattice stays in the mean of many made
+    images.
 
-    Waves are compared, each measured in what single photos and images have of it; else
-    the slow ones, of which they have most, would be all that counts.
+    The means are compared by frequency, each one relative to the power that single
+    photos and images have there; otherwise only the low frequencies, which have most
+    of the power, would count.
 
     Attributes:
-        apart: `(2, c, size, size // 2 + 1)`, the known mean of the differences between
-            the waves of made images and of photos: real and imaginary parts.
+        difference: `(2, c, size, size // 2 + 1)`, the running mean of the difference
+            between the spectra of made images and of photos: real and imaginary parts.
     """
 
     def __init__(self, size: int, channels: int = 3) -> None:
         shape = (2, channels, size, size // 2 + 1)
-        self.apart = tf.Variable(tf.zeros(shape), trainable=False)
+        self.difference = tf.Variable(tf.zeros(shape), trainable=False)
 
     def distance(self, made: Any, photos: Any) -> Any:
-        """Return a number with the slope of the distance of the means, and learn.
+        """Return a number with the gradient of the distance of the means.
 
-        Its expectation is the squared distance, in parts of the power of photos and
-        images, so that it is 1 at most. The mean of batches before stands for one of
-        both factors, as the mean of a batch alone has more of chance than of lattice.
+        This also updates the running mean. The expectation of the number is the squared
+        distance relative to the power of photos and images, so it is at most 1. One of
+        the two factors of the square is the running mean over earlier batches, since
+        the mean of a single batch shows more of chance than of a lattice.
 
         Args:
-            made: `(n, size, size, c)`.
-            photos: The same, those that the images are made of.
+            made: `(n, size, size, c)`, images made by the generator.
+            photos: `(n, size, size, c)`, the photos that they were made from.
         """
-        true, found = _waves(photos), _waves(made)
-        power = sum(tf.reduce_mean(tf.abs(x) ** 2, axis=(0, 1)) for x in (true, found))
-        power = tf.stop_gradient(power) + LEAST
-        apart = tf.reduce_mean(found - true, axis=0)
-        apart = tf.stack([tf.math.real(apart), tf.math.imag(apart)])
-        known = tf.convert_to_tensor(self.apart)
-        self.apart.assign(MEMORY * known + (1 - MEMORY) * apart)
-        return tf.reduce_mean(tf.reduce_sum(known * apart, axis=0) / power)
+        photo_spectra, made_spectra = _spectra(photos), _spectra(made)
+        power = sum(
+            tf.reduce_mean(tf.abs(x) ** 2, axis=(0, 1))
+            for x in (photo_spectra, made_spectra)
+        )
+        power = tf.stop_gradient(power) + LEAST_POWER
+        current = tf.reduce_mean(made_spectra - photo_spectra, axis=0)
+        current = tf.stack([tf.math.real(current), tf.math.imag(current)])
+        earlier = tf.convert_to_tensor(self.difference)
+        self.difference.assign(MEAN_DECAY * earlier + (1 - MEAN_DECAY) * current)
+        return tf.reduce_mean(tf.reduce_sum(earlier * current, axis=0) / power)
 
 
-def _waves(images: Any) -> Any:
+def _column_map(values: Any) -> Any:
+    shape = (values.shape[0], values.shape[1], -1, values.shape[-1])
+    return tf.reshape(values, shape)
+
+
+def _hinge_loss(verdict: Any, photo_count: int) -> Any:
+    """Return the loss of a discriminator whose batch begins with the photos."""
+    real, fake = verdict[:photo_count], verdict[photo_count:]
+    return tf.reduce_mean(tf.nn.relu(1 - real)) + tf.reduce_mean(tf.nn.relu(1 + fake))
+
+
+def _spectra(images: Any) -> Any:
     return tf.signal.rfft2d(tf.transpose(images, (0, 3, 1, 2)))

@@ -1,4 +1,4 @@
-"""Photos of a folder, as batches that can be had again from any step."""
+"""The photos of a folder, as random batches that are reproducible from any step."""
 
 import json
 from collections.abc import Sequence
@@ -14,24 +14,25 @@ from numpy.typing import NDArray
 from tfviz._files import write_safely
 from tfviz.priors.training.samples import SAMPLES
 
-# What TensorFlow decodes. Others are not looked at.
+# The formats that TensorFlow decodes. Files of other formats are ignored.
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
-# Of fewer photos, a network of a million weights learns these photos, not their kind.
+# With fewer photos, a network of a million weights learns to repeat these photos.
 FEWEST = 1000
-# Files are named up to this number.
-NAMED = 5
-LIST = "photos.json"
-# Photos that are decoded at a time.
+# The largest number of files that a message names.
+NAMED_FILES = 5
+PHOTO_LIST = "photos.json"
+# The number of photos that are decoded in parallel.
 _PARALLEL = 2
 
 
 @dataclass(frozen=True)
 class Photos:
-    """The files of a folder, in two parts.
+    """The files of a folder, split in two.
 
     Attributes:
-        train: To learn from.
-        held_out: Never learned from; spread evenly over the sorted files.
+        train: The files to learn from.
+        held_out: The files that are never learned from, spread evenly over the sorted
+            files.
     """
 
     train: tuple[str, ...]
@@ -39,23 +40,24 @@ class Photos:
 
 
 def find_photos(
-    folder: Path, held_out: int, *, fewest: int = 0, known: Path | None = None
+    folder: Path, held_out: int, *, fewest: int = 0, list_file: Path | None = None
 ) -> Photos:
-    """Return the photos in a folder and the folders inside of it.
+    """Return the photos in a folder and its subfolders.
 
     Args:
-        folder: Where to look.
-        held_out: How many to hold out.
-        fewest: How many there must be beside those, if more than `FEWEST`.
-        known: A file that keeps the list, so that a later call need not read the
-            photos, and refuses a folder that is no longer the same. `SAMPLES` beside
-            it is no photo. Or None.
+        folder: The folder to search.
+        held_out: The number of photos to hold out.
+        fewest: The least number of photos to learn from, if more than `FEWEST`.
+        list_file: A file that keeps the list of photos, or None. With it, a later call
+            need not read the photos, and refuses a folder that has changed. The
+            `SAMPLES` beside it do not count as photos.
 
     Raises:
-        ValueError: If some cannot be read, there are too few, or others than before.
+        ValueError: If some photos cannot be read, there are too few, or they are not
+            those of the list.
     """
     fewest = max(FEWEST, fewest)
-    samples = known and (known.parent / SAMPLES).resolve()
+    samples = list_file and (list_file.parent / SAMPLES).resolve()
     files = sorted(
         file
         for file in folder.rglob("*")
@@ -70,64 +72,35 @@ def find_photos(
             f"{', '.join(SUFFIXES)}."
         )
     sizes = {file.relative_to(folder).as_posix(): file.stat().st_size for file in files}
-    if known is not None and known.exists():
-        _check_same(folder, json.loads(known.read_text("utf-8")), sizes)
+    if list_file is not None and list_file.exists():
+        _check_unchanged(folder, json.loads(list_file.read_text("utf-8")), sizes)
     else:
         _check_readable(folder, list(sizes))
-        if known is not None:
+        if list_file is not None:
             text = json.dumps(sizes)
-            write_safely(known, lambda file: file.write(text.encode()))
+            write_safely(list_file, lambda file: file.write(text.encode()))
     places = np.linspace(0, len(files) - 1, held_out).round().astype(int)
-    chosen = set(places.tolist())
+    held_out_places = set(places.tolist())
     return Photos(
-        tuple(str(f) for i, f in enumerate(files) if i not in chosen),
+        tuple(str(f) for i, f in enumerate(files) if i not in held_out_places),
         tuple(str(files[i]) for i in places),
     )
-
-
-def _check_readable(folder: Path, names: Sequence[str]) -> None:
-    with ThreadPoolExecutor(_PARALLEL) as executor:
-        good = executor.map(lambda name: _readable(folder / name), names)
-        broken = [name for name, fine in zip(names, good, strict=True) if not fine]
-    if broken:
-        raise ValueError(
-            f"{len(broken)} of the {len(names)} images in {folder} cannot be read: "
-            f"{_named(broken)}. Mend them or take them out."
-        )
-
-
-def _check_same(folder: Path, before: dict[str, int], now: dict[str, int]) -> None:
-    changes = {
-        "new": [name for name in now if name not in before],
-        "gone": [name for name in before if name not in now],
-        "changed": [n for n in now if n in before and now[n] != before[n]],
-    }
-    told = [f"{len(v)} are {k} ({_named(v)})" for k, v in changes.items() if v]
-    if told:
-        raise ValueError(
-            f"The images in {folder} are not those that this training began with: "
-            f"{', '.join(told)}. Restore them to go on, or choose another folder for "
-            "the output."
-        )
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" * (len(names) > NAMED)
-    return ", ".join(names[:NAMED]) + more
 
 
 def batches(
     files: Sequence[str], size: int, batch: int, *, first: int, seed: int, zoom: float
 ) -> tf.data.Dataset:
-    """Yield batches without end: shuffled, cut, mirrored; the same from each step on.
+    """Yield batches without end: shuffled, cropped and mirrored at random.
+
+    Batch number n is the same whichever batch a run begins with.
 
     Args:
         files: The photos.
-        size: Height and width of what is cut, in pixels.
-        batch: Photos in a batch.
+        size: The height and width of a crop after resizing, in pixels.
+        batch: The number of photos in a batch.
         first: The number of the first batch: where an earlier run stopped.
-        seed: Of order and cuts.
-        zoom: The smallest side of a cut, as a part of the photo's shorter side.
+        seed: Random seed of order, crops and mirroring.
+        zoom: The least side of a crop, as a fraction of the photo's shorter side.
 
     Returns:
         Batches `(batch, size, size, 3)` in [0, 1].
@@ -142,9 +115,9 @@ def batches(
             number % count, tf.cast(key, tf.int32), tf.constant(count - 1, tf.int64)
         )
 
-    @tf.autograph.experimental.do_not_convert  # which takes seconds, for nothing
-    def cut(number: Any) -> Any:
-        image = _decoded(tf.gather(names, place(number)))
+    @tf.autograph.experimental.do_not_convert  # conversion takes seconds for nothing
+    def crop(number: Any) -> Any:
+        image = _decode(tf.gather(names, place(number)))
         draws = tf.random.stateless_uniform(
             (4,), tf.stack([tf.cast(seed, tf.int64), number])
         )
@@ -160,37 +133,68 @@ def batches(
         return tf.clip_by_value(image, 0, 1)
 
     numbers = tf.data.Dataset.counter(first * batch, dtype=tf.int64)
-    cuts = numbers.map(cut, num_parallel_calls=_PARALLEL)
-    return cuts.batch(batch, drop_remainder=True).prefetch(4)
+    crops = numbers.map(crop, num_parallel_calls=_PARALLEL)
+    return crops.batch(batch, drop_remainder=True).prefetch(4)
 
 
-def squares(files: Sequence[str], size: int) -> NDArray[np.float32]:
-    """Return the middle squares of photos, `(n, size, size, 3)` in [0, 1]."""
+def centre_squares(files: Sequence[str], size: int) -> NDArray[np.float32]:
+    """Return the central squares of photos, `(n, size, size, 3)` in [0, 1]."""
 
     @tf.autograph.experimental.do_not_convert
     def square(name: Any) -> Any:
-        image = _decoded(name)
+        image = _decode(name)
         shape = tf.shape(image)
         side = tf.minimum(shape[0], shape[1])
         image = tf.image.resize_with_crop_or_pad(image, side, side)
         image = tf.image.resize(image, (size, size), antialias=True)
         return tf.clip_by_value(image, 0, 1)
 
-    found = tf.data.Dataset.from_tensor_slices(list(files))
-    found = found.map(square, num_parallel_calls=_PARALLEL)
-    return np.stack(list(found.as_numpy_iterator()))
+    dataset = tf.data.Dataset.from_tensor_slices(list(files))
+    dataset = dataset.map(square, num_parallel_calls=_PARALLEL)
+    return np.stack(list(dataset.as_numpy_iterator()))
 
 
-def _decoded(name: Any) -> Any:
+def _check_readable(folder: Path, names: Sequence[str]) -> None:
+    with ThreadPoolExecutor(_PARALLEL) as executor:
+        readable = executor.map(lambda name: _is_readable(folder / name), names)
+        broken = [name for name, good in zip(names, readable, strict=True) if not good]
+    if broken:
+        raise ValueError(
+            f"{len(broken)} of the {len(names)} images in {folder} cannot be read: "
+            f"{_enumerate(broken)}. Repair or remove them."
+        )
+
+
+def _check_unchanged(folder: Path, before: dict[str, int], now: dict[str, int]) -> None:
+    changes = {
+        "new": [name for name in now if name not in before],
+        "gone": [name for name in before if name not in now],
+        "changed": [n for n in now if n in before and now[n] != before[n]],
+    }
+    parts = [f"{len(v)} are {k} ({_enumerate(v)})" for k, v in changes.items() if v]
+    if parts:
+        raise ValueError(
+            f"The images in {folder} are not those that this training began with: "
+            f"{', '.join(parts)}. Restore them to resume it, or choose another folder "
+            "for the output."
+        )
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED_FILES} more" * (len(names) > NAMED_FILES)
+    return ", ".join(names[:NAMED_FILES]) + more
+
+
+def _decode(name: Any) -> Any:
     image = tf.io.decode_image(
         tf.io.read_file(name), channels=3, expand_animations=False
     )
     return tf.cast(image, tf.float32) / 255
 
 
-def _readable(file: Path) -> bool:
-    # As the training will: TensorFlow and Pillow do not read the same files.
+def _is_readable(file: Path) -> bool:
+    # With TensorFlow, as in the training: Pillow does not read the same files.
     try:
-        return 0 not in _decoded(str(file)).shape
+        return 0 not in _decode(str(file)).shape
     except (tf.errors.OpError, ValueError):
         return False

@@ -1,5 +1,6 @@
-"""A training from beginning to end: for anyone's photos, and any network."""
+"""Train a prior from beginning to end: check, measure, train, and write its file."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,154 +14,34 @@ from tfviz._files import check, claim
 from tfviz.models.adapter import Adapter, origin
 from tfviz.priors._codes import COLOURS, GRID, Code
 from tfviz.priors._trained import halved
-from tfviz.priors.training import autoencoder as _train_autoencoder
-from tfviz.priors.training import checkpoint
-from tfviz.priors.training import inverter as _train_inverter
-from tfviz.priors.training.checkpoint import SETTINGS, SETTLED, export
-from tfviz.priors.training.layers import chosen, compared
+from tfviz.priors.training import autoencoder, checkpoint, inverter
+from tfviz.priors.training.checkpoint import FINAL_BATCHES, SETTINGS, export
+from tfviz.priors.training.layers import select_code_layers, select_compared_layers
 from tfviz.priors.training.loop import train
-from tfviz.priors.training.losses import variances
-from tfviz.priors.training.photos import LIST, Photos, batches, find_photos, squares
+from tfviz.priors.training.losses import channel_variances
+from tfviz.priors.training.photos import (
+    PHOTO_LIST,
+    Photos,
+    batches,
+    centre_squares,
+    find_photos,
+)
 
-PREPARED = "prepared.npz"
-# Photos of 64 pixels on which codes are measured, and variances; of larger ones fewer,
-# which fill the same memory.
-FOR_CODE, FOR_VARIANCES = 16_000, 1000
-# What the network sees of an inverter's images is this many times as large as they are,
-# so that its last layers have a map. An autoencoder's it sees as they are: details are
-# what counts there, and in the same time it learns from many more of them.
-ENLARGED = 2
-
-
-def inverter_recipe(
-    adapter: Adapter, photos: Photos, output: Path, settings: Mapping[str, Any]
-) -> _train_inverter.Inverter:
-    """Return the recipe of an inverter.
-
-    Args:
-        adapter: Of the network.
-        photos: To measure on.
-        output: The folder where what is measured is kept.
-        settings: As `train_inverter` gives them.
-    """
-    size, layers = settings["size"], tuple(settings["code_layers"])
-    seen = ENLARGED * size
-
-    def measured() -> dict[str, NDArray]:
-        code, found = _train_inverter.prepared(
-            adapter,
-            layers,
-            settings["layers"],
-            _some(photos, FOR_CODE, size, settings),
-            settings["code"],
-            size=seen,
-        )
-        arrays = {"code/mean": code.mean, "code/basis": code.basis}
-        halved(arrays)  # refuses what the prior's file could not hold
-        return arrays | _named(found)
-
-    arrays = _kept(output, settings, measured)
-    mean, basis = arrays["code/mean"], arrays["code/basis"]
-    weights, found = _alive(adapter, settings["layers"], arrays)
-    return _train_inverter.Inverter(
-        adapter,
-        weights,
-        Code(layers, seen, GRID, COLOURS, mean, basis),
-        found,
-        widths=_train_inverter.widths_for(size),
-        batch=settings["batch"],
-        learning_rate=settings["learning_rate"],
-        seed=settings["seed"],
-    )
-
-
-def autoencoder_recipe(
-    adapter: Adapter, photos: Photos, output: Path, settings: Mapping[str, Any]
-) -> _train_autoencoder.Autoencoder:
-    """Return the recipe of an autoencoder.
-
-    Args:
-        adapter: Of the network in which images are compared.
-        photos: To measure on.
-        output: The folder where what is measured is kept.
-        settings: As `train_autoencoder` gives them.
-    """
-    size = settings["size"]
-
-    def measured() -> dict[str, NDArray]:
-        images = _some(photos, FOR_VARIANCES, size, settings)
-        return _named(variances(adapter, tuple(settings["layers"]), images))
-
-    arrays = _kept(output, settings, measured)
-    weights, found = _alive(adapter, settings["layers"], arrays)
-    return _train_autoencoder.Autoencoder(
-        adapter,
-        weights,
-        found,
-        channels=settings["channels"],
-        size=size,
-        batch=settings["batch"],
-        learning_rate=settings["learning_rate"],
-        seed=settings["seed"],
-    )
-
-
-def _kept(
-    output: Path,
-    settings: Mapping[str, Any],
-    measured: Callable[[], dict[str, NDArray]],
-) -> dict[str, NDArray]:
-    """Return what was measured for a training, now or when it began."""
-    arrays = checkpoint.load_arrays(output / PREPARED, settings)
-    if not arrays:
-        arrays = measured()
-        checkpoint.save_arrays(output / PREPARED, settings, arrays)
-    return arrays
-
-
-def _some(
-    photos: Photos, most: int, size: int, settings: Mapping[str, Any]
-) -> NDArray[np.float32]:
-    """Return the middles of some photos to learn from."""
-    count = min(most, round(most * (64 / size) ** 2), len(photos.train))
-    random = np.random.default_rng(settings["seed"])
-    picked = random.choice(len(photos.train), count, replace=False)
-    return squares([photos.train[place] for place in picked], size)
-
-
-def _named(found: Mapping[str, NDArray]) -> dict[str, NDArray]:
-    return {f"variance/{path}": values for path, values in found.items()}
-
-
-def _alive(
-    adapter: Adapter, layers: Mapping[str, float], arrays: Mapping[str, NDArray]
-) -> tuple[dict[str, float], dict[str, NDArray]]:
-    """Return the layers that show anything of photos, with their variances."""
-    found = {path: arrays[f"variance/{path}"] for path in layers}
-    if not all(np.isfinite(values).all() for values in found.values()):
-        raise ValueError(
-            f"Model {adapter.name!r} gives numbers that are not finite for these "
-            "images. Does it get the range that it was trained on (`preprocess`)?"
-        )
-    weights = {path: layers[path] for path in found if found[path].mean() > 0}
-    if not weights:
-        raise ValueError(
-            f"Model {adapter.name!r} shows the same of all these images in "
-            f"{', '.join(layers)}, so they cannot be compared."
-        )
-    return weights, {path: found[path] for path in weights}
-
-
-_MAKE: Mapping[str, Callable[..., Any]] = {
-    "inverter": inverter_recipe,
-    "autoencoder": autoencoder_recipe,
-}
+# The file of measurements on photos, which a resumed training reads.
+MEASUREMENTS = "prepared.npz"
+# The numbers of photos of 64 pixels on which codes and variances are measured. Of
+# larger photos there are fewer, which take the same memory.
+CODE_PHOTOS, VARIANCE_PHOTOS = 16_000, 1000
+# The network sees an inverter's images enlarged by this factor, so that its last layers
+# still have a map. It sees an autoencoder's images as they are: details matter there,
+# and the same time allows for many more images.
+ENLARGEMENT = 2
 
 
 def train_inverter(
     adapter: Adapter,
-    folder: Path,
-    output: Path,
+    folder: str | os.PathLike,
+    output: str | os.PathLike,
     *,
     layers: Sequence[str] = (),
     code: int = 320,
@@ -171,43 +52,55 @@ def train_inverter(
     held_out: int = 200,
     seed: int = 0,
     bfloat16: bool = False,
-    **running: Any,
+    tell: Callable[[str], Any] = print,
+    seconds: float | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
-    """Train a generator that makes images from what a network sees in photos.
+    """Train a generator that reconstructs photos from what a network sees in them.
 
-    The same call goes on with a training that was interrupted.
+    The prior is written to `inverter.npz` in `output`. The same call resumes a training
+    that was interrupted.
 
     Args:
-        adapter: Of the network.
-        folder: Of the photos.
-        output: A folder that can be written to.
-        layers: What the code is made of, as in `_layers.chosen`.
-        code: How many numbers a code has.
-        size: Of the images, 16 pixels or twice that, four times ...
-        steps: In all.
-        batch: Photos in a step.
-        learning_rate: At the start.
-        held_out: Photos that are not learned from.
-        seed: Of everything that is left to chance.
-        bfloat16: Whether convolutions multiply numbers of 16 bits. On processors with
-            instructions for it a step takes about half of the time.
-        **running: `tell`, `seconds` and `stop`, as for `train`.
+        adapter: The network, from `tfviz.adapt`.
+        folder: The folder of photos; those in its subfolders count as well.
+        output: The folder for the prior, the checkpoint, the log and the samples. It is
+            created if it does not exist.
+        layers: The layers that the code is computed from; `:logits` is the output
+            before its softmax. By default the last layer with a map, and the logits.
+        code: The number of components of a code.
+        size: The height and width of images in pixels: 16, 32, 64 or 128.
+        steps: The number of training steps in all.
+        batch: The number of photos in a step.
+        learning_rate: The learning rate at the start.
+        held_out: The number of photos that are not learned from, but used to measure
+            and draw reconstructions.
+        seed: Random seed; another seed gives another prior.
+        bfloat16: Whether convolutions multiply numbers of 16 bits. A step takes about
+            half as long on processors with instructions for it.
+        tell: Function that receives each line of progress.
+        seconds: Time after which to stop; the same call resumes.
+        stop: Function called after each step; if it returns true the training stops,
+            and the same call resumes it.
 
     Returns:
-        The settings of the file that was written, or None if steps are left.
+        The settings in the prior's file, with the mean peak signal-to-noise ratio of
+        held-out photos as `psnr`, or None if the training stopped early.
 
     Raises:
-        ValueError: If a layer, the photos or the folder will not do.
-        CollapsedError: If the training has failed.
+        ValueError: If a layer, the size, the photos or the folder is unsuitable.
+        CollapsedError: If the training failed.
     """
-    _train_inverter.widths_for(size)  # which refuses other sizes
+    inverter.widths_for(size)  # refuses other sizes
     _check_colours(adapter)
-    seen = ENLARGED * size
+    seen_size = ENLARGEMENT * size
     settings = {
         "kind": "inverter",
-        "code_layers": chosen(adapter, layers, _train_inverter.DEFAULT_CODE, seen),
+        "code_layers": select_code_layers(
+            adapter, layers, inverter.DEFAULT_CODE, seen_size
+        ),
         "code": code,
-        "layers": compared(adapter, _train_inverter.DEFAULT_LAYERS, seen),
+        "layers": select_compared_layers(adapter, inverter.DEFAULT_LAYERS, seen_size),
         "size": size,
         "batch": batch,
         "learning_rate": learning_rate,
@@ -216,13 +109,22 @@ def train_inverter(
         "seed": seed,
         "bfloat16": bfloat16,
     }
-    return _trained(adapter, folder, output, settings, **running)
+    return _train_and_export(
+        _build_inverter,
+        adapter,
+        Path(folder),
+        Path(output),
+        settings,
+        tell=tell,
+        seconds=seconds,
+        stop=stop,
+    )
 
 
 def train_autoencoder(
     adapter: Adapter,
-    folder: Path,
-    output: Path,
+    folder: str | os.PathLike,
+    output: str | os.PathLike,
     *,
     channels: int = 8,
     size: int = 64,
@@ -232,42 +134,50 @@ def train_autoencoder(
     held_out: int = 200,
     seed: int = 0,
     bfloat16: bool = False,
-    **running: Any,
+    tell: Callable[[str], Any] = print,
+    seconds: float | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
-    """Train an encoder of images to a small map, and a decoder of it.
+    """Train an encoder from images to small latent maps, and a decoder.
+
+    The prior is written to `autoencoder.npz` in `output`. The same call resumes a
+    training that was interrupted.
 
     Args:
-        adapter: Of the network in which images are compared.
-        folder: Of the photos.
-        output: A folder that can be written to.
-        channels: Of the map.
-        size: Of the photos' cuts, in pixels: a multiple of 8, from 32.
-        steps: In all.
-        batch: Photos in a step.
-        learning_rate: At the start.
-        held_out: Photos that are not learned from.
-        seed: Of everything that is left to chance.
-        bfloat16: As for an inverter.
-        **running: `tell`, `seconds` and `stop`, as for `train`.
+        adapter: The network in which images are compared, from `tfviz.adapt`.
+        folder: The folder of photos; those in its subfolders count as well.
+        output: The folder for the prior, the checkpoint, the log and the samples. It is
+            created if it does not exist.
+        channels: The number of channels of a latent map. Fewer are a stronger prior.
+        size: The height and width of the crops to learn from, in pixels: a multiple of
+            8, at least 32. The prior decodes images of other sizes too.
+        steps: The number of training steps in all.
+        batch: The number of photos in a step.
+        learning_rate: The learning rate at the start.
+        held_out: The number of photos that are not learned from, but used to measure
+            and draw reconstructions.
+        seed: Random seed; another seed gives another prior.
+        bfloat16: Whether convolutions multiply numbers of 16 bits. A step takes about
+            half as long on processors with instructions for it.
+        tell: Function that receives each line of progress.
+        seconds: Time after which to stop; the same call resumes.
+        stop: Function called after each step; if it returns true the training stops,
+            and the same call resumes it.
 
     Returns:
-        As `train_inverter`.
+        The settings in the prior's file, with the mean peak signal-to-noise ratio of
+        held-out photos as `psnr`, or None if the training stopped early.
 
     Raises:
-        ValueError: If the network, the photos or the folder will not do.
-        CollapsedError: If the training has failed.
+        ValueError: If the network, the size, the photos or the folder is unsuitable.
+        CollapsedError: If the training failed.
     """
-    if size < 32 or size % 8:
-        raise ValueError(
-            "An autoencoder's `size` is a multiple of 8 pixels, from 32. Received: "
-            f"size={size}"
-        )
+    autoencoder.check_size(size)
     _check_colours(adapter)
-    usual = _train_autoencoder.DEFAULT_LAYERS
     settings = {
         "kind": "autoencoder",
         "channels": channels,
-        "layers": compared(adapter, usual, size),
+        "layers": select_compared_layers(adapter, autoencoder.DEFAULT_LAYERS, size),
         "size": size,
         "batch": batch,
         "learning_rate": learning_rate,
@@ -276,55 +186,194 @@ def train_autoencoder(
         "seed": seed,
         "bfloat16": bfloat16,
     }
-    return _trained(adapter, folder, output, settings, **running)
+    return _train_and_export(
+        _build_autoencoder,
+        adapter,
+        Path(folder),
+        Path(output),
+        settings,
+        tell=tell,
+        seconds=seconds,
+        stop=stop,
+    )
 
 
-def _trained(
+def _train_and_export(
+    build: Callable[..., inverter.Inverter | autoencoder.Autoencoder],
     adapter: Adapter,
     folder: Path,
     output: Path,
     settings: dict[str, Any],
     *,
-    tell: Callable[[str], Any] = print,
-    **running: Any,
+    tell: Callable[[str], Any],
+    seconds: float | None,
+    stop: Callable[[], bool],
 ) -> dict[str, Any] | None:
-    known = origin(adapter)
-    network = known.pop("model")
-    for name in ("preprocess", "held", "image_input", "output"):
-        network[name] = known[name]
-    settings = settings | {"network": network}
+    """Run a training whose arguments are checked.
+
+    Args:
+        build: Function that measures on photos and returns a recipe.
+        adapter: The network.
+        folder: The folder of photos.
+        output: The folder for the prior and the files of the training.
+        settings: The settings of the training, as JSON values.
+        tell: As in `train_inverter`.
+        seconds: As in `train_inverter`.
+        stop: As in `train_inverter`.
+    """
+    settings = settings | {"network": _describe_network(adapter)}
     check(output / SETTINGS, settings, "training")
+    output.mkdir(parents=True, exist_ok=True)
     tell(f"looking at the images in {folder}")
     photos = find_photos(
         folder,
         settings["held_out"],
-        fewest=settings.get("code", 0),  # as many as a code has numbers
-        known=output / LIST,
+        fewest=settings.get("code", 0),  # as many photos as a code has components
+        list_file=output / PHOTO_LIST,
     )
     claim(output / SETTINGS, settings)
     size, steps, seed = (settings[name] for name in ("size", "steps", "seed"))
     tell(f"{len(photos.train)} to learn from, {len(photos.held_out)} held out")
-    recipe = _MAKE[settings["kind"]](adapter, photos, output, settings)
-    held_out = squares(photos.held_out, size)
-    choices = {"steps": steps, "seed": seed, "held_out": held_out, "tell": tell}
+    recipe = build(adapter, photos, output, settings)
+    held_out = centre_squares(photos.held_out, size)
     with _precision(settings["bfloat16"]):
-        complete = train(recipe, photos, output, **choices, **running)
+        complete = train(
+            recipe,
+            photos,
+            output,
+            steps=steps,
+            seed=seed,
+            held_out=held_out,
+            report=tell,
+            seconds=seconds,
+            stop=stop,
+        )
     if not complete:
         return None
-    tell("measuring what was trained")
-    some = batches(
+    tell("measuring the trained prior")
+    photo_batches = batches(
         photos.train, size, recipe.batch, first=0, seed=seed, zoom=recipe.zoom
     )
-    told = ("network", "layers", "steps", "seed", "bfloat16")
-    facts = {name: settings[name] for name in told}
+    names = ("network", "layers", "steps", "seed", "bfloat16")
+    facts = {name: settings[name] for name in names}
     facts |= {"photos": len(photos.train), "held_out": len(photos.held_out)}
     path = output / f"{settings['kind']}.npz"
-    return export(recipe, some.take(SETTLED), held_out, path, facts)
+    return export(recipe, photo_batches.take(FINAL_BATCHES), held_out, path, facts)
+
+
+def _build_inverter(
+    adapter: Adapter, photos: Photos, output: Path, settings: Mapping[str, Any]
+) -> inverter.Inverter:
+    size, layers = settings["size"], tuple(settings["code_layers"])
+    seen_size = ENLARGEMENT * size
+
+    def measure() -> dict[str, NDArray]:
+        code, variances = inverter.measure_code(
+            adapter,
+            layers,
+            settings["layers"],
+            _random_photos(photos, CODE_PHOTOS, size, settings),
+            settings["code"],
+            size=seen_size,
+        )
+        arrays = {"code/mean": code.mean, "code/basis": code.basis}
+        halved(arrays)  # refuses values that the prior's file could not hold
+        return arrays | _variance_arrays(variances)
+
+    arrays = _measured_once(output, settings, measure)
+    weights, variances = _active_layers(adapter, settings["layers"], arrays)
+    mean, basis = arrays["code/mean"], arrays["code/basis"]
+    return inverter.Inverter(
+        adapter,
+        weights,
+        Code(layers, seen_size, GRID, COLOURS, mean, basis),
+        variances,
+        widths=inverter.widths_for(size),
+        batch=settings["batch"],
+        learning_rate=settings["learning_rate"],
+        seed=settings["seed"],
+    )
+
+
+def _build_autoencoder(
+    adapter: Adapter, photos: Photos, output: Path, settings: Mapping[str, Any]
+) -> autoencoder.Autoencoder:
+    size = settings["size"]
+
+    def measure() -> dict[str, NDArray]:
+        images = _random_photos(photos, VARIANCE_PHOTOS, size, settings)
+        layers = tuple(settings["layers"])
+        return _variance_arrays(channel_variances(adapter, layers, images))
+
+    arrays = _measured_once(output, settings, measure)
+    weights, variances = _active_layers(adapter, settings["layers"], arrays)
+    return autoencoder.Autoencoder(
+        adapter,
+        weights,
+        variances,
+        channels=settings["channels"],
+        size=size,
+        batch=settings["batch"],
+        learning_rate=settings["learning_rate"],
+        seed=settings["seed"],
+    )
+
+
+def _measured_once(
+    output: Path,
+    settings: Mapping[str, Any],
+    measure: Callable[[], dict[str, NDArray]],
+) -> dict[str, NDArray]:
+    """Return the measurements of a training: stored ones, or new ones to be stored."""
+    arrays = checkpoint.load_arrays(output / MEASUREMENTS, settings)
+    if not arrays:
+        arrays = measure()
+        checkpoint.save_arrays(output / MEASUREMENTS, settings, arrays)
+    return arrays
+
+
+def _random_photos(
+    photos: Photos, most: int, size: int, settings: Mapping[str, Any]
+) -> NDArray[np.float32]:
+    """Return the central squares of some photos to learn from."""
+    count = min(most, round(most * (64 / size) ** 2), len(photos.train))
+    random = np.random.default_rng(settings["seed"])
+    places = random.choice(len(photos.train), count, replace=False)
+    return centre_squares([photos.train[place] for place in places], size)
+
+
+def _variance_arrays(variances: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    return {f"variance/{path}": values for path, values in variances.items()}
+
+
+def _active_layers(
+    adapter: Adapter, layers: Mapping[str, float], arrays: Mapping[str, NDArray]
+) -> tuple[dict[str, float], dict[str, NDArray]]:
+    """Return the weights and variances of the layers that differ between photos."""
+    variances = {path: arrays[f"variance/{path}"] for path in layers}
+    if not all(np.isfinite(values).all() for values in variances.values()):
+        raise ValueError(
+            f"Model {adapter.name!r} gives numbers that are not finite for these "
+            "images. Does it get the range that it was trained on (`preprocess`)?"
+        )
+    weights = {path: layers[path] for path in variances if variances[path].mean() > 0}
+    if not weights:
+        raise ValueError(
+            f"Model {adapter.name!r} gives the same activations for all these images "
+            f"in {', '.join(layers)}, so that they cannot be compared."
+        )
+    return weights, {path: variances[path] for path in weights}
+
+
+def _describe_network(adapter: Adapter) -> dict[str, Any]:
+    facts = origin(adapter)
+    names = ("preprocess", "held", "image_input", "output")
+    return facts["model"] | {name: facts[name] for name in names}
 
 
 @contextmanager
 def _precision(bfloat16: bool) -> Iterator[None]:
-    """Let TensorFlow choose 16 bits where they are enough, in what is compiled inside.
+    """Let TensorFlow use 16 bits where they suffice, in functions compiled inside.
 
     Weights, sums and losses keep their 32 bits. Where oneDNN is off, nothing changes.
     """
@@ -340,6 +389,6 @@ def _precision(bfloat16: bool) -> Iterator[None]:
 def _check_colours(adapter: Adapter) -> None:
     if adapter.channels != 3:
         raise ValueError(
-            f"Priors are trained on images of three colours; model {adapter.name!r} "
-            f"takes {adapter.channels} channels."
+            "Priors are trained on images of three colours; model "
+            f"{adapter.name!r} takes {adapter.channels} channels."
         )

@@ -1,4 +1,4 @@
-"""What a training makes on the way: drawn, and looked at for collapse."""
+"""Sample images of a training: drawn to a file, and checked for collapse."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 from tfviz import images
 
 SAMPLES = "samples.png"
-# How many held-out photos are drawn, with what is made of them.
-SHOWN = 16
-# Made images that differ from each other less than this part of what photos do are
-# one image. Those of a blurred but healthy generator differ by more than a half.
-COLLAPSED = 0.25
+# The number of held-out photos that are drawn with their reconstructions.
+SAMPLE_COUNT = 16
+# Made images count as collapsed if their variety is less than this fraction of that of
+# photos. A healthy generator, even a blurred one, has more than a half.
+LEAST_VARIETY = 0.25
 
 
 class CollapsedError(RuntimeError):
-    """A training that makes one image over and over, or numbers that are none."""
+    """A training failed: it makes one image over and over, or NaN or infinity."""
 
 
 def draw(photos: NDArray, rows: Sequence[NDArray], path: Path) -> None:
-    """Draw photos in a row, and what was made of them in rows below."""
+    """Draw photos in a row, and the rows of images made from them below."""
     pictures = [picture for row in [photos, *rows] for picture in row]
     captions = [""] * len(pictures)
     images.save(images.sheet(pictures, captions, len(photos)), path)
@@ -32,21 +32,23 @@ def check_variety(photos: NDArray, rows: Sequence[NDArray], step: int) -> None:
 
     Args:
         photos: `(n, height, width, 3)` in [0, 1].
-        rows: The same, made of different photos or codes.
-        step: How many steps are taken, for the message.
+        rows: Arrays of the same shape, each with images made from different photos or
+            codes.
+        step: The number of steps taken so far, for the message.
 
     Raises:
-        CollapsedError: If they are.
+        CollapsedError: If the images of a row are nearly the same.
     """
-    usual = variety(photos)
+    photo_variety = variety(photos)
     for row in rows:
-        found = variety(row)
-        if not found >= COLLAPSED * usual:
+        row_variety = variety(row)
+        if not row_variety >= LEAST_VARIETY * photo_variety:  # also if it is NaN
             raise CollapsedError(
-                f"After {step} steps images of different codes differ only "
-                f"{found / usual:.0%} as much as photos do ({SAMPLES} shows them): the "
-                "training has collapsed. Start in another folder with another seed, a "
-                "lower learning rate, or more photos that differ more."
+                f"After {step} steps images made from different photos or codes differ "
+                f"only {row_variety / photo_variety:.0%} as much as photos do (see "
+                f"{SAMPLES}): the training has collapsed. Start again in another "
+                "folder with another seed, a lower learning rate, or more diverse "
+                "photos."
             )
 
 

@@ -1,17 +1,21 @@
 import csv
+import inspect
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import click
 import keras
 import numpy as np
 import pytest
 import tfviz
 from support import ROOT, build_toy, error_of, names, small_trainings
 from PIL import Image
-from tfviz.priors import _trained
-from tfviz.priors.training import recipes as _training
+from tfviz.cli import options as command_options, train as command
+from tfviz.priors import _trained, training
+from tfviz.priors.training import autoencoder, inverter, recipes
 from tfviz.priors._trained import read as load_file
 
 pytestmark = pytest.mark.usefixtures("_short")
@@ -41,9 +45,9 @@ def photos(tmp_path):
 
 @pytest.fixture
 def not_begun(monkeypatch):
-    """Fail where photos are read or anything is trained."""
-    monkeypatch.setattr(_training, "find_photos", None)
-    monkeypatch.setattr(_training, "train", None)
+    """Fail when photos are read or anything is trained."""
+    monkeypatch.setattr(recipes, "find_photos", None)
+    monkeypatch.setattr(recipes, "train", None)
 
 
 @pytest.mark.slow
@@ -51,9 +55,9 @@ def test_an_inverter_of_the_bundled_network(run, photos):
     layers = ["--layer", "fire2", "--layer", "conv1"]
     result = run(*ARGUMENTS, "--images", photos, *layers)
 
-    assert result.stdout.startswith("out/inverter.npz: held-out photos come back with ")
-    for told in ("24 to learn from, 16 held out", "6/6  features ", "0:00 left"):
-        assert told in result.stderr
+    assert result.stdout.startswith("out/inverter.npz: held-out photos are reconstr")
+    for line in ("24 to learn from, 16 held out", "6/6  features ", "0:00 left"):
+        assert line in result.stderr
     assert names("out") == [
         "checkpoint.npz",
         "inverter.npz",
@@ -64,7 +68,10 @@ def test_an_inverter_of_the_bundled_network(run, photos):
         "settings.json",
     ]
     with Image.open("out/samples.png") as sheet:
-        assert sheet.size == (16 * 18 + 2, 3 * 18 + 2)  # photos, made again, random
+        assert sheet.size == (
+            16 * 18 + 2,
+            3 * 18 + 2,
+        )  # photos, reconstructions, random
     (row,) = csv.DictReader(Path("out/log.csv").read_text().splitlines())
     assert row["step"] == "6"
     settings, _ = load_file("out/inverter.npz")
@@ -72,7 +79,7 @@ def test_an_inverter_of_the_bundled_network(run, photos):
     assert settings["network"]["source"] == "squeezenet"
     assert set(settings["layers"]) > {"conv1", ":logits"}
     assert (settings["photos"], settings["steps"]) == (24, 6)
-    # The network is loaded by its name, and known by its weights.
+    # The network is loaded by its name and identified by its weights.
     param = _trained.load("out/inverter.npz")
     pictures = np.stack([tfviz.images.read(file) for file in sorted(photos.iterdir())])
     codes = np.asarray(param.encode(pictures)["code"])
@@ -93,7 +100,7 @@ def test_an_autoencoder(run, photos):
                  "--held-out", 16]  # fmt: skip
     result = run(*arguments)
 
-    assert result.stdout.startswith("out/autoencoder.npz: held-out photos come back")
+    assert result.stdout.startswith("out/autoencoder.npz: held-out photos are reconstr")
     settings, arrays = load_file("out/autoencoder.npz")
     assert (settings["channels"], settings["size"]) == (3, 32)
     assert arrays["latent/mean"].shape == arrays["latent/stddev"].shape == (3,)
@@ -103,26 +110,30 @@ def test_an_autoencoder(run, photos):
     assert param.trained == {"network": settings["network"]["hash"]}
 
 
-def test_one_that_stops_after_some_minutes(run, photos, monkeypatch):
-    given = {}
-    # The rest, that it goes on with the same bytes, is tested with the loop itself.
-    monkeypatch.setattr(_training, "train", lambda *_, **given_: given.update(given_))
+def test_a_training_that_stops_after_some_minutes(run, photos, monkeypatch):
+    arguments = {}
+    # That it resumes with the same bytes is tested with the loop itself.
+    monkeypatch.setattr(recipes, "train", lambda *_, **more: arguments.update(more))
     minutes = ["--layer", "fire2", "--minutes", "1.5"]
     result = run(*ARGUMENTS, "--images", photos, *minutes)
 
-    assert result.stdout == "not finished; the same command goes on from out.\n"
-    assert (given["seconds"], given["steps"], given["seed"]) == (90, 6, 0)
-    assert given["stop"]() is False
+    assert result.stdout == "not finished; the same command resumes from out.\n"
+    assert (arguments["seconds"], arguments["steps"]) == (90, 6)
+    assert arguments["seed"] == 0
+    assert arguments["stop"]() is False
     assert names("out") == ["photos.json", "prepared.npz", "settings.json"]
 
 
 @pytest.mark.usefixtures("not_begun")
 class TestRefused:
     @pytest.mark.parametrize(
-        ("change", "said"),
+        ("change", "message"),
         [
             (["--channels", 4], "--channels is for an autoencoder, not an inverter"),
-            (["--size", 48], "an inverter's is one of 16, 32, 64, 128 pixels, not 48"),
+            (
+                ["--size", 48],
+                "an inverter's size is one of 16, 32, 64, 128 pixels, not 48",
+            ),
             (["--steps", 0], "0 is not in the range x>=1"),
             (["--held-out", 4], "4 is not in the range x>=16"),
             (["--minutes", "inf"], "inf is no finite number"),
@@ -131,27 +142,31 @@ class TestRefused:
             (["-m", "nothing.keras"], "There is no model 'nothing.keras'"),
         ],
     )
-    def test_arguments(self, run, photos, change, said):
+    def test_arguments(self, run, photos, change, message):
         result = run(*ARGUMENTS, "--images", photos, *change, code=2)
 
-        assert said in error_of(result)
+        assert message in error_of(result)
         assert not Path("out").exists()
 
     @pytest.mark.parametrize(
-        ("kind", "change", "said"),
+        ("kind", "change", "message"),
         [
             ("autoencoder", ["--code", 6], "--code is for an inverter"),
             ("autoencoder", ["--layer", "fire2"], "--layer is for an inverter"),
             ("autoencoder", ["--channels", 9], "9 is not in the range 1<=x<=8"),
-            ("autoencoder", ["--size", 44], "a multiple of 8 pixels from 32, not 44"),
+            (
+                "autoencoder",
+                ["--size", 44],
+                "a multiple of 8 pixels, at least 32, not 44",
+            ),
             ("gan", [], "'gan' is not one of 'inverter', 'autoencoder'"),
         ],
     )
-    def test_arguments_of_another_kind(self, run, photos, kind, change, said):
+    def test_arguments_of_another_kind(self, run, photos, kind, change, message):
         arguments = ["priors", "train", kind, "--images", photos, "-o", "out", *change]
         result = run(*arguments, code=2)
 
-        assert said in error_of(result)
+        assert message in error_of(result)
         assert not Path("out").exists()
 
     def test_an_output_that_cannot_be_written(self, run, photos):
@@ -199,29 +214,86 @@ class TestRefused:
 
 
 @pytest.mark.parametrize(
-    ("broken", "arguments", "said"),
+    ("broken", "arguments", "message"),
     [
         (2, [], "2 of the 42 images in {photos} cannot be read: bad-0.jpg, bad-1.jpg."),
         (0, ["--held-out", 30], "40 images in {photos}, and 16 to learn from and 30"),
         (0, ["--code", 25], "40 images in {photos}, and 25 to learn from and 16"),
     ],
 )
-def test_photos_that_will_not_do(run, photos, broken, arguments, said):
+def test_unsuitable_photos_are_refused(run, photos, broken, arguments, message):
     for number in range(broken):
         (photos / f"bad-{number}.jpg").write_bytes(b"no image")
     result = run(*ARGUMENTS, "--images", photos, *arguments, code=1)
 
-    assert said.format(photos=photos) in error_of(result)
+    assert message.format(photos=photos) in error_of(result)
     assert names("out") == []
 
 
-def test_a_code_that_is_longer_than_what_is_seen(run, photos):
+def test_a_code_longer_than_its_features_is_refused(run, photos):
     longer = ["--code", 24, "--layer", "fire2"]
     result = run(*ARGUMENTS, "--images", photos, *longer, code=1)
 
     assert "directions, too few for a code of 24 numbers" in error_of(result)
-    # The folder is claimed; nothing that took time is in it.
+    # The folder belongs to this training, but holds nothing that took time.
     assert names("out") == ["photos.json", "settings.json"]
+
+
+TRAINERS = {
+    "inverter": training.train_inverter,
+    "autoencoder": training.train_autoencoder,
+}
+
+
+class TestDefaults:
+    """The command repeats sizes and defaults, as its help must not import them."""
+
+    @pytest.fixture
+    def options(self):
+        return {option.name: option for option in command.train.params}
+
+    @pytest.mark.parametrize("kind", TRAINERS)
+    def test_options_are_the_arguments_of_the_function(self, kind, options):
+        arguments = inspect.signature(TRAINERS[kind]).parameters.keys()
+        others = {name for name, only in command.ONLY_KIND.items() if only != kind}
+
+        missing = arguments - options.keys()
+        assert missing == {"adapter", "tell", "seconds", "stop"}
+        shared = options.keys() - arguments - {*command_options.MODEL_OPTIONS}
+        assert shared == {"kind", "minutes"} | others
+
+    @pytest.mark.parametrize("kind", TRAINERS)
+    def test_defaults_are_those_of_the_function(self, kind, options):
+        defaults = {
+            name: argument.default
+            for name, argument in inspect.signature(TRAINERS[kind]).parameters.items()
+        }
+        for name in ("size", "steps", "held_out", "seed", "bfloat16"):
+            context = click.Context(command.train)
+            assert options[name].get_default(context) == defaults[name]
+        rate = f"{defaults['learning_rate']:.0e}".replace("e-0", "e-")
+        assert f"{rate} for an {kind}" in options["learning_rate"].help
+        assert f"{defaults['batch']} for an {kind}" in options["batch"].help
+        (own,) = {"code", "channels"} & defaults.keys()
+        assert re.search(rf"By default {defaults[own]}\b", options[own].help)
+
+    def test_sizes_are_those_of_the_functions(self, monkeypatch):
+        monkeypatch.setattr(inverter, "WIDTHS", (256, 192, 128, 80, 48))
+        checks = {
+            "inverter": inverter.widths_for,
+            "autoencoder": autoencoder.check_size,
+        }
+
+        def refuses(check, *arguments):
+            try:
+                check(*arguments)
+            except (ValueError, click.BadParameter):
+                return True
+            return False
+
+        for kind, check in checks.items():
+            for size in range(16, 257):
+                assert refuses(command._check_size, kind, size) == refuses(check, size)
 
 
 def test_help_needs_no_tensorflow():
@@ -230,21 +302,21 @@ def test_help_needs_no_tensorflow():
         "try: main(['priors', 'train', '--help'])\n"
         "except SystemExit: print('tensorflow' in sys.modules)"
     )
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
 
-    assert found.stdout.splitlines()[-1] == "False"
-    assert "tfviz priors train autoencoder --images" in found.stdout
+    assert result.stdout.splitlines()[-1] == "False"
+    assert "tfviz priors train autoencoder --images" in result.stdout
 
 
 @pytest.mark.slow
-def test_one_that_is_killed_goes_on(photos, tmp_path):
+def test_a_killed_training_resumes(photos, tmp_path):
     """With the real command, in a process of its own."""
     script = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); import pytest, tfviz\n"
         "from support import small_trainings; from tfviz.priors.training import loop\n"
-        "small_trainings(pytest.MonkeyPatch()); loop.CHECKPOINT_EVERY = 1.0\n"
+        "small_trainings(pytest.MonkeyPatch()); loop.CHECKPOINT_SECONDS = 1.0\n"
         "from tfviz.cli.main import main; main(sys.argv[1:])"
     )
     tiny = [*map(str, TINY), "--images", str(photos), "--steps", "400",
@@ -259,7 +331,7 @@ def test_one_that_is_killed_goes_on(photos, tmp_path):
     time.sleep(1)
     process.kill()
     process.wait()
-    found = subprocess.run(
+    result = subprocess.run(
         [*command, "-o", "out"],
         cwd=tmp_path,
         check=True,
@@ -267,7 +339,7 @@ def test_one_that_is_killed_goes_on(photos, tmp_path):
         text=True,
     )
 
-    assert "going on from step " in found.stderr
+    assert "resuming from step " in result.stderr
     for name in ("inverter.npz", "log.csv", "samples.png"):
         whole = (tmp_path / "whole" / name).read_bytes()
         assert (tmp_path / "out" / name).read_bytes() == whole, name

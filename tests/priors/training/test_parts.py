@@ -1,4 +1,4 @@
-"""What trainings of priors are made of, against NumPy and Keras."""
+"""The parts of trainings of priors, compared with NumPy, SciPy and Keras."""
 
 import keras
 import numpy as np
@@ -9,20 +9,14 @@ import tfviz
 import tensorflow as tf
 from support import build_toy, short_squeezenet
 from tfviz.models.introspection import LOGITS
-from tfviz.priors.training import losses as adversary
 from tfviz.priors import _codes as _code, _networks
-from tfviz.priors.training import (
-    layers as _layers,
-    losses as _mean_image,
-    losses as _perceptual,
-)
-from tfviz.priors.training import autoencoder as _train_autoencoder
+from tfviz.priors.training import autoencoder, layers as _layers, losses
 
 
 class TestAdversary:
     @pytest.fixture
-    def judge(self):
-        """Two that multiply the mean of what they are shown by 3."""
+    def adversary(self):
+        """Two discriminators, each of which returns 3 times the mean of its input."""
         inputs = [keras.Input((2, 2, 3)), keras.Input((4, 4, 3))]
         outputs = [keras.ops.sum(keras.ops.mean(x, (1, 2)), -1) for x in inputs]
         kernel = keras.initializers.Constant(1.0)
@@ -30,113 +24,129 @@ class TestAdversary:
             keras.layers.Dense(1, kernel_initializer=kernel)(x[:, None])
             for x in outputs
         ]
-        return adversary.Adversary(keras.Model(inputs, outputs), 0.0)
+        return losses.Adversary(keras.Model(inputs, outputs), 0.0)
 
     def flat(self, *values):
         values = tf.reshape(values, (-1, 1, 1, 1)) / 3
         return [tf.ones((len(values), size, size, 3)) * values for size in (2, 4)]
 
-    def test_hinge_loss(self, judge):
+    def test_hinge_loss(self, adversary):
         real, fake = [0.3, 2.0, -1.5], [-0.2, -4.0, 0.9]
-        found = judge.learn(self.flat(*real), self.flat(*fake), None)
+        loss = adversary.take_step(self.flat(*real), self.flat(*fake), None)
 
         hinge = [np.maximum(0, 1 - np.array(real)), np.maximum(0, 1 + np.array(fake))]
-        loss = sum(map(np.mean, hinge))
-        assert float(found) == pytest.approx(loss, rel=1e-6)
-        np.testing.assert_allclose(judge._losses, 0.9 * 2 + 0.1 * loss, rtol=1e-6)
-        fooled = judge.fooled(self.flat(*fake), None)
-        np.testing.assert_allclose(fooled, [-np.mean(fake)] * 2, rtol=1e-6)
+        expected = sum(map(np.mean, hinge))
+        assert float(loss) == pytest.approx(expected, rel=1e-6)
+        mean_loss = 0.9 * 2 + 0.1 * expected
+        np.testing.assert_allclose(adversary._mean_losses, mean_loss, rtol=1e-6)
+        generator_losses = adversary.generator_losses(self.flat(*fake), None)
+        np.testing.assert_allclose(generator_losses, [-np.mean(fake)] * 2, rtol=1e-6)
 
     @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
-    def test_slopes_are_a_share_of_the_others(self, judge, scale, rng):
-        """Guards against an adversarial part that is lost beside a larger loss."""
+    def test_gradients_have_the_scheduled_share_of_the_norm(
+        self, adversary, scale, rng
+    ):
+        """Guards against discriminators that are lost beside a larger loss."""
         goal = rng.normal(size=(2, 4, 4, 3)).astype(np.float32)
-        judge._losses.assign([0.4, 1.75])  # the second knows a quarter of it
+        adversary._mean_losses.assign([0.4, 1.75])  # the second is a quarter competent
 
         @tf.function(autograph=False)
-        def weighed(start, number):
+        def weighted_gradients(start, step):
             with tf.GradientTape(persistent=True) as tape:
                 tape.watch(start)
                 made = start * 1.0
                 loss = scale * tf.reduce_sum(made * goal)
-                known = [tf.nn.avg_pool2d(made, 2, 2, "VALID"), made * 5.0]
-                fooled = judge.fooled(known, None)
-            judge.weigh(tape, loss, fooled, made, share=0.4, number=number)
+                maps = [tf.nn.avg_pool2d(made, 2, 2, "VALID"), made * 5.0]
+                generator_losses = adversary.generator_losses(maps, None)
+            adversary.update_weights(
+                tape, loss, generator_losses, made, share=0.4, step=step
+            )
             ones = [tf.constant([1.0, 0.0]), tf.constant([0.0, 1.0])]
-            return [tape.gradient(fooled, made, one) for one in ones]
+            return [tape.gradient(generator_losses, made, one) for one in ones]
 
-        slopes = weighed(tf.zeros((2, 4, 4, 3)), tf.constant(adversary.EVERY))
+        gradients = weighted_gradients(
+            tf.zeros((2, 4, 4, 3)), tf.constant(losses.WEIGHT_INTERVAL)
+        )
         whole = 0.4 * scale * np.linalg.norm(goal) / 2
-        for slope, weight, heeded in zip(slopes, judge.weights.numpy(), (1, 0.25)):
-            assert np.linalg.norm(slope) > 0
-            # Half of the way from 0, where it was.
-            length = weight * np.linalg.norm(slope)
-            assert length == pytest.approx(heeded * whole / 2, rel=1e-4)
+        for gradient, weight, competence in zip(
+            gradients, adversary.weights.numpy(), (1, 0.25)
+        ):
+            assert np.linalg.norm(gradient) > 0
+            # Half of the way from 0, where the weights were.
+            norm = weight * np.linalg.norm(gradient)
+            assert norm == pytest.approx(competence * whole / 2, rel=1e-4)
 
-        before = judge.weights.numpy()
-        weighed(tf.zeros((2, 4, 4, 3)), tf.constant(adversary.EVERY + 1))
-        np.testing.assert_array_equal(judge.weights, before)
+        before = adversary.weights.numpy()
+        weighted_gradients(
+            tf.zeros((2, 4, 4, 3)), tf.constant(losses.WEIGHT_INTERVAL + 1)
+        )
+        np.testing.assert_array_equal(adversary.weights, before)
 
-    def test_a_judge_that_knows_nothing_is_not_heeded(self, judge):
-        judge._losses.assign([2.5, 1.0])
+    def test_a_discriminator_at_chance_does_not_count(self, adversary):
+        adversary._mean_losses.assign([2.5, 1.0])
         made = tf.ones((1, 4, 4, 3))
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(made)
-            known = [tf.nn.avg_pool2d(made, 2, 2, "VALID"), made]
-            fooled = judge.fooled(known, None)
+            maps = [tf.nn.avg_pool2d(made, 2, 2, "VALID"), made]
+            generator_losses = adversary.generator_losses(maps, None)
             loss = tf.reduce_sum(made)
-        judge.weigh(
-            tape, loss, fooled, made, share=tf.constant(1.0), number=tf.constant(0)
+        adversary.update_weights(
+            tape,
+            loss,
+            generator_losses,
+            made,
+            share=tf.constant(1.0),
+            step=tf.constant(0),
         )
 
-        first, second = judge.weights.numpy()
+        first, second = adversary.weights.numpy()
         assert first == 0
         assert second > 0
 
-    def test_nothing_is_learned_before_it_begins(self, judge):
-        given = (self.flat(3.0), self.flat(-3.0), None)
+    def test_nothing_is_learned_before_the_schedule_begins(self, adversary):
+        arguments = (self.flat(3.0), self.flat(-3.0), None)
         early, late = (
-            judge.taught(*given, judge.plan.begins * part)["judge"]
+            adversary.train(*arguments, adversary.schedule.start * part)["judge"]
             for part in (0.4, 0.6)
         )
         assert float(early) == 2
         assert float(late) == 0
-        assert float(judge.plan.share_at(judge.plan.begins)) == 0
-        middle = (judge.plan.begins + judge.plan.whole) / 2
-        assert float(judge.plan.share_at(middle)) == pytest.approx(0.25)
-        assert float(judge.plan.share_at(1.0)) == pytest.approx(0.5)
+        assert float(adversary.schedule.share_at(adversary.schedule.start)) == 0
+        middle = (adversary.schedule.start + adversary.schedule.full) / 2
+        assert float(adversary.schedule.share_at(middle)) == pytest.approx(0.25)
+        assert float(adversary.schedule.share_at(1.0)) == pytest.approx(0.5)
 
-    def test_it_rests_while_it_is_far_ahead(self, judge):
-        """DeePSiM: from a ratio of 0.1 until one of 0.5."""
+    def test_training_pauses_while_it_is_far_ahead(self, adversary):
+        """As in DeePSiM: from a loss ratio of 0.1 until one of 0.5."""
         verdicts = [(2.0, -2.0)] * 30 + [(0.5, -0.5)] * 4 + [(-1.0, 1.0)] * 2
-        ratio, resting, expected, found = 1.0, False, [], []
+        ratio, resting, expected, actual = 1.0, False, [], []
         for real, fake in verdicts:
             loss = max(0, 1 - real) + max(0, 1 + fake)
             ratio = 0.9 * ratio + 0.1 * loss / (max(0, 1 - fake) + 1e-6)
             resting = ratio < 0.1 or (resting and ratio < 0.5)
             expected.append(resting)
-            judge.learn(self.flat(real), self.flat(fake), None)
-            found.append(bool(judge.resting))
+            adversary.take_step(self.flat(real), self.flat(fake), None)
+            actual.append(bool(adversary.resting))
 
-        assert found == expected
-        assert found.index(True) == 21  # 0.9 ** 22 < 0.1
-        assert not found[-1]
+        assert actual == expected
+        assert actual.index(True) == 21  # 0.9 ** 22 < 0.1
+        assert not actual[-1]
 
-    def test_nothing_is_learned_at_rest(self, judge):
-        judge.optimizer.learning_rate.assign(0.1)
-        judge.resting.assign(True)
-        judge._ratio.assign(0.2)
-        before = np.asarray(judge.model.variables[0])
-        given = (self.flat(-1.0), self.flat(-1.0), None)
-        judge.learn(*given)  # ratio 0.28
-        np.testing.assert_array_equal(judge.model.variables[0], before)
+    def test_nothing_is_learned_during_a_pause(self, adversary):
+        adversary.optimizer.learning_rate.assign(0.1)
+        adversary.resting.assign(True)
+        adversary._loss_ratio.assign(0.2)
+        before = np.asarray(adversary.model.variables[0])
+        arguments = (self.flat(-1.0), self.flat(-1.0), None)
+        adversary.take_step(*arguments)  # ratio 0.28
+        np.testing.assert_array_equal(adversary.model.variables[0], before)
 
-        judge._ratio.assign(0.9)
-        judge.learn(*given)
-        assert (np.asarray(judge.model.variables[0]) != before).all()
+        adversary._loss_ratio.assign(0.9)
+        adversary.take_step(*arguments)
+        assert (np.asarray(adversary.model.variables[0]) != before).all()
 
 
-class TestPerceptual:
+class TestPerceptualFeatures:
     @pytest.mark.parametrize("squared", [True, False])
     def test_distance(self, squared, toy_adapter, rng):
         first, second = rng.uniform(size=(2, 3, 32, 32, 3)).astype(np.float32)
@@ -145,14 +155,14 @@ class TestPerceptual:
             path: rng.uniform(0.1, 1, units).astype(np.float32)
             for path, units in (("conv_a", 8), ("conv_b", 12), (LOGITS, 5))
         }
-        spread["conv_a"][3] = 0  # a channel that is always off
-        features = _perceptual.Features(
+        spread["conv_a"][3] = 0  # a channel that is always zero
+        features = losses.PerceptualFeatures(
             toy_adapter, weights, 32, spread, squared=squared
         )
-        apart = tf.function(
-            lambda a, b: features.distance(features.of(a), features.of(b))
+        distance = tf.function(
+            lambda a, b: features.distance(features.extract(a), features.extract(b))
         )
-        found = apart(tf.constant(first), tf.constant(second))
+        actual = distance(tf.constant(first), tf.constant(second))
 
         paths = ("conv_a", "conv_b")
         seen = [toy_adapter(images, paths) for images in (first, second)]
@@ -164,31 +174,31 @@ class TestPerceptual:
             change = change.reshape(-1, change.shape[-1])
             scale = np.sqrt(np.maximum(spread[path], 0.1 * spread[path].mean()))
             expected += weight * np.mean((change / scale) ** (2 if squared else 1))
-        assert float(found) == pytest.approx(expected, rel=1e-5)
+        assert float(actual) == pytest.approx(expected, rel=1e-5)
 
     def test_variances(self, toy_adapter, rng):
         images = rng.uniform(size=(70, 32, 32, 3)).astype(np.float32)  # 50, then 20
-        found = _perceptual.variances(toy_adapter, ("conv_b", "head"), images)
+        variances = losses.channel_variances(toy_adapter, ("conv_b", "head"), images)
         seen = toy_adapter(images, ("conv_b", "head"))
 
         for path, values in seen.items():
             axes = tuple(range(values.shape.rank - 1))
             np.testing.assert_allclose(
-                found[path], np.var(values, axis=axes), rtol=1e-3, atol=1e-7
+                variances[path], np.var(values, axis=axes), rtol=1e-3, atol=1e-7
             )
 
-    def test_what_cannot_be_known_is_left_out_or_its_mean(self, toy_adapter, rng):
-        """An edge that one of four images has at a place: a bit of it, or none."""
+    def test_the_best_guess_is_the_mean_or_the_median(self, toy_adapter, rng):
+        """One of four images has an edge somewhere: best is a faint edge, or none."""
         true = np.zeros((4, 1, 1, 8), np.float32)
         true[0, ..., 0] = 1.0
         spread = {"conv_a": np.ones(8, np.float32)}
         best = {}
         for squared in (True, False):
-            features = _perceptual.Features(
+            features = losses.PerceptualFeatures(
                 toy_adapter, {"conv_a": 1.0}, 32, spread, squared=squared
             )
             guesses = np.linspace(0, 1, 21)
-            losses = [
+            distances = [
                 float(
                     features.distance(
                         {"conv_a": true},
@@ -197,42 +207,42 @@ class TestPerceptual:
                 )
                 for guess in guesses
             ]
-            best[squared] = guesses[int(np.argmin(losses))]
+            best[squared] = guesses[int(np.argmin(distances))]
         assert best == {True: pytest.approx(0.25), False: 0.0}
 
-    def test_unlike_images_are_about_two_apart(self, toy_adapter, rng):
+    def test_the_distance_of_unrelated_images_is_about_two(self, toy_adapter, rng):
         images = rng.uniform(size=(64, 32, 32, 3)).astype(np.float32)
-        spread = _perceptual.variances(toy_adapter, ("conv_a",), images)
-        features = _perceptual.Features(toy_adapter, {"conv_a": 1.0}, 32, spread)
-        halves = [features.of(half) for half in (images[:32], images[32:])]
+        spread = losses.channel_variances(toy_adapter, ("conv_a",), images)
+        features = losses.PerceptualFeatures(toy_adapter, {"conv_a": 1.0}, 32, spread)
+        halves = [features.extract(half) for half in (images[:32], images[32:])]
 
         assert float(features.distance(*halves)) == pytest.approx(2, abs=0.1)
 
 
 class TestDivergence:
-    def test_it_is_that_of_scipy(self, rng):
-        wanted, given = rng.normal(scale=3, size=(2, 6, 5)).astype(np.float32)
+    def test_it_equals_that_of_scipy(self, rng):
+        target, logits = rng.normal(scale=3, size=(2, 6, 5)).astype(np.float32)
         expected = scipy.stats.entropy(
-            scipy.special.softmax(wanted.astype(float), axis=1),
-            scipy.special.softmax(given.astype(float), axis=1),
+            scipy.special.softmax(target.astype(float), axis=1),
+            scipy.special.softmax(logits.astype(float), axis=1),
             axis=1,
         )
 
-        found = _perceptual.divergence(wanted, given)
+        divergence = losses.kl_divergence(target, logits)
 
-        assert float(found) == pytest.approx(expected.mean(), rel=1e-5)
+        assert float(divergence) == pytest.approx(expected.mean(), rel=1e-5)
 
-    def test_slopes_are_of_what_is_given_alone(self, rng):
-        """The slope is the difference of the two softmaxes."""
-        wanted, given = tf.constant(rng.normal(size=(2, 3, 4)), tf.float32)
+    def test_no_gradient_reaches_the_target(self, rng):
+        """That of the logits is the difference of the two softmaxes."""
+        target, logits = tf.constant(rng.normal(size=(2, 3, 4)), tf.float32)
         with tf.GradientTape() as tape:
-            tape.watch([wanted, given])
-            apart = _perceptual.divergence(wanted, given)
-        slopes = tape.gradient(apart, [wanted, given])
+            tape.watch([target, logits])
+            divergence = losses.kl_divergence(target, logits)
+        gradients = tape.gradient(divergence, [target, logits])
 
-        assert slopes[0] is None
-        expected = (tf.nn.softmax(given) - tf.nn.softmax(wanted)) / 3
-        np.testing.assert_allclose(slopes[1], expected, atol=1e-6)
+        assert gradients[0] is None
+        expected = (tf.nn.softmax(logits) - tf.nn.softmax(target)) / 3
+        np.testing.assert_allclose(gradients[1], expected, atol=1e-6)
 
 
 class TestMeanImage:
@@ -242,50 +252,51 @@ class TestMeanImage:
         shape = (count, 8, self.size, self.size, 3)
         return rng.uniform(size=shape).astype(np.float32)
 
-    def told(self, made, photos):
-        mean_image = _mean_image.MeanImage(self.size)
+    def distances(self, made, photos):
+        mean_image = losses.MeanImage(self.size)
         step = tf.function(mean_image.distance)
-        found = [
+        distances = [
             float(step(tf.constant(m), tf.constant(p))) for m, p in zip(made, photos)
         ]
-        return found, mean_image.apart.numpy()
+        return distances, mean_image.difference.numpy()
 
-    def test_numbers(self, rng):
+    def test_it_equals_numpy(self, rng):
         photos, made = self.batches(rng, 2), self.batches(rng, 2)
-        found, known = self.told(made, photos)
+        distances, difference = self.distances(made, photos)
 
-        def waves(images):
+        def spectra(images):
             return np.fft.rfft2(np.moveaxis(images, -1, -3))
 
-        means = (waves(made) - waves(photos)).mean(axis=1)
-        memory = _mean_image.MEMORY
-        assert found[0] == 0  # nothing is known yet
+        means = (spectra(made) - spectra(photos)).mean(axis=1)
+        decay = losses.MEAN_DECAY
+        assert distances[0] == 0  # there is no earlier batch
         power = sum(
-            (np.abs(waves(x[1])) ** 2).mean(axis=(0, 1)) for x in (photos, made)
+            (np.abs(spectra(x[1])) ** 2).mean(axis=(0, 1)) for x in (photos, made)
         )
-        power = power + _mean_image.LEAST
-        product = (1 - memory) * np.real(np.conj(means[0]) * means[1])
-        assert found[1] == pytest.approx((product / power).mean(), rel=1e-4)
-        expected = (1 - memory) * (memory * means[0] + means[1])
-        np.testing.assert_allclose(known[0] + 1j * known[1], expected, atol=1e-4)
+        power = power + losses.LEAST_POWER
+        product = (1 - decay) * np.real(np.conj(means[0]) * means[1])
+        assert distances[1] == pytest.approx((product / power).mean(), rel=1e-4)
+        expected = (1 - decay) * (decay * means[0] + means[1])
+        actual = difference[0] + 1j * difference[1]
+        np.testing.assert_allclose(actual, expected, atol=1e-4)
 
-    def test_what_all_images_have_is_told_from_what_each_has(self, rng):
+    def test_only_patterns_common_to_all_images_count(self, rng):
         photos = self.batches(rng, 120)
         lattice = 0.3 * (np.indices((self.size, self.size)).sum(axis=0) % 2)[..., None]
-        each = rng.permuted(photos, axis=1)  # of the same kind, at other places
-        alone, _ = self.told(each, photos)
-        common, _ = self.told(photos + lattice.astype(np.float32), photos)
+        each = rng.permuted(photos, axis=1)  # the same pixels in other images
+        alone, _ = self.distances(each, photos)
+        common, _ = self.distances(photos + lattice.astype(np.float32), photos)
 
         assert abs(np.mean(alone[60:])) < 0.1 * np.mean(common[60:])
 
-    def test_its_slope_leads_back(self, rng):
-        """Even where single images hide it: the mean of batches before points there."""
+    def test_its_gradient_removes_the_pattern(self, rng):
+        """Even where single images hide it, by the mean of earlier batches."""
         photos = self.batches(rng)
         pattern = tf.Variable(
             rng.normal(0, 0.1, (self.size, self.size, 3)), dtype="float32"
         )
         before = float(tf.reduce_mean(pattern**2))
-        mean_image = _mean_image.MeanImage(self.size)
+        mean_image = losses.MeanImage(self.size)
 
         @tf.function
         def step(batch):
@@ -299,7 +310,7 @@ class TestMeanImage:
 
 
 def cells_of(values, count):
-    """Average over cells, each place repeated until all cells are whole."""
+    """Average over cells, with pixels repeated until all cells have equal sizes."""
     n, height, width, channels = values.shape
     whole = values.repeat(count, axis=1).repeat(count, axis=2)
     split = whole.reshape(n, count, height, count, width, channels)
@@ -311,9 +322,9 @@ class TestCode:
     @pytest.mark.parametrize("count", [2, 4])
     def test_cells_need_not_divide_a_map(self, size, count, rng):
         values = rng.normal(size=(2, *size, 3)).astype(np.float32)
-        found = _code._flat(_code._cells(tf.constant(values), count))
+        actual = _code._flat(_code._cells(tf.constant(values), count))
 
-        np.testing.assert_allclose(found, cells_of(values, count), atol=1e-5)
+        np.testing.assert_allclose(actual, cells_of(values, count), atol=1e-5)
 
     @pytest.mark.parametrize("size", [(32, 32), (21, 30)])
     def test_it_is_a_whitened_principal_component_analysis(
@@ -351,7 +362,7 @@ class TestCode:
         signs = np.sign((expected * codes).sum(axis=0))
         np.testing.assert_allclose(codes[:, :6], (expected * signs)[:, :6], atol=0.05)
 
-    def test_what_makes_no_code_is_refused(self, toy_adapter, rng):
+    def test_layers_and_images_that_make_no_code_are_refused(self, toy_adapter, rng):
         images = rng.uniform(size=(40, 32, 32, 3)).astype(np.float32)
 
         def measured(layers, length, images=images):
@@ -367,42 +378,47 @@ class TestCode:
 
 
 class TestLayers:
-    def test_those_of_another_network_are_spread_over_its_depth(self):
+    def test_layers_of_another_network_are_spread_over_its_depth(self):
         layers = [keras.Input((32, 32, 3)), keras.layers.Rescaling(2.0)]
         for number in range(9):
             layers.append(keras.layers.Conv2D(4, 1, name=f"conv_{number}"))
             layers.append(keras.layers.ReLU(name=f"relu_{number}"))
         layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
         adapter = tfviz.adapt(keras.Sequential(layers), (0, 1))
-        usual = {"fire3": 1.0, LOGITS: 2.0}
-        found = _layers.compared(adapter, usual, 32)
+        defaults = {"fire3": 1.0, LOGITS: 2.0}
+        selected = _layers.select_compared_layers(adapter, defaults, 32)
 
         spread = {f"relu_{number}": 1.0 for number in (0, 2, 4, 6, 8)}
-        assert found == spread | {LOGITS: 2.0}
-        assert _layers.compared(adapter, {"fire3": 1.0}, 32) == spread
-        assert _layers.chosen(adapter, (), ("fire9",), 32) == ("relu_8", LOGITS)
+        assert selected == spread | {LOGITS: 2.0}
+        assert _layers.select_compared_layers(adapter, {"fire3": 1.0}, 32) == spread
+        assert _layers.select_code_layers(adapter, (), ("fire9",), 32) == (
+            "relu_8",
+            LOGITS,
+        )
 
-    def test_those_of_the_bundled_network_are_its_own(self, squeezenet):
-        usual = {"conv1": 0.5, "fire9": 2.0, LOGITS: 2.0}
+    def test_the_bundled_network_has_its_own_layers(self, squeezenet):
+        defaults = {"conv1": 0.5, "fire9": 2.0, LOGITS: 2.0}
 
-        assert _layers.compared(squeezenet, usual, 64) == usual
-        assert _layers.chosen(squeezenet, (), ("fire9", LOGITS), 64) == (
+        assert _layers.select_compared_layers(squeezenet, defaults, 64) == defaults
+        assert _layers.select_code_layers(squeezenet, (), ("fire9", LOGITS), 64) == (
             "fire9",
             LOGITS,
         )
 
-    def test_logits_are_a_layer_of_their_own_unless_one_is_called_so(self):
+    def test_logits_are_the_output_unless_a_layer_has_that_name(self):
         adapter = tfviz.adapt(short_squeezenet())
         toy = tfviz.adapt(build_toy(), (-1, 1))
 
-        assert _layers.chosen(adapter, ("logits", "logits"), (), 64) == ("logits",)
-        assert _layers.chosen(toy, ("logits",), (), 32) == (LOGITS,)
-        assert _layers.chosen(toy, ("head", "conv_a:pre"), (), 32) == (
+        assert _layers.select_code_layers(adapter, ("logits", "logits"), (), 64) == (
+            "logits",
+        )
+        assert _layers.select_code_layers(toy, ("logits",), (), 32) == (LOGITS,)
+        assert _layers.select_code_layers(toy, ("head", "conv_a:pre"), (), 32) == (
             "head",
             "conv_a:pre",
         )
 
-    def test_those_without_a_map_or_a_vector_are_refused(self):
+    def test_layers_without_a_map_or_a_vector_are_refused(self):
         layers = [
             keras.Input((32, 32, 3)),
             keras.layers.Conv2D(4, 3, name="conv"),
@@ -413,12 +429,12 @@ class TestLayers:
         adapter = tfviz.adapt(keras.Sequential(layers), (0, 1))
 
         with pytest.raises(ValueError, match="'tokens' gives 900x4 .* maps .*vectors"):
-            _layers.chosen(adapter, ("tokens",), (), 32)
+            _layers.select_code_layers(adapter, ("tokens",), (), 32)
         with pytest.raises(ValueError, match="no layer 'convv'. Did you mean 'conv'"):
-            _layers.chosen(adapter, ("convv",), (), 32)
+            _layers.select_code_layers(adapter, ("convv",), (), 32)
 
-    def test_tokens_are_judged_as_maps_of_one_column(self, rng):
-        """Guards against a training that a network of tokens alone cannot begin."""
+    def test_discriminators_see_tokens_as_maps_of_one_column(self, rng):
+        """Guards against a training that cannot begin with a network of tokens."""
         layers = [
             keras.Input((16, 16, 3)),
             keras.layers.Conv2D(4, 4, 4),
@@ -429,17 +445,17 @@ class TestLayers:
         ]
         adapter = tfviz.adapt(keras.Sequential(layers), (0, 1))
         weights = {"tokens": 1.0, "mlp": 1.0, LOGITS: 1.0}
-        assert _layers.judged(adapter, weights, 16) == ["tokens"]
+        assert _layers.select_discriminator_layers(adapter, weights, 16) == ["tokens"]
 
         spread = {"tokens": [4.0, 1.0, 0.25, 1.0], "mlp": [1.0] * 6, LOGITS: [1.0] * 3}
         spread = {path: np.array(values, np.float32) for path, values in spread.items()}
-        features = _perceptual.Features(adapter, weights, 16, spread)
+        features = losses.PerceptualFeatures(adapter, weights, 16, spread)
         images = rng.uniform(size=(2, 16, 16, 3)).astype(np.float32)
         seen = adapter(images, ("tokens",))
-        (found,) = features.measured(seen, ["tokens"])
+        (maps,) = features.normalized_maps(seen, ["tokens"])
         expected = np.asarray(seen["tokens"]) / [2.0, 1.0, 0.5, 1.0]
-        np.testing.assert_allclose(found, expected[:, :, None], rtol=1e-6)
-        verdicts = _networks.discriminator([4], None)([found])
+        np.testing.assert_allclose(maps, expected[:, :, None], rtol=1e-6)
+        verdicts = _networks.discriminator([4], None)([maps])
         assert np.isfinite(verdicts[0]).all()
 
 
@@ -455,18 +471,18 @@ class TestNetworks:
         goal = rng.normal(size=(2, 2 * size[0], 2 * size[1], 4)).astype(np.float32)
         with tf.GradientTape() as tape:
             tape.watch([x, layer.kernel.value])
-            found = layer(x)
-            loss = tf.reduce_sum(found * goal)
-        slopes = tape.gradient(loss, [x, layer.kernel.value])
+            actual = layer(x)
+            loss = tf.reduce_sum(actual * goal)
+        gradients = tape.gradient(loss, [x, layer.kernel.value])
         with tf.GradientTape() as tape:
             tape.watch([x, kernel])
             larger = tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
             expected = tf.nn.conv2d(larger, kernel, 1, "SAME") + layer.bias.value
             loss = tf.reduce_sum(expected * goal)
 
-        np.testing.assert_allclose(found, expected, atol=2e-5)
-        for slope, other in zip(slopes, tape.gradient(loss, [x, kernel])):
-            np.testing.assert_allclose(slope, other, atol=1e-4)
+        np.testing.assert_allclose(actual, expected, atol=2e-5)
+        for gradient, other in zip(gradients, tape.gradient(loss, [x, kernel])):
+            np.testing.assert_allclose(gradient, other, atol=1e-4)
 
     def test_smoothing_averages_neighbours(self, rng):
         x = rng.normal(size=(2, 5, 7, 3)).astype(np.float32)
@@ -482,21 +498,21 @@ class TestNetworks:
         )
 
     @pytest.mark.parametrize("along", ["rows", "columns", "both"])
-    def test_smoothing_leaves_nothing_of_what_alternates(self, along):
+    def test_smoothing_removes_alternating_signs(self, along):
         rows, columns = np.indices((6, 8))
         sign = (-1.0) ** {"rows": rows, "columns": columns, "both": rows + columns}[
             along
         ]
-        found = np.asarray(_networks.Smoothing()(sign[None, :, :, None].astype("f4")))
-        np.testing.assert_allclose(found[0, 1:-1, 1:-1], 0, atol=1e-7)
+        actual = np.asarray(_networks.Smoothing()(sign[None, :, :, None].astype("f4")))
+        np.testing.assert_allclose(actual[0, 1:-1, 1:-1], 0, atol=1e-7)
 
-    def test_normalization_is_that_of_keras(self, rng):
-        """But for the variance that is remembered, which Keras does not correct."""
+    def test_normalization_equals_that_of_keras(self, rng):
+        """Except for the moving variance, which Keras does not correct for bias."""
         x = rng.normal(2, 3, size=(4, 5, 6, 3)).astype(np.float32)
         goal = tf.constant(rng.normal(size=x.shape), tf.float32)
-        found, expected = [], []
-        for kind, told in (
-            (_networks.Normalization, found),
+        actual, expected = [], []
+        for kind, outputs in (
+            (_networks.Normalization, actual),
             (keras.layers.BatchNormalization, expected),
         ):
             layer = kind(momentum=0.75)
@@ -508,15 +524,17 @@ class TestNetworks:
                 tape.watch(values)
                 y = layer(values, training=True)
                 loss = tf.reduce_sum(y * goal)
-            slopes = tape.gradient(loss, [values, layer.gamma.value, layer.beta.value])
-            told += [y, *slopes, layer.moving_mean, layer(x, training=False)]
-            told.append((np.asarray(layer.moving_variance) - 0.75) / 0.25)
+            gradients = tape.gradient(
+                loss, [values, layer.gamma.value, layer.beta.value]
+            )
+            outputs += [y, *gradients, layer.moving_mean, layer(x, training=False)]
+            outputs.append((np.asarray(layer.moving_variance) - 0.75) / 0.25)
 
-        corrected = found.pop(), expected.pop()
+        corrected = actual.pop(), expected.pop()
         np.testing.assert_allclose(corrected[0], corrected[1] * 120 / 119, rtol=1e-4)
-        inference = found.pop(), expected.pop()
+        inference = actual.pop(), expected.pop()
         np.testing.assert_allclose(*inference, rtol=0.01, atol=0.01)
-        for a, b in zip(found, expected):
+        for a, b in zip(actual, expected):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
 
     def test_spectral_norms_are_one(self, rng):
@@ -537,8 +555,8 @@ class TestNetworks:
             norm = np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2)
             assert norm == pytest.approx(1, abs=0.01)
 
-    def test_networks_of_one_seed_are_the_same(self):
-        """Also the vectors of the spectral normalization, which Keras draws anew."""
+    def test_networks_with_the_same_seed_are_equal(self):
+        """Also the vectors of spectral normalization, which Keras draws unseeded."""
         for code in (None, 5):
             first, second, other = (
                 _networks.discriminator([3, 4], code, None, seed) for seed in (1, 1, 2)
@@ -550,21 +568,27 @@ class TestNetworks:
 
 class TestAutoencoder:
     @pytest.mark.parametrize("channels", [1, 3])
-    def test_channels_are_made_independent(self, channels, toy_adapter, rng):
+    def test_channels_are_decorrelated(self, channels, toy_adapter, rng):
         spread = {"conv_a": np.ones(8, np.float32)}
-        recipe = _train_autoencoder.Autoencoder(
-            toy_adapter, {"conv_a": 1.0}, spread, channels=channels, size=32
+        recipe = autoencoder.Autoencoder(
+            toy_adapter,
+            {"conv_a": 1.0},
+            spread,
+            channels=channels,
+            size=32,
+            batch=16,
+            learning_rate=5e-4,
         )
         photos = rng.uniform(size=(12, 4, 4, 3)).repeat(8, 1).repeat(8, 2)
         photos = photos.astype(np.float32)
-        before = recipe.remade(photos), recipe.encode(photos)
-        recipe.settle([photos[:5], photos[5:]])
-        after = recipe.remade(photos), recipe.encode(photos)
+        before = recipe.reconstruct(photos), recipe.encode(photos)
+        recipe.finalize([photos[:5], photos[5:]])
+        after = recipe.reconstruct(photos), recipe.encode(photos)
 
         np.testing.assert_allclose(after[0], before[0], atol=1e-4)
         covariances = [
-            np.atleast_2d(np.cov(found.reshape(-1, channels), rowvar=False))
-            for found in (before[1], after[1])
+            np.atleast_2d(np.cov(latents.reshape(-1, channels), rowvar=False))
+            for latents in (before[1], after[1])
         ]
         expected = np.linalg.eigvalsh(covariances[0])[::-1]
         np.testing.assert_allclose(

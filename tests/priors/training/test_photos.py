@@ -6,7 +6,7 @@ import pytest
 import tfviz  # noqa: F401 (first: TensorFlow must not be imported before it)
 from PIL import Image
 from tfviz.priors.training import photos as _photos
-from tfviz.priors.training.photos import batches, find_photos, squares
+from tfviz.priors.training.photos import batches, centre_squares, find_photos
 
 COUNT = 13
 
@@ -18,7 +18,7 @@ def _few(monkeypatch):
 
 @pytest.fixture
 def greys(tmp_path):
-    """Flat pictures, each of its own grey: 0, 10, 20 ..."""
+    """Uniform pictures, each with another grey value: 0, 10, 20 ..."""
     folder = tmp_path / "greys"
     (folder / "more").mkdir(parents=True)
     for number in range(COUNT):
@@ -29,48 +29,48 @@ def greys(tmp_path):
 
 
 @pytest.fixture
-def slope(tmp_path):
-    """A picture that is red to the right and green to the bottom."""
+def ramp(tmp_path):
+    """A picture that gets redder to the right and greener to the bottom."""
     rows, columns = np.mgrid[:48, :64]
     picture = np.stack([4 * columns, 5 * rows, 0 * rows], axis=-1).astype(np.uint8)
-    Image.fromarray(picture).save(tmp_path / "slope.png")
-    return str(tmp_path / "slope.png")
+    Image.fromarray(picture).save(tmp_path / "ramp.png")
+    return str(tmp_path / "ramp.png")
 
 
-def drawn(files, count, *, first=0, batch=5, seed=0, size=4, zoom=0.5):
-    found = batches(files, size, batch, first=first, seed=seed, zoom=zoom)
-    return np.stack(list(islice(found.as_numpy_iterator(), count)))
+def take_batches(files, count, *, first=0, batch=5, seed=0, size=4, zoom=0.5):
+    dataset = batches(files, size, batch, first=first, seed=seed, zoom=zoom)
+    return np.stack(list(islice(dataset.as_numpy_iterator(), count)))
 
 
 def numbers(images):
-    """Which of the grey pictures cuts are of."""
+    """Return the numbers of the grey pictures that crops were cut from."""
     return (images.reshape(-1, *images.shape[-3:]).mean((1, 2, 3)) * 25.5).round()
 
 
 class TestBatches:
     def test_an_epoch_has_each_photo_once(self, greys):
         files = [str(file) for file in sorted(greys.rglob("*.png"))]
-        order = numbers(drawn(files, COUNT)).reshape(5, COUNT)  # 13 batches of 5
+        order = numbers(take_batches(files, COUNT)).reshape(5, COUNT)  # 13 batches of 5
 
         assert (np.sort(order) == np.arange(COUNT)).all()
         assert len({tuple(epoch) for epoch in order}) == 5
-        other = numbers(drawn(files, COUNT, seed=1)).reshape(5, COUNT)
+        other = numbers(take_batches(files, COUNT, seed=1)).reshape(5, COUNT)
         assert (other != order).any(axis=1).all()
 
     @pytest.mark.parametrize("first", [1, 4])
-    def test_batches_are_the_same_from_any_step_on(self, first, slope, greys):
-        files = [slope, *map(str, sorted(greys.glob("*.png")))]
+    def test_batches_are_the_same_from_any_step_on(self, first, ramp, greys):
+        files = [ramp, *map(str, sorted(greys.glob("*.png")))]
 
         np.testing.assert_array_equal(
-            drawn(files, 3, first=first), drawn(files, 3 + first)[first:]
+            take_batches(files, 3, first=first), take_batches(files, 3 + first)[first:]
         )
 
-    def test_cuts_are_in_range(self, slope):
-        cuts = drawn([slope], 40, batch=10, size=8, zoom=0.5)
-        cuts = cuts.reshape(-1, 8, 8, 3) * 255 / (4, 5, 1)  # columns and rows
-        red, green = cuts[..., 0], cuts[..., 1]
-        # The outermost rows and columns know nothing of what is outside of the cut;
-        # the middles of the others are five eighths of its side apart.
+    def test_crops_have_sizes_and_positions_in_range(self, ramp):
+        crops = take_batches([ramp], 40, batch=10, size=8, zoom=0.5)
+        crops = crops.reshape(-1, 8, 8, 3) * 255 / (4, 5, 1)  # columns and rows
+        red, green = crops[..., 0], crops[..., 1]
+        # The outermost rows and columns are filtered without the pixels outside of the
+        # crop; the centres of the others are five eighths of its side apart.
         side = np.ptp(green[:, 1:-1], axis=(1, 2)) * 8 / 5
 
         assert side.min() == pytest.approx(24, abs=0.8)
@@ -83,19 +83,19 @@ class TestBatches:
             assert low.min() == pytest.approx(0, abs=0.5)
             assert high.max() == pytest.approx(length, abs=0.5)
 
-    def test_half_of_the_cuts_are_mirrored(self, slope):
-        cuts = drawn([slope], 40, batch=10, size=8).reshape(-1, 8, 8, 3)
-        mirrored = cuts[:, 0, 0, 0] > cuts[:, 0, -1, 0]
+    def test_half_of_the_crops_are_mirrored(self, ramp):
+        crops = take_batches([ramp], 40, batch=10, size=8).reshape(-1, 8, 8, 3)
+        mirrored = crops[:, 0, 0, 0] > crops[:, 0, -1, 0]
 
-        assert (cuts[:, 0, 0, 1] < cuts[:, -1, 0, 1]).all()  # never upside down
-        assert 150 < mirrored.sum() < 250  # 5 deviations of 400 tosses
+        assert (crops[:, 0, 0, 1] < crops[:, -1, 0, 1]).all()  # never upside down
+        assert 150 < mirrored.sum() < 250  # within 5 standard deviations of 400 tosses
 
 
 class TestSquares:
-    def test_the_middle_is_taken(self, slope):
-        (square,) = squares([slope], 6)
+    def test_the_central_square_is_returned(self, ramp):
+        (square,) = centre_squares([ramp], 6)
 
-        places = 8 * np.arange(1, 5)  # the outer ones are not quite averages
+        places = 8 * np.arange(1, 5)  # the outer pixels are not exact averages
         red, green = square[0, 1:-1, 0] * 63.75, square[1:-1, 0, 1] * 51
         np.testing.assert_allclose(red, 11.5 + places, atol=0.01)
         np.testing.assert_allclose(green, 3.5 + places, atol=0.01)
@@ -111,7 +111,7 @@ class TestFolder:
         assert sorted([*photos.train, *photos.held_out]) == names
         assert photos.held_out == tuple(names[place] for place in (0, 4, 8, 12))
 
-    def test_what_cannot_be_read_is_counted_and_named(self, greys):
+    def test_unreadable_files_are_counted_and_named(self, greys):
         for number in range(7):
             (greys / f"broken-{number}.jpg").write_bytes(b"no image")
         whole = (greys / "00.png").read_bytes()
@@ -122,47 +122,47 @@ class TestFolder:
 
         with pytest.raises(ValueError, match=r"9 of the 22 images .* a\.png, broken-0"):
             find_photos(greys, 2)
-        with pytest.raises(ValueError, match=r"broken-3\.jpg and 4 more\. Mend them"):
+        with pytest.raises(ValueError, match=r"broken-3\.jpg and 4 more\. Repair or"):
             find_photos(greys, 2)
 
-    def test_too_few(self, greys):
+    def test_too_few_photos_are_refused(self, greys):
         with pytest.raises(ValueError, match=r"13 images .* 4 to learn from and 10 to"):
             find_photos(greys, 10)
         with pytest.raises(ValueError, match=r"13 images .* 12 to learn from and 2 to"):
             find_photos(greys, 2, fewest=12)
 
-    def test_the_list_is_kept(self, greys, tmp_path, monkeypatch):
-        known = tmp_path / "list.json"
-        photos = find_photos(greys, 2, known=known)
-        assert json.loads(known.read_text())["more/10.png"] > 0
-        # A second time they are not read.
-        monkeypatch.setattr(_photos, "_readable", lambda file: False)
+    def test_the_list_is_stored(self, greys, tmp_path, monkeypatch):
+        list_file = tmp_path / "list.json"
+        photos = find_photos(greys, 2, list_file=list_file)
+        assert json.loads(list_file.read_text())["more/10.png"] > 0
+        # The second call does not read the photos.
+        monkeypatch.setattr(_photos, "_is_readable", lambda file: False)
 
-        assert find_photos(greys, 2, known=known) == photos
+        assert find_photos(greys, 2, list_file=list_file) == photos
 
     def test_a_folder_that_changed_is_refused(self, greys, tmp_path):
-        known = tmp_path / "list.json"
-        find_photos(greys, 2, known=known)
+        list_file = tmp_path / "list.json"
+        find_photos(greys, 2, list_file=list_file)
         (greys / "03.png").unlink()
         (greys / "more" / "new.png").write_bytes((greys / "04.png").read_bytes())
         Image.new("RGB", (50, 50), "red").save(greys / "05.png")
 
         message = r"1 are new \(more/new.png\), 1 are gone \(03.png\), 1 are changed"
         with pytest.raises(ValueError, match=message):
-            find_photos(greys, 2, known=known)
+            find_photos(greys, 2, list_file=list_file)
 
-    def test_what_a_training_draws_is_none(self, greys):
-        """Its folder may lie among the photos, and it goes on there."""
+    def test_samples_of_a_training_are_no_photos(self, greys):
+        """Its folder may be inside that of the photos, and it resumes there."""
         folder = greys / "trained"
         folder.mkdir()
-        before = find_photos(greys, 2, known=folder / "list.json")
+        before = find_photos(greys, 2, list_file=folder / "list.json")
         Image.new("RGB", (50, 50)).save(folder / "samples.png")
 
-        assert find_photos(greys, 2, known=folder / "list.json") == before
+        assert find_photos(greys, 2, list_file=folder / "list.json") == before
 
-    def test_a_list_is_not_written_of_a_folder_that_is_refused(self, greys, tmp_path):
+    def test_no_list_is_written_for_a_refused_folder(self, greys, tmp_path):
         (greys / "broken.png").write_bytes(b"")
 
         with pytest.raises(ValueError, match="1 of the 14 images"):
-            find_photos(greys, 2, known=tmp_path / "list.json")
+            find_photos(greys, 2, list_file=tmp_path / "list.json")
         assert not (tmp_path / "list.json").exists()

@@ -1,4 +1,4 @@
-"""Trainings of priors, with networks so small that they take seconds."""
+"""Trainings of priors with networks so small that a training takes seconds."""
 
 from pathlib import Path
 
@@ -9,18 +9,17 @@ import tfviz
 import tensorflow as tf
 from support import build_toy, small_trainings
 from PIL import Image
+from tfviz.priors import _trained, training
 from tfviz.priors.training import (
+    checkpoint,
+    inverter,
+    loop,
     photos as _photos,
-    loop as _train,
-    inverter as _train_inverter,
-    recipes as _training,
+    recipes,
+    samples,
 )
-from tfviz.priors import _trained
-from tfviz.priors.training import checkpoint
-from tfviz.priors.training import samples
-from tfviz.priors import _trained as store
+from tfviz.priors.training import CollapsedError
 from tfviz.priors.training.checkpoint import export, psnr
-from tfviz.priors.training.loop import CollapsedError
 
 COUNT, SIZE = 120, 16
 SMALL = {"code": 6, "size": SIZE, "batch": 8, "held_out": 16, "seed": 3}
@@ -35,7 +34,7 @@ def _small():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Pictures of two colours, one above the other."""
+    """Pictures with two colours, one above the other."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(1)
     for number in range(COUNT):
@@ -52,11 +51,11 @@ def photos(folder):
 
 @pytest.fixture(scope="module")
 def held_out(photos):
-    return _photos.squares(photos.held_out, SIZE)
+    return _photos.centre_squares(photos.held_out, SIZE)
 
 
 class Toy:
-    """A recipe of one layer, with an optimizer and draws from its seed."""
+    """A recipe with two linear layers, an optimizer, and noise drawn from the seed."""
 
     size, batch, zoom, learning_rate = SIZE, 4, 0.5, 0.05
 
@@ -76,8 +75,8 @@ class Toy:
         self.exported = {v.path: v for v in self.model.variables}
         self.state = [*self.model.variables, *self._optimizer.variables]
 
-    def step(self, photos, seed, progress, rate):
-        self._optimizer.learning_rate.assign(rate)
+    def step(self, photos, seed, progress, learning_rate):
+        self._optimizer.learning_rate.assign(learning_rate)
         variables = self.model.trainable_variables
         noise = tf.random.stateless_normal(photos.shape, seed, stddev=0.05)
         with tf.GradientTape() as tape:
@@ -86,17 +85,17 @@ class Toy:
         self._optimizer.apply(tape.gradient(loss, values), variables)
         return {"loss": loss}
 
-    def remade(self, photos):
+    def reconstruct(self, photos):
         return self.model(photos).numpy()
 
-    def shown(self, photos):
-        return [self.remade(photos)]
+    def sample_rows(self, photos):
+        return [self.reconstruct(photos)]
 
 
 class Collapsing(Toy):
-    """Forgets its input, a little more in each step."""
+    """Depends a little less on its input after each step."""
 
-    def step(self, photos, seed, progress, rate):
+    def step(self, photos, seed, progress, learning_rate):
         kernel, bias = self.model.layers[2].variables
         kernel.assign(0.9 * kernel)
         bias.assign(0.9 * bias + 0.1)
@@ -108,9 +107,9 @@ def initial(seed):
 
 
 def clock(monkeypatch):
-    """Let each look at the clock take 100 s: a checkpoint every three steps."""
+    """Let 100 s pass between two readings: a checkpoint every three steps."""
     times = iter(range(0, 10**9, 100))
-    monkeypatch.setattr(_train.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(loop.time, "monotonic", lambda: next(times))
 
 
 def state_of(output):
@@ -122,35 +121,56 @@ def same_files(first, second, *files):
     return all((first / f).read_bytes() == (second / f).read_bytes() for f in files)
 
 
+class TestPackage:
+    def test_what_it_lists_is_there(self):
+        assert set(training.__all__) <= set(dir(training))
+        assert training.train_inverter is recipes.train_inverter
+        assert training.CollapsedError is samples.CollapsedError
+
+    def test_another_name_is_refused(self):
+        with pytest.raises(
+            AttributeError, match="training' has no attribute 'nothing'"
+        ):
+            training.nothing  # noqa: B018
+
+    @pytest.mark.parametrize("kind", [str, Path])
+    def test_the_output_folder_is_made(self, kind, folder, tmp_path, monkeypatch):
+        monkeypatch.setattr(recipes, "train", lambda *_, **__: False)
+        toy, output = tfviz.adapt(build_toy(), (-1, 1)), tmp_path / "new" / "toy"
+        facts = training.train_inverter(toy, kind(folder), kind(output), **SMALL)
+
+        assert facts is None
+        assert (output / checkpoint.SETTINGS).exists()
+
+
 class TestLoop:
     @pytest.fixture(scope="class")
     def whole(self, photos, held_out, tmp_path_factory):
         output = tmp_path_factory.mktemp("whole")
-        told = []
-        choices = {"steps": 60, "seed": 5, "held_out": held_out, "tell": told.append}
-        assert _train.train(Toy(), photos, output, **choices)
-        return output, choices, told
+        choices = {"steps": 60, "seed": 5, "held_out": held_out, "report": print}
+        assert loop.train(Toy(), photos, output, **choices)
+        return output, choices
 
-    def test_what_was_interrupted_ends_with_the_same_bytes(
+    def test_an_interrupted_training_ends_with_the_same_bytes(
         self, whole, photos, tmp_path
     ):
-        output, choices, _ = whole
+        output, choices = whole
         # In the middle of a line of the log, at its end, and soon after it.
         for count in (20, 30, 3):
             left = iter(range(count)[::-1])
             stopped = {"stop": lambda: next(left) == 0}  # noqa: B023
-            assert not _train.train(Toy(), photos, tmp_path, **choices | stopped)
-        assert _train.train(Toy(), photos, tmp_path, **choices)
+            assert not loop.train(Toy(), photos, tmp_path, **choices | stopped)
+        assert loop.train(Toy(), photos, tmp_path, **choices)
 
         assert state_of(tmp_path) == state_of(output)
         assert same_files(output, tmp_path, checkpoint.LOG, samples.SAMPLES)
         lines = (output / checkpoint.LOG).read_text().splitlines()
         assert [line.split(",")[0] for line in lines] == ["step", "50", "60"]
 
-    def test_what_was_killed_loses_what_came_after_the_last_checkpoint(
+    def test_a_killed_training_resumes_from_the_last_checkpoint(
         self, whole, photos, tmp_path, monkeypatch
     ):
-        output, choices, _ = whole
+        output, choices = whole
 
         def killed():
             steps.append(None)
@@ -158,59 +178,58 @@ class TestLoop:
                 raise KeyboardInterrupt
             return False
 
-        steps, told = [], []
+        steps, lines = [], []
         clock(monkeypatch)
         with pytest.raises(KeyboardInterrupt):
-            _train.train(Toy(), photos, tmp_path, **choices, stop=killed)
+            loop.train(Toy(), photos, tmp_path, **choices, stop=killed)
         last = (tmp_path / checkpoint.LOG).read_text().splitlines()[-1]
         assert last.startswith("50,")
         (tmp_path / ".tfviz-half.part").write_bytes(b"half a checkpoint")
-        _train.train(Toy(), photos, tmp_path, **choices | {"tell": told.append})
+        loop.train(Toy(), photos, tmp_path, **choices | {"report": lines.append})
 
-        assert told[0] == "going on from step 54 of 60"
+        assert lines[0] == "resuming from step 54 of 60"
         assert state_of(tmp_path) == state_of(output)
         assert same_files(output, tmp_path, checkpoint.LOG, samples.SAMPLES)
 
-    def test_lines_after_the_checkpoint_are_taken_out_of_the_log(self, tmp_path):
+    def test_lines_after_the_checkpoint_are_removed_from_the_log(self, tmp_path):
         path = tmp_path / "log.csv"
         for step in (50, 100, 150):
-            checkpoint.write_line(path, {"step": step, "loss": step / 8})
+            checkpoint.append_to_log(path, {"step": step, "loss": step / 8})
         whole = path.read_text()
-        checkpoint.cut_log(path, 120)
+        checkpoint.truncate_log(path, 120)
 
         assert path.read_text().splitlines() == whole.splitlines()[:3]
-        checkpoint.cut_log(path, 0)
+        checkpoint.truncate_log(path, 0)
         assert not path.exists()
 
-    def test_time_that_is_left_is_told(self, photos, held_out, tmp_path, monkeypatch):
-        told = []
+    def test_remaining_time_is_shown(self, photos, held_out, tmp_path, monkeypatch):
+        lines = []
         clock(monkeypatch)
-        _train.train(
-            Toy(), photos, tmp_path, steps=110, held_out=held_out, tell=told.append,
+        loop.train(
+            Toy(), photos, tmp_path, steps=110, held_out=held_out, report=lines.append,
             seconds=5250,
         )  # fmt: skip
 
-        # 50 steps of 100 s: 60 more.
-        assert told[-1].startswith("50/110  loss 0.0")
-        assert told[-1].endswith("0 images/s  1:40 left")
+        # After 50 steps of 100 s, 60 more remain.
+        assert lines[-1].startswith("50/110  loss 0.0")
+        assert lines[-1].endswith("0 images/s  1:40 left")
         assert int(np.load(tmp_path / checkpoint.CHECKPOINT)["step"]) == 53
 
     def test_the_average_is_exported(self, whole, photos, held_out, tmp_path):
-        _, choices, _ = whole
+        _, choices = whole
         recipe = Toy()
         values = []
 
-        def noted():
+        def record_values():
             values.append([np.asarray(v, np.float64) for v in recipe.model.variables])
             return False
 
         average = [np.asarray(v, np.float64) for v in recipe.model.variables]
-        _train.train(recipe, photos, tmp_path, **choices, stop=noted)
+        loop.train(recipe, photos, tmp_path, **choices, stop=record_values)
         for number, step in enumerate(values):
-            memory = min(_train.MEMORY, (1 + number) / (10 + number))
+            decay = min(loop.AVERAGE_DECAY, (1 + number) / (10 + number))
             average = [
-                memory * mean + (1 - memory) * value
-                for mean, value in zip(average, step)
+                decay * mean + (1 - decay) * value for mean, value in zip(average, step)
             ]
 
         for mean, variable in zip(average, recipe.model.variables):
@@ -225,17 +244,17 @@ class TestLoop:
         ],
     )
     def test_other_settings_are_refused(self, whole, photos, change, said):
-        output, choices, _ = whole
+        output, choices = whole
         before = state_of(output)
         recipe = Toy(**change.get("recipe", {}))
         choices = choices | {k: v for k, v in change.items() if k != "recipe"}
 
         with pytest.raises(ValueError, match=f"another training: {said}. Choose"):
-            _train.train(recipe, photos, output, **choices)
+            loop.train(recipe, photos, output, **choices)
         assert state_of(output) == before
 
     def test_other_networks_and_damaged_files_are_refused(self, whole, tmp_path):
-        output, _, _ = whole
+        output, _ = whole
         path = output / checkpoint.CHECKPOINT
         state = [tf.Variable(np.zeros((1, 1, 3, 4), np.float32))]
         settings = {"kind": "toy", "steps": 60, "seed": 5}
@@ -243,49 +262,51 @@ class TestLoop:
             checkpoint.restore(path, state, settings)
         damaged = tmp_path / checkpoint.CHECKPOINT
         damaged.write_bytes(path.read_bytes()[:-300])
-        with pytest.raises(ValueError, match="not all of one. Delete it"):
+        with pytest.raises(ValueError, match="is cut off. Delete it"):
             checkpoint.restore(damaged, state, settings)
 
-    def test_a_photo_that_vanished_is_told(self, photos, held_out, tmp_path):
+    def test_a_photo_that_disappeared_is_named(self, photos, held_out, tmp_path):
         gone = _photos.Photos((*photos.train[:3], str(tmp_path / "gone.png")), ())
 
         with pytest.raises(ValueError, match="no longer can: .*gone.png"):
-            _train.train(Toy(), gone, tmp_path, steps=9, held_out=held_out)
+            loop.train(Toy(), gone, tmp_path, steps=9, held_out=held_out)
 
 
 class TestCollapse:
     @pytest.fixture(autouse=True)
     def _warm(self, monkeypatch):
-        monkeypatch.setattr(_train, "WARM_UP_STEPS", 20)
+        monkeypatch.setattr(loop, "WARM_UP_STEPS", 20)
 
     def choices(self, held_out, steps=60):
-        return {"steps": steps, "held_out": held_out, "tell": lambda line: None}
+        return {"steps": steps, "held_out": held_out, "report": lambda line: None}
 
-    def test_one_image_for_all(self, photos, held_out, tmp_path):
+    def test_the_same_image_for_all_photos_is_refused(self, photos, held_out, tmp_path):
         message = r"After 60 steps images .* differ only \d+% as much .* another seed"
         with pytest.raises(CollapsedError, match=message):
-            _train.train(Collapsing(), photos, tmp_path, **self.choices(held_out))
+            loop.train(Collapsing(), photos, tmp_path, **self.choices(held_out))
         assert (tmp_path / samples.SAMPLES).exists()
         assert not (tmp_path / checkpoint.CHECKPOINT).exists()
 
-    def test_nothing_is_said_at_first(self, photos, held_out, tmp_path):
+    def test_collapse_is_not_checked_during_warm_up(self, photos, held_out, tmp_path):
         choices = self.choices(held_out, 19)
 
-        assert _train.train(Collapsing(), photos, tmp_path, **choices)
+        assert loop.train(Collapsing(), photos, tmp_path, **choices)
 
-    def test_numbers_that_are_none(self, photos, held_out, tmp_path):
+    def test_a_loss_that_is_not_finite_is_refused(self, photos, held_out, tmp_path):
         class Exploding(Toy):
-            def step(self, photos, seed, progress, rate):
-                told = super().step(photos, seed, progress, rate)
-                return told | {"loss": told["loss"] / (progress - 0.5)}
+            def step(self, photos, seed, progress, learning_rate):
+                metrics = super().step(photos, seed, progress, learning_rate)
+                return metrics | {"loss": metrics["loss"] / (progress - 0.5)}
 
         message = "not finite at step 31. .*lower learning rate"
         with pytest.raises(CollapsedError, match=message):
-            _train.train(Exploding(), photos, tmp_path, **self.choices(held_out))
+            loop.train(Exploding(), photos, tmp_path, **self.choices(held_out))
 
-    def test_weights_that_are_none_are_not_saved(self, photos, held_out, tmp_path):
+    def test_weights_that_are_not_finite_are_not_saved(
+        self, photos, held_out, tmp_path
+    ):
         recipe = Toy()
-        _train.train(recipe, photos, tmp_path, **self.choices(held_out, 3))
+        loop.train(recipe, photos, tmp_path, **self.choices(held_out, 3))
         before = state_of(tmp_path)
         recipe.state[0].assign(np.nan * np.asarray(recipe.state[0]))
 
@@ -293,7 +314,7 @@ class TestCollapse:
             checkpoint.save(tmp_path / checkpoint.CHECKPOINT, recipe.state, {}, 4, {})
         assert state_of(tmp_path) == before
 
-    def test_the_difference_of_pairs(self, rng):
+    def test_variety_is_the_mean_difference_of_pairs(self, rng):
         pictures = rng.uniform(size=(5, 3, 4, 3))
         pairs = [
             np.sqrt(np.mean((pictures[i] - pictures[j]) ** 2))
@@ -313,21 +334,19 @@ class TestCollapse:
 
 @pytest.fixture(scope="module")
 def trained(folder, toy_adapter, tmp_path_factory):
-    """An inverter of the toy, trained in one go; with the lines that were told."""
+    """An inverter of the toy, trained without interruption: its folder and facts."""
     output = tmp_path_factory.mktemp("inverter")
-    told = []
-    facts = _training.train_inverter(
-        toy_adapter, folder, output, steps=80, learning_rate=3e-3, tell=told.append,
-        **SMALL,
-    )  # fmt: skip
-    return output, facts, told
+    facts = training.train_inverter(
+        toy_adapter, folder, output, steps=80, learning_rate=3e-3, **SMALL
+    )
+    return output, facts
 
 
 @pytest.fixture
 def again(trained, folder, toy_adapter):
     def call(output, **change):
         choices = {"steps": 80, "learning_rate": 3e-3, "tell": lambda line: None}
-        return _training.train_inverter(
+        return training.train_inverter(
             toy_adapter, folder, output, **choices | SMALL | change
         )
 
@@ -337,29 +356,29 @@ def again(trained, folder, toy_adapter):
 class TestPrecision:
     name = "auto_mixed_precision_onednn_bfloat16"
 
-    def chosen(self):
+    def is_enabled(self):
         return tf.config.optimizer.get_experimental_options().get(self.name, False)
 
     @pytest.mark.parametrize("wanted", [True, False])
-    def test_it_is_chosen_for_the_training_alone(self, wanted):
-        before = self.chosen()
+    def test_it_is_enabled_during_the_training_alone(self, wanted):
+        before = self.is_enabled()
 
-        with _training._precision(wanted):
-            assert self.chosen() is wanted
+        with recipes._precision(wanted):
+            assert self.is_enabled() is wanted
 
-        assert self.chosen() is before
+        assert self.is_enabled() is before
 
     def test_it_is_undone_when_a_training_fails(self):
-        with pytest.raises(RuntimeError), _training._precision(True):
+        with pytest.raises(RuntimeError), recipes._precision(True):
             raise RuntimeError
 
-        assert not self.chosen()
+        assert not self.is_enabled()
 
 
 @pytest.mark.slow
 class TestInverter:
     def test_the_loss_falls(self, trained):
-        output, _, _ = trained
+        output, _ = trained
         rows = (output / checkpoint.LOG).read_text().splitlines()
         names = rows[0].split(",")
         columns = np.array([row.split(",") for row in rows[1:]], float).T
@@ -368,25 +387,29 @@ class TestInverter:
         assert log["step"].tolist() == [50, 80]
         for name in ("features", "pixels", "code", "classes"):
             assert log[name][-1] < 0.8 * log[name][0]
-        assert log["judge"][-1] != 2  # it has begun
+        assert log["judge"][-1] != 2  # the discriminators have begun to learn
 
-    def test_an_interrupted_one_is_the_same_file(self, trained, again, tmp_path):
-        output, facts, _ = trained
+    def test_an_interrupted_training_writes_the_same_file(
+        self, trained, again, tmp_path
+    ):
+        output, facts = trained
         steps = iter(range(1000))
         assert again(tmp_path, stop=lambda: next(steps) == 39) is None
         assert not (tmp_path / "inverter.npz").exists()
-        told = []
-        found = again(tmp_path, tell=told.append)
+        lines = []
+        facts_again = again(tmp_path, tell=lines.append)
 
-        assert "going on from step 40 of 80" in told
-        assert found == facts
+        assert "resuming from step 40 of 80" in lines
+        assert facts_again == facts
         assert same_files(output, tmp_path, "inverter.npz", "log.csv", "samples.png")
 
-    def test_a_complete_one_writes_its_file_again(self, trained, again, monkeypatch):
-        """From what was kept: nothing is read or measured a second time."""
-        monkeypatch.setattr(_train_inverter, "prepared", None)
-        monkeypatch.setattr(_photos, "_readable", None)
-        output, facts, _ = trained
+    def test_a_complete_training_writes_its_file_again(
+        self, trained, again, monkeypatch
+    ):
+        """From stored measurements: no photo is checked or measured a second time."""
+        monkeypatch.setattr(inverter, "measure_code", None)
+        monkeypatch.setattr(_photos, "_is_readable", None)
+        output, facts = trained
         before = (output / "inverter.npz").read_bytes()
         (output / "inverter.npz").unlink()
         (output / ".tfviz-left.part").write_bytes(b"half a file")
@@ -407,7 +430,7 @@ class TestInverter:
     def test_other_settings_are_refused_before_any_work(
         self, trained, again, change, said, monkeypatch
     ):
-        monkeypatch.setattr(_training, "find_photos", None)
+        monkeypatch.setattr(recipes, "find_photos", None)
         with pytest.raises(ValueError, match=f"another training: .*{said}"):
             again(trained[0], **change)
 
@@ -415,14 +438,16 @@ class TestInverter:
         toy = build_toy()
         toy.layers[0].bias.assign_add(np.ones(8))
         with pytest.raises(ValueError, match=r"network\.hash"):
-            _training.train_inverter(
+            training.train_inverter(
                 tfviz.adapt(toy, (-1, 1)), folder, trained[0], steps=80,
                 learning_rate=3e-3, **SMALL,
             )  # fmt: skip
 
-    def test_images_and_codes_come_back(self, trained, toy_adapter, held_out):
-        """The file holds the averaged generator, to 16 bits, and the code's basis."""
-        output, facts, _ = trained
+    def test_photos_are_reconstructed_from_their_codes(
+        self, trained, toy_adapter, held_out
+    ):
+        """The file holds the averaged generator, in 16 bits, and the basis of codes."""
+        output, facts = trained
         param = _trained.load(output / "inverter.npz", network=toy_adapter)
         stored = param.encode(held_out)
         made = param.decode(stored).numpy()
@@ -430,19 +455,19 @@ class TestInverter:
         assert param.shape == (SIZE, SIZE, 3)
         error = ((made - held_out) ** 2).mean((1, 2, 3))
         assert (-10 * np.log10(error)).mean() == pytest.approx(facts["psnr"], abs=0.05)
-        # Each is made more like its own photo than like others.
-        apart = ((made[:, None] - held_out[None]) ** 2).mean((2, 3, 4))
-        assert (apart.argmin(axis=1) == np.arange(16)).sum() >= 8
+        # At least half of them resemble their own photo more than any other.
+        errors = ((made[:, None] - held_out[None]) ** 2).mean((2, 3, 4))
+        assert (errors.argmin(axis=1) == np.arange(16)).sum() >= 8
         codes = np.asarray(stored["code"])
         assert codes.shape == (16, 6)
         assert 0.6 < codes.std() < 1.5
-        # And random codes give different images, in range.
+        # Random codes give diverse images of medium brightness.
         random = param.decode(param.init([[0, k] for k in range(6)])).numpy()
         assert samples.variety(random) > 0.3 * samples.variety(held_out)
         assert 0.2 < random.mean() < 0.8
 
-    def test_the_network_must_be_the_one_it_was_trained_on(self, trained, held_out):
-        output, _, _ = trained
+    def test_codes_need_the_network_of_the_training(self, trained, held_out):
+        output, _ = trained
         with pytest.raises(ValueError, match="'toy', which its file cannot name"):
             _trained.load(output / "inverter.npz").encode(held_out)
         toy = build_toy()
@@ -451,22 +476,22 @@ class TestInverter:
         with pytest.raises(ValueError, match="trained on .* with others"):
             _trained.load(output / "inverter.npz", network=other).encode(held_out)
 
-    def test_statistics_of_averaged_weights_are_their_own(
+    def test_normalization_statistics_fit_the_averaged_weights(
         self, trained, toy_adapter, photos
     ):
-        """In training and in use the exported generator makes the same images."""
-        output, _, _ = trained
-        settings, arrays = store.read(output / "inverter.npz")
-        generator = _train_inverter.inverter_generator(6, settings["widths"])
+        """In training mode and in inference the generator makes the same images."""
+        output, _ = trained
+        settings, arrays = _trained.read(output / "inverter.npz")
+        generator = inverter.inverter_generator(6, settings["widths"])
         _trained._fill(generator, arrays, "generator")
         param = _trained.load(output / "inverter.npz", network=toy_adapter)
-        squares = _photos.squares(photos.train, SIZE)
+        squares = _photos.centre_squares(photos.train, SIZE)
         codes = param.encode(squares)["code"]
         generator.trainable = True
-        used = generator(codes, training=False).numpy()
-        trained_like = generator(codes, training=True).numpy()
+        inferred = generator(codes, training=False).numpy()
+        in_training = generator(codes, training=True).numpy()
 
-        assert np.abs(used - trained_like).mean() < 0.1 * used.std()
+        assert np.abs(inferred - in_training).mean() < 0.1 * inferred.std()
 
 
 class TestFile:
@@ -474,68 +499,68 @@ class TestFile:
     def file(self, trained):
         return trained[0] / "inverter.npz"
 
-    def test_one_that_is_cut_off(self, file, tmp_path):
+    def test_a_truncated_file_is_refused(self, file, tmp_path):
         whole, cut = file.read_bytes(), tmp_path / "cut.npz"
         for end in (0, 10, len(whole) // 2, len(whole) - 1):
             cut.write_bytes(whole[:end])
             with pytest.raises(ValueError, match="holds no prior, or not all of it"):
                 _trained.load(cut)
 
-    def test_weights_that_are_no_numbers(self, file, tmp_path):
-        with np.load(file) as found:
-            arrays = {name: found[name] for name in found.files}
+    def test_weights_that_are_nan_are_refused(self, file, tmp_path):
+        with np.load(file) as stored:
+            arrays = {name: stored[name] for name in stored.files}
         arrays["generator/3"] = np.full_like(arrays["generator/3"], np.nan)
         np.savez(tmp_path / "nan.npz", **arrays)
 
         with pytest.raises(ValueError, match="holds NaN in 'generator/3'"):
             _trained.load(tmp_path / "nan.npz")
 
-    def test_another_kind_version_or_number_of_weights(self, file, tmp_path):
-        settings, arrays = store.read(file)
+    def test_another_kind_or_number_of_weights_is_refused(self, file, tmp_path):
+        settings, arrays = _trained.read(file)
         path = tmp_path / "other.npz"
-        store.write(path, settings | {"kind": "diffusion"}, arrays)
+        _trained.write(path, settings | {"kind": "diffusion"}, arrays)
         with pytest.raises(ValueError, match="of the kind 'diffusion'; known are"):
             _trained.load(path)
         del arrays["generator/3"]
-        store.write(path, settings, arrays)
+        _trained.write(path, settings, arrays)
         with pytest.raises(ValueError, match="lacks 1 of the"):
             _trained.load(path)
 
-    def test_numbers_too_large_for_16_bits(self, tmp_path):
+    def test_weights_too_large_for_16_bits_are_refused(self, tmp_path):
         arrays = {"weight": np.array([1.0, -7e4], np.float32)}
         with pytest.raises(ValueError, match="'weight' holds .* up to 70000"):
-            store.write(tmp_path / "big.npz", {"kind": "toy"}, arrays)
+            _trained.write(tmp_path / "big.npz", {"kind": "toy"}, arrays)
         assert not list(tmp_path.iterdir())
 
 
 class TestExport:
     def test_weights_are_measured_as_the_file_holds_them(self, held_out, tmp_path):
         class Exported(Toy):
-            def settle(self, photos):
-                self.settled = list(photos)
+            def finalize(self, photos):
+                self.finalized = list(photos)
 
-            def product(self, held_out):
+            def file_contents(self, held_out):
                 weights = self.model.get_weights()
                 return {"kind": "toy"}, {f"w/{k}": w for k, w in enumerate(weights)}
 
         recipe = Exported()
         path = tmp_path / "toy.npz"
-        told = export(recipe, [1, 2], held_out, path, {"steps": 7})
-        settings, arrays = store.read(path)
+        facts = export(recipe, [1, 2], held_out, path, {"steps": 7})
+        settings, arrays = _trained.read(path)
 
-        assert recipe.settled == [1, 2]
-        assert settings == told | {"version": store.VERSION}
+        assert recipe.finalized == [1, 2]
+        assert settings == facts | {"version": _trained.VERSION}
         assert (settings["kind"], settings["steps"]) == ("toy", 7)
         for k, weight in enumerate(recipe.model.get_weights()):
             np.testing.assert_array_equal(arrays[f"w/{k}"], weight)
-        made = np.clip(recipe.remade(held_out), 0, 1)
+        made = np.clip(recipe.reconstruct(held_out), 0, 1)
         error = ((made - held_out) ** 2).mean((1, 2, 3))
         assert psnr(recipe, held_out) == pytest.approx((-10 * np.log10(error)).mean())
 
         recipe.exported[recipe.model.variables[0].path].assign_add(
             np.full((1, 1, 3, 4), np.float32(3e4))
         )
-        recipe.remade = lambda photos: np.nan * photos
+        recipe.reconstruct = lambda photos: np.nan * photos
         with pytest.raises(CollapsedError, match="not finite"):
             export(recipe, [], held_out, Path(tmp_path, "b.npz"), {})
         assert [file.name for file in tmp_path.iterdir()] == ["toy.npz"]
