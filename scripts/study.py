@@ -25,7 +25,7 @@ import numpy as np
 
 import tfviz  # first, so that it can choose TensorFlow's convolutions
 from tfviz import Contender, judges, params, priors
-from tfviz.comparison.storage import Cells
+from tfviz.comparison.storage import PictureStore
 from tfviz.comparison.compare import STEPS as USUAL_STEPS
 from tfviz.comparison.methods import ablations, on_random_weights, randomized
 from tfviz.report.rows import read
@@ -154,7 +154,7 @@ def share(output: Path, few: list[str], contenders: dict[str, Contender]) -> Non
     """Give `controls` the pictures of `steps`: made once more, they are the same."""
     named = [u["name"] for u in read(output / "steps")["units"] if u["text"] in few]
     source, target = (
-        Cells(output / name, named, tuple(contenders), SEEDS)
+        PictureStore(output / name, named, tuple(contenders), SEEDS)
         for name in ("steps", "controls")
     )
     for method in contenders:

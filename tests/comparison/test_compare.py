@@ -15,16 +15,16 @@ from PIL import Image
 import tfviz
 from tfviz import Contender, compare, images, measures, params, priors, transforms
 from tfviz.comparison import compare as _compare
-from tfviz.comparison.baselines import drawn
+from tfviz.comparison.baselines import draw_random_pictures
 from tfviz.comparison.summary import interval
-from tfviz.comparison.storage import job_of
+from tfviz.comparison.storage import make_job
 from tfviz.comparison.methods import ablations, randomized
 from tfviz.comparison.records import Unit
 from tfviz.optimize.job import Job
 from tfviz.params._base import Param
 from tfviz.optimize.batch import picture_seed
 from tfviz.report.rows import read
-from tfviz.comparison.evaluation import Scorer
+from tfviz.comparison.evaluation import UnitScorer
 from tfviz.judges import Judge
 
 HEIGHT, WIDTH, STEPS, SEEDS, COUNT = 32, 40, 8, 2, 60
@@ -407,12 +407,12 @@ def test_what_else_is_compared_changes_nothing(found, adapter, tmp_path):
 def test_the_best_of_some_random_pictures_is_that_of_the_first_of_more(adapter):
     """Units for which more steps were taken do not change what others are held to."""
     units = [tfviz.objectives.channel("known", [unit]) for unit in range(2)]
-    job = job_of(adapter, moving(), units, 2, steps=1, seed=0, stop=[])
-    scorer = Scorer(adapter, units)
+    job = make_job(adapter, moving(), units, 2, steps=1, seed=0, stop=[])
+    scorer = UnitScorer(adapter, units)
     told = [Unit(f"known:{unit}", f"known:{unit}", None) for unit in range(2)]
 
     def scores(counts):
-        return drawn(job, scorer, told, np.array(counts), 0).scores
+        return draw_random_pictures(job, scorer, told, np.array(counts), 0).scores
 
     more = scores([[9, 9], [9, 9]])
     mixed = scores([[2, 9], [9, 1]])
@@ -692,16 +692,16 @@ class TestRandomPictures:
     def test_there_may_be_more_of_them_than_are_made_at_once(self, adapter):
         unit = tfviz.objectives.channel("known", 0)
         job = Job(adapter, unit, pixels())
-        scorer = Scorer(adapter, [unit])
+        scorer = UnitScorer(adapter, [unit])
         told = [Unit("known:0", "known:0", None)]
         counts = np.full((len(told), 19), 3)
-        some = drawn(job, scorer, told, counts, 7)
+        some = draw_random_pictures(job, scorer, told, counts, 7)
 
         assert len(some.random) == len(some.best) == 19
         assert len({e.picture.tobytes() for e in some.random}) == 19
         seen = np.stack([e.seen for e in some.best])
         np.testing.assert_allclose(scorer(seen)[:, 0], some.scores[0], atol=1e-6)
-        other = drawn(job, scorer, told, counts, 8)
+        other = draw_random_pictures(job, scorer, told, counts, 8)
         assert not np.array_equal(other.random[0].picture, some.random[0].picture)
 
 
@@ -734,7 +734,7 @@ class TestScorer:
             for unit in tfviz.objectives.parse(text, loose)
         ]
         seen = rng.uniform(size=(n, *size, 3)).astype(np.float32)
-        found = Scorer(loose, units)(seen)
+        found = UnitScorer(loose, units)(seen)
 
         # The least of a rectified unit is nothing to see: a minus is before the ReLU.
         paths = [unit.bound(loose, size).layers[0] for unit in units]
@@ -756,12 +756,12 @@ class TestScorer:
         unit = tfviz.objectives.channel("conv_b", 3)
         heavy = unit - 100 * tfviz.objectives.total_variation()
         seen = rng.uniform(size=(3, 32, 32, 3)).astype(np.float32)
-        found = Scorer(loose, [unit, heavy])(seen)
+        found = UnitScorer(loose, [unit, heavy])(seen)
 
         np.testing.assert_array_equal(found[:, 0], found[:, 1])
 
     def test_one_picture_does_not_depend_on_others(self, loose, rng):
-        scorer = Scorer(loose, tfviz.objectives.parse("conv_b:0-3", loose))
+        scorer = UnitScorer(loose, tfviz.objectives.parse("conv_b:0-3", loose))
         seen = rng.uniform(size=(20, 32, 32, 3)).astype(np.float32)
         seeds = np.int32([[k, 1] for k in range(20)])
         moved = transforms.chain(transforms.jitter(4), transforms.noise(0.1))

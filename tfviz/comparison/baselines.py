@@ -9,8 +9,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz import views
-from tfviz.comparison.evaluation import Scorer
-from tfviz.comparison.records import Exhibit, Photos, Unit
+from tfviz.comparison.evaluation import UnitScorer
+from tfviz.comparison.records import Photos, Record, Unit
 from tfviz.images import to_bytes, to_floats
 from tfviz.optimize.batch import picture_seed
 from tfviz.optimize.job import Job
@@ -20,7 +20,7 @@ CHUNK = 8
 
 
 @dataclass(frozen=True)
-class Drawn:
+class RandomPictures:
     """Random pictures of a method.
 
     Attributes:
@@ -29,18 +29,18 @@ class Drawn:
         scores: `(units, seeds)`, of the best.
     """
 
-    random: list[Exhibit]
-    best: list[Exhibit]
+    random: list[Record]
+    best: list[Record]
     scores: NDArray[np.float32]
 
 
-def drawn(
+def draw_random_pictures(
     job: Job,
-    scorer: Scorer,
+    scorer: UnitScorer,
     told: Sequence[Unit],
     counts: NDArray[np.int64],
     seed: int,
-) -> Drawn:
+) -> RandomPictures:
     """Draw random pictures of a job's param.
 
     All units choose from the same ones, each from the first of them: what else is
@@ -53,7 +53,7 @@ def drawn(
         counts: `(units, seeds)`, how many each picture is the best of.
         seed: Of the comparison.
     """
-    pictured = _Pictured(job)
+    pictured = _PictureMaker(job)
     seeds, most = counts.shape[1], int(counts.max())
     draws = [
         picture_seed(seed, f"random {s}", k) for s in range(seeds) for k in range(most)
@@ -64,21 +64,21 @@ def drawn(
     allowed = np.arange(most)[None, :, None] < counts.T[:, None, :]
     scores = np.where(allowed, scores, -np.inf)
     places = scores.argmax(axis=1).T
-    random: list[Exhibit] = []
-    best: list[Exhibit] = []
+    random: list[Record] = []
+    best: list[Record] = []
     for unit, named in enumerate(told):
         some = [picture_seed(seed, f"random\n{named.text}", k) for k in range(seeds)]
         won = [draws[k * most + places[unit, k]] for k in range(seeds)]
         made, seen = pictured(some + won)
         for k in range(seeds):
             for kept, place in ((random, k), (best, seeds + k)):
-                kept.append(Exhibit(unit, "", k, made[place], seen[place]))
-    return Drawn(random, best, scores.max(axis=1).T)
+                kept.append(Record(unit, "", k, made[place], seen[place]))
+    return RandomPictures(random, best, scores.max(axis=1).T)
 
 
-def remade(job: Job, photos: Photos, seeds: int) -> list[Exhibit]:
+def reconstruct_photos(job: Job, photos: Photos, seeds: int) -> list[Record]:
     """Return each unit's best photos as a job's param reconstructs them."""
-    param, exhibits = job.param, []
+    param, records = job.param, []
     if param.encode is None:
         return []
     for unit, top in enumerate(photos.top):
@@ -87,14 +87,14 @@ def remade(job: Job, photos: Photos, seeds: int) -> list[Exhibit]:
         given = tf.clip_by_value(given, 0, 1)  # resizing may overshoot
         made = to_floats(to_bytes(np.asarray(param.decode(param.encode(given)))))
         seen = np.asarray(job.shown(made))
-        exhibits += [
-            Exhibit(unit, "", seed, made[seed], seen[seed], int(place))
+        records += [
+            Record(unit, "", seed, made[seed], seen[seed], int(place))
             for seed, place in enumerate(places)
         ]
-    return exhibits
+    return records
 
 
-class _Pictured:
+class _PictureMaker:
     """Makes random pictures of a job's param, as they would be saved and shown."""
 
     def __init__(self, job: Job) -> None:

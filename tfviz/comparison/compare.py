@@ -13,11 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfviz import judges as judging
 from tfviz import stops
-from tfviz.comparison.evaluation import Scorer, looked_at
+from tfviz.comparison.evaluation import UnitScorer, evaluate_photos
 from tfviz.comparison.methods import Contender, checked
 from tfviz.comparison.records import Unit
 from tfviz.comparison.results import Comparison, Temporary, Trial
-from tfviz.comparison.storage import Cells, Errors, failure, job_of, render_unit
+from tfviz.comparison.storage import (
+    Errors,
+    PictureStore,
+    failure,
+    make_job,
+    render_unit,
+)
 from tfviz.images import to_bytes
 from tfviz.judges import Judge
 from tfviz.models.adapter import Adapter, adapt, origin
@@ -37,7 +43,7 @@ FEWEST_PHOTOS = 20
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparisonProgress:
     """Where a comparison is, as callbacks see it.
 
     Attributes:
@@ -65,7 +71,7 @@ def compare(
     folder: str | os.PathLike | None = None,
     title: str = "",
     command: str = "",
-    callbacks: Sequence[Callable[[Compared], Any]] = (),
+    callbacks: Sequence[Callable[[ComparisonProgress], Any]] = (),
 ) -> Comparison:
     """Compare methods on the same units, with the same budget.
 
@@ -91,7 +97,7 @@ def compare(
             default a temporary one, which is gone with what is returned.
         title: For readers.
         command: How to make it again, for readers.
-        callbacks: Called with a `Compared` after each batch.
+        callbacks: Called with a `ComparisonProgress` after each batch.
 
     Returns:
         The comparison.
@@ -122,7 +128,7 @@ def compare(
     }
     temporary = None if folder is not None else Temporary()
     folder = Path(temporary.name if temporary else folder or "")
-    cells = Cells(folder, [unit.name for unit in told], tuple(contenders), seeds)
+    cells = PictureStore(folder, [unit.name for unit in told], tuple(contenders), seeds)
     settings = {
         "steps": None if seconds is not None else budget,
         "seconds": seconds,
@@ -133,9 +139,9 @@ def compare(
     made_of = {name: _fixed(job) for name, job in jobs.items()}
     cells.check(settings | {"methods": made_of})
     pictures = _photos(adapter, images)
-    scorer = Scorer(adapter, units)
+    scorer = UnitScorer(adapter, units)
     # Before any picture: what does not fit is to be known early.
-    photos = looked_at(pictures, scorer, judges)
+    photos = evaluate_photos(pictures, scorer, judges)
     cells.claim(settings | {"methods": made_of})
     errors = _fill(jobs, cells, callbacks)
     trial = Trial(
@@ -190,7 +196,7 @@ def _job(
 ) -> Job:
     """Return the job of a method, or say which method does not fit."""
     try:
-        job = job_of(adapter, contender, units, seeds, **settings)
+        job = make_job(adapter, contender, units, seeds, **settings)
     except ValueError as error:
         raise ValueError(f"Method {name!r}: {error}") from error
     wanted, given = ((a.channels, a.size, a.classes) for a in (adapter, job.adapter))
@@ -204,8 +210,8 @@ def _job(
 
 def _fill(
     jobs: Mapping[str, Job],
-    cells: Cells,
-    callbacks: Sequence[Callable[[Compared], Any]],
+    cells: PictureStore,
+    callbacks: Sequence[Callable[[ComparisonProgress], Any]],
 ) -> Errors:
     """Render what is missing; return why some pictures could not be made."""
     errors: dict[tuple[str, int], str] = {}
@@ -214,7 +220,7 @@ def _fill(
 
     def tell(what: str) -> None:
         for callback in callbacks:
-            callback(Compared(what, done, total))
+            callback(ComparisonProgress(what, done, total))
 
     for name, job in jobs.items():
         of_method = cells.of(name)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tfviz import measures
 from tfviz._files import finite
-from tfviz.comparison.records import TOP, Exhibit, Photos, by_unit
+from tfviz.comparison.records import TOP, Photos, Record, places_by_unit
 from tfviz.images import to_bytes, to_floats
 from tfviz.judges import Judge
 from tfviz.models.adapter import Adapter
@@ -22,7 +22,7 @@ from tfviz.transforms import Transform, chain, noise, rotate, scale
 BATCH = 16
 
 
-class Scorer:
+class UnitScorer:
     """Scores units in images.
 
     Args:
@@ -95,8 +95,8 @@ OTHERS = 2
 CHUNK = 50
 
 
-def looked_at(
-    pictures: NDArray[np.uint8], scorer: Scorer, judges: Sequence[Judge]
+def evaluate_photos(
+    pictures: NDArray[np.uint8], scorer: UnitScorer, judges: Sequence[Judge]
 ) -> Photos:
     """Return photos with what the network and the judges make of them.
 
@@ -135,7 +135,7 @@ class Paths:
         self._compiled: Any = None
 
     def similarity(
-        self, exhibits: Sequence[Exhibit], seen: NDArray[np.float32]
+        self, records: Sequence[Record], seen: NDArray[np.float32]
     ) -> list[float]:
         """Return the median path similarity of units in each layer.
 
@@ -144,10 +144,10 @@ class Paths:
         """
         unknown = [float("nan")] * len(self.layers)
         same_size = seen.shape[1:] == self._photos.pictures.shape[1:]
-        if not same_size or any(e.photo >= 0 for e in exhibits):
+        if not same_size or any(e.photo >= 0 for e in records):
             return unknown
         made, values = self._activations(seen), []
-        for unit, places in by_unit(exhibits).items():
+        for unit, places in places_by_unit(records).items():
             own, others = self._beside(unit)
             if not len(others):
                 continue
@@ -238,12 +238,12 @@ SPECTRUM_FROM = 10
 Whole = dict[str, tuple[float, float]]
 
 
-def held_out() -> Transform:
+def unseen_transforms() -> Transform:
     """Return transforms that turn and scale further than `distill`, and are noisy."""
     return chain(scale([0.85, 0.9, 1.1, 1.15]), rotate([-12, -8, 8, 12]), noise(0.03))
 
 
-class Court:
+class Evaluator:
     """Measures pictures of the same units.
 
     Args:
@@ -258,7 +258,7 @@ class Court:
     def __init__(
         self,
         adapter: Adapter,
-        scorer: Scorer,
+        scorer: UnitScorer,
         photos: Photos,
         judges: Sequence[Judge],
         targets: Sequence[int | None],
@@ -267,7 +267,7 @@ class Court:
     ) -> None:
         self._scorer, self._photos = scorer, photos
         self._judges, self._targets = judges, targets
-        self._seed, self._transform = seed, held_out()
+        self._seed, self._transform = seed, unseen_transforms()
         self._paths = Paths(adapter, photos)
 
     @property
@@ -276,7 +276,7 @@ class Court:
         return self._paths.layers
 
     def rows(
-        self, exhibits: Sequence[Exhibit]
+        self, records: Sequence[Record]
     ) -> tuple[list[dict[str, Any]], list[float], Whole]:
         """Measure the pictures of one method, all of a size.
 
@@ -284,11 +284,11 @@ class Court:
             A row of numbers for each picture; the path similarity in each layer; and
             the measures of the method as a whole, with their deviations.
         """
-        seen = np.stack([e.seen for e in exhibits])
+        seen = np.stack([e.seen for e in records])
         scores = self._scorer(seen)
         moved = self._moved(seen)
         rows = []
-        for place, e in enumerate(exhibits):
+        for place, e in enumerate(records):
             score = float(scores[place, e.unit])
             known = self._photos.scores[:, e.unit]
             row: dict[str, Any] = {"score": score}
@@ -304,7 +304,7 @@ class Court:
                 moved[:, place, e.unit], known, score
             )
             rows.append(row)
-        pictures = to_bytes(np.stack([e.picture for e in exhibits]))
+        pictures = to_bytes(np.stack([e.picture for e in records]))
         alone = {"saturation": measures.saturation(pictures)}
         if min(pictures.shape[1:3]) >= SPECTRUM_FROM:
             alone["spectrum_slope"] = measures.spectrum_slope(pictures)
@@ -315,8 +315,8 @@ class Court:
                 row[name] = value
         whole: Whole = {}
         for judge in self._judges:
-            self._judged(judge, exhibits, seen, rows, whole)
-        path = self._paths.similarity(exhibits, seen)
+            self._judged(judge, records, seen, rows, whole)
+        path = self._paths.similarity(records, seen)
         return [_plain(row) for row in rows], path, whole
 
     def _moved(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -332,12 +332,12 @@ class Court:
     def _judged(
         self,
         judge: Judge,
-        exhibits: Sequence[Exhibit],
+        records: Sequence[Record],
         seen: NDArray[np.float32],
         rows: list[dict[str, Any]],
         whole: Whole,
     ) -> None:
-        targets = [self._targets[e.unit] for e in exhibits]
+        targets = [self._targets[e.unit] for e in records]
         asked = [i for i, target in enumerate(targets) if target is not None]
         if judge.scores and asked:
             found = judge.scores(seen[asked])
@@ -351,13 +351,13 @@ class Court:
         features = judge.features(seen)
         known = self._photos.features[judge.name]
         ratios = measures.nearest_ratio(
-            features, known, exclude=[e.photo for e in exhibits]
+            features, known, exclude=[e.photo for e in records]
         )
         for row, value in zip(rows, ratios, strict=True):
             row[f"nearest_ratio@{judge.name}"] = value
         # Photos that are judged themselves, or were copied, would be near by nature;
         # and to itself, one that is the best of several units.
-        own = np.array([e.photo for e in exhibits])
+        own = np.array([e.photo for e in records])
         others = np.delete(known, own[own >= 0], axis=0)
         _, firsts = np.unique(own, return_index=True)
         made = features[np.union1d(firsts, np.flatnonzero(own < 0))]
@@ -367,9 +367,9 @@ class Court:
             spread = measures.kid_spread(made, others, **parts)
             whole[f"kid_spread@{judge.name}"] = spread
             whole[f"kid_floor@{judge.name}"] = measures.kid_floor(others, **parts)
-        for unit, places in by_unit(exhibits).items():
+        for unit, places in places_by_unit(records).items():
             told = self._of_unit(
-                unit, [exhibits[i] for i in places], features[places], known
+                unit, [records[i] for i in places], features[places], known
             )
             for i in places:
                 rows[i] |= {f"{name}@{judge.name}": v for name, v in told.items()}
@@ -377,7 +377,7 @@ class Court:
     def _of_unit(
         self,
         unit: int,
-        exhibits: Sequence[Exhibit],
+        records: Sequence[Record],
         features: NDArray[np.float32],
         known: NDArray[np.float32],
     ) -> dict[str, float]:
@@ -389,7 +389,7 @@ class Court:
                 features, known[top]
             )
         # Photos that are references, or that pictures were made from, are no queries.
-        own = {e.photo for e in exhibits} - {-1}
+        own = {e.photo for e in records} - {-1}
         queries = [i for i in range(len(known)) if i not in own]
         found["two_alternative"] = measures.two_alternative(
             features, known[queries], self._photos.scores[queries, unit]

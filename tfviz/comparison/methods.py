@@ -87,14 +87,14 @@ def best_of(method: str) -> str:
     return f"{method}: best random"
 
 
-def remade_by(method: str) -> str:
+def reconstructed_by(method: str) -> str:
     """Return the name of the photos that a method reconstructs."""
     return f"{method}: photos"
 
 
 def beside(method: str) -> list[str]:
     """Return the names of everything that may stand beside a method."""
-    return [random_of(method), best_of(method), remade_by(method)]
+    return [random_of(method), best_of(method), reconstructed_by(method)]
 
 
 def _check_names(names: Iterable[str]) -> None:

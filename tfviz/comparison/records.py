@@ -50,7 +50,7 @@ class Photos:
 
 
 @dataclass
-class Exhibit:
+class Record:
     """A picture of a unit that is judged.
 
     Attributes:
@@ -74,9 +74,9 @@ class Exhibit:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def by_unit(exhibits: Sequence[Exhibit]) -> dict[int, list[int]]:
+def places_by_unit(records: Sequence[Record]) -> dict[int, list[int]]:
     """Return the places of each unit's pictures."""
     found: dict[int, list[int]] = {}
-    for place, exhibit in enumerate(exhibits):
-        found.setdefault(exhibit.unit, []).append(place)
+    for place, record in enumerate(records):
+        found.setdefault(record.unit, []).append(place)
     return found

@@ -16,11 +16,21 @@ from numpy.typing import NDArray
 from tfviz import images, measures
 from tfviz._errors import reason_of
 from tfviz._files import finite, write_safely
-from tfviz.comparison.baselines import Drawn, drawn, remade
-from tfviz.comparison.evaluation import Court, Scorer
-from tfviz.comparison.methods import PHOTOS, Contender, best_of, random_of, remade_by
-from tfviz.comparison.records import Exhibit, Photos, Unit
-from tfviz.comparison.storage import Cell, Cells, Errors
+from tfviz.comparison.baselines import (
+    RandomPictures,
+    draw_random_pictures,
+    reconstruct_photos,
+)
+from tfviz.comparison.evaluation import Evaluator, UnitScorer
+from tfviz.comparison.methods import (
+    PHOTOS,
+    Contender,
+    best_of,
+    random_of,
+    reconstructed_by,
+)
+from tfviz.comparison.records import Photos, Record, Unit
+from tfviz.comparison.storage import Errors, PictureStore, StoredPicture
 from tfviz.comparison.summary import RULE, differences, summary, verdicts
 from tfviz.judges import Judge
 from tfviz.models.adapter import Adapter
@@ -85,7 +95,7 @@ class Comparison:
 
 RESULTS = "results.json"
 # A cell whose picture is there, and what its file says.
-Made = tuple[Cell, dict[str, Any]]
+Made = tuple[StoredPicture, dict[str, Any]]
 _PHOTOS_ARE = "The photos to which the unit responds most, best first."
 _CIRCULAR = (
     "A prior that was trained with the network may paint what it learned of it, rather "
@@ -112,14 +122,14 @@ class Trial:
     def __init__(
         self,
         adapter: Adapter,
-        scorer: Scorer,
+        scorer: UnitScorer,
         told: Sequence[Unit],
         photos: Photos,
         judges: Sequence[Judge],
         *,
         contenders: Mapping[str, Contender],
         jobs: Mapping[str, Job],
-        cells: Cells,
+        cells: PictureStore,
         seed: int,
     ) -> None:
         self._adapter, self._scorer, self._told = adapter, scorer, told
@@ -134,7 +144,7 @@ class Trial:
             errors: Why pictures could not be made.
         """
         targets = [unit.target for unit in self._told]
-        court = Court(
+        court = Evaluator(
             self._adapter,
             self._scorer,
             self._photos,
@@ -146,15 +156,15 @@ class Trial:
         methods: list[dict[str, Any]] = []
         curves: dict[str, list[float | None]] = {}
         whole: list[dict[str, Any]] = []
-        for method, exhibits in self._exhibits():
+        for method, records in self._exhibits():
             methods.append(method)
-            if not exhibits:
+            if not records:
                 continue
-            found, curve, of_all = court.rows(exhibits)
-            rows += [self._row(e, row) for e, row in zip(exhibits, found, strict=True)]
+            found, curve, of_all = court.rows(records)
+            rows += [self._row(e, row) for e, row in zip(records, found, strict=True)]
             curves[method["name"]] = [finite(value) for value in curve]
             whole += [
-                _of_method(method["name"], measure, *found, exhibits)
+                _of_method(method["name"], measure, *found, records)
                 for measure, found in of_all.items()
             ]
         rows += self._failed(errors)
@@ -208,7 +218,7 @@ class Trial:
 
     def _exhibits(
         self,
-    ) -> Iterator[tuple[dict[str, Any], list[Exhibit]]]:
+    ) -> Iterator[tuple[dict[str, Any], list[Record]]]:
         """Yield each method, baseline and ceiling with its pictures."""
         yield self._described(PHOTOS, "baseline", _PHOTOS_ARE), self._of_photos()
         for name, contender in self._contenders.items():
@@ -234,14 +244,16 @@ class Trial:
             if works and trained:
                 yield self._remade(name)
 
-    def _remade(self, name: str) -> tuple[dict[str, Any], list[Exhibit]]:
+    def _remade(self, name: str) -> tuple[dict[str, Any], list[Record]]:
         """Return the photos that a method reconstructs, or why it cannot."""
         told, again = f"The unit's best photos as {name} reconstructs them.", []
         try:
-            again = remade(self._jobs[name], self._photos, self._cells.seeds)
+            again = reconstruct_photos(
+                self._jobs[name], self._photos, self._cells.seeds
+            )
         except (ValueError, ArithmeticError) as error:  # an encoder's network is away
             told = f"{told} There are none: {reason_of(error)}"
-        return self._beside(remade_by(name), told, name, again, "ceiling")
+        return self._beside(reconstructed_by(name), told, name, again, "ceiling")
 
     def _described(
         self, name: str, kind: str, description: str, of: str | None = None
@@ -259,38 +271,38 @@ class Trial:
         name: str,
         told: str,
         of: str,
-        exhibits: Sequence[Exhibit],
+        records: Sequence[Record],
         kind: str = "baseline",
-    ) -> tuple[dict[str, Any], list[Exhibit]]:
+    ) -> tuple[dict[str, Any], list[Record]]:
         """Write the pictures of what stands beside a method."""
-        for exhibit in exhibits:
-            file = self._cells.file(exhibit.unit, name, exhibit.seed)
-            images.save(images.to_pil(exhibit.picture), file)
-            exhibit.method = name
-            exhibit.facts["picture"] = self._relative(file)
-        return self._described(name, kind, told, of), list(exhibits)
+        for record in records:
+            file = self._cells.file(record.unit, name, record.seed)
+            images.save(images.to_pil(record.picture), file)
+            record.method = name
+            record.facts["picture"] = self._relative(file)
+        return self._described(name, kind, told, of), list(records)
 
     def _is_circular(self, name: str) -> bool:
         trained = self._contenders[name].param.trained or {}
         return trained.get("network") == self._adapter.fingerprint()
 
-    def _of_photos(self) -> list[Exhibit]:
-        exhibits = []
+    def _of_photos(self) -> list[Record]:
+        records = []
         for unit, top in enumerate(self._photos.top):
             for seed, place in enumerate(top[: self._cells.seeds]):
                 seen = self._photos.floats(place)
                 facts = {"picture": self._relative(self._photo_file(unit, seed))}
-                exhibits.append(
-                    Exhibit(unit, PHOTOS, seed, seen, seen, int(place), facts=facts)
+                records.append(
+                    Record(unit, PHOTOS, seed, seen, seen, int(place), facts=facts)
                 )
-        return exhibits
+        return records
 
     def _of_cells(
         self, name: str, made: Sequence[Made], best: NDArray[np.float32] | None
-    ) -> list[Exhibit]:
+    ) -> list[Record]:
         if not made:
             return []
-        job, exhibits = self._jobs[name], []
+        job, records = self._jobs[name], []
         pictures = np.stack([cell.picture(job.param.shape[2]) for cell, _ in made])
         seen = np.asarray(job.shown(pictures))
         for place, (cell, spec) in enumerate(made):
@@ -303,8 +315,8 @@ class Trial:
                 "stuck": spec["stuck"],
                 **{k: finite(v) for k, v in spec.get("diagnostics", {}).items()},
             }
-            exhibits.append(
-                Exhibit(
+            records.append(
+                Record(
                     cell.unit,
                     name,
                     cell.seed,
@@ -316,14 +328,16 @@ class Trial:
                     facts=facts,
                 )
             )
-        return exhibits
+        return records
 
-    def _drawn(self, name: str, made: Sequence[Made]) -> Drawn:
+    def _drawn(self, name: str, made: Sequence[Made]) -> RandomPictures:
         """Return random pictures, the best of as many as the method asked for."""
         counts = np.ones((len(self._told), self._cells.seeds), np.int64)
         for cell, spec in made:
             counts[cell.unit, cell.seed] = spec["evaluations"]
-        return drawn(self._jobs[name], self._scorer, self._told, counts, self._seed)
+        return draw_random_pictures(
+            self._jobs[name], self._scorer, self._told, counts, self._seed
+        )
 
     def _save_photos(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
@@ -352,15 +366,15 @@ class Trial:
             if cell.error is not None
         ]
 
-    def _row(self, exhibit: Exhibit, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    def _row(self, record: Record, numbers: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            "unit": self._told[exhibit.unit].name,
-            "method": exhibit.method,
-            "seed": exhibit.seed,
+            "unit": self._told[record.unit].name,
+            "method": record.method,
+            "seed": record.seed,
             **numbers,
             "start": None,
             "error": None,
-            **exhibit.facts,
+            **record.facts,
         }
 
     def _photo_file(self, unit: int, rank: int) -> Path:
@@ -389,10 +403,10 @@ def _of_method(
     measure: str,
     value: float,
     deviation: float,
-    exhibits: Sequence[Exhibit],
+    records: Sequence[Record],
 ) -> dict[str, Any]:
     """Return the summary of what has one number: there are no quartiles of it."""
     unknown = dict.fromkeys(("q1", "q3", "low", "high"))
-    units = len({exhibit.unit for exhibit in exhibits})
+    units = len({record.unit for record in records})
     known = {"median": value, "mean": value, "deviation": deviation, "units": units}
     return {"method": name, "measure": measure} | known | unknown

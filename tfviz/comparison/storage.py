@@ -28,7 +28,7 @@ Errors = Mapping[tuple[str, int], str]
 
 
 @dataclass(frozen=True)
-class Cell:
+class StoredPicture:
     """One picture: a unit by a method from a seed.
 
     Attributes:
@@ -57,7 +57,7 @@ class Cell:
         return read(self.file, channels)
 
 
-class Cells:
+class PictureStore:
     """The folder of a comparison.
 
     Args:
@@ -88,7 +88,7 @@ class Cells:
         place = self.folder / PICTURES / self._units[unit]
         return place / f"{self._stems[name]}-{seed}{end}"
 
-    def of(self, method: str, errors: Errors | None = None) -> list[Cell]:
+    def of(self, method: str, errors: Errors | None = None) -> list[StoredPicture]:
         """Return the cells of a method: the seeds of the first unit, of the second."""
         found = []
         for unit in range(len(self._units)):
@@ -97,7 +97,7 @@ class Cells:
                 file = self.file(unit, method, seed)
                 start = self.file(unit, method, seed, ".start.png")
                 told = None if file.exists() else error
-                found.append(Cell(unit, method, seed, file, start, told))
+                found.append(StoredPicture(unit, method, seed, file, start, told))
         return found
 
     def check(self, settings: Mapping[str, Any]) -> None:
@@ -115,7 +115,7 @@ class Cells:
         claim(self.folder / CLAIM, settings)
 
 
-def job_of(
+def make_job(
     adapter: Adapter,
     contender: Contender,
     units: Sequence[Objective],
@@ -146,7 +146,7 @@ def job_of(
     )
 
 
-def render_unit(job: Job, cells: Sequence[Cell], unit: int) -> int:
+def render_unit(job: Job, cells: Sequence[StoredPicture], unit: int) -> int:
     """Render the pictures of a unit that are missing.
 
     Args:
