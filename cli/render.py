@@ -265,7 +265,7 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
     import keras  # noqa: PLC0415
 
     from tfviz import stops, transforms  # noqa: PLC0415
-    from tfviz.models.inputs import fitted  # noqa: PLC0415
+    from tfviz.models.inputs import fit_photo  # noqa: PLC0415
     from tfviz.optimize.job import LEARNING_RATE, Job  # noqa: PLC0415
     from tfviz.optimize.optimizers import Method  # noqa: PLC0415
     from tfviz.views import with_channels  # noqa: PLC0415
@@ -287,7 +287,7 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
     start = settings["start"]
     if start is not None:
         start = with_channels(
-            fitted(adapter, start, param.shape[:2])[None], param.shape[2]
+            fit_photo(adapter, start, param.shape[:2])[None], param.shape[2]
         )
     names = ("penalties", "diverse", "diversity", "diversity_layer")
     objectives, notes = extended(

@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz.models.adapter import Adapter
-from tfviz.models.inputs import scaled
+from tfviz.models.inputs import resize
 from tfviz.models.introspection import LOGITS
 from tfviz.priors._codes import Code, measured
 from tfviz.priors._networks import discriminator, inverter_generator
@@ -267,5 +267,5 @@ def prepared(
 ) -> tuple[Code, dict[str, NDArray[np.float32]]]:
     """Measure the code of some layers and the variances of the layers compared."""
     code = measured(adapter, code_layers, images, length=length, size=size)
-    larger = scaled(images[:1000], (code.size, code.size))
+    larger = resize(images[:1000], (code.size, code.size))
     return code, variances(adapter, tuple(layers), np.asarray(larger))

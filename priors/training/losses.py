@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz.models.adapter import Adapter
-from tfviz.models.inputs import scaled
+from tfviz.models.inputs import resize
 
 # A channel that varies less than this part of its layer's mean counts as if it did,
 # so that channels that are nearly always off do not rule the distance.
@@ -74,7 +74,7 @@ class Features:
             shift: `(2,)` whole numbers from 0 to `2 * REACH`: how far all images are
                 moved down and right, from `-REACH` on.
         """
-        images = scaled(images, (self.size, self.size))
+        images = resize(images, (self.size, self.size))
         if shift is not None:
             margins = [[0, 0], [REACH, REACH], [REACH, REACH], [0, 0]]
             padded = tf.pad(images, margins, "REFLECT")

@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._files import check, claim
-from tfviz.models.adapter import Adapter, origin
+from tfviz.models.adapter import Adapter, provenance
 from tfviz.priors._codes import COLOURS, GRID, Code
 from tfviz.priors._trained import halved
 from tfviz.priors.training import autoencoder as _train_autoencoder
@@ -288,7 +288,7 @@ def _trained(
     tell: Callable[[str], Any] = print,
     **running: Any,
 ) -> dict[str, Any] | None:
-    known = origin(adapter)
+    known = provenance(adapter)
     network = known.pop("model")
     for name in ("preprocess", "held", "image_input", "output"):
         network[name] = known[name]

@@ -227,7 +227,7 @@ class TestTruth:
         found = check_range(adapter, picture, truth="red")
         assert found.verdict == "wrong"
         assert found.probable[0] == "0,255"
-        assert "'red', which is right, gets" in found.reason
+        assert "the true class 'red' gets" in found.reason
         assert check_range(adapter, picture, truth=1).verdict == "unsure"
 
     def test_a_class_that_is_not_there(self, toy_adapter):

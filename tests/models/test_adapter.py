@@ -469,7 +469,7 @@ class TestPreprocessing:
         assert tfviz.adapt(model).preprocess.name == mode
 
     def test_a_guess_is_said(self):
-        with pytest.warns(UserWarning, match=r"feeding \[0, 1\].*say so"):
+        with pytest.warns(UserWarning, match=r"images in \[0, 1\].*pass it with `preprocess`"):
             adapter = tfviz.adapt(functional())
         assert adapter.preprocess.name == "0,1"
 
@@ -477,7 +477,7 @@ class TestPreprocessing:
         model = keras.Sequential(
             [keras.Input((16, 16, 3)), convolution("conv"), layers.Rescaling(1 / 255)]
         )
-        with pytest.warns(UserWarning, match="Nothing in model"):
+        with pytest.warns(UserWarning, match="The input range of model"):
             tfviz.adapt(model)
 
     def test_names_do_not_speak_for_models_that_calculate_first(self):
@@ -487,7 +487,7 @@ class TestPreprocessing:
         )
         inputs = keras.Input((32, 32, 3))
         scaled = keras.applications.mobilenet_v2.preprocess_input(inputs)
-        with pytest.warns(UserWarning, match="Nothing in model"):
+        with pytest.warns(UserWarning, match="The input range of model"):
             tfviz.adapt(keras.Model(inputs, base(scaled)))
 
     def test_layers_that_keep_the_range_are_passed(self):
@@ -610,9 +610,9 @@ class TestModelsThatAreRefused:
         self.refuse(model, "quantized")
 
     def test_that_are_no_models(self):
-        with pytest.raises(TypeError, match="a module that load_model.*Received: str"):
+        with pytest.raises(TypeError, match="a module loaded with load_model.*Received: str"):
             tfviz.adapt("squeezenet.keras")
-        with pytest.raises(TypeError, match="that load_model loaded. Received: "):
+        with pytest.raises(TypeError, match="loaded with load_model. Received: "):
             tfviz.adapt(Subclassed)  # the class, not a model of it
 
     def test_several_outputs_have_layers_but_no_logits(self, images):
@@ -622,7 +622,7 @@ class TestModelsThatAreRefused:
         adapter = tfviz.adapt(model, (0, 1))
 
         assert adapter(images, "conv")["conv"].shape == (2, 16, 16, 4)
-        with pytest.raises(ValueError, match="several outputs .*Say which"):
+        with pytest.raises(ValueError, match="several outputs .*Select the one"):
             adapter.logits(images)
 
 

@@ -8,7 +8,11 @@ import tensorflow as tf
 import tf_keras
 
 from tfviz.optimize import runner as _ascent
-from tfviz.models.gradient_overrides import VANISHING, overridden, unreturned
+from tfviz.models.gradient_overrides import (
+    VANISHING,
+    override_gradients,
+    drop_redirected_gradients,
+)
 from tfviz.optimize.batch import RANDOM_IMAGES, random_images
 from tfviz.optimize.optimizers import Method
 
@@ -19,7 +23,7 @@ def gradients(function, inputs):
     @tf.function(autograph=False)
     def run(inputs):
         plain = tf.gradients(function(inputs), inputs)[0]
-        with overridden(redirect=True):
+        with override_gradients(redirect=True):
             outputs = function(inputs)
         return plain, tf.gradients(outputs, inputs)[0]
 
@@ -78,9 +82,9 @@ def test_without_what_is_redirected_only_the_true_part_is_left(function, off, on
     @tf.function(autograph=False)
     def run(inputs):
         plain = tf.gradients(function(inputs), inputs)[0]
-        with overridden(redirect=True):
+        with override_gradients(redirect=True):
             outputs = function(inputs)
-        with unreturned():
+        with drop_redirected_gradients():
             own = tf.gradients(outputs, inputs)[0]
         return plain, own, tf.gradients(outputs, inputs)[0]
 
@@ -377,7 +381,7 @@ class TestSmoothPools:
 def smooth_gradient(pool, inputs, weights):
     @tf.function(autograph=False)
     def run(inputs):
-        with overridden(smooth_pools=True):
+        with override_gradients(smooth_pools=True):
             outputs = pool(inputs)
         return tf.gradients(outputs, inputs, tf.constant(weights, tf.float32))[0]
 

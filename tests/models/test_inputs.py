@@ -138,7 +138,7 @@ class TestSeveralOutputs:
         adapter = tfviz.adapt(two_outputs("dict"), (0, 1))
 
         assert tfviz.render(adapter, "classes:1", steps=2).names == ("classes:1",)
-        with pytest.raises(ValueError, match=r"outputs \('boxes', 'classes'\). Say"):
+        with pytest.raises(ValueError, match=r"outputs \('boxes', 'classes'\). Select"):
             tfviz.render(adapter, "logit:1", steps=2)
 
     def test_another_name_is_refused(self):

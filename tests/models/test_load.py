@@ -170,13 +170,13 @@ class TestSources:
                 ValueError,
                 "no saved_model.pb. Did you mean 'models/net/1'",
             ),
-            ("models", ValueError, "no model file; the folder has no saved_model.pb"),
-            ("models/text.txt", ValueError, "no model file; expected one that ends in"),
+            ("models", ValueError, "not a model: the folder has no saved_model.pb"),
+            ("models/text.txt", ValueError, "not a model; expected a file that ends in"),
             ("models/net/1/saved_model.pb", ValueError, "its folder: 'models/net/1'"),
             ("hub:models/nett", FileNotFoundError, "no model 'hub:models/nett'"),
-            ("hub:models/mine.keras", ValueError, "is no model file"),
-            ("hub:", ValueError, "'hub:' names nothing"),
-            ("", ValueError, "'' names nothing"),
+            ("hub:models/mine.keras", ValueError, "is not a model"),
+            ("hub:", ValueError, "'hub:' does not name a model"),
+            ("", ValueError, "'' does not name a model"),
         ],
     )
     def test_what_is_no_model_is_refused(self, source, kind, said):
@@ -270,7 +270,7 @@ class TestOldFiles:
 
     def test_weights_alone_are_said_to_be_so(self, tmp_path):
         self.network().save_weights(tmp_path / "weights.h5")
-        with pytest.raises(ValueError, match="holds weights alone: build the model"):
+        with pytest.raises(ValueError, match="holds only weights: build the model"):
             tfviz.load_model(tmp_path / "weights.h5")
 
     @pytest.mark.parametrize("suffix", [".h5", ".keras"])
@@ -282,7 +282,7 @@ class TestOldFiles:
         ]
         model = self.network(*middle)
         path = self.save(model, tmp_path / f"old{suffix}")
-        with pytest.raises(ValueError, match="holds a Lambda layer.*allow_unsafe=True"):
+        with pytest.raises(ValueError, match="contains a Lambda layer.*allow_unsafe=True"):
             tfviz.load_model(path)
 
         with pytest.warns(UserWarning, match="with tf_keras"):
@@ -318,7 +318,7 @@ class TestOldFiles:
             return json.dumps(config)
 
         edit_config(path, add)
-        with pytest.raises(ValueError, match=f"holds {said}.*allow it"):
+        with pytest.raises(ValueError, match=f"contains {said}.*allow it"):
             tfviz.load_model(path)
 
     def test_own_layers_that_are_registered_load(self, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfviz import params
 from tfviz.images import to_floats
-from tfviz.models.adapter import Adapter, adapt, origin
+from tfviz.models.adapter import Adapter, adapt, provenance
 from tfviz.objectives._grammar import listed
 from tfviz.optimize.batch import (
     Batch,
@@ -305,7 +305,7 @@ class Job:
         optimizer = {"name": self.method.optimizer or "adam"}
         if isinstance(self.method.optimizer, keras.optimizers.Optimizer):
             optimizer = keras.optimizers.serialize(self.method.optimizer)
-        return origin(self.adapter) | {
+        return provenance(self.adapter) | {
             "param": dict(self.param.spec),
             "transforms": [dict(entry) for entry in self.transforms.spec],
             "steps": self.steps,

@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz.models.adapter import Adapter
-from tfviz.models.gradient_overrides import VANISHING, unreturned
+from tfviz.models.gradient_overrides import VANISHING, drop_redirected_gradients
 from tfviz.objectives._base import Objective
 from tfviz.objectives._groups import similarities
 from tfviz.optimize.optimizers import Method, updater
@@ -264,7 +264,7 @@ class Ascent:
             again = self._judged(latents, images, seen, units, redirect=True)
             redirected = again.slopes()
             bar = VANISHING * self._strength(again, redirected)
-            with unreturned():
+            with drop_redirected_gradients():
                 true = self._strength(again, again.slopes())
             off = doubtful & (true <= bar)
             # A gradient above the bar, of a unit that is off, leads further away.
