@@ -322,14 +322,16 @@ class TestCommand:
         assert line.startswith("Warning: with 0,255, as used, the model gives ")
         assert "% to 'class " in line
         assert "; with -1,1 it gives " in line
-        assert "It was probably trained on -1,1 (batch normalization" in line
+        assert (
+            "It was probably trained on -1,1 (the inputs of batch normalization" in line
+        )
         assert line.endswith("pass --preprocess=-1,1")
         assert len(result.stdout.splitlines()) == 5
 
     def test_a_right_range_is_said_to_be(self, run, files):
         result = run("check", *files, "-m", "model.keras", "--preprocess=-1,1")
 
-        assert "The range -1,1 seems right: batch" in result.stderr
+        assert "The range -1,1 seems right: the inputs of batch" in result.stderr
         assert "Warning" not in result.stderr
         lines = result.stdout.splitlines()
         assert [line for line in lines if line.endswith(".png:")] == [

@@ -451,7 +451,7 @@ class TestQuantized:
         network = Network(path, None, labelled=False, features_only=False)
         ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
 
-        (found,) = network._quantized(images.to_floats(ramp))
+        (found,) = network._quantize(images.to_floats(ramp))
         assert found.dtype == kind
         expected = ramp.astype(int) - (128 if kind == "int8" else 0)
         np.testing.assert_array_equal(found, expected)
@@ -462,7 +462,7 @@ class TestQuantized:
         scale, zero = network._input["quantization"]
 
         values = np.array([0, 0.1, 0.5, 1], np.float32).reshape(2, 2, 1)
-        (found,) = network._quantized(values)
+        (found,) = network._quantize(values)
         expected = np.round(values * 0.5 / scale + zero)
         np.testing.assert_allclose(found, expected)
         low, high = map(float, judges.tflite(path).spec["preprocess"].split(","))
@@ -488,8 +488,11 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (b"", "is no TensorFlow Lite model: its first bytes"),
-            (b"\x89PNG\r\n\x1a\n" * 9, "is no TensorFlow Lite model: its first bytes"),
+            (b"", "is not a TensorFlow Lite model: its first bytes"),
+            (
+                b"\x89PNG\r\n\x1a\n" * 9,
+                "is not a TensorFlow Lite model: its first bytes",
+            ),
             (b"\x1c\0\0\0TFL3", "cannot be read as a TensorFlow Lite model: .*valid"),
         ],
     )

@@ -84,7 +84,7 @@ class TestSeveralInputs:
             adapter = tfviz.adapt(model, (0, 1), held={other: 0.25}, image_input=chosen)
             np.testing.assert_allclose(adapter(ones, "less")["less"], value)
 
-        with pytest.raises(ValueError, match=r"2 inputs that could be.*image_input"):
+        with pytest.raises(ValueError, match=r"2 inputs that could take.*image_input"):
             tfviz.adapt(model, (0, 1))
 
     @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ class TestSeveralInputs:
             ({}, r"inputs 'meta' \(None, 2\), 'image'.*held=\{'meta'"),
             ({"held": {"mta": 1}}, "`held` names .'mta'.*are .'meta'."),
             ({"held": {"meta": [1, 2, 3]}}, r"shape \(2,\). Received: \[1, 2, 3\]"),
-            ({"held": {"meta": "x"}}, "Input 'meta'"),
+            ({"held": {"meta": "x"}}, "value of input 'meta'"),
             ({"held": {"meta": 1}, "image_input": "meta"}, "no image input 'meta'"),
             ({"held": {"image": 1}}, "takes no images: its inputs are"),
         ],
@@ -281,7 +281,7 @@ class TestBeforeRelu:
         assert rectified == {"relu", "six"}
 
     def test_a_layer_without_one_says_so(self, squeezenet):
-        with pytest.raises(ValueError, match="'conv10' does not end in a ReLU.*take"):
+        with pytest.raises(ValueError, match="'conv10' does not end in a ReLU.*use"):
             squeezenet.layer("conv10:pre")
         with pytest.raises(ValueError, match="no layer 'fire88'"):
             squeezenet.layer("fire88:pre")

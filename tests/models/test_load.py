@@ -171,7 +171,7 @@ class TestSources:
                 "no saved_model.pb. Did you mean 'models/net/1'",
             ),
             ("models", ValueError, "not a model: the folder has no saved_model.pb"),
-            ("models/text.txt", ValueError, "not a model; expected a file that ends in"),
+            ("models/text.txt", ValueError, "not a model; expected a file that ends"),
             ("models/net/1/saved_model.pb", ValueError, "its folder: 'models/net/1'"),
             ("hub:models/nett", FileNotFoundError, "no model 'hub:models/nett'"),
             ("hub:models/mine.keras", ValueError, "is not a model"),
@@ -282,7 +282,8 @@ class TestOldFiles:
         ]
         model = self.network(*middle)
         path = self.save(model, tmp_path / f"old{suffix}")
-        with pytest.raises(ValueError, match="contains a Lambda layer.*allow_unsafe=True"):
+        message = "contains a Lambda layer.*allow_unsafe=True"
+        with pytest.raises(ValueError, match=message):
             tfviz.load_model(path)
 
         with pytest.warns(UserWarning, match="with tf_keras"):

@@ -292,8 +292,8 @@ class TestInput:
     @pytest.mark.parametrize(
         ("shape", "dtype", "said"),
         [
-            ((None, 10), tf.float32, r"but images float32 \(None, 10\)"),
-            ((None,), tf.string, r"but images string \(None,\)"),
+            ((None, 10), tf.float32, r"Its inputs: images float32 \(None, 10\)"),
+            ((None,), tf.string, r"Its inputs: images string \(None,\)"),
             ((None, 3, 32, 40), tf.float32, "channels first"),
         ],
     )
@@ -345,7 +345,7 @@ class TestRange:
         )
 
     def test_nothing_found_is_warned_of(self, folder):
-        with pytest.warns(UserWarning, match="The input range of model .* cannot be detected"):
+        with pytest.warns(UserWarning, match="input range of model .* cannot be det"):
             tfviz.adapt(tfviz.load_model(folder))
 
 
@@ -382,7 +382,7 @@ class TestFunctions:
             r"net\?signature=classify",
         ):
             tfviz.load_model(several)
-        with pytest.raises(ValueError, match="has no 'clasify'. Its signatures: classify"):
+        with pytest.raises(ValueError, match="no 'clasify'. Its signatures: classify"):
             tfviz.load_model(f"{several}?signature=clasify")
 
     def test_it_is_chosen_by_name(self, several):
@@ -423,7 +423,7 @@ class TestFunctions:
 
     def test_what_gives_no_floats_is_refused(self, tmp_path):
         folder = saved(tmp_path / "net", lambda net, x: tf.argmax(net.logits(x), 1))
-        with pytest.raises(ValueError, match="returns no floating-point numbers, so it has no"):
+        with pytest.raises(ValueError, match="returns no floating-point numbers, so"):
             tfviz.load_model(folder)
 
     def test_a_module_without_functions_is_refused(self, tmp_path):
