@@ -1,3 +1,4 @@
+import json
 import warnings
 
 import keras
@@ -8,6 +9,7 @@ import tf_keras
 from support import build_toy
 
 import tfviz
+from tfviz.models.adapter import provenance
 
 layers = keras.layers
 
@@ -114,7 +116,7 @@ PATHS = {
 
 
 def state(model):
-    """Everything that must be as before: weights, and each layer's attributes."""
+    """The state that must not change: weights, and each layer's attributes."""
     found = model._flatten_layers()
     attributes = [set(layer.__dict__) for layer in found]
     calls = [layer.__dict__.get("call") for layer in found]
@@ -160,7 +162,7 @@ class TestEveryKindOfModel:
             tf.function(gradient)(tf.constant(images)), eager, rtol=1e-4, atol=1e-6
         )
 
-    def test_the_model_comes_back_as_it_was(self, build, images):
+    def test_the_model_is_not_changed(self, build, images):
         model = build()
         before = state(model)
         adapter = tfviz.adapt(model, (0, 1))
@@ -185,7 +187,7 @@ class Failing(layers.Layer):
         return x
 
 
-def test_the_model_comes_back_also_after_an_exception():
+def test_the_model_is_restored_after_an_exception():
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, Failing(name="failing")(convolution("conv")(inputs)))
     before = state(model)
@@ -266,7 +268,7 @@ HEADS = {
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_logits_are_found_and_said(name, images):
+def test_logits_are_found_and_described(name, images):
     build_head, source = HEADS[name]
     model = with_head(build_head)
     adapter = tfviz.adapt(model, (0, 1))
@@ -353,7 +355,7 @@ def test_images_are_resized_to_a_fixed_input(toy_adapter, rng):
     )
 
 
-def test_a_model_of_any_size_sees_images_as_they_are(squeezenet):
+def test_a_model_of_any_size_gets_images_unchanged(squeezenet):
     assert squeezenet.input_size is None
     assert squeezenet.size == (224, 224)
     assert squeezenet.layer("fire9").shape == (None, 13, 13, 512)
@@ -366,7 +368,7 @@ def test_inputs_come_in_the_model_s_own_structure(structure, images):
     outputs = layers.GlobalAveragePooling2D()(inputs)
     given = [inputs] if structure == "list" else {"picture": inputs}
 
-    adapter = tfviz.adapt(keras.Model(given, outputs), (0, 1))  # warns of nothing
+    adapter = tfviz.adapt(keras.Model(given, outputs), (0, 1))  # without a warning
     np.testing.assert_allclose(adapter.logits(images), images.mean((1, 2)), rtol=1e-5)
 
 
@@ -392,7 +394,7 @@ def test_an_adapter_is_not_adapted_again(toy_adapter):
         tfviz.adapt(toy_adapter, (0, 255))
 
 
-def test_many_layers_one_by_one_are_not_warned_of(toy_adapter, capfd):
+def test_many_layers_one_by_one_cause_no_warning(toy_adapter, capfd):
     for size in (31, 32, 33):
         for path in ("conv_a", "conv_b", "pool", "head"):
             toy_adapter(np.zeros((1, size, size, 3)), path)
@@ -442,7 +444,7 @@ class TestPreprocessing:
             (lambda: layers.Normalization(mean=[0.5] * 3, variance=[1] * 3), "0,1"),
         ],
     )
-    def test_layers_inside_the_model_tell(self, layer, name):
+    def test_the_range_is_detected_from_layers_inside_the_model(self, layer, name):
         inner = keras.Sequential([keras.Input((16, 16, 3)), layer()], name="inside")
         model = keras.Sequential([keras.Input((16, 16, 3)), inner, convolution("conv")])
         found = tfviz.adapt(model).preprocess
@@ -460,7 +462,7 @@ class TestPreprocessing:
             ("EfficientNetB0", "0,255"),
         ],
     )
-    def test_networks_of_keras_applications_are_known(self, name, mode):
+    def test_networks_of_keras_applications_are_recognized(self, name, mode):
         build = getattr(keras.applications, name)
         size = 32
         inner = build(weights=None, include_top=False, input_shape=(size, size, 3))
@@ -468,20 +470,20 @@ class TestPreprocessing:
 
         assert tfviz.adapt(model).preprocess.name == mode
 
-    def test_a_guess_is_said(self):
+    def test_an_undetected_range_is_warned_of(self):
         message = r"images in \[0, 1\].*pass it with `preprocess`"
         with pytest.warns(UserWarning, match=message):
             adapter = tfviz.adapt(functional())
         assert adapter.preprocess.name == "0,1"
 
-    def test_a_layer_behind_the_first_weights_says_nothing(self):
+    def test_a_layer_after_the_first_weights_is_ignored(self):
         model = keras.Sequential(
             [keras.Input((16, 16, 3)), convolution("conv"), layers.Rescaling(1 / 255)]
         )
         with pytest.warns(UserWarning, match="The input range of model"):
             tfviz.adapt(model)
 
-    def test_names_do_not_speak_for_models_that_calculate_first(self):
+    def test_names_are_ignored_if_the_model_computes_first(self):
         """Guards against feeding [-1, 1] to a network that rescales by itself."""
         base = keras.applications.MobileNetV2(
             weights=None, include_top=False, input_shape=(32, 32, 3)
@@ -522,7 +524,7 @@ class TestPreprocessing:
 
 
 class TestLabels:
-    def test_imagenet_s_are_found_by_name_identifier_and_index(self, squeezenet):
+    def test_imagenet_classes_have_names_identifiers_and_indices(self, squeezenet):
         for text in ("goldfish", "GoldFish", "n01443537", "1", 1):
             assert squeezenet.class_index(text) == 1
         assert squeezenet.class_index("acoustic guitar") == 402
@@ -569,7 +571,7 @@ class TestLabels:
         with pytest.raises(ValueError, match="cannot be read as class names"):
             tfviz.adapt(functional(), (0, 1), labels=tmp_path / "labels")
 
-    def test_without_names_an_index_is_asked_for(self):
+    def test_without_names_an_index_is_required(self):
         adapter = tfviz.adapt(functional(), (0, 1))
         with pytest.raises(ValueError, match="index from 0 to 2"):
             adapter.class_index("goldfish")
@@ -610,7 +612,7 @@ class TestModelsThatAreRefused:
             model.quantize("int8")
         self.refuse(model, "quantized")
 
-    def test_that_are_no_models(self):
+    def test_that_are_not_models(self):
         with pytest.raises(TypeError, match="loaded with load_model. Received: str"):
             tfviz.adapt("squeezenet.keras")
         with pytest.raises(TypeError, match="loaded with load_model. Received: "):
