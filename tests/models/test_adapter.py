@@ -629,6 +629,74 @@ class TestModelsThatAreRefused:
             adapter.logits(images)
 
 
+class TestWithModel:
+    def test_all_options_are_kept(self):
+        def build():
+            inputs = [
+                keras.Input((16, 16, 3), name="first"),
+                keras.Input((16, 16, 3), name="second"),
+                keras.Input((2,), name="meta"),
+            ]
+            x = layers.GlobalAveragePooling2D()(layers.Concatenate()(inputs[:2]))
+            x = layers.Concatenate()([x, inputs[2]])
+            outputs = {
+                name: layers.Dense(3, name=name)(x) for name in ("other", "classes")
+            }
+            return keras.Model(inputs, outputs, name="many")
+
+        options = {
+            "labels": ["a", "b", "c"],
+            "held": {"meta": [0.5, 2], "first": 0.25},
+            "image_input": "second",
+            "output": "classes",
+        }
+        model, other = build(), build()
+        adapter = tfviz.adapt(model, (-1, 1), **options)
+        changed = adapter.with_model(other)
+        expected = tfviz.adapt(other, (-1, 1), **options)
+
+        assert adapter.model is model
+        assert changed.model is other
+        for name in ("preprocess", "labels", "held", "image_input", "output"):
+            assert getattr(changed, name) == getattr(adapter, name), name
+        assert changed.fingerprint() != adapter.fingerprint()
+        picture = np.full((1, 16, 16, 3), 0.7, np.float32)
+        np.testing.assert_array_equal(changed.logits(picture), expected.logits(picture))
+        assert np.abs(changed.logits(picture) - adapter.logits(picture)).max() > 0.01
+
+    def test_defaults_are_kept(self):
+        changed = tfviz.adapt(functional(), (0, 1)).with_model(functional())
+        assert (changed.held, changed.labels) == ({}, None)
+        assert (changed.image_input, changed.output) == (None, None)
+
+    def test_a_custom_preprocessing_is_kept(self):
+        adapter = tfviz.adapt(functional(), lambda images: images / 2)
+        changed = adapter.with_model(functional())
+        assert changed.preprocess is adapter.preprocess
+
+    def test_models_that_do_not_fit_are_refused(self, toy_adapter):
+        with pytest.raises(ValueError, match=r"5 class names, but .* has 3"):
+            toy_adapter.with_model(functional())
+        with pytest.raises(TypeError, match="needs a Keras model"):
+            toy_adapter.with_model("toy.keras")
+
+
+def test_the_provenance_has_the_model_the_options_and_the_versions():
+    adapter = tfviz.adapt(functional(), (-1, 1))
+    described = json.loads(json.dumps(provenance(adapter)))
+
+    assert described["model"] == {
+        "name": adapter.name,
+        "source": None,
+        "hash": adapter.fingerprint(),
+    }
+    assert described["preprocess"] == "-1,1"
+    assert described["logits"] == adapter.logits_source
+    assert (described["held"], described["image_input"]) == ({}, None)
+    assert described["versions"]["tensorflow"] == tf.__version__
+    assert described["tfviz"] == tfviz.__version__
+
+
 def test_channels_first_is_refused():
     keras.config.set_image_data_format("channels_first")
     try:
