@@ -116,8 +116,8 @@ def check_network(name, size):
     # The logits are the model's output without its last activation.
     head = model.layers[-1]
     activation, head.activation = head.activation, keras.activations.linear
-    # This is compiled because the adapter is: with random weights, the rounding of other
-    # kernels can result in other logits.
+    # This is compiled because the adapter is: with random weights, the rounding of
+    # other kernels can result in other logits.
     logits = tf.function(lambda: model(inputs, training=False), autograph=False)()
     head.activation = activation
     close(adapter.logits(images), logits)
@@ -203,7 +203,8 @@ family. Each has random weights and the smallest input it takes. It works if:
 - every layer of it is listed;
 - the input is prepared as its own `preprocess_input` does it;
 - the logits are the model's output without its last activation;
-- {STEPS} steps of {LEARNING_RATE} give finite pictures of a channel of the middle layer and of a
+- {STEPS} steps of {LEARNING_RATE} give finite pictures of a channel of \
+the middle layer and of a
   class, both score higher after the first, and the channel's score is that of a model
   which is cut there;
 - its weights and attributes are as before.

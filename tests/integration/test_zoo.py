@@ -867,7 +867,7 @@ HEADS = {
         largest,
         lambda values: sigmoid(values).max((1, 2)),
     ),
-    # Operations that would reverse the order of the classes, or mix them, are not undone.
+    # Operations that would reverse the order of the classes, or mix them, stay.
     "one minus": (
         lambda pooled, _: 1 - dense(pooled, activation="sigmoid"),
         "no softmax or sigmoid",
