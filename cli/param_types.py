@@ -18,7 +18,7 @@ from tfviz.models.sources import (
     check_source,
     is_saved_model,
     is_url,
-    without_choices,
+    split_choices,
 )
 from tfviz.optimize.options import PARAMS, PENALTIES
 
@@ -159,7 +159,7 @@ class PriorSource(click.ParamType):
         value = str(value)
         if value in self._names or is_url(value.removeprefix(HUB)):
             return value
-        path = Path(without_choices(value, *CHOICES)[0])
+        path = Path(split_choices(value, *CHOICES)[0])
         if path.is_file() and path.suffix.lower() not in self.suffixes:
             self.fail(
                 f"{value!r} is no prior; expected a file that ends in "

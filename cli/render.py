@@ -276,7 +276,7 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
         **{name: settings[name] for name in options.MODEL_OPTIONS}
     )
     from tfviz import transforms  # noqa: PLC0415
-    from tfviz.models.inputs import fitted  # noqa: PLC0415
+    from tfviz.models.inputs import fit_photo  # noqa: PLC0415
     from tfviz.optimize.job import Job  # noqa: PLC0415
     from tfviz.views import with_channels  # noqa: PLC0415
 
@@ -284,7 +284,7 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
     start = settings["start"]
     if start is not None:
         start = with_channels(
-            fitted(adapter, start, param.shape[:2])[None], param.shape[2]
+            fit_photo(adapter, start, param.shape[:2])[None], param.shape[2]
         )
     preset = settings["transforms"]
     return Job(

@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz.models.adapter import Adapter
-from tfviz.models.inputs import scaled
+from tfviz.models.inputs import resize
 
 # What the parts of a code count beside its first layer, in parts of its variance: the
 # image's colours, and every further layer.
@@ -53,7 +53,7 @@ class Code:
 
     def seen_in(self, adapter: Adapter, images: Any) -> Any:
         """Return the codes `(n, length)` of images in [0, 1], in a graph."""
-        seen = scaled(images, (self.size, self.size))
+        seen = resize(images, (self.size, self.size))
         return self.of(adapter.forward(seen, self.layers), images)
 
     def of(self, activations: Mapping[str, Any], images: Any) -> Any:
@@ -167,7 +167,7 @@ def _seen(
     grid: int,
     colours: int,
 ) -> list[Any]:
-    activations = adapter.forward(scaled(images, (size, size)), tuple(layers))
+    activations = adapter.forward(resize(images, (size, size)), tuple(layers))
     return parts([activations[layer] for layer in layers], images, grid, colours)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfviz.models.inputs import scaled
+from tfviz.models.inputs import resize
 from tfviz.priors._prior import Prior
 from tfviz.priors.training.samples import variety
 
@@ -50,7 +50,7 @@ def checked(prior: Prior, count: int = 32) -> tuple[dict[str, float], list[str]]
         "dark": float(dark),
         "bright": float(bright),
         "variety": variety(
-            scaled(np.where(finite, images, 0), (COARSE, COARSE)).numpy()
+            resize(np.where(finite, images, 0), (COARSE, COARSE)).numpy()
         ),
     }
     for name, slope in slopes.items():

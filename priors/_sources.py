@@ -15,7 +15,7 @@ from tfviz.models.sources import (
     SUFFIXES,
     is_saved_model,
     is_url,
-    without_choices,
+    split_choices,
 )
 from tfviz.priors import _generators as families
 from tfviz.priors import _trained
@@ -67,7 +67,7 @@ def load(
     Traceback (most recent call last):
     FileNotFoundError: There is no prior 'no/such.keras'. ...
     """
-    name, chosen = without_choices(os.fspath(source), *CHOICES)
+    name, chosen = split_choices(os.fspath(source), *CHOICES)
     spec: dict[str, Any] = {
         "name": NAME,
         "source": os.fspath(source),

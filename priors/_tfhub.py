@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfviz._errors import did_you_mean, reason_of
-from tfviz.models.graph import USUAL, tag_sets
+from tfviz.models.graph import DEFAULT_SIGNATURES, tag_sets
 from tfviz.models.load import fetch_module
 from tfviz.models.sources import GRAPH_FILES, is_saved_model
 from tfviz.params._base import Latents
@@ -217,7 +217,7 @@ def _loaded(
             f"Module {name!r} has no signature. Export it with "
             "tf.saved_model.save(..., signatures=function)."
         )
-    chosen = _choice("signature", signature, functions, USUAL, name)
+    chosen = _choice("signature", signature, functions, DEFAULT_SIGNATURES, name)
     function = functions[chosen]
     outputs = {
         key: f"{key} {tensor.dtype.name} {tensor.shape}"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tfviz import adapt, load_model
 from tfviz._files import DAMAGED, write_safely
 from tfviz.models.adapter import Adapter
-from tfviz.models.inputs import scaled
+from tfviz.models.inputs import resize
 from tfviz.params._base import Latents
 from tfviz.priors._codes import Code
 from tfviz.priors._latents import eighths, proposed, usual_waves
@@ -207,7 +207,7 @@ def _inverter(
 
     def encode(images: Any) -> Latents:
         # Before it is compiled, where sizes are known.
-        images = scaled(tf.convert_to_tensor(images, tf.float32), (native, native))
+        images = resize(tf.convert_to_tensor(images, tf.float32), (native, native))
         return {"code": coder()(images)}
 
     return assembled(
@@ -269,7 +269,7 @@ def _autoencoder(
     )
 
     def encode(images: Any) -> Latents:
-        images = scaled(images, (height, width))
+        images = resize(images, (height, width))
         return {"latent": encoder(images * 2 - 1, training=False)}
 
     return assembled(

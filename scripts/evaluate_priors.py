@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 import tfviz  # first, so that it can choose TensorFlow's convolutions
 from tfviz import images, judges, measures, priors
 from tfviz.comparison.summary import paired
-from tfviz.models.inputs import scaled
+from tfviz.models.inputs import resize
 
 Judge = Callable[[NDArray], NDArray]
 UNITS, SEEDS, STEPS = 24, (0, 1), 150
@@ -195,7 +195,7 @@ def photos(data: Path, size: int, count: int) -> NDArray[np.float32]:
 
 def to_size(pictures: Any, size: int) -> NDArray[np.float32]:
     """Return pictures at another size."""
-    return np.clip(np.asarray(scaled(pictures, (size, size))), 0, 1)
+    return np.clip(np.asarray(resize(pictures, (size, size))), 0, 1)
 
 
 def judge(model: Any, preprocess: Any = None) -> Judge:
@@ -204,7 +204,7 @@ def judge(model: Any, preprocess: Any = None) -> Judge:
 
     def ask(pictures: NDArray) -> NDArray:
         size = adapter.input_size or (227, 227)
-        shown = scaled(pictures, size)
+        shown = resize(pictures, size)
         parts = [adapter.logits(shown[i : i + 50]) for i in range(0, len(shown), 50)]
         return np.concatenate([np.asarray(part) for part in parts])
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tfviz import images
 from tfviz.report.rows import read
 from tfviz.report.rows import picture_path
-from tfviz.models.inputs import scaled
+from tfviz.models.inputs import resize
 
 # Of a picture, in pixels.
 SIDE = 88
@@ -71,7 +71,7 @@ def first(results: Mapping[str, Any], unit: str, methods: Sequence[str]) -> list
 
 def small(picture: NDArray) -> NDArray[np.float32]:
     """Return a picture in the size of the sheets."""
-    return np.clip(np.asarray(scaled(picture[None], (SIDE, SIDE)))[0], 0, 1)
+    return np.clip(np.asarray(resize(picture[None], (SIDE, SIDE)))[0], 0, 1)
 
 
 if __name__ == "__main__":

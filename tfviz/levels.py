@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from tfviz._files import DAMAGED, write_safely
 from tfviz.models.adapter import LOGITS, Adapter, adapt
-from tfviz.models.inputs import fitted
+from tfviz.models.inputs import fit_photo
 
 __all__ = ["Level", "Levels", "bundled", "load", "measure"]
 
@@ -241,7 +241,7 @@ def _compiled(adapter: Adapter, paths: list[str]) -> Any:
 
 
 def _batches(adapter: Adapter, images: Iterable[Any]) -> Iterator[NDArray[np.float32]]:
-    fitting = (fitted(adapter, image) for image in images)
+    fitting = (fit_photo(adapter, image) for image in images)
     while batch := list(islice(fitting, BATCH)):
         yield np.stack(batch)
 

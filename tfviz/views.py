@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfviz.models.adapter import Adapter, adapt
-from tfviz.models.inputs import scaled
+from tfviz.models.inputs import resize
 from tfviz.params._base import Param, Shape, check_positive_integers
 
 View = Callable[[Any, Shape], Any]
@@ -30,7 +30,7 @@ def resized() -> View:
     """
 
     def view(images: Any, shape: Shape) -> Any:
-        return scaled(with_channels(images, shape[2]), shape[:2])
+        return resize(with_channels(images, shape[2]), shape[:2])
 
     return view
 
@@ -88,7 +88,7 @@ def placed(top: int, left: int, height: int, width: int) -> View:
                 f"The box of {height} x {width} pixels at row {top}, column {left} "
                 f"does not lie in a view of {shape[0]} x {shape[1]}."
             )
-        images = scaled(with_channels(images, shape[2]), (height, width))
+        images = resize(with_channels(images, shape[2]), (height, width))
         margins = [[0, 0], [top, below], [left, right], [0, 0]]
         return tf.pad(images, margins, constant_values=GREY)
 

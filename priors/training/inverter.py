@@ -13,7 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz.models.adapter import Adapter
-from tfviz.models.inputs import scaled
+from tfviz.models.inputs import resize
 from tfviz.models.introspection import LOGITS
 from tfviz.priors._codes import Code, measured
 from tfviz.priors._networks import discriminator, inverter_generator
@@ -311,7 +311,7 @@ def measure_code(
         `layers`.
     """
     code = measured(adapter, code_layers, images, length=length, size=size)
-    larger = scaled(images[:1000], (code.size, code.size))
+    larger = resize(images[:1000], (code.size, code.size))
     return code, channel_variances(adapter, tuple(layers), np.asarray(larger))
 
 

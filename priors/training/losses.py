@@ -15,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz.models.adapter import Adapter
-from tfviz.models.inputs import scaled
+from tfviz.models.inputs import resize
 
 # The least variance of a channel, relative to the mean variance of its layer: without
 # it, channels that are almost always zero would dominate the distance.
@@ -91,7 +91,7 @@ class PerceptualFeatures:
             shift: `(2,)` integers from 0 to `2 * MAX_SHIFT`, as `random_shift` returns
                 them: all images are moved down and right by this minus `MAX_SHIFT`.
         """
-        images = scaled(images, (self.size, self.size))
+        images = resize(images, (self.size, self.size))
         if shift is not None:
             margins = [[0, 0], [MAX_SHIFT, MAX_SHIFT], [MAX_SHIFT, MAX_SHIFT], [0, 0]]
             padded = tf.pad(images, margins, "REFLECT")

@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._files import check, claim
-from tfviz.models.adapter import Adapter, origin
+from tfviz.models.adapter import Adapter, provenance
 from tfviz.priors._codes import COLOURS, GRID, Code
 from tfviz.priors._trained import halved
 from tfviz.priors.training import autoencoder, checkpoint, inverter
@@ -366,7 +366,7 @@ def _active_layers(
 
 
 def _describe_network(adapter: Adapter) -> dict[str, Any]:
-    facts = origin(adapter)
+    facts = provenance(adapter)
     names = ("preprocess", "held", "image_input", "output")
     return facts["model"] | {name: facts[name] for name in names}
 

@@ -11,7 +11,7 @@ from support import build_toy
 from PIL import Image
 
 import tfviz
-from tfviz.analysis import input_range as _range_check
+from tfviz.analysis import input_range
 from tfviz import check_range, images
 from tfviz.analysis.input_range import RangeTrial
 
@@ -69,7 +69,7 @@ class TestNormalizations:
     @pytest.mark.parametrize("trained", RANGES)
     @pytest.mark.parametrize("used", RANGES)
     @pytest.mark.parametrize("n", [1, 4])
-    def test_they_tell_the_range(self, trained, used, n):
+    def test_they_reveal_the_range(self, trained, used, n):
         model = normalized(*RANGES[trained])
         found = check_range(tfviz.adapt(model, RANGES[used]), photos(n))
 
@@ -90,7 +90,7 @@ class TestNormalizations:
                 cut = keras.Model(model.inputs, model.get_layer(before).output)
                 values = cut.predict(fitted * (high - low) + low, verbose=0)
                 norm = model.get_layer(layer)
-                # What goes into the layer, against what its training saw.
+                # The inputs of the layer, compared with those in training.
                 mean, var = values.mean((0, 1, 2)), values.var((0, 1, 2))
                 mean0 = np.asarray(norm.moving_mean)
                 var0 = np.asarray(norm.moving_variance) + norm.epsilon
@@ -102,7 +102,7 @@ class TestNormalizations:
                 np.mean(divergences), rel=1e-3
             )
 
-    def test_untrained_ones_tell_nothing(self):
+    def test_untrained_ones_are_ignored(self):
         model = keras.Sequential(
             [
                 keras.Input((16, 16, 3)),
@@ -128,20 +128,20 @@ class TestNormalizations:
 
         def verdict(used, other, n=1):
             trials = (trial("0,1", used, n), trial("-1,1", other, n))
-            return _range_check._by_normalizations(trials)[0]
+            return input_range._by_normalizations(trials)[0]
 
         assert verdict(0.5, 0.1) == "wrong"
         assert verdict(0.1, 0.5) == "right"
         assert verdict(0.2, 0.1) == verdict(0.1, 0.2) == "unsure"
-        # Of many photos less will do.
+        # For many photos, a smaller ratio is enough.
         assert verdict(0.2, 0.1, n=3) == "wrong"
         assert verdict(0.1, 0.2, n=3) == "right"
-        # What is hardly anything is nothing.
+        # Misfits far below the floor count alike.
         assert verdict(0.02, 0.0001, n=3) == "unsure"
 
 
 def plain(factor, classes=6, activation="softmax"):
-    """A network without normalization; `factor` scales what photos do to it."""
+    """A network without normalization; `factor` scales its response to photos."""
     keras.utils.set_random_seed(5)
     model = keras.Sequential(
         [
@@ -175,7 +175,7 @@ class TestMovement:
 
     def test_a_range_that_is_too_small_or_too_large_is_wrong(self):
         movement = check_range(tfviz.adapt(plain(1), (0, 1)), photos(1)).trials[0]
-        factor = 4 / movement.movement  # so that [0, 1] moves it by the usual
+        factor = 4 / movement.movement  # so that [0, 1] gets the usual one
         small = check_range(tfviz.adapt(plain(factor / 255), (0, 1)), photos(1))
         large = check_range(tfviz.adapt(plain(factor), (0, 255)), photos(1))
 
@@ -185,14 +185,14 @@ class TestMovement:
         assert "by 0.0157 with 0,1" in small.reason
         assert "by 1.02e+03 with 0,255" in large.reason
 
-    def test_ranges_that_are_near_are_not_told_apart(self):
+    def test_similar_ranges_are_not_distinguished(self):
         movement = check_range(tfviz.adapt(plain(1), (0, 1)), photos(1)).trials[0]
         model = plain(4 / movement.movement)
         for used in ((0, 1), (-1, 1)):
             assert check_range(tfviz.adapt(model, used), photos(1)).verdict == "unsure"
 
     @pytest.mark.parametrize("used", RANGES)
-    def test_a_blank_picture_tells_nothing(self, used):
+    def test_a_blank_picture_gives_no_verdict(self, used):
         found = check_range(tfviz.adapt(plain(3), used), np.full((9, 9, 3), 0.3))
 
         assert found.verdict == "unsure"
@@ -209,8 +209,8 @@ class TestMovement:
 
 
 class TestTruth:
-    def test_it_decides_where_nothing_else_does(self):
-        # Sees colour alone: red is class 0 in [0, 1], and class 1 below zero.
+    def test_it_decides_if_nothing_else_does(self):
+        # It responds to colour alone: red is class 0 in [0, 1], and class 1 below zero.
         model = keras.Sequential(
             [
                 keras.Input((32, 32, 3)),
@@ -227,10 +227,10 @@ class TestTruth:
         found = check_range(adapter, picture, truth="red")
         assert found.verdict == "wrong"
         assert found.probable[0] == "0,255"
-        assert "'red', which is right, gets" in found.reason
+        assert "the true class 'red' gets" in found.reason
         assert check_range(adapter, picture, truth=1).verdict == "unsure"
 
-    def test_a_class_that_is_not_there(self, toy_adapter):
+    def test_a_class_that_does_not_exist(self, toy_adapter):
         with pytest.raises(ValueError, match="no class 'bea'. Did you mean 'bee'"):
             check_range(toy_adapter, photos(1), truth="bea")
 
@@ -279,7 +279,7 @@ class TestInput:
             found = check_range(toy_adapter, given)
             assert found.trials[0].probabilities.shape == (1, 5)
 
-    def test_the_model_comes_back_as_it_was(self, toy):
+    def test_the_model_is_not_changed(self, toy):
         adapter = tfviz.adapt(toy, (-1, 1))
         picture = images.centre_crop(photos(1)[0], (32, 32))[None]
         before = adapter.logits(picture).numpy()
@@ -289,15 +289,15 @@ class TestInput:
         np.testing.assert_array_equal(adapter.logits(picture), before)
 
     @pytest.mark.parametrize(
-        ("given", "said"),
+        ("given", "message"),
         [
             ([], "no image to check"),
             (np.zeros((8, 8)), "shape \\(height, width, channels\\)"),
             (np.full((8, 8, 3), 200.0), "from 200 to 200"),
         ],
     )
-    def test_bad_pictures_are_said(self, toy_adapter, given, said):
-        with pytest.raises(ValueError, match=said):
+    def test_bad_pictures_raise_errors(self, toy_adapter, given, message):
+        with pytest.raises(ValueError, match=message):
             check_range(toy_adapter, given)
 
     def test_a_model_of_several_outputs_is_refused(self):
@@ -322,14 +322,16 @@ class TestCommand:
         assert line.startswith("Warning: with 0,255, as used, the model gives ")
         assert "% to 'class " in line
         assert "; with -1,1 it gives " in line
-        assert "It was probably trained on -1,1 (batch normalization" in line
+        assert (
+            "It was probably trained on -1,1 (the inputs of batch normalization" in line
+        )
         assert line.endswith("pass --preprocess=-1,1")
         assert len(result.stdout.splitlines()) == 5
 
-    def test_a_right_range_is_said_to_be(self, run, files):
+    def test_a_right_range_is_confirmed(self, run, files):
         result = run("check", *files, "-m", "model.keras", "--preprocess=-1,1")
 
-        assert "The range -1,1 seems right: batch" in result.stderr
+        assert "The range -1,1 seems right: the inputs of batch" in result.stderr
         assert "Warning" not in result.stderr
         lines = result.stdout.splitlines()
         assert [line for line in lines if line.endswith(".png:")] == [
@@ -337,7 +339,7 @@ class TestCommand:
         ]
         assert len(lines) == 18
 
-    def test_what_is_not_known_is_said(self, run):
+    def test_an_unsure_verdict_is_reported(self, run):
         build_toy().save("toy.keras")
         images.to_pil(photos(1)[0]).save("0.png")
         result = run("check", "0.png", "-m", "toy.keras", "--preprocess", "0,255")
@@ -367,7 +369,7 @@ class TestCommand:
             )
 
     @pytest.mark.parametrize(
-        ("arguments", "code", "said"),
+        ("arguments", "code", "message"),
         [
             (["text.png"], 1, "'text.png' cannot be read as an image"),
             (["nothing.png"], 2, "'nothing.png' does not exist"),
@@ -376,19 +378,19 @@ class TestCommand:
             ([], 2, "Missing argument 'IMAGE...'"),
         ],
     )
-    def test_bad_input_is_one_line(self, run, arguments, code, said):
+    def test_bad_input_is_one_line(self, run, arguments, code, message):
         images.to_pil(photos(1)[0]).save("photo.png")
         Path("text.png").write_text("no picture")
         result = run("check", *arguments, code=code)
         (line,) = [x for x in result.stderr.splitlines() if x.startswith("Error: ")]
 
-        assert said in line
+        assert message in line
 
 
 @pytest.mark.slow
 @pytest.mark.data
 class TestRealModels:
-    """Networks that others trained, on four photos of ImageNet."""
+    """Third-party networks, on four photos of ImageNet."""
 
     @pytest.fixture(scope="class")
     def four(self, data):

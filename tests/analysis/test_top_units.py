@@ -29,7 +29,7 @@ def seen(adapter, photo):
 
 
 def score(adapter, unit, photo):
-    """The score of a unit's own objective, as `render` would have it."""
+    """The score of a unit's own objective, as in `render`."""
     (objective,) = tfviz.objectives.parse(unit, adapter)
     objective = objective.bound(adapter, adapter.size)
 
@@ -79,7 +79,7 @@ class TestNumbers:
         assert found[-1].peak is None
         assert found[-1].peak_value == found[-1].value
 
-    def test_levels_say_what_is_unusual(self, toy_adapter, photo):
+    def test_units_are_ranked_by_levels(self, toy_adapter, photo):
         rng = np.random.default_rng(3)
         mean, deviation = rng.random(12), rng.random(12) + 0.1
         usual = Levels(
@@ -102,7 +102,7 @@ class TestNumbers:
         np.testing.assert_allclose(
             [unit.above for unit in of_b], np.sort(above)[::-1], rtol=1e-4
         )
-        # Of the other layer nothing is known.
+        # There are no levels of the other layer.
         assert {u.usual for u in found if u.layer == "conv_a"} == {"layer"}
 
     def test_a_channel_that_never_varied_is_not_infinitely_high(
@@ -140,12 +140,12 @@ class TestLayers:
 
         assert [unit.layer for unit in found] == ["logit", "conv_b"]
 
-    def test_a_map_of_classes_is_no_late_layer(self, squeezenet, photo):
+    def test_a_map_of_classes_is_not_the_default_layer(self, squeezenet, photo):
         found = tfviz.top_units(squeezenet, photo, n=1)
 
         assert [unit.layer for unit in found] == ["logit", "fire9"]
 
-    def test_classes_are_named_where_that_is_clear(self, toy_adapter, photo):
+    def test_classes_are_named_if_the_name_is_unique(self, toy_adapter, photo):
         names = {u.unit for u in tfviz.top_units(toy_adapter, photo, "logit")}
 
         # Two classes are called cat.
@@ -213,7 +213,7 @@ class TestPhotos:
             tfviz.top_units(toy_adapter, picture)
         )
 
-    def test_a_camera_s_turned_picture_is_seen_upright(self, toy_adapter, tmp_path):
+    def test_a_rotated_photo_is_turned_upright(self, toy_adapter, tmp_path):
         upright = np.zeros((40, 60, 3), np.uint8)
         upright[:20, :, 0], upright[20:, :30, 2] = 250, 120
         exif = Image.Exif()
@@ -229,7 +229,7 @@ class TestPhotos:
             tfviz.top_units(toy_adapter, tmp_path / "upright.png")
         )
 
-    def test_grey_models_see_grey(self, photo):
+    def test_grey_models_get_grey_pictures(self, photo):
         adapter = tfviz.adapt(build_toy(channels=1), (0, 1))
         grey = photo.mean(-1, keepdims=True)
 
@@ -237,21 +237,21 @@ class TestPhotos:
             [u.unit for u in tfviz.top_units(adapter, grey)]
         )
 
-    def test_grey_pictures_are_seen_by_colour_models(self, toy_adapter, photo):
+    def test_colour_models_get_grey_pictures(self, toy_adapter, photo):
         grey = photo[..., :1]
         assert tfviz.top_units(toy_adapter, grey) == (
             tfviz.top_units(toy_adapter, np.repeat(grey, 3, -1))
         )
 
     @pytest.mark.parametrize("size", [(1, 1), (7, 300), (33, 31)])
-    def test_any_size_will_do(self, toy_adapter, size):
+    def test_any_size_is_accepted(self, toy_adapter, size):
         picture = np.random.default_rng(0).random((*size, 3))
         assert len(tfviz.top_units(toy_adapter, picture, n=2)) == 4
 
 
 class TestBad:
     @pytest.mark.parametrize(
-        ("picture", "options", "said"),
+        ("picture", "options", "message"),
         [
             (np.zeros((8, 8, 3)), {"layers": "conv_c"}, "Did you mean 'conv_"),
             (np.zeros((8, 8, 3)), {"layers": ["wire*"]}, "No layer matches 'wire\\*'"),
@@ -262,8 +262,8 @@ class TestBad:
             (np.full((8, 8, 3), np.nan), {}, "from nan to nan"),
         ],
     )
-    def test_it_is_said_in_words(self, toy_adapter, picture, options, said):
-        with pytest.raises(ValueError, match=said):
+    def test_bad_arguments_raise_errors(self, toy_adapter, picture, options, message):
+        with pytest.raises(ValueError, match=message):
             tfviz.top_units(toy_adapter, picture, **options)
 
     def test_levels_of_another_model_are_refused(self, toy_adapter, photo, tmp_path):
@@ -271,7 +271,7 @@ class TestBad:
         with pytest.raises(ValueError, match="not those of model 'toy'"):
             tfviz.top_units(toy_adapter, photo, levels=tmp_path / "levels.npz")
 
-    def test_activations_that_are_not_finite_are_said(self):
+    def test_activations_that_are_not_finite_raise_an_error(self):
         model = build_toy()
         model.layers[1].bias.assign([3e38] * 12)
         model.layers[3].kernel.assign(np.full((12, 5), 3e38))
@@ -307,7 +307,7 @@ class TestCommand:
         result = run("top", "photo.png", "-l", "fire[89]", "-n", 2)
 
         assert result.stdout.count("sigma above usual") == 4
-        # With another range they do not hold.
+        # They do not apply to another range.
         result = run("top", "photo.png", "-l", "fire9", "--preprocess", "0,1")
         assert "usual" not in result.stdout
 
@@ -331,7 +331,7 @@ class TestCommand:
         assert found["render"].startswith("tfviz render logit:")
 
     @pytest.mark.parametrize(
-        ("arguments", "code", "said"),
+        ("arguments", "code", "message"),
         [
             (["text.png"], 1, "'text.png' cannot be read as an image"),
             (["nothing.png"], 2, "'nothing.png' does not exist"),
@@ -348,13 +348,13 @@ class TestCommand:
             ([], 2, "Missing argument 'IMAGE'"),
         ],
     )
-    def test_bad_input_is_one_line(self, run, photo, arguments, code, said):
+    def test_bad_input_is_one_line(self, run, photo, arguments, code, message):
         images.to_pil(photo).save("photo.png")
         Path("text.png").write_text("no picture")
         result = run("top", *arguments, code=code)
         (line,) = [x for x in result.stderr.splitlines() if x.startswith("Error: ")]
 
-        assert said in line
+        assert message in line
         assert "Traceback" not in result.output
 
     @pytest.mark.data

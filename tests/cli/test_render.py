@@ -370,7 +370,7 @@ BAD = [
     (["-mixed4:3"], 2, "Write neg:mixed4:3"),
     ([], 2, "Give units to render, such as fire8:20"),
     (["fire2:1", "-m", "nothing.keras"], 2, "There is no model 'nothing.keras'"),
-    (["fire2:1", "-m", "text.txt"], 2, "no model file; expected one that ends in"),
+    (["fire2:1", "-m", "text.txt"], 2, "not a model; expected a file that ends in"),
     (["fire2:1", "-m", "corrupt.keras"], 1, "cannot be loaded as a Keras model"),
     (["fire2:1", "-m", "corrupt.h5"], 1, "cannot be loaded as a Keras model"),
     (["fire2:1", "-m", "lambda.keras"], 1, "allow it: --allow-unsafe"),

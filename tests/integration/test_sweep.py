@@ -1,9 +1,9 @@
 """Every network of keras.applications, with random weights at its smallest size.
 
-Takes minutes, with FULL=1 most of an hour, so only `make sweep` runs it. Each network
-has a process of its own, so that its memory is given back. The results are kept in
-pytest's cache, so that a later run of the same code goes on, and docs/models.md is
-made of them.
+This takes minutes, or with FULL=1 most of an hour, so only `make sweep` runs it. Each
+network gets a process of its own, so that its memory is freed. The results are kept in
+pytest's cache, so that a later run of the same code continues there, and are written to
+docs/models.md.
 """
 
 import hashlib
@@ -27,12 +27,12 @@ from tfviz.models.introspection import LOGITS
 pytestmark = pytest.mark.sweep
 
 TABLE = ROOT / "docs" / "models.md"
-SMALLEST = (  # of each family
+SMALLEST = (  # the smallest network of each family
     "ConvNeXtTiny",
     "DenseNet121",
     "EfficientNetB0",
     "EfficientNetV2B0",
-    "EfficientNetV2S",  # unlike B0, it has no Normalization inside
+    "EfficientNetV2S",  # unlike B0, it has no Normalization layer
     "InceptionResNetV2",
     "InceptionV3",
     "MobileNet",
@@ -47,9 +47,9 @@ SMALLEST = (  # of each family
 ALL = tuple(name for name in dir(keras.applications) if name[:1].isupper())
 SIZES = {"InceptionResNetV2": 75, "InceptionV3": 75, "Xception": 71}  # others take 32
 STEPS = 2
-# Deep networks of random weights are so rough that a longer step leads astray, and
-# so may the rounding of the finished picture.
-RATE = 0.01
+# The outputs of deep networks with random weights vary so wildly that a larger step may
+# lower the score, and so may the rounding of the finished picture.
+LEARNING_RATE = 0.01
 WORKS = "works"
 
 
@@ -59,7 +59,7 @@ def test_a_network_of_keras_applications_works(name, cache):
     rows = cache.get(key, {})
     if rows.get(name, {}).get("outcome") != WORKS:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
-            rows[name] = executor.submit(tried, name).result()
+            rows[name] = executor.submit(try_network, name).result()
         cache.set(key, rows)
     write_table(rows)
 
@@ -74,12 +74,12 @@ def code():
     return digest.hexdigest()[:16]
 
 
-def tried(name):
-    """Return a row of the table; runs in a process of its own."""
+def try_network(name):
+    """Return a row of the table. This runs in a process of its own."""
     began = time.perf_counter()
     row = {"model": name, "input": SIZES.get(name, 32), "layers": 0, "logits": ""}
     try:
-        row |= checked(name, row["input"])
+        row |= check_network(name, row["input"])
         row["outcome"] = WORKS
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
@@ -90,8 +90,8 @@ def tried(name):
     return row
 
 
-def checked(name, size):
-    """Return what was found in a network, or fail."""
+def check_network(name, size):
+    """Check a network, and return its entries of the table."""
     keras.utils.set_random_seed(0)
     build = getattr(keras.applications, name)
     prepare = sys.modules[build.__module__].preprocess_input
@@ -105,7 +105,7 @@ def checked(name, size):
     adapter = tfviz.adapt(model)
     layers = {layer.path: layer for layer in adapter.layers()}
 
-    # Each layer of the model is there.
+    # Each layer of the model is listed.
     wanted = {layer.name for layer in model.layers[1:]}
     assert wanted <= layers.keys(), wanted - layers.keys()
 
@@ -113,11 +113,11 @@ def checked(name, size):
     found = adapter.preprocess.apply(tf.constant(images))
     np.testing.assert_allclose(found, inputs, atol=1e-4)
 
-    # The logits are what the model gives without its last activation.
+    # The logits are the model's output without its last activation.
     head = model.layers[-1]
     activation, head.activation = head.activation, keras.activations.linear
-    # Compiled, as the adapter is: random networks can turn the rounding of other
-    # kernels into other logits.
+    # This is compiled because the adapter is: with random weights, the rounding of
+    # other kernels can result in other logits.
     logits = tf.function(lambda: model(inputs, training=False), autograph=False)()
     head.activation = activation
     close(adapter.logits(images), logits)
@@ -136,7 +136,7 @@ def checked(name, size):
         tfviz.transforms.none(),
         steps=STEPS,
         start=images[:2],
-        learning_rate=RATE,
+        learning_rate=LEARNING_RATE,
     )
     assert np.isfinite(result.history).all()
     assert np.isfinite(result.scores).all()
@@ -166,7 +166,7 @@ def channel_and_class(path, channel, target):
 def calibrate(model, inputs):
     """Give normalizations the statistics of some inputs, as training would.
 
-    Without, the signal of a deep network with random weights dies away.
+    Otherwise the signal vanishes in a deep network with random weights.
     """
     norms = [
         layer
@@ -187,7 +187,7 @@ def close(found, expected):
 
 
 def state(model):
-    """Return everything that must be as before."""
+    """Return the state that must not change."""
     digest = hashlib.blake2b()
     for weight in model.weights:
         digest.update(weight.numpy().tobytes())
@@ -205,7 +205,8 @@ input that it accepts. It counts as working if:
 - every layer of the network is listed;
 - the input is preprocessed as the network's own `preprocess_input` does it;
 - the logits equal the output of the model without its last activation;
-- {STEPS} steps with a learning rate of {RATE} give finite pictures of a channel of the
+- {STEPS} steps with a learning rate of {LEARNING_RATE} give finite pictures of a channel \
+of the
   middle layer and of a class, both score higher after the first step, and the channel's
   score equals that of a model which is cut at this layer;
 - the weights and attributes of the model are the same afterwards.

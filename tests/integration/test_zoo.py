@@ -1,4 +1,4 @@
-"""Models of every kind, each small, through the whole of the library."""
+"""Small models of every kind, tested through the whole library."""
 
 import sys
 from dataclasses import dataclass
@@ -21,15 +21,16 @@ STEPS = 3
 
 @dataclass
 class Animal:
-    """A model and what is to be found in it.
+    """A model and the results that tfviz must have for it.
 
     Attributes:
-        build: Makes the model.
-        shapes: Of its layers, without axis 0; `...` stands for any others between.
-        middle: The channel to be rendered.
-        logits: `logits(model, inputs)` by other means than tfviz.
-        preprocess: As for `adapt`.
-        output: As for `adapt`.
+        build: A function that builds the model.
+        shapes: The shapes of its layers by path, without axis 0; `...` stands for any
+            layers in between.
+        middle: The channel to be visualized.
+        logits: A function `logits(model, inputs)` that does not use tfviz.
+        preprocess: The option of `adapt`.
+        output: The option of `adapt`.
     """
 
     build: Callable[[], Any]
@@ -53,14 +54,14 @@ def ended(x, inputs, activation="softmax"):
 
 
 def head_of(model, inputs, before="pool", head="head"):
-    """Return what a dense head makes of the layer before it, in NumPy."""
+    """Compute the output of a dense head from the layer before it, in NumPy."""
     cut = keras.Model(model.inputs[0], model.get_layer(before).output)
     features = cut(inputs, training=False)
     kernel, bias = model.get_layer(head).get_weights()
     return np.asarray(features, np.float32) @ kernel + bias
 
 
-# Images of other kinds than RGB.
+# Images that are not RGB.
 
 
 def digits():
@@ -120,7 +121,7 @@ def transformer():
 
 
 def recurrent():
-    """Reads the rows of an image as a sequence."""
+    """Return a model that reads the rows of an image as a sequence."""
     inputs = keras.Input((12, 10, 1))
     x = layers.Reshape((12, 10), name="rows")(inputs)
     x = layers.Conv1D(6, 3, name="conv")(x)
@@ -134,7 +135,7 @@ def distributed():
     return ended(layers.ReLU(name="relu")(x), inputs)
 
 
-# Outputs of other kinds than classes.
+# Outputs that are not classes.
 
 
 def segmentation():
@@ -154,7 +155,7 @@ def map_logits(model, inputs, before="skip", head="map"):
 
 
 def dense_segmentation():
-    """Classifies each position, then takes the mean."""
+    """Return a model that classifies each position, then takes the mean."""
     inner = segmentation()
     inputs = keras.Input((16, 24, 3))
     x = layers.GlobalAveragePooling2D(name="mean")(inner(inputs))
@@ -206,7 +207,7 @@ TYPED = {
 
 
 def of_bytes():
-    """Takes integers, which have no gradient."""
+    """Return a model that takes integers, which have no gradient."""
     inner = keras.Sequential(
         [
             keras.Input((16, 16, 3), dtype="uint8"),
@@ -236,7 +237,7 @@ def augmented():
     return keras.Model(inputs, layers.Dense(3, activation="softmax", name="head")(x))
 
 
-# Ways to put layers together.
+# Ways to combine layers.
 
 
 class Branches(keras.Model):
@@ -311,7 +312,7 @@ def functions():
 
 
 class KerasTwo(tf_keras.Model):
-    """A subclassed model of Keras 2, whose `call` knows of no training."""
+    """A subclassed model of Keras 2, whose `call` has no argument `training`."""
 
     def __init__(self):
         super().__init__(name="keras_two")
@@ -503,7 +504,7 @@ ZOO = {
         },
         ("conv", 3),
         lambda model, x: head_of(model, np.uint8(x)),
-        None,  # the type of the input tells
+        None,  # the type of the input defines it
     ),
     "augmented": Animal(
         augmented,
@@ -597,7 +598,7 @@ ZOO = {
         {"backbone": (4, 4, 64), ...: ..., "predictions": (3,)},
         ("backbone/stack0_block0_out", 30),
         hub_logits,
-        None,  # the model's own preprocessor tells
+        None,  # the model's own preprocessor defines it
     ),
     "KerasHub transformer": Animal(
         hub_transformer,
@@ -623,7 +624,7 @@ def images_for(adapter):
 
 
 def state(model):
-    """Everything that must be as before: weights, and each layer's attributes."""
+    """The state that must not change: weights, and each layer's attributes."""
     found = model._flatten_layers()
     attributes = [(layer.name, set(layer.__dict__)) for layer in found]
     return attributes, [
@@ -684,9 +685,9 @@ class TestEveryAnimal:
             tfviz.params.fourier(*adapter.size, adapter.channels),
             tfviz.transforms.none(),
             steps=STEPS,
-            # Smaller steps may raise a score by less than 8 bits tell apart.
+            # Smaller steps may raise a score by less than 8 bits can distinguish.
             learning_rate=0.05 if name == "bfloat16" else 0.02,
-            start=images_for(adapter),  # where hardly a unit is dead
+            start=images_for(adapter),  # for which hardly any unit is dead
         )
 
         assert np.isfinite(result.history).all()
@@ -739,7 +740,7 @@ def test_pictures_under_a_policy_of_half_precision_are_of_float32():
     assert result.images.tobytes() == rendered().images.tobytes()
 
 
-class ShowsItsWeights(layers.Layer):
+class ReturnsItsWeights(layers.Layer):
     def build(self, shape):
         self.kernel = self.add_weight(shape=(1, *shape[1:]))
 
@@ -752,7 +753,7 @@ def test_a_layer_that_returns_its_weights_is_not_listed():
         def __init__(self):
             super().__init__()
             self.shift, self.conv = (
-                ShowsItsWeights(name="shift"),
+                ReturnsItsWeights(name="shift"),
                 convolution(4, "conv"),
             )
 
@@ -794,8 +795,9 @@ def same(x):
     return x
 
 
-# From the pooled features and the map of features to the output; the layer that
-# squashes; from the values before it to the logits; and to the probabilities.
+# For each head: a function from the pooled features and the map of features to the
+# output; the description of the logits; a function from the values before the softmax
+# or sigmoid to the logits; and one from those values to the probabilities.
 HEADS = {
     "temperature": (
         lambda pooled, _: layers.Softmax(name="soft")(dense(pooled) / 2.5),
@@ -865,7 +867,7 @@ HEADS = {
         largest,
         lambda values: sigmoid(values).max((1, 2)),
     ),
-    # What would turn the order of the classes, or join them, is left alone.
+    # Operations that would reverse the order of the classes, or mix them, stay.
     "one minus": (
         lambda pooled, _: 1 - dense(pooled, activation="sigmoid"),
         "no softmax or sigmoid",
@@ -894,7 +896,7 @@ HEADS = {
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_logits_are_found_behind_other_heads(name):
+def test_logits_are_found_before_other_heads(name):
     build_head, source, to_logits, to_probabilities = HEADS[name]
     inputs = keras.Input((16, 16, 3))
     features = convolution(6, "conv")(inputs)
@@ -920,7 +922,7 @@ def test_logits_are_found_behind_other_heads(name):
     )
 
 
-# Of keras.applications, those that are quickly built; `test_sweep.py` tries all.
+# The networks of keras.applications that are built quickly; `test_sweep.py` tests all.
 NETWORKS = (
     (keras, "ConvNeXtTiny"),
     (keras, "EfficientNetV2B0"),
@@ -947,7 +949,7 @@ def operations_of(model, parent=""):
 @pytest.mark.parametrize(
     ("library", "name"),
     [
-        # Building the others takes longer than all that is checked.
+        # Building the others takes longer than checking them.
         pytest.param(
             *network, marks=() if network[1] == "MobileNet" else pytest.mark.slow
         )
@@ -966,7 +968,7 @@ def test_images_are_prepared_as_keras_applications_does(library, name):
     expected = prepare(images * 255)
     np.testing.assert_allclose(found.apply(tf.constant(images)), expected, atol=1e-4)
 
-    # The same without its own layers for that, as with `include_preprocessing=False`.
+    # The same without the preprocessing layers, as with `include_preprocessing=False`.
     others = []
     for path, layer in operations:
         if type(layer).__name__ in ("Rescaling", "Normalization"):
@@ -979,8 +981,8 @@ def test_images_are_prepared_as_keras_applications_does(library, name):
     np.testing.assert_allclose(found.apply(tf.constant(images)), expected, atol=1e-4)
 
 
-def test_names_do_not_speak_for_networks_of_other_channels():
-    """Guards against refusing X-rays or a satellite's bands as no RGB images."""
+def test_names_are_ignored_for_networks_of_other_channels():
+    """Guards against refusing X-rays or satellite bands because they are not RGB."""
     shape = (32, 32, 1)
     model = keras.applications.MobileNet(
         weights=None, include_top=False, input_shape=shape

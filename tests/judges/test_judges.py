@@ -11,7 +11,7 @@ import tensorflow as tf
 import tfviz
 from support import build_toy
 from scipy.special import log_softmax, softmax
-from tfviz.judges import _base as _judge
+from tfviz.judges import _base
 from tfviz import images, judges
 from tfviz.judges._litert import Network
 
@@ -24,7 +24,7 @@ def pictures(n=3, height=41, width=30, channels=3):
 
 
 def resized(images, size=32):
-    """As TensorFlow shrinks them, with a filter."""
+    """Resize as TensorFlow does, with a filter."""
     return tf.image.resize(images, (size, size), antialias=True)
 
 
@@ -80,7 +80,7 @@ def toy_judge(toy):
 
 
 def conv_head():
-    """Classes by a convolution and a mean over places, as in SqueezeNet."""
+    """Classes by a convolution and a mean over positions, as in SqueezeNet."""
     keras.utils.set_random_seed(5)
     image = keras.Input((32, 32, 3))
     x = layers.Conv2D(6, 3, 4, activation="relu", name="last")(image)
@@ -140,13 +140,13 @@ class TestKeras:
     @pytest.mark.parametrize(
         ("build", "path"), [(conv_head, "last"), (nested_head, "head/wide")]
     )
-    def test_they_come_before_whatever_head_there_is(self, build, path):
+    def test_features_come_from_before_any_kind_of_head(self, build, path):
         judge = judges.keras(build(), preprocess=(0, 1))
 
         assert judge.spec["features"] == path
         assert judge.features(pictures()).shape == (3, {"last": 6}.get(path, 4))
 
-    def test_a_named_layer_is_averaged_over_its_places(self, toy, toy_adapter):
+    def test_a_named_layer_is_averaged_over_its_positions(self, toy, toy_adapter):
         judge = judges.keras(toy_adapter, features="conv_b")
 
         expected = toy_adapter(resized(pictures()), "conv_b")["conv_b"]
@@ -157,10 +157,10 @@ class TestKeras:
             judges.keras(toy_adapter, features="conv_c")
 
     @pytest.mark.parametrize("size", [(32, 32), (7, 50), (33, 31)])
-    def test_a_picture_is_judged_as_if_it_were_alone(
+    def test_a_picture_is_evaluated_independently_of_the_batch(
         self, toy_judge, size, monkeypatch
     ):
-        monkeypatch.setattr(_judge, "BATCH", 2)
+        monkeypatch.setattr(_base, "BATCH", 2)
         many = pictures(5, *size)
         for judging in (toy_judge.scores, toy_judge.features):
             alone = np.concatenate([judging(many[i : i + 1]) for i in range(5)])
@@ -168,7 +168,7 @@ class TestKeras:
             assert np.ptp(alone, axis=0).max() > 1e-3
             np.testing.assert_array_equal(judging(many), judging(many))
 
-    def test_a_model_of_any_size_sees_the_usual_one(self):
+    def test_a_model_of_any_size_gets_the_usual_one(self):
         image = keras.Input((None, None, 1))
         x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, name="conv")(image))
         judge = judges.keras(model_of(layers.Dense(2)(x), image), preprocess=(0, 1))
@@ -178,7 +178,7 @@ class TestKeras:
         larger = tf.image.resize(grey, (224, 224))
         np.testing.assert_allclose(judge.scores(grey), judge.scores(larger), atol=1e-6)
 
-    def test_maps_are_no_classes_but_may_have_features(self):
+    def test_a_model_of_maps_has_features_but_no_classes(self):
         with pytest.raises(ValueError, match="'net' returns no vector of classes"):
             judges.keras(segmentation(), preprocess=(0, 1))
         judge = judges.keras(segmentation(), preprocess=(0, 1), features="conv")
@@ -186,7 +186,7 @@ class TestKeras:
         assert judge.scores is judge.classes is judge.spec["scores"] is None
         assert judge.features(pictures()).shape == (3, 6)
 
-    def test_several_outputs_are_no_classes_either(self, toy):
+    def test_a_model_of_several_outputs_has_no_classes(self, toy):
         image = keras.Input((32, 32, 3))
         model = keras.Model(image, [keras.models.clone_model(toy)(image), image])
         with pytest.raises(ValueError, match="returns no vector of classes"):
@@ -194,21 +194,21 @@ class TestKeras:
         adapter = tfviz.adapt(model, (-1, 1), output=0)
         assert judges.keras(adapter).scores(pictures()).shape == (3, 5)
 
-    def test_it_may_be_there_for_its_features_only(self, toy, toy_judge):
+    def test_it_may_be_used_for_features_only(self, toy, toy_judge):
         judge = judges.keras(toy, preprocess=(-1, 1), features_only=True)
 
         assert judge.scores is judge.classes is None
         expected = toy_judge.features(pictures())
         np.testing.assert_array_equal(judge.features(pictures()), expected)
 
-    def test_nothing_comes_before_a_net_of_one_layer(self):
+    def test_a_model_of_one_layer_has_no_features(self):
         image = keras.Input((8, 8, 3))
         pool = layers.GlobalAveragePooling2D()(image)
         judge = judges.keras(model_of(pool, image), preprocess=(0, 1))
         assert judge.features is judge.spec["features"] is None
         assert judge.scores(pictures()).shape == (3, 3)
 
-    def test_what_it_is_can_be_written_down(self, toy_judge, toy_adapter):
+    def test_its_description_is_json(self, toy_judge, toy_adapter):
         assert toy_judge.name == "toy"
         assert json.loads(json.dumps(toy_judge.spec)) == {
             "kind": "keras",
@@ -235,14 +235,14 @@ class TestPictures:
             (pictures()[:0], r"Received: \(0, 41, 30, 3\)"),
         ],
     )
-    def test_what_is_no_picture_is_refused(self, toy_judge, wrong, message):
+    def test_arrays_that_are_not_pictures_are_refused(self, toy_judge, wrong, message):
         for judging in (toy_judge.scores, toy_judge.features):
             with pytest.raises(ValueError, match=f"Judge 'toy' takes.*{message}"):
                 judging(wrong)
 
 
 class TestLabels:
-    def test_they_choose_outputs_in_the_order_of_the_model(self, toy, toy_judge):
+    def test_they_select_outputs_in_the_order_of_the_model(self, toy, toy_judge):
         judge = judges.keras(toy, preprocess=(-1, 1), labels=[4, 0, 2])
 
         expected = toy_judge.scores(pictures())[:, [4, 0, 2]]
@@ -275,11 +275,11 @@ class TestLabels:
             (3, "list of outputs.*Received: 3"),
         ],
     )
-    def test_others_are_refused(self, toy, labels, message):
+    def test_wrong_labels_are_refused(self, toy, labels, message):
         with pytest.raises(ValueError, match=message):
             judges.keras(toy, preprocess=(-1, 1), labels=labels)
 
-    def test_there_is_nothing_to_choose_for_features(self, toy):
+    def test_labels_are_refused_for_features_only(self, toy):
         with pytest.raises(ValueError, match="'toy' is used for features only"):
             judges.keras(toy, preprocess=(-1, 1), labels=[1], features_only=True)
 
@@ -301,7 +301,7 @@ class TestTflite:
             ("batch_of_eight", {"batch": 8}),
         ],
     )
-    def test_a_file_judges_as_the_model_it_was_made_of(
+    def test_a_file_agrees_with_the_model_it_was_made_from(
         self, file_of, toy, toy_judge, name, options
     ):
         judge = judges.tflite(file_of(name, toy, **options), preprocess=(-1, 1))
@@ -315,7 +315,7 @@ class TestTflite:
             assert mine(pictures()).dtype == np.float32
             np.testing.assert_allclose(mine(pictures()), its(pictures()), atol=1e-6)
 
-    def test_one_of_any_size_sees_the_usual_one(self, file_of):
+    def test_a_file_of_any_size_gets_the_usual_one(self, file_of):
         image = keras.Input((None, None, 1))
         x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, name="conv")(image))
         model = model_of(layers.Dense(2, activation="softmax")(x), image)
@@ -343,7 +343,7 @@ class TestTflite:
             np.testing.assert_allclose(mine(pictures()), its(pictures()), atol=1e-5)
 
     @pytest.mark.parametrize("size", [(32, 32), (7, 50), (97, 31)])
-    def test_a_picture_is_judged_as_if_it_were_alone(self, toy_file, size):
+    def test_a_picture_is_evaluated_independently_of_the_batch(self, toy_file, size):
         first, second = (judges.tflite(toy_file, preprocess=(-1, 1)) for _ in range(2))
         many = pictures(3, *size)
         for place in ("scores", "features"):
@@ -357,7 +357,7 @@ class TestTflite:
         with pytest.raises(ValueError, match=r"toy.tflite' takes float32.*\(-1, 1\)"):
             judges.tflite(toy_file)
 
-    def test_a_vector_that_nothing_tells_is_features(self, file_of):
+    def test_an_unidentified_vector_is_features(self, file_of):
         path = file_of("embedding", embedding(normed=True))
         judge = judges.tflite(path, preprocess=(0, 1))
 
@@ -385,14 +385,14 @@ class TestTflite:
         ):
             np.testing.assert_allclose(mine(pictures()), its(pictures()), atol=1e-6)
 
-    def test_it_may_be_there_for_its_features_only(self, toy_file, toy_judge):
+    def test_it_may_be_used_for_features_only(self, toy_file, toy_judge):
         judge = judges.tflite(toy_file, preprocess=(-1, 1), features_only=True)
 
         assert judge.scores is judge.classes is None
         expected = toy_judge.features(pictures())
         np.testing.assert_allclose(judge.features(pictures()), expected, atol=1e-6)
 
-    def test_what_it_is_can_be_written_down(self, toy_file):
+    def test_its_description_is_json(self, toy_file):
         judge = judges.tflite(toy_file, name="mine", preprocess="tf", labels=[1, 2])
         spec = json.loads(json.dumps(judge.spec))
 
@@ -410,7 +410,7 @@ class TestTflite:
 
 
 def embedding_values(path):
-    """What the interpreter itself says, one picture after the other."""
+    """The outputs of the interpreter itself, one picture at a time."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path))
@@ -451,24 +451,24 @@ class TestQuantized:
         network = Network(path, None, labelled=False, features_only=False)
         ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
 
-        (found,) = network._quantized(images.to_floats(ramp))
+        (found,) = network._quantize(images.to_floats(ramp))
         assert found.dtype == kind
         expected = ramp.astype(int) - (128 if kind == "int8" else 0)
         np.testing.assert_array_equal(found, expected)
 
-    def test_a_range_that_is_given_counts(self, path):
-        """Scale and zero point then say which byte a number is."""
+    def test_a_given_range_has_priority(self, path):
+        """Scale and zero point still define the byte of a number."""
         network = Network(path, (0, 0.5), labelled=False, features_only=False)
         scale, zero = network._input["quantization"]
 
         values = np.array([0, 0.1, 0.5, 1], np.float32).reshape(2, 2, 1)
-        (found,) = network._quantized(values)
+        (found,) = network._quantize(values)
         expected = np.round(values * 0.5 / scale + zero)
         np.testing.assert_allclose(found, expected)
         low, high = map(float, judges.tflite(path).spec["preprocess"].split(","))
         assert (low, high) == pytest.approx((-1, 1), abs=0.01)
 
-    def test_bytes_without_a_scale_mean_what_they_are(self, file_of):
+    def test_bytes_without_a_scale_are_their_own_values(self, file_of):
         image = keras.Input((32, 32, 3), dtype="uint8")
         x = layers.Rescaling(1 / 255)(image)
         x = layers.GlobalAveragePooling2D()(layers.Conv2D(6, 3, name="conv")(x))
@@ -488,8 +488,11 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (b"", "is no TensorFlow Lite model: its first bytes"),
-            (b"\x89PNG\r\n\x1a\n" * 9, "is no TensorFlow Lite model: its first bytes"),
+            (b"", "is not a TensorFlow Lite model: its first bytes"),
+            (
+                b"\x89PNG\r\n\x1a\n" * 9,
+                "is not a TensorFlow Lite model: its first bytes",
+            ),
             (b"\x1c\0\0\0TFL3", "cannot be read as a TensorFlow Lite model: .*valid"),
         ],
     )
@@ -516,7 +519,7 @@ class TestErrors:
         with pytest.raises(FileNotFoundError, match="There is no model 'squeezenut'"):
             judges.load("squeezenut")
 
-    def test_a_map_is_no_judge(self, file_of):
+    def test_a_map_is_refused(self, file_of):
         path = file_of("map", segmentation())
         with pytest.raises(ValueError, match=r"no vector.*outputs: \(1, 15, 15, 2\)"):
             judges.tflite(path, preprocess=(0, 1))
@@ -621,15 +624,15 @@ def accuracy(judge, photos, classes):
 
 @pytest.mark.data
 class TestRealJudges:
-    def test_they_know_photos(self, of_data, data):
-        """Of 20 photos; the numbers of all of them are below."""
+    def test_they_classify_photos(self, of_data, data):
+        """On 20 photos; the accuracies on all photos are below."""
         seen, classes = photos(data, 50)
         for name in (*QUANTIZED, FLOATS):
             top1, top5 = accuracy(of_data[name], seen, classes)
             assert top1 >= 60, name
             assert top5 >= 85, name
 
-    def test_what_they_are(self, of_data):
+    def test_their_descriptions(self, of_data):
         shapes = {
             name: (judge.classes, judge.spec["size"][0], judge.spec["preprocess"][:6])
             for name, judge in of_data.items()
@@ -643,7 +646,7 @@ class TestRealJudges:
 
     @pytest.mark.parametrize("name", QUANTIZED)
     def test_their_softmax_is_what_the_file_returns(self, name, data):
-        """The scores are from inside of the file, the 1001 outputs from its end."""
+        """The scores are from inside the file, the 1001 outputs from its end."""
         from ai_edge_litert.interpreter import Interpreter
 
         path = data / "evaluators" / f"{name}.tflite"
@@ -671,7 +674,7 @@ class TestRealJudges:
             assert (distances.argmin(axis=1) == np.arange(10)).mean() >= 0.8, name
 
     @pytest.mark.slow
-    def test_they_know_a_thousand_photos(self, of_data, data):
+    def test_they_classify_a_thousand_photos(self, of_data, data):
         seen, classes = photos(data, 1)
         expected = {
             QUANTIZED[0]: (72.4, 91.5),

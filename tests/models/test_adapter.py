@@ -1,3 +1,4 @@
+import json
 import warnings
 
 import keras
@@ -8,6 +9,7 @@ import tf_keras
 from support import build_toy
 
 import tfviz
+from tfviz.models.adapter import provenance
 
 layers = keras.layers
 
@@ -114,7 +116,7 @@ PATHS = {
 
 
 def state(model):
-    """Everything that must be as before: weights, and each layer's attributes."""
+    """The state that must not change: weights, and each layer's attributes."""
     found = model._flatten_layers()
     attributes = [set(layer.__dict__) for layer in found]
     calls = [layer.__dict__.get("call") for layer in found]
@@ -160,7 +162,7 @@ class TestEveryKindOfModel:
             tf.function(gradient)(tf.constant(images)), eager, rtol=1e-4, atol=1e-6
         )
 
-    def test_the_model_comes_back_as_it_was(self, build, images):
+    def test_the_model_is_not_changed(self, build, images):
         model = build()
         before = state(model)
         adapter = tfviz.adapt(model, (0, 1))
@@ -185,7 +187,7 @@ class Failing(layers.Layer):
         return x
 
 
-def test_the_model_comes_back_also_after_an_exception():
+def test_the_model_is_restored_after_an_exception():
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, Failing(name="failing")(convolution("conv")(inputs)))
     before = state(model)
@@ -266,7 +268,7 @@ HEADS = {
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_logits_are_found_and_said(name, images):
+def test_logits_are_found_and_described(name, images):
     build_head, source = HEADS[name]
     model = with_head(build_head)
     adapter = tfviz.adapt(model, (0, 1))
@@ -353,7 +355,7 @@ def test_images_are_resized_to_a_fixed_input(toy_adapter, rng):
     )
 
 
-def test_a_model_of_any_size_sees_images_as_they_are(squeezenet):
+def test_a_model_of_any_size_gets_images_unchanged(squeezenet):
     assert squeezenet.input_size is None
     assert squeezenet.size == (224, 224)
     assert squeezenet.layer("fire9").shape == (None, 13, 13, 512)
@@ -366,7 +368,7 @@ def test_inputs_come_in_the_model_s_own_structure(structure, images):
     outputs = layers.GlobalAveragePooling2D()(inputs)
     given = [inputs] if structure == "list" else {"picture": inputs}
 
-    adapter = tfviz.adapt(keras.Model(given, outputs), (0, 1))  # warns of nothing
+    adapter = tfviz.adapt(keras.Model(given, outputs), (0, 1))  # without a warning
     np.testing.assert_allclose(adapter.logits(images), images.mean((1, 2)), rtol=1e-5)
 
 
@@ -392,7 +394,7 @@ def test_an_adapter_is_not_adapted_again(toy_adapter):
         tfviz.adapt(toy_adapter, (0, 255))
 
 
-def test_many_layers_one_by_one_are_not_warned_of(toy_adapter, capfd):
+def test_many_layers_one_by_one_cause_no_warning(toy_adapter, capfd):
     for size in (31, 32, 33):
         for path in ("conv_a", "conv_b", "pool", "head"):
             toy_adapter(np.zeros((1, size, size, 3)), path)
@@ -442,7 +444,7 @@ class TestPreprocessing:
             (lambda: layers.Normalization(mean=[0.5] * 3, variance=[1] * 3), "0,1"),
         ],
     )
-    def test_layers_inside_the_model_tell(self, layer, name):
+    def test_the_range_is_detected_from_layers_inside_the_model(self, layer, name):
         inner = keras.Sequential([keras.Input((16, 16, 3)), layer()], name="inside")
         model = keras.Sequential([keras.Input((16, 16, 3)), inner, convolution("conv")])
         found = tfviz.adapt(model).preprocess
@@ -460,7 +462,7 @@ class TestPreprocessing:
             ("EfficientNetB0", "0,255"),
         ],
     )
-    def test_networks_of_keras_applications_are_known(self, name, mode):
+    def test_networks_of_keras_applications_are_recognized(self, name, mode):
         build = getattr(keras.applications, name)
         size = 32
         inner = build(weights=None, include_top=False, input_shape=(size, size, 3))
@@ -468,26 +470,27 @@ class TestPreprocessing:
 
         assert tfviz.adapt(model).preprocess.name == mode
 
-    def test_a_guess_is_said(self):
-        with pytest.warns(UserWarning, match=r"feeding \[0, 1\].*say so"):
+    def test_an_undetected_range_is_warned_of(self):
+        message = r"images in \[0, 1\].*pass it with `preprocess`"
+        with pytest.warns(UserWarning, match=message):
             adapter = tfviz.adapt(functional())
         assert adapter.preprocess.name == "0,1"
 
-    def test_a_layer_behind_the_first_weights_says_nothing(self):
+    def test_a_layer_after_the_first_weights_is_ignored(self):
         model = keras.Sequential(
             [keras.Input((16, 16, 3)), convolution("conv"), layers.Rescaling(1 / 255)]
         )
-        with pytest.warns(UserWarning, match="Nothing in model"):
+        with pytest.warns(UserWarning, match="The input range of model"):
             tfviz.adapt(model)
 
-    def test_names_do_not_speak_for_models_that_calculate_first(self):
+    def test_names_are_ignored_if_the_model_computes_first(self):
         """Guards against feeding [-1, 1] to a network that rescales by itself."""
         base = keras.applications.MobileNetV2(
             weights=None, include_top=False, input_shape=(32, 32, 3)
         )
         inputs = keras.Input((32, 32, 3))
         scaled = keras.applications.mobilenet_v2.preprocess_input(inputs)
-        with pytest.warns(UserWarning, match="Nothing in model"):
+        with pytest.warns(UserWarning, match="The input range of model"):
             tfviz.adapt(keras.Model(inputs, base(scaled)))
 
     def test_layers_that_keep_the_range_are_passed(self):
@@ -521,7 +524,7 @@ class TestPreprocessing:
 
 
 class TestLabels:
-    def test_imagenet_s_are_found_by_name_identifier_and_index(self, squeezenet):
+    def test_imagenet_classes_have_names_identifiers_and_indices(self, squeezenet):
         for text in ("goldfish", "GoldFish", "n01443537", "1", 1):
             assert squeezenet.class_index(text) == 1
         assert squeezenet.class_index("acoustic guitar") == 402
@@ -568,7 +571,7 @@ class TestLabels:
         with pytest.raises(ValueError, match="cannot be read as class names"):
             tfviz.adapt(functional(), (0, 1), labels=tmp_path / "labels")
 
-    def test_without_names_an_index_is_asked_for(self):
+    def test_without_names_an_index_is_required(self):
         adapter = tfviz.adapt(functional(), (0, 1))
         with pytest.raises(ValueError, match="index from 0 to 2"):
             adapter.class_index("goldfish")
@@ -588,7 +591,7 @@ class TestModelsThatAreRefused:
         self.refuse(keras.Model([a, b], layers.Add()([a, b])), "2 inputs")
 
     def test_that_were_never_called(self):
-        self.refuse(Subclassed(), "does not know its input yet. Call it once")
+        self.refuse(Subclassed(), "is not defined yet. Call the model once")
 
     def test_with_nan_in_the_weights(self):
         model = functional()
@@ -609,10 +612,10 @@ class TestModelsThatAreRefused:
             model.quantize("int8")
         self.refuse(model, "quantized")
 
-    def test_that_are_no_models(self):
-        with pytest.raises(TypeError, match="a module that load_model.*Received: str"):
+    def test_that_are_not_models(self):
+        with pytest.raises(TypeError, match="loaded with load_model. Received: str"):
             tfviz.adapt("squeezenet.keras")
-        with pytest.raises(TypeError, match="that load_model loaded. Received: "):
+        with pytest.raises(TypeError, match="loaded with load_model. Received: "):
             tfviz.adapt(Subclassed)  # the class, not a model of it
 
     def test_several_outputs_have_layers_but_no_logits(self, images):
@@ -622,8 +625,76 @@ class TestModelsThatAreRefused:
         adapter = tfviz.adapt(model, (0, 1))
 
         assert adapter(images, "conv")["conv"].shape == (2, 16, 16, 4)
-        with pytest.raises(ValueError, match="several outputs .*Say which"):
+        with pytest.raises(ValueError, match="several outputs .*Select the one"):
             adapter.logits(images)
+
+
+class TestWithModel:
+    def test_all_options_are_kept(self):
+        def build():
+            inputs = [
+                keras.Input((16, 16, 3), name="first"),
+                keras.Input((16, 16, 3), name="second"),
+                keras.Input((2,), name="meta"),
+            ]
+            x = layers.GlobalAveragePooling2D()(layers.Concatenate()(inputs[:2]))
+            x = layers.Concatenate()([x, inputs[2]])
+            outputs = {
+                name: layers.Dense(3, name=name)(x) for name in ("other", "classes")
+            }
+            return keras.Model(inputs, outputs, name="many")
+
+        options = {
+            "labels": ["a", "b", "c"],
+            "held": {"meta": [0.5, 2], "first": 0.25},
+            "image_input": "second",
+            "output": "classes",
+        }
+        model, other = build(), build()
+        adapter = tfviz.adapt(model, (-1, 1), **options)
+        changed = adapter.with_model(other)
+        expected = tfviz.adapt(other, (-1, 1), **options)
+
+        assert adapter.model is model
+        assert changed.model is other
+        for name in ("preprocess", "labels", "held", "image_input", "output"):
+            assert getattr(changed, name) == getattr(adapter, name), name
+        assert changed.fingerprint() != adapter.fingerprint()
+        picture = np.full((1, 16, 16, 3), 0.7, np.float32)
+        np.testing.assert_array_equal(changed.logits(picture), expected.logits(picture))
+        assert np.abs(changed.logits(picture) - adapter.logits(picture)).max() > 0.01
+
+    def test_defaults_are_kept(self):
+        changed = tfviz.adapt(functional(), (0, 1)).with_model(functional())
+        assert (changed.held, changed.labels) == ({}, None)
+        assert (changed.image_input, changed.output) == (None, None)
+
+    def test_a_custom_preprocessing_is_kept(self):
+        adapter = tfviz.adapt(functional(), lambda images: images / 2)
+        changed = adapter.with_model(functional())
+        assert changed.preprocess is adapter.preprocess
+
+    def test_models_that_do_not_fit_are_refused(self, toy_adapter):
+        with pytest.raises(ValueError, match=r"5 class names, but .* has 3"):
+            toy_adapter.with_model(functional())
+        with pytest.raises(TypeError, match="needs a Keras model"):
+            toy_adapter.with_model("toy.keras")
+
+
+def test_the_provenance_has_the_model_the_options_and_the_versions():
+    adapter = tfviz.adapt(functional(), (-1, 1))
+    described = json.loads(json.dumps(provenance(adapter)))
+
+    assert described["model"] == {
+        "name": adapter.name,
+        "source": None,
+        "hash": adapter.fingerprint(),
+    }
+    assert described["preprocess"] == "-1,1"
+    assert described["logits"] == adapter.logits_source
+    assert (described["held"], described["image_input"]) == ({}, None)
+    assert described["versions"]["tensorflow"] == tf.__version__
+    assert described["tfviz"] == tfviz.__version__
 
 
 def test_channels_first_is_refused():

@@ -8,7 +8,11 @@ import tensorflow as tf
 import tf_keras
 
 from tfviz.optimize import step as gradient_step
-from tfviz.models.gradient_overrides import VANISHING, overridden, unreturned
+from tfviz.models.gradient_overrides import (
+    VANISHING,
+    drop_redirected_gradients,
+    override_gradients,
+)
 from tfviz.optimize.dead_units import RANDOM_IMAGES, random_images
 from tfviz.optimize.options import Options
 from tfviz.optimize.runner import Runner
@@ -21,7 +25,7 @@ def gradients(function, inputs):
     @tf.function(autograph=False)
     def run(inputs):
         plain = tf.gradients(function(inputs), inputs)[0]
-        with overridden(redirect=True):
+        with override_gradients(redirect=True):
             outputs = function(inputs)
         return plain, tf.gradients(outputs, inputs)[0]
 
@@ -29,31 +33,31 @@ def gradients(function, inputs):
 
 
 class TestRectifier:
-    def test_an_image_that_is_on_somewhere_keeps_its_gradient(self):
+    def test_an_image_that_is_active_somewhere_keeps_its_gradient(self):
         plain, redirect = gradients(tf.nn.relu, [[-1.0, 2.0, -3.0]])
 
         np.testing.assert_array_equal(plain, [[0, 1, 0]])
         np.testing.assert_array_equal(redirect, plain)
 
-    def test_an_image_that_is_off_everywhere_is_pushed_up(self):
+    def test_a_dead_image_gets_the_redirected_gradient(self):
         plain, redirect = gradients(tf.nn.relu, [[-1.0, -2.0], [-1.0, 2.0]])
 
         np.testing.assert_array_equal(plain, [[0, 0], [0, 1]])
         np.testing.assert_array_equal(redirect, [[1, 1], [0, 1]])
 
-    def test_nothing_is_pushed_further_out_of_range(self):
+    def test_no_gradient_leads_further_out_of_range(self):
         plain, redirect = gradients(lambda x: -tf.nn.relu(x), [[-1.0, -2.0]])
 
         np.testing.assert_array_equal(plain, 0)
         np.testing.assert_array_equal(redirect, 0)
 
-    def test_only_what_pushes_back_is_let_through(self):
+    def test_only_gradients_back_into_range_pass(self):
         weights = tf.constant([[1.0, -1.0, 2.0]])
         _, redirect = gradients(lambda x: tf.nn.relu(x) * weights, [[-1.0, -1.0, -1.0]])
 
         np.testing.assert_array_equal(redirect, [[1, 0, 2]])
 
-    def test_whole_images_are_judged_not_positions(self):
+    def test_the_criterion_is_per_image_not_per_position(self):
         inputs = -np.ones((2, 3, 3, 2))
         inputs[0, 1, 1, 1] = 1
         plain, redirect = gradients(tf.nn.relu, inputs)
@@ -62,7 +66,7 @@ class TestRectifier:
         np.testing.assert_array_equal(redirect[1], 1)
 
 
-def test_the_rectifier_with_a_ceiling_is_left_from_both_sides():
+def test_relu6_is_redirected_on_both_sides():
     below, above = [[-1.0, -2.0]], [[7.0, 8.0]]
 
     np.testing.assert_array_equal(gradients(tf.nn.relu6, below)[1], 1)
@@ -76,13 +80,13 @@ def test_the_rectifier_with_a_ceiling_is_left_from_both_sides():
     ("function", "off", "on"),
     [(tf.nn.relu, -1.0, 2.0), (tf.nn.sigmoid, -20.0, 2.0), (tf.nn.silu, -2.0, 2.0)],
 )
-def test_without_what_is_redirected_only_the_true_part_is_left(function, off, on):
+def test_dropping_redirected_gradients_leaves_the_true_part(function, off, on):
     @tf.function(autograph=False)
     def run(inputs):
         plain = tf.gradients(function(inputs), inputs)[0]
-        with overridden(redirect=True):
+        with override_gradients(redirect=True):
             outputs = function(inputs)
-        with unreturned():
+        with drop_redirected_gradients():
             own = tf.gradients(outputs, inputs)[0]
         return plain, own, tf.gradients(outputs, inputs)[0]
 
@@ -104,7 +108,7 @@ class TestBound:
             lambda x: keras.activations.relu(x, max_value=4.0),
         ],
     )
-    def test_a_constant_floor_is_left_upwards(self, function):
+    def test_a_constant_minimum_is_left_upwards(self, function):
         plain, redirect = gradients(function, [[-1.0, -2.0], [-1.0, 2.0]])
 
         np.testing.assert_array_equal(plain, [[0, 0], [0, 1]])
@@ -112,7 +116,7 @@ class TestBound:
         down = gradients(lambda x: -function(x), [[-1.0, -2.0]])[1]
         np.testing.assert_array_equal(down, 0)
 
-    def test_a_constant_ceiling_is_left_downwards(self):
+    def test_a_constant_maximum_is_left_downwards(self):
         up, down = (
             keras.activations.hard_tanh,
             lambda x: -keras.activations.hard_tanh(x),
@@ -145,7 +149,7 @@ TWO_SIDED = ("sigmoid", "tanh", "softsign")
 
 class TestSaturation:
     @pytest.mark.parametrize("name", SQUASHING)
-    def test_what_is_saturated_passes_the_whole_gradient_back_into_range(self, name):
+    def test_saturated_functions_pass_the_whole_gradient_back_into_range(self, name):
         function, factor = SQUASHING[name], 10 if name == "softsign" else 1
         weights = tf.constant([[2.0, -1.0]])
         plain, redirect = gradients(lambda x: function(x) * weights, [[-20.0, -30.0]])
@@ -154,7 +158,7 @@ class TestSaturation:
         np.testing.assert_allclose(redirect, [[2 * factor, plain[0, 1]]], rtol=1e-6)
 
     @pytest.mark.parametrize("name", TWO_SIDED)
-    def test_a_squashing_is_left_from_above_too(self, name):
+    def test_squashing_functions_are_left_from_above_too(self, name):
         function, factor = SQUASHING[name], 10 if name == "softsign" else 1
         plain, up = gradients(function, [[20.0, 30.0]])
         down = gradients(lambda x: -function(x), [[20.0, 30.0]])[1]
@@ -178,7 +182,7 @@ class TestSaturation:
 
         np.testing.assert_allclose(redirect, plain, rtol=1e-5, atol=1e-7)
 
-    def test_a_probability_of_nothing_is_pushed_up_and_one_of_all_down(self):
+    def test_a_probability_of_0_rises_and_one_of_1_falls(self):
         def second(x):
             return tf.nn.softmax(x)[:, 1]
 
@@ -191,14 +195,14 @@ class TestSaturation:
             atol=1e-12,
         )
 
-    def test_slopes_that_do_not_vanish_are_left_alone(self):
+    def test_gradients_that_do_not_vanish_are_unchanged(self):
         plain, redirect = gradients(tf.nn.leaky_relu, [[-50.0, -60.0]])
 
         np.testing.assert_array_equal(redirect, plain)
         np.testing.assert_allclose(plain, 0.2)
 
 
-# Each with its minimum, and a place where it is shut.
+# Each with its minimum, and an input at which its gate is shut.
 GATED = {
     "gelu": (keras.activations.gelu, -0.75, -9.0),
     "gelu_tanh": (lambda x: keras.activations.gelu(x, True), -0.75, -9.0),
@@ -214,19 +218,19 @@ GATED = {
 
 class TestGate:
     @pytest.mark.parametrize("name", GATED)
-    def test_what_is_shut_everywhere_is_pushed_up(self, name):
+    def test_a_gate_that_is_shut_everywhere_is_redirected_upwards(self, name):
         function, _, shut = GATED[name]
         plain, redirect = gradients(function, [[shut, shut - 1], [shut, 1.5]])
 
         assert np.abs(plain[0]).max() < 1e-6
-        assert (redirect[0] >= 0.15).all()  # a sixth of hard SiLU stands outside
+        assert (redirect[0] >= 0.15).all()  # hard SiLU has a factor of 1 / 6 outside
         np.testing.assert_allclose(redirect[1], plain[1], rtol=1e-5, atol=1e-9)
-        # One that is to be as low as can be has its minimum above too.
+        # A unit that is minimized has its minimum above, too.
         down = gradients(lambda x: -function(x), [[shut, shut - 1]])[1]
         assert (down >= 0).all()
 
     @pytest.mark.parametrize("name", sorted(set(GATED) - {"thresholded"}))
-    def test_below_the_minimum_it_is_not_led_away(self, name):
+    def test_below_the_minimum_the_gradient_does_not_lead_away(self, name):
         function, minimum, _ = GATED[name]
         below = [[minimum - 0.1, minimum - 0.5]]
         plain, redirect = gradients(function, below)
@@ -324,7 +328,7 @@ class TestSmoothPools:
         expected = [[0.25, 0.25, 0.36, 0.64], [0.25, 0.25, 0, 0]]
         np.testing.assert_allclose(found[0, ..., 0], expected, rtol=1e-3)
 
-    def test_the_model_keeps_its_activations_and_redirects_too(self):
+    def test_activations_stay_and_redirection_can_be_combined(self):
         model = keras.Sequential(
             [
                 keras.Input((8, 8, 3)),
@@ -381,7 +385,7 @@ class TestSmoothPools:
 def smooth_gradient(pool, inputs, weights):
     @tf.function(autograph=False)
     def run(inputs):
-        with overridden(smooth_pools=True):
+        with override_gradients(smooth_pools=True):
             outputs = pool(inputs)
         return tf.gradients(outputs, inputs, tf.constant(weights, tf.float32))[0]
 
@@ -389,7 +393,7 @@ def smooth_gradient(pool, inputs, weights):
 
 
 def dead_model(offset=-0.3, activation="relu", gain=1.0):
-    """Two channels: the first is off at a grey start, the second is on."""
+    """Two channels: at a grey start, the first is dead and the second active."""
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
         [
@@ -405,7 +409,7 @@ def dead_model(offset=-0.3, activation="relu", gain=1.0):
 
 def fill_dead(convolution, offset, gain):
     kernel = convolution.get_weights()[0]
-    kernel -= kernel.mean(axis=(0, 1, 2))  # answers to grey with its bias alone
+    kernel -= kernel.mean(axis=(0, 1, 2))  # responds to grey with its bias alone
     convolution.set_weights([gain * kernel, np.array([offset, 0.3], np.float32)])
 
 
@@ -425,8 +429,8 @@ def without_remedy(monkeypatch):
     monkeypatch.setattr(gradient_step, "VANISHING", -1.0)
 
 
-# The offset of a unit that is off, the gain that lets images reach it, and a score
-# that only a unit that is on has.
+# The offset of a dead unit, the gain with which images can reach it, and a score that
+# only an active unit has.
 OFF = {
     "relu6": (-5.0, 20.0, 0.3),
     "hard_tanh": (-6.0, 20.0, -0.95),
@@ -446,7 +450,7 @@ SURE = ("relu6", "sigmoid", "gelu")
     "activation",
     [pytest.param(a, marks=() if a in SURE else pytest.mark.slow) for a in OFF],
 )
-def test_a_unit_that_is_off_at_the_start_is_woken(activation, monkeypatch):
+def test_a_unit_that_is_dead_at_the_start_is_revived(activation, monkeypatch):
     offset, gain, lowest = OFF[activation]
     adapter = dead_model(offset, activation, gain)
     woken = run(adapter, "conv:0-1", 32)
@@ -514,7 +518,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_models_of_all_kinds_are_woken(kind, monkeypatch):
+def test_dead_units_of_all_kinds_of_models_are_revived(kind, monkeypatch):
     model = KINDS[kind]()
     model(np.zeros((1, 16, 16, 3), np.float32))
     inside = model.layers[-1] if kind == "nested" else model
@@ -532,7 +536,7 @@ def test_models_of_all_kinds_are_woken(kind, monkeypatch):
     np.testing.assert_array_equal(woken.images[1], left.images[1])
 
 
-def test_a_neighbour_is_not_changed_by_a_woken_unit():
+def test_a_revived_unit_does_not_change_its_neighbour():
     for adapter in (dead_model(), dead_model(-4.0, "gelu", 30.0)):
         alone = run(adapter, "conv:1", 24, batch_size=2)
         both = run(adapter, ["conv:1", "conv:0"], 24, batch_size=2)
@@ -541,20 +545,20 @@ def test_a_neighbour_is_not_changed_by_a_woken_unit():
 
 
 def test_only_the_first_steps_are_redirected():
-    """A unit out of reach is given up after 16 steps: its latents stay put."""
+    """A unit out of reach is given up after 16 steps: its latents stay the same."""
     adapter = dead_model(offset=-1e6)
     images = []
     with pytest.warns(UserWarning, match="dead unit"):
         run(adapter, "conv:0", 48, callbacks=[lambda p: images.append(p.images())])
 
     assert np.abs(images[0] - 0.5).max() > 0.05
-    # Adam's momentum runs out; without a gradient nothing more happens.
+    # Adam's momentum runs out; without a gradient nothing changes any more.
     assert np.abs(images[2] - images[1]).max() < np.abs(images[0] - 0.5).max()
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
 def test_the_scale_of_an_objective_does_not_matter(scale):
-    """What is small because of its factor is not taken for what is saturated."""
+    """A gradient that is small because of a factor does not count as saturated."""
     adapter = dead_model(-25.0, "sigmoid", 100.0)
     objective = scale * tfviz.objectives.channel("conv", [1, 0])
     problem = Problem(
@@ -576,7 +580,7 @@ def test_the_scale_of_an_objective_does_not_matter(scale):
     assert np.abs(pictures - 127.5).max(axis=(1, 2, 3)).min() > 5
 
 
-def test_a_term_of_the_image_does_not_hide_a_unit_that_is_off():
+def test_a_term_of_the_image_does_not_hide_a_dead_unit():
     def smooth(activations, images, latents, units):
         return -tf.reduce_mean(tf.square(images - 0.5), axis=(1, 2, 3))
 
@@ -588,7 +592,7 @@ def test_a_term_of_the_image_does_not_hide_a_unit_that_is_off():
         run(dead_model(-1e6), tfviz.objectives.channel("conv", [0, 1]) + kept, 20)
 
 
-def test_what_never_fires_is_reported_with_what_was_tried():
+def test_dead_units_are_reported_with_the_random_images_tried():
     adapter = dead_model(offset=-1e6)
     with pytest.warns(UserWarning, match="dead unit") as caught:
         result = run(adapter, "conv:0-1", 20)
@@ -603,7 +607,7 @@ def test_what_never_fires_is_reported_with_what_was_tried():
     )
 
 
-def test_the_random_images_tell_whether_a_unit_can_fire(monkeypatch):
+def test_random_images_show_whether_a_unit_can_be_active(monkeypatch):
     adapter = dead_model(offset=-2.0, gain=4.0)
     images = random_images(16, 16, 3)
     seen = adapter(images, "conv")["conv"].numpy().mean(axis=(1, 2))
@@ -637,7 +641,7 @@ def test_nothing_more_is_run_where_nothing_is_stuck(monkeypatch):
     assert not run(dead_model(), "conv:0-1", 24).stuck.any()
 
 
-def test_a_woken_unit_is_not_stuck_even_if_it_began_dead():
+def test_a_revived_unit_is_not_reported():
     result = run(dead_model(), "conv:0", 24)
 
     assert result.stuck.tolist() == [False]

@@ -12,7 +12,7 @@ from tfviz.models.introspection import LOGITS
 
 
 def two_inputs(kind="list", library=keras):
-    """An image and two numbers: the numbers are added to what the image gives."""
+    """An image and two numbers: the numbers are added to the output for the image."""
     library.utils.set_random_seed(3)
     layers = library.layers
     image = layers.Input((24, 20, 3), name="image")
@@ -33,7 +33,7 @@ def images():
 class TestSeveralInputs:
     @pytest.mark.parametrize("kind", ["list", "dict"])
     @pytest.mark.parametrize("library", [keras, tf_keras])
-    def test_the_others_are_held(self, kind, library, images):
+    def test_the_other_inputs_are_constant(self, kind, library, images):
         model = two_inputs(kind, library)
         adapter = tfviz.adapt(model, (0, 1), held={"meta": [0.5, -2]})
 
@@ -46,7 +46,7 @@ class TestSeveralInputs:
         assert adapter.input_size == (24, 20)
         np.testing.assert_allclose(adapter(images, "join")["join"][:, 4:], held)
 
-    def test_a_number_stands_for_all_of_an_input(self, images):
+    def test_a_single_number_fills_an_input(self, images):
         adapter = tfviz.adapt(two_inputs(), (0, 1), held={"meta": 3})
 
         np.testing.assert_allclose(adapter(images, "join")["join"][:, 4:], 3)
@@ -73,7 +73,7 @@ class TestSeveralInputs:
 
         assert adapter.logits(images[:, :8, :8]).shape == (2, 2)
 
-    def test_of_two_images_one_is_chosen(self):
+    def test_one_of_two_images_is_selected(self):
         left, right = (keras.Input((8, 8, 1), name=n) for n in ("left", "right"))
         model = keras.Model(
             [left, right], keras.layers.Subtract(name="less")([left, right]), name="m"
@@ -84,7 +84,7 @@ class TestSeveralInputs:
             adapter = tfviz.adapt(model, (0, 1), held={other: 0.25}, image_input=chosen)
             np.testing.assert_allclose(adapter(ones, "less")["less"], value)
 
-        with pytest.raises(ValueError, match=r"2 inputs that could be.*image_input"):
+        with pytest.raises(ValueError, match=r"2 inputs that could take.*image_input"):
             tfviz.adapt(model, (0, 1))
 
     @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ class TestSeveralInputs:
             ({}, r"inputs 'meta' \(None, 2\), 'image'.*held=\{'meta'"),
             ({"held": {"mta": 1}}, "`held` names .'mta'.*are .'meta'."),
             ({"held": {"meta": [1, 2, 3]}}, r"shape \(2,\). Received: \[1, 2, 3\]"),
-            ({"held": {"meta": "x"}}, "Input 'meta'"),
+            ({"held": {"meta": "x"}}, "value of input 'meta'"),
             ({"held": {"meta": 1}, "image_input": "meta"}, "no image input 'meta'"),
             ({"held": {"image": 1}}, "takes no images: its inputs are"),
         ],
     )
-    def test_what_is_missing_is_said(self, settings, message):
+    def test_wrong_options_raise_errors(self, settings, message):
         with pytest.raises(ValueError, match=message):
             tfviz.adapt(two_inputs(), (0, 1), **settings)
 
@@ -134,11 +134,11 @@ class TestSeveralOutputs:
         result = tfviz.render(adapter, "logit:1", steps=8)
         assert result.spec["output"] == output
 
-    def test_without_a_choice_layers_work_and_logits_say_the_names(self):
+    def test_without_a_selection_layers_work_and_logits_name_the_outputs(self):
         adapter = tfviz.adapt(two_outputs("dict"), (0, 1))
 
         assert tfviz.render(adapter, "classes:1", steps=2).names == ("classes:1",)
-        with pytest.raises(ValueError, match=r"outputs \('boxes', 'classes'\). Say"):
+        with pytest.raises(ValueError, match=r"outputs \('boxes', 'classes'\). Select"):
             tfviz.render(adapter, "logit:1", steps=2)
 
     def test_another_name_is_refused(self):
@@ -213,7 +213,7 @@ class TestTokens:
         assert result.names == tuple(units)
         assert (result.history[-1] > result.history[0]).all()
 
-    def test_what_is_not_there_is_said(self, toy_adapter):
+    def test_missing_positions_raise_errors(self, toy_adapter):
         adapter = transformer(cls=False)
         for objective, message in (
             (objectives.token("mlp", 3, "cls"), "4x4 patches and no class token"),
@@ -260,7 +260,7 @@ class TestDenseOutputs:
 
 
 class TestBeforeRelu:
-    def test_it_is_what_the_relu_gets(self, squeezenet):
+    def test_it_is_the_input_of_the_relu(self, squeezenet):
         images = np.random.default_rng(0).uniform(size=(2, 63, 80, 3))
         paths = ["fire8", "fire8_expand3x3", "pool5", "pool1"]
         found = squeezenet(images, [*paths, *(f"{path}:pre" for path in paths)])
@@ -280,8 +280,8 @@ class TestBeforeRelu:
         rectified = {layer.path for layer in adapter.layers() if layer.rectified}
         assert rectified == {"relu", "six"}
 
-    def test_a_layer_without_one_says_so(self, squeezenet):
-        with pytest.raises(ValueError, match="'conv10' does not end in a ReLU.*take"):
+    def test_a_layer_without_a_relu_raises_an_error(self, squeezenet):
+        with pytest.raises(ValueError, match="'conv10' does not end in a ReLU.*use"):
             squeezenet.layer("conv10:pre")
         with pytest.raises(ValueError, match="no layer 'fire88'"):
             squeezenet.layer("fire88:pre")

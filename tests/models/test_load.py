@@ -66,7 +66,7 @@ def photos(data):
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_the_bundled_network_was_converted_rightly(squeezenet, photos):
+def test_the_bundled_network_was_converted_correctly(squeezenet, photos):
     ranks = []
     for first in range(0, 1000, 50):
         batch = photos[first : first + 50].astype(np.float32) / 255
@@ -119,12 +119,12 @@ def test_every_compilation_gives_the_same_bytes(squeezenet):
 
 @pytest.mark.slow
 def test_late_channels_do_not_stay_grey(squeezenet):
-    """A third to two thirds of them are off everywhere at the start."""
+    """A third to two thirds of them are dead at the start."""
     channels = np.random.default_rng(0).choice(512, 8, replace=False)
     units = [f"fire9:{c}" for c in channels]
     result = tfviz.render(squeezenet, units, params.fourier(64, 64), steps=48)
 
-    assert (result.history[0] == 0).sum() >= 2  # else this shows nothing
+    assert (result.history[0] == 0).sum() >= 2  # otherwise this test proves nothing
     assert result.images.std(axis=(1, 2, 3)).min() > 0.05
     assert (result.scores > 0).sum() >= 7
 
@@ -139,7 +139,7 @@ def test_networks_of_keras_applications_come_with_the_same_random_weights():
     assert tfviz.adapt(first).classes == 1000
 
 
-def test_weights_that_cannot_be_fetched_are_said(monkeypatch):
+def test_weights_that_cannot_be_fetched_raise_an_error(monkeypatch):
     def offline(weights):
         raise OSError("URL fetch failure on https://...: [Errno -3] Temporary failure")
 
@@ -149,7 +149,7 @@ def test_weights_that_cannot_be_fetched_are_said(monkeypatch):
 
 
 class TestSources:
-    """What is refused before anything is loaded; the command line asks the same."""
+    """Sources are checked before anything is loaded, also by the command line."""
 
     @pytest.fixture(autouse=True)
     def _here(self, tmp_path, monkeypatch):
@@ -160,7 +160,7 @@ class TestSources:
         Path("models/text.txt").write_text("no model")
 
     @pytest.mark.parametrize(
-        ("source", "kind", "said"),
+        ("source", "kind", "message"),
         [
             ("alexnet", FileNotFoundError, "no model 'alexnet'. Give squeezenet"),
             ("models/mime.keras", FileNotFoundError, "Did you mean 'mine.keras'"),
@@ -170,21 +170,21 @@ class TestSources:
                 ValueError,
                 "no saved_model.pb. Did you mean 'models/net/1'",
             ),
-            ("models", ValueError, "no model file; the folder has no saved_model.pb"),
-            ("models/text.txt", ValueError, "no model file; expected one that ends in"),
+            ("models", ValueError, "not a model: the folder has no saved_model.pb"),
+            ("models/text.txt", ValueError, "not a model; expected a file that ends"),
             ("models/net/1/saved_model.pb", ValueError, "its folder: 'models/net/1'"),
             ("hub:models/nett", FileNotFoundError, "no model 'hub:models/nett'"),
-            ("hub:models/mine.keras", ValueError, "is no model file"),
-            ("hub:", ValueError, "'hub:' names nothing"),
-            ("", ValueError, "'' names nothing"),
+            ("hub:models/mine.keras", ValueError, "is not a model"),
+            ("hub:", ValueError, "'hub:' does not name a model"),
+            ("", ValueError, "'' does not name a model"),
         ],
     )
-    def test_what_is_no_model_is_refused(self, source, kind, said):
-        with pytest.raises(kind, match=said):
+    def test_sources_that_are_not_models_are_refused(self, source, kind, message):
+        with pytest.raises(kind, match=message):
             tfviz.load_model(source)
         result = CliRunner().invoke(main, ["layers", "-m", source])
         assert result.exit_code == 2
-        assert re.search(said, " ".join(result.output.split()))
+        assert re.search(message, " ".join(result.output.split()))
 
     @pytest.mark.parametrize(
         "source",
@@ -198,7 +198,7 @@ class TestSources:
             "hub:https://tfhub.dev/google/bit/s-r50x1/1?signature=embed",
         ],
     )
-    def test_what_may_be_one_is_not(self, source):
+    def test_sources_that_may_be_models_are_accepted(self, source):
         check_source(source)
 
 
@@ -225,7 +225,7 @@ class TestOldFiles:
     @staticmethod
     def save(model, path, version="2.4.0"):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that the format is old
+            warnings.simplefilter("ignore")  # about the old format
             model.save(path)
         if path.suffix == ".h5":
             with h5py.File(path, "a") as file:
@@ -233,8 +233,10 @@ class TestOldFiles:
         return path
 
     @pytest.mark.parametrize("suffix", [".h5", ".keras"])
-    def test_what_keras_3_refuses_is_loaded_with_tf_keras(self, suffix, tmp_path, rng):
-        # Written with `groups`, which Keras 3 does not know.
+    def test_files_that_keras_3_refuses_are_loaded_with_tf_keras(
+        self, suffix, tmp_path, rng
+    ):
+        # It was written with `groups`, which Keras 3 does not accept.
         model = self.network(tf_keras.layers.DepthwiseConv2D(3, name="depth"))
         path = self.save(model, tmp_path / f"old{suffix}")
         with pytest.warns(UserWarning, match=r"written by Keras 2.*with tf_keras"):
@@ -248,7 +250,7 @@ class TestOldFiles:
         ]
         np.testing.assert_array_equal(loaded(images), model(images))
 
-    def test_the_warning_tells_the_reason(self, tmp_path):
+    def test_the_warning_has_the_reason(self, tmp_path):
         model = self.network(tf_keras.layers.DepthwiseConv2D(3))
         path = self.save(model, tmp_path / "old.h5")
         with pytest.warns(
@@ -258,19 +260,19 @@ class TestOldFiles:
         assert len(warned) == 1
         assert "\n" not in str(warned[0].message)
 
-    def test_what_keras_3_takes_is_of_keras_3(self, tmp_path):
+    def test_files_that_keras_3_accepts_are_loaded_with_keras_3(self, tmp_path):
         loaded = tfviz.load_model(self.save(self.network(), tmp_path / "old.h5"))
         assert isinstance(loaded, keras.Model)
 
-    def test_what_both_refuse_has_both_reasons(self, tmp_path):
+    def test_files_that_both_refuse_have_both_reasons(self, tmp_path):
         path = self.save(self.network(), tmp_path / "old.h5")
         edit_config(path, lambda text: text.replace('"Dense"', '"Sense"'))
         with pytest.raises(ValueError, match=r"Keras 3: .*Sense.*; tf_keras.*Sense"):
             tfviz.load_model(path)
 
-    def test_weights_alone_are_said_to_be_so(self, tmp_path):
+    def test_files_of_weights_only_raise_an_error(self, tmp_path):
         self.network().save_weights(tmp_path / "weights.h5")
-        with pytest.raises(ValueError, match="holds weights alone: build the model"):
+        with pytest.raises(ValueError, match="holds only weights: build the model"):
             tfviz.load_model(tmp_path / "weights.h5")
 
     @pytest.mark.parametrize("suffix", [".h5", ".keras"])
@@ -282,7 +284,8 @@ class TestOldFiles:
         ]
         model = self.network(*middle)
         path = self.save(model, tmp_path / f"old{suffix}")
-        with pytest.raises(ValueError, match="holds a Lambda layer.*allow_unsafe=True"):
+        message = "contains a Lambda layer.*allow_unsafe=True"
+        with pytest.raises(ValueError, match=message):
             tfviz.load_model(path)
 
         with pytest.warns(UserWarning, match="with tf_keras"):
@@ -291,7 +294,7 @@ class TestOldFiles:
         np.testing.assert_array_equal(loaded(images), model(images))
 
     @pytest.mark.parametrize(
-        ("entry", "said"),
+        ("entry", "message"),
         [
             # Each would make tf_keras import or run something.
             ({"class_name": "__lambda__", "config": {"value": "x"}}, "a Lambda layer"),
@@ -308,7 +311,7 @@ class TestOldFiles:
             ),
         ],
     )
-    def test_no_other_code_runs(self, entry, said, tmp_path):
+    def test_no_other_code_runs(self, entry, message, tmp_path):
         model = self.network(tf_keras.layers.DepthwiseConv2D(3))
         path = self.save(model, tmp_path / "old.h5")
 
@@ -318,10 +321,10 @@ class TestOldFiles:
             return json.dumps(config)
 
         edit_config(path, add)
-        with pytest.raises(ValueError, match=f"holds {said}.*allow it"):
+        with pytest.raises(ValueError, match=f"contains {message}.*allow it"):
             tfviz.load_model(path)
 
-    def test_own_layers_that_are_registered_load(self, tmp_path, monkeypatch):
+    def test_registered_custom_layers_are_loaded(self, tmp_path, monkeypatch):
         class Twice(tf_keras.layers.Layer):
             def call(self, x):
                 return 2 * x
@@ -361,7 +364,7 @@ class TestHub:
         model = tfviz.load_model(f"hub:{module}")
 
         assert model.name == "toy"
-        # Where a folder lies says nothing elsewhere, and is nobody's business.
+        # The path of a folder is useless elsewhere, and private.
         assert not hasattr(model, "tfviz_source")
 
     def test_a_module_in_the_cache(self, module, cached):
@@ -373,7 +376,7 @@ class TestHub:
         assert model.tfviz_source == f"hub:{self.URL}"
         assert len(prints) == 1
 
-    def test_a_picture_tells_by_which_name_to_make_it_again(self, cached, tmp_path):
+    def test_a_picture_records_the_name_of_its_model(self, cached, tmp_path):
         def run(*arguments):
             result = CliRunner().invoke(main, [*arguments])
             assert result.exit_code == 0, result.output
@@ -386,7 +389,9 @@ class TestHub:
         assert images.read_spec(first)["model"]["source"] == f"hub:{self.URL}"
         assert first.read_bytes() == again.read_bytes()
 
-    def test_what_cannot_be_fetched_is_said_in_one_line(self, monkeypatch, tmp_path):
+    def test_modules_that_cannot_be_fetched_raise_a_one_line_error(
+        self, monkeypatch, tmp_path
+    ):
         import tensorflow_hub
 
         def offline(handle):
@@ -403,7 +408,7 @@ class TestHub:
 
 
 @pytest.mark.slow
-def test_the_command_line_sees_a_saved_model(tmp_path, monkeypatch):
+def test_the_command_line_takes_a_saved_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     build_toy().export("toy", verbose=False)
     Image.new("RGB", (50, 40), "red").save("red.png")
@@ -422,14 +427,14 @@ def test_the_command_line_sees_a_saved_model(tmp_path, monkeypatch):
     ]
     top = json.loads(run("check", "red.png", "-m", "toy", "--json").stdout)["top"]
     assert sum(row["probability"] for row in top) == pytest.approx(1)
-    # From inside of the folder, whose name is then not given.
+    # From inside the folder, so that its name is not given.
     monkeypatch.chdir("toy")
     assert len(run("layers", "-m", ".").stdout.splitlines()) == 10
 
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_a_second_network_of_others_renders(data):
+def test_a_second_third_party_network_renders(data):
     """MobileNet v1, which was trained on [-1, 1] and ends in a softmax."""
     path = data / "models" / "classifiers" / "imagenet_mobilenet_v1_075_224.keras"
     adapter = tfviz.adapt(tfviz.load_model(path), "tf")
@@ -446,8 +451,8 @@ def test_a_second_network_of_others_renders(data):
     assert np.argmax(adapter.logits(result.images)) == 1
 
 
-# What each file of others is: its range where it does not tell it, input, number of
-# classes, a channel in the middle, and where the logits are found.
+# Of each third-party file: its range if it cannot be detected, its input shape, the
+# number of classes, a channel in the middle, and the source of the logits.
 KERAS = "keras.src"
 LEGACY = "tf_keras.src"
 CLASSIFIERS = {
@@ -490,12 +495,12 @@ CLASSIFIERS = {
 @pytest.mark.parametrize(
     "file",
     [
-        # Of the largest, loading with Keras 2 takes longest.
+        # For the largest files, loading with Keras 2 takes longest.
         pytest.param(file, marks=pytest.mark.slow if "waste" in file else ())
         for file in CLASSIFIERS
     ],
 )
-def test_classifiers_of_others_render(file, data):
+def test_third_party_classifiers_render(file, data):
     (loader, preprocess, shape, classes), (unit, source) = CLASSIFIERS[file]
     model = tfviz.load_model(data / "models" / "classifiers" / file)
     adapter = tfviz.adapt(model, preprocess)
@@ -505,7 +510,7 @@ def test_classifiers_of_others_render(file, data):
     assert adapter.classes == classes
     assert adapter.logits_source.endswith(source)
     assert adapter.preprocess.name == (
-        "{},{}".format(*preprocess) if preprocess else "0,255"  # which it tells
+        "{},{}".format(*preprocess) if preprocess else "0,255"  # as detected
     )
 
     small = params.fourier(shape[0] // 2, shape[1] // 2, shape[2])

@@ -10,7 +10,7 @@ import tfviz
 from tfviz import params, transforms
 from tfviz.models.saved_model import load_saved_model
 
-SIZE = (16, 20)  # neither odd sizes nor squares shall be special
+SIZE = (16, 20)  # neither odd sizes nor squares must be special
 
 
 def weights(*shape, seed=0):
@@ -114,8 +114,8 @@ class TestGraph:
         assert adapter.name == "net"
         assert adapter.logits_source == "what goes into the softmax of 'Softmax'"
 
-    def test_others_can_be_named(self, adapter, images):
-        """What only hands on values is not in the list."""
+    def test_other_operations_have_paths(self, adapter, images):
+        """Operations that only pass on values are not listed."""
         assert adapter.layer("Identity").shape == (None, 5)
         np.testing.assert_array_equal(
             adapter(images, "Identity")["Identity"], adapter.probabilities(images)
@@ -186,13 +186,13 @@ class TestGraph:
 
 
 class TestDeadStart:
-    """A unit that is off at the start has no gradient, in a graph as in a layer."""
+    """A dead unit has no gradient, in a graph as in a layer."""
 
     @pytest.mark.parametrize("rectifier", [tf.nn.relu, tf.nn.relu6])
-    def test_a_unit_is_woken(self, rectifier, tmp_path):
+    def test_a_dead_unit_is_revived(self, rectifier, tmp_path):
         net = Net()
         mean = tf.reduce_mean(net.kernel, (0, 1, 2), keepdims=True)
-        net.kernel.assign(net.kernel - mean)  # answers to grey with its bias alone
+        net.kernel.assign(net.kernel - mean)  # responds to grey with its bias alone
         net.bias.assign([-0.3] * 4)
 
         def function(net, x):
@@ -248,10 +248,10 @@ class TestInput:
             return tf.reduce_mean(net.features(x), [0, 1, 2])[None] @ net.dense
 
         folder = saved(tmp_path / "one", function, (1, *SIZE, 3))
-        with pytest.raises(ValueError, match=r"just 1 image\(s\).*would mix"):
+        with pytest.raises(ValueError, match=r"a batch size of 1.*would be mixed"):
             tfviz.load_model(folder)
 
-    def test_bytes_are_replaced_behind_their_cast(self, tmp_path, images):
+    def test_images_replace_the_cast_of_bytes(self, tmp_path, images):
         def function(net, x):
             return net.logits(tf.cast(x, tf.float32) / 127.5 - 1)
 
@@ -262,7 +262,7 @@ class TestInput:
         close(adapter.logits(images), Net().logits(images * 2 - 1), atol=1e-4)
         check_gradient(adapter, images)
 
-    def test_bytes_alone_tell_the_range(self, tmp_path):
+    def test_an_input_of_bytes_defines_the_range(self, tmp_path):
         folder = saved(
             tmp_path / "net",
             lambda net, x: net.logits(tf.image.rgb_to_yiq(tf.cast(x, tf.float32))),
@@ -290,26 +290,28 @@ class TestInput:
         close(adapter.logits(images), net.logits(images), atol=1e-5)
 
     @pytest.mark.parametrize(
-        ("shape", "dtype", "said"),
+        ("shape", "dtype", "message"),
         [
-            ((None, 10), tf.float32, r"but images float32 \(None, 10\)"),
-            ((None,), tf.string, r"but images string \(None,\)"),
+            ((None, 10), tf.float32, r"Its inputs: images float32 \(None, 10\)"),
+            ((None,), tf.string, r"Its inputs: images string \(None,\)"),
             ((None, 3, 32, 40), tf.float32, "channels first"),
         ],
     )
-    def test_what_takes_no_images_is_refused(self, shape, dtype, said, tmp_path):
+    def test_modules_that_take_no_images_are_refused(
+        self, shape, dtype, message, tmp_path
+    ):
         def function(net, x):
             if dtype == tf.string:
                 x = tf.map_fn(tf.strings.to_number, x, fn_output_signature=tf.float32)
             return tf.reduce_mean(x) + net.bias
 
         folder = saved(tmp_path / "net", function, shape, dtype)
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             tfviz.load_model(folder)
 
 
 class TestRange:
-    """What the first arithmetic of a graph tells about its input."""
+    """The first arithmetic of a graph reveals the range of its input."""
 
     @pytest.mark.parametrize(
         ("before", "found"),
@@ -336,7 +338,7 @@ class TestRange:
 
         assert (detected.name if detected else None) == found
 
-    def test_it_is_said(self, tmp_path):
+    def test_its_source_is_described(self, tmp_path):
         folder = saved(tmp_path / "net", lambda net, x: net.logits(x / 127.5 - 1))
         adapter = tfviz.adapt(tfviz.load_model(folder))
 
@@ -344,13 +346,13 @@ class TestRange:
             "0,255 (the graph computes 0.00784314 * input -1 at sub)"
         )
 
-    def test_nothing_found_is_warned_of(self, folder):
-        with pytest.warns(UserWarning, match="what range its input has"):
+    def test_an_undetected_range_is_warned_of(self, folder):
+        with pytest.warns(UserWarning, match="input range of model .* cannot be det"):
             tfviz.adapt(tfviz.load_model(folder))
 
 
 class TestFunctions:
-    """Which function of a SavedModel is seen."""
+    """One function of a SavedModel is selected."""
 
     @pytest.fixture(scope="class")
     def several(self, tmp_path_factory):
@@ -375,17 +377,17 @@ class TestFunctions:
         tf.saved_model.save(net, str(folder), signatures=signatures)
         return folder
 
-    def test_it_must_be_chosen_where_there_are_several(self, several):
+    def test_one_of_several_must_be_selected(self, several):
         with pytest.raises(
             ValueError,
-            match=r"several signatures. It has classify, embed, rank. .*"
+            match=r"several signatures. Its signatures: classify, embed, rank. .*"
             r"net\?signature=classify",
         ):
             tfviz.load_model(several)
-        with pytest.raises(ValueError, match="has no 'clasify'. It has classify"):
+        with pytest.raises(ValueError, match="no 'clasify'. Its signatures: classify"):
             tfviz.load_model(f"{several}?signature=clasify")
 
-    def test_it_is_chosen_by_name(self, several):
+    def test_it_is_selected_by_name(self, several):
         adapter = tfviz.adapt(tfviz.load_model(f"{several}?signature=classify"), (0, 1))
         assert adapter.classes == 5
 
@@ -401,7 +403,7 @@ class TestFunctions:
         assert result.images.shape == (1, *SIZE, 3)
 
     def test_a_module_without_signatures_is_called(self, net, tmp_path, rng):
-        """Of what it can be called with: for inference, and of any size."""
+        """The function for inference is used, and of these the one for any size."""
 
         class Callable(Net):
             @tf.function
@@ -421,9 +423,9 @@ class TestFunctions:
         assert adapter.input_size is None
         close(adapter.logits(images), net.logits(images), atol=1e-5)
 
-    def test_what_gives_no_floats_is_refused(self, tmp_path):
+    def test_modules_without_float_outputs_are_refused(self, tmp_path):
         folder = saved(tmp_path / "net", lambda net, x: tf.argmax(net.logits(x), 1))
-        with pytest.raises(ValueError, match="gives no floats, so nothing in it has"):
+        with pytest.raises(ValueError, match="returns no floating-point numbers, so"):
             tfviz.load_model(folder)
 
     def test_a_module_without_functions_is_refused(self, tmp_path):
@@ -465,7 +467,7 @@ class TestFunctions:
         check_gradient(adapter, images)
 
     def test_models_of_keras_2(self, tmp_path, rng):
-        """Whose swish has a gradient that refers to the graph it came with."""
+        """Their swish has a custom gradient that refers to its original graph."""
         layers = tf_keras.layers
         tf_keras.utils.set_random_seed(0)
         model = tf_keras.Sequential(
@@ -484,7 +486,7 @@ class TestFunctions:
         adapter = tfviz.adapt(tfviz.load_model(tmp_path / "2"))
         images = rng.uniform(size=(2, 12, 15, 3)).astype(np.float32)
 
-        assert adapter.name == tmp_path.name  # `2` is but a version
+        assert adapter.name == tmp_path.name  # `2` is only a version
         assert adapter.preprocess.name == "0,255"
         close(adapter.logits(images), tfviz.adapt(model).logits(images), atol=1e-5)
         check_gradient(adapter, images)
@@ -504,7 +506,7 @@ class TestFunctions:
         close(adapter.logits(images), Net().logits(images) * 2 * 1.5**3, atol=1e-4)
         check_gradient(adapter, images)
 
-    def test_a_damaged_folder_is_said(self, folder, tmp_path):
+    def test_a_damaged_folder_raises_an_error(self, folder, tmp_path):
         shutil.copytree(folder, tmp_path / "net")
         (tmp_path / "net" / "variables" / "variables.index").unlink()
         with pytest.raises(ValueError, match="cannot be loaded as a SavedModel: "):
@@ -515,5 +517,5 @@ class TestFunctions:
 
 
 def test_a_module_as_tensorflow_loads_it_is_explained(folder):
-    with pytest.raises(TypeError, match="a module that load_model loaded"):
+    with pytest.raises(TypeError, match="a module loaded with load_model"):
         tfviz.adapt(tf.saved_model.load(str(folder)))

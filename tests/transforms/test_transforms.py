@@ -41,7 +41,7 @@ class TestEveryTransform:
         assert seen.shape == (2, 11 + growth, 14 + growth, 2)
         assert seen.dtype == tf.float32
 
-    def test_each_image_is_changed_by_its_own_seed_alone(self, name, rng):
+    def test_each_image_depends_on_its_own_seed_alone(self, name, rng):
         images = rng.uniform(size=(1, 11, 14, 3)).astype(np.float32)
         images = np.repeat(images, 6, axis=0)
         together = EVERY[name](images, seeds_for(6)).numpy()
@@ -76,13 +76,13 @@ class TestEveryTransform:
         difference = np.sum(gradient * direction) - np.sum(linear * other)
         assert abs(difference) < 1e-5 * size
 
-    def test_description_makes_it_again(self, name, rng):
+    def test_the_description_recreates_it(self, name, rng):
         spec = json.loads(json.dumps(EVERY[name].spec))
         again = transforms.from_spec(spec)
         images = rng.uniform(size=(2, 40, 40, 3)).astype(np.float32)
 
         assert json.loads(json.dumps(again.spec)) == spec
-        if len(spec) > 1 or not spec:  # a chain draws from other seeds than its step
+        if len(spec) > 1 or not spec:  # a chain derives other seeds for its step
             np.testing.assert_array_equal(
                 again(images, seeds_for(2)), EVERY[name](images, seeds_for(2))
             )
@@ -153,7 +153,7 @@ def test_jitter_shifts_by_whole_pixels_and_reaches_both_ends(rng):
         (place,) = [p for p, w in windows.items() if np.allclose(picture, w, atol=1e-6)]
         counts[place] += 1
 
-    assert min(counts.values()) >= 3  # of 12 on average: none of 25 is left out
+    assert min(counts.values()) >= 3  # of 12 on average: none of the 25 is missing
 
 
 def test_flip_mirrors_half_of_the_images(rng):
@@ -169,7 +169,7 @@ def test_flip_mirrors_half_of_the_images(rng):
 def test_box_agrees_with_scipy(rng):
     image = rng.uniform(size=(14, 20))
     rows, columns = np.meshgrid(np.arange(14), np.arange(20), indexing="ij")
-    # The ramps tell where each pixel comes from.
+    # The ramps show where each pixel comes from.
     planes = np.stack([image, rows, columns], axis=-1).astype(np.float32)
     seen = transforms.box(0.3, 0.6)(np.stack([planes] * 5), seeds_for(5)).numpy()
     for picture in seen:
@@ -226,7 +226,7 @@ def test_noise_has_the_deviation_and_does_not_clip():
     assert np.max(seen) > 1
 
 
-def test_pad_then_crop_is_nothing(rng):
+def test_pad_then_crop_changes_nothing(rng):
     images = rng.uniform(size=(2, 6, 9, 3)).astype(np.float32)
     chain = transforms.chain(transforms.pad(5), transforms.crop(5))
 
@@ -240,8 +240,8 @@ def test_pad_fills_with_the_value_on_each_side():
     np.testing.assert_allclose(seen[0, ..., 0], expected)
 
 
-def test_joined_motions_equal_one_matrix_of_all(rng):
-    """A chain resamples once: turning there and back loses nothing inside."""
+def test_combined_motions_equal_the_product_of_their_matrices(rng):
+    """A chain resamples once: rotating there and back loses nothing inside."""
     images = rng.uniform(size=(1, 31, 31, 1)).astype(np.float32)
     chain = transforms.chain(
         transforms.pad(20),
@@ -266,12 +266,12 @@ def test_equal_steps_of_a_chain_draw_differently():
         row = chain(image, seeds_for(200)).numpy()[:, 40, :, 0]
         found = np.argmax(row, axis=1) - 40
         assert (row.max(axis=1) > 0.99).all()
-        # Were the draws the same, all sums would be multiples of 2 or 3.
+        # If the draws were the same, all sums would be multiples of 2 or 3.
         assert len({int(p) % 2 for p in found}) == 2
         assert len({int(p) % 3 for p in found}) == 3
 
 
-def test_presets_keep_or_grow_the_size_as_they_say(rng):
+def test_presets_keep_or_grow_the_size_as_documented(rng):
     images = rng.uniform(size=(1, 64, 50, 3)).astype(np.float32)
 
     assert transforms.distill()(images, seeds_for(1)).shape == (1, 64, 50, 3)
@@ -298,7 +298,7 @@ def test_maco_is_a_box_before_distill():
     assert tuple(others) == transforms.distill().spec
 
 
-def test_bad_settings_are_refused(rng):
+def test_bad_options_are_refused(rng):
     with pytest.raises(
         ValueError, match=r"crop\(3\) leaves nothing of an image of 5x9"
     ):

@@ -1,1 +1,1 @@
-"""What a model responds to, found by showing it images."""
+"""Analyse how a model responds to images."""

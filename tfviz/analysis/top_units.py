@@ -1,4 +1,4 @@
-"""Which units respond most to a photo."""
+"""Find the units that respond most to a photo."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from tfviz import levels as levels_
 from tfviz.levels import Level, Levels
 from tfviz.models.adapter import LOGITS, Adapter, adapt
-from tfviz.models.inputs import fitted
+from tfviz.models.inputs import fit_photo
 from tfviz.models.introspection import Layer
 
 WILDCARDS = "*?["
-# Against what a response is high.
+# The responses that a response is compared with.
 PHOTOS, LAYER = "photos", "layer"
-# A channel that hardly ever varied would be far above its usual level by any noise:
-# its deviation counts as at least this part of the middle one of its layer.
+# Noise alone would lift a channel that hardly ever varies far above its usual level,
+# so its deviation counts as at least this share of the median deviation of its layer.
 LEAST_DEVIATION = 0.05
 
 
@@ -34,11 +34,12 @@ class TopUnit:
         value: The mean of its activation over its map.
         peak: The unit at the position where it responds most, `fire8:20@3,4`, or None
             for a layer without positions.
-        peak_value: Its activation there.
-        above: How many deviations `value` is above the usual.
-        usual: What that is. `photos`: the mean and deviation of this channel over the
-            real photos of the levels. `layer`: those of the layer's channels for this
-            photo, where no levels are known.
+        peak_value: Its activation at that position.
+        above: The number of standard deviations by which `value` is above the usual
+            level.
+        usual: The responses that define the usual level. `photos`: those of this
+            channel to the real photos of the levels. `layer`: those of all channels
+            of the layer to this photo, if there are no levels.
     """
 
     unit: str
@@ -61,22 +62,22 @@ def top_units(
     """Find the units that respond most to a photo.
 
     Args:
-        model: What `adapt` takes.
+        model: A model or an adapter, as `adapt` takes it.
         image: A file, or a picture `(height, width, channels)` as bytes or floats in
-            [0, 1], of any size. The model sees its middle.
-        layers: Paths, patterns such as `fire*`, or `logit` for the classes before the
-            softmax. By default the classes, and the last layer with a map that is no
-            map of classes.
-        n: How many units of each layer.
-        levels: How active the channels usually are, or a file of that. The bundled
-            network has its own.
+            [0, 1], of any size. The model gets its middle.
+        layers: Paths, patterns such as `fire*`, or `logit` for the logits of the
+            classes. By default the logits, and the last layer that has a map of other
+            channels than the classes.
+        n: The number of units of each layer.
+        levels: The usual activation levels of the channels, or the path of a file of
+            levels. By default those of the bundled network, if it is the model.
 
     Returns:
-        Up to n units of each layer, the one that is furthest above the usual first.
+        Up to n units of each layer, sorted by how far they are above the usual level.
 
     Raises:
-        ValueError: If there is no such layer, the image does not fit, or the levels
-            are those of another model.
+        ValueError: If there is no such layer, the image does not fit the model, or
+            the levels are those of another model.
 
     >>> import numpy as np, tfviz
     >>> model = tfviz.load_model("squeezenet")
@@ -87,53 +88,67 @@ def top_units(
     adapter = adapt(model)
     if n < 1:
         raise ValueError(f"`n` must be at least 1. Received: {n}")
-    paths = _chosen(adapter, layers)
-    known = _known(adapter, levels)
+    paths = _select_layers(adapter, layers)
+    usual_levels = _load_levels(adapter, levels)
     if not paths:
         raise ValueError(f"Model {adapter.name!r} has no units to rank.")
-    photo = fitted(adapter, image)
+    photo = fit_photo(adapter, image)
     forward = tf.function(lambda x: adapter.forward(x, paths), autograph=False)
-    found = forward(photo[np.newaxis])
+    activations = forward(photo[np.newaxis])
     return [
         unit
         for path in paths
-        for unit in _best(adapter, path, found[path].numpy()[0], known, n)
+        for unit in _rank(adapter, path, activations[path].numpy()[0], usual_levels, n)
     ]
 
 
-def _best(
-    adapter: Adapter, path: str, values: NDArray[np.float32], known: Any, n: int
+def _rank(
+    adapter: Adapter,
+    path: str,
+    values: NDArray[np.float32],
+    levels: Levels | None,
+    n: int,
 ) -> Iterator[TopUnit]:
+    """Yield the n units of a layer that are furthest above their usual level.
+
+    Args:
+        adapter: An adapter of the model.
+        path: The path of the layer.
+        values: The activations of the layer for the photo, without a batch axis.
+        levels: The usual levels, or None.
+        n: The number of units.
+    """
     name = "logit" if path == LOGITS else path
     if not np.isfinite(values).all():
         raise ValueError(
-            f"Layer {name!r} has activations that are not finite for this photo. Does "
-            "the model get the right range? `tfviz check`"
+            f"Layer {name!r} has activations that are not finite for this photo. Check "
+            "with `tfviz check` whether the model gets the right range."
         )
-    places = values.shape[:-1]
+    positions = values.shape[:-1]
     values = values.reshape(-1, values.shape[-1])
     means = values.mean(axis=0, dtype=np.float64)
-    level = known.layers.get(path) if known else None
-    above = _above(means, level)
-    # Of equal channels the first.
+    level = levels.layers.get(path) if levels else None
+    above = _deviations(means, level)
+    # A stable sort keeps equal channels in their order.
     for channel in np.argsort(-above, kind="stable")[:n]:
         place = int(values[:, channel].argmax())
-        position = ",".join(map(str, np.unravel_index(place, places)))
-        target = str(channel)
-        if path == LOGITS and not places:
-            target = _class_name(adapter, int(channel))
+        position = ",".join(map(str, np.unravel_index(place, positions)))
+        channel_name = str(channel)
+        if path == LOGITS and not positions:
+            channel_name = _class_name(adapter, int(channel))
         yield TopUnit(
-            f"{name}:{target}",
+            f"{name}:{channel_name}",
             name,
             float(means[channel]),
-            f"{name}:{target}@{position}" if places else None,
+            f"{name}:{channel_name}@{position}" if positions else None,
             float(values[place, channel]),
             float(above[channel]),
             PHOTOS if level else LAYER,
         )
 
 
-def _above(means: NDArray[np.float64], level: Level | None) -> NDArray[np.float64]:
+def _deviations(means: NDArray[np.float64], level: Level | None) -> NDArray[np.float64]:
+    """Return by how many standard deviations channels are above their usual level."""
     if level is None:
         spread = means.std()
         return (means - means.mean()) / spread if spread else np.zeros_like(means)
@@ -146,9 +161,13 @@ def _above(means: NDArray[np.float64], level: Level | None) -> NDArray[np.float6
 
 
 def _class_name(adapter: Adapter, index: int) -> str:
-    """Return how a class is written in a unit: its name, where that will do."""
+    """Return the name of a class in the syntax of units, or its index.
+
+    The index is returned if the name is ambiguous, or would be parsed as something
+    else.
+    """
     name = (adapter.class_name(index) or "").strip().replace(" ", "_")
-    # Digits would be read as an index or a range, the signs as another unit.
+    # Digits would be parsed as an index or a range, and the signs as operators.
     if not any(map(str.isalpha, name)) or not set(name).isdisjoint("+():@,"):
         return str(index)
     try:
@@ -157,52 +176,62 @@ def _class_name(adapter: Adapter, index: int) -> str:
         return str(index)
 
 
-def _known(adapter: Adapter, levels: Any) -> Levels | None:
+def _load_levels(adapter: Adapter, levels: Any) -> Levels | None:
+    """Return the given levels, or by default the bundled ones of the model, if any."""
     if levels is None:
         source = getattr(adapter.model, "tfviz_source", None)
         if source not in levels_.BUNDLED:
             return None
-        own = levels_.bundled(source)
+        bundled = levels_.bundled(source)
         try:
-            own.check(adapter)
-        except ValueError:  # trained further, or given another range
+            bundled.check(adapter)
+        except ValueError:  # the model was trained further, or has another range
             return None
-        return own
+        return bundled
     if not isinstance(levels, Levels):
         levels = levels_.load(levels)
     levels.check(adapter)
     return levels
 
 
-def _chosen(adapter: Adapter, layers: str | Sequence[str] | None) -> list[str]:
-    known = {layer.path: layer for layer in adapter.layers()}
+def _select_layers(adapter: Adapter, layers: str | Sequence[str] | None) -> list[str]:
+    """Return the paths of the layers that paths and patterns stand for, each once."""
+    available = {layer.path: layer for layer in adapter.layers()}
     if layers is None:
         classes = [LOGITS] if adapter.classes else []
-        return classes + _late(adapter, list(known.values()))
-    chosen: list[str] = []
+        return classes + _last_features(adapter, list(available.values()))
+    selected: list[str] = []
     for text in (layers,) if isinstance(layers, str) else layers:
-        if text in known:
-            if not known[text].units:
+        if text in available:
+            if not available[text].units:
                 raise ValueError(f"Layer {text!r} has no channels.")
-            chosen.append(text)
+            selected.append(text)
         elif text == "logit":
             adapter.require_logits()
-            chosen.append(LOGITS)
+            selected.append(LOGITS)
         elif any(sign in text for sign in WILDCARDS):
-            matching = [p for p, x in known.items() if fnmatchcase(p, text) and x.units]
+            matching = [
+                path
+                for path, layer in available.items()
+                if fnmatchcase(path, text) and layer.units
+            ]
             if not matching:
                 raise ValueError(
-                    f"No layer matches {text!r}. `tfviz layers` lists all; quote "
-                    "patterns from the shell."
+                    f"No layer matches {text!r}. `tfviz layers` lists all layers; "
+                    "quote patterns in the shell."
                 )
-            chosen += matching
+            selected += matching
         else:
-            adapter.layer(text)  # says which layers are called nearly so
-    return list(dict.fromkeys(chosen))
+            adapter.layer(text)  # raises an error that names similar layers
+    return list(dict.fromkeys(selected))
 
 
-def _late(adapter: Adapter, layers: list[Layer]) -> list[str]:
-    """Return the last layer whose channels are features at places, not classes."""
-    found = [x for x in layers if x.units and x.units != adapter.classes]
-    maps = [x for x in found if any(length != 1 for length in x.shape[1:-1])]
-    return [layer.path for layer in (maps or found)[-1:]]
+def _last_features(adapter: Adapter, layers: list[Layer]) -> list[str]:
+    """Return the path of the last layer that has a map of features, not classes.
+
+    If no layer has a map, it is the last layer of features; if there is none, the list
+    is empty.
+    """
+    features = [x for x in layers if x.units and x.units != adapter.classes]
+    maps = [x for x in features if any(length != 1 for length in x.shape[1:-1])]
+    return [layer.path for layer in (maps or features)[-1:]]

@@ -26,8 +26,8 @@ from tfviz.comparison.storage import (
 )
 from tfviz.images import to_bytes
 from tfviz.judges import Judge
-from tfviz.models.adapter import Adapter, adapt, origin
-from tfviz.models.inputs import fitted
+from tfviz.models.adapter import Adapter, adapt, provenance
+from tfviz.models.inputs import fit_photo
 from tfviz.objectives._base import Objective
 from tfviz.objectives._grammar import as_objectives
 from tfviz.optimize.job import Job
@@ -159,7 +159,7 @@ def compare(
         "title": title or f"How {adapter.name} is shown by {', '.join(contenders)}",
         "settings": settings | {"size": list(adapter.size), "photos": len(pictures)},
         "provenance": {
-            **{k: v for k, v in origin(adapter).items() if k != "held"},
+            **{k: v for k, v in provenance(adapter).items() if k != "held"},
             "methods": made_of,
             "images": {"count": len(pictures), "digest": _digest(pictures)},
             "judges": {judge.name: dict(judge.spec) for judge in judges},
@@ -294,7 +294,7 @@ def _check_judges(
 
 
 def _photos(adapter: Adapter, images: Any) -> NDArray[np.uint8]:
-    pictures = [to_bytes(fitted(adapter, image)) for image in images]
+    pictures = [to_bytes(fit_photo(adapter, image)) for image in images]
     if len(pictures) < FEWEST_PHOTOS:
         raise ValueError(
             f"A comparison needs {FEWEST_PHOTOS} photos or more, to know how near "

@@ -152,14 +152,7 @@ def randomized(model: Any, *, seed: int = 0) -> Adapter:
         values = np.asarray(variable)
         drawn = random.normal(values.mean(), values.std(), values.shape)
         variable.assign(drawn.astype(values.dtype))
-    return adapt(
-        clone,
-        adapter.preprocess,
-        labels=adapter.labels,
-        held=adapter.held or None,
-        image_input=adapter.image_input,
-        output=adapter.output,
-    )
+    return adapter.with_model(clone)
 
 
 def on_random_weights(

@@ -1,1 +1,1 @@
-"""Models: loaded, and seen as functions from images to activations."""
+"""Load models, and use them as functions from images to activations."""

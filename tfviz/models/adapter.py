@@ -1,4 +1,4 @@
-"""A Keras model seen as images in [0, 1] -> activations by path."""
+"""Adapters: models as functions from images in [0, 1] to activations by path."""
 
 import hashlib
 import warnings
@@ -15,8 +15,8 @@ import tensorflow as tf
 from tfviz import _environment, preprocessing
 from tfviz._errors import reason_of
 from tfviz._version import __version__
-from tfviz.models.gradient_overrides import overridden
-from tfviz.models.inputs import check_weights, inputs_of, scaled
+from tfviz.models.gradient_overrides import override_gradients
+from tfviz.models.inputs import check_weights, find_inputs, resize
 from tfviz.models.introspection import (
     LOGITS,
     PRE,
@@ -24,35 +24,38 @@ from tfviz.models.introspection import (
     Layer,
     OutputError,
     Survey,
-    chosen_output,
-    described,
-    fetched,
+    fetch,
+    make_survey,
+    select_output,
 )
 from tfviz.models.labels import Labels, as_labels, imagenet_labels
 from tfviz.models.recording import Recording, call_recorded
 
-# For models that take any size.
+# The height and width that are assumed of a model that takes images of any size.
 USUAL_SIZE = 224
 
 Size = tuple[int, int]
 
 
 class Adapter:
-    """A model whose activations can be asked for by path.
+    """A model, seen as a function from images to the activations of its layers.
 
-    Made by `adapt`. The model is neither changed nor copied.
+    Adapters are made by `adapt`. The model is neither changed nor copied.
 
     Attributes:
         model: The model.
         preprocess: The map from images in [0, 1] to the model's input.
-        input_size: Height and width of the model's input; None where it takes any.
-        channels: Channels of the model's input.
-        labels: The names of the model's outputs, or None.
-        held: The values of the model's other inputs, by name.
-        image_input: Which of several images is the one to be made, or None.
-        output: Which of several outputs has the classes, or None.
-        compiled: What others compiled for this model, by the class that keeps it; it
-            is freed together with the adapter.
+        input_size: The height and width of the model's input, or None if the model
+            takes images of any size.
+        channels: The number of channels of the model's input.
+        labels: The names of the model's classes, or None.
+        held: The constant values of the model's other inputs, by name.
+        image_input: The name of the input that takes the image, for a model of
+            several image inputs, or None.
+        output: The name or index of the output that has the classes, for a model of
+            several outputs, or None.
+        compiled: What other parts compiled for this model, by the class that keeps it.
+            It is freed together with the adapter.
     """
 
     def __init__(
@@ -65,7 +68,7 @@ class Adapter:
         image_input: str | None = None,
         output: str | int | None = None,
     ) -> None:
-        self._inputs = inputs_of(model, held, image_input)
+        self._inputs = find_inputs(model, held, image_input)
         _, height, width, channels = self._inputs.shape
         check_weights(model)
         self.model = model
@@ -79,19 +82,20 @@ class Adapter:
         self._surveys: dict[Size, Survey] = {}
         self._compiled: dict[Any, Callable] = {}
         self.compiled: dict[type, Any] = {}
-        self.preprocess = preprocessing.assumed()  # to trace before it is known
+        # Detection needs a traced model, and tracing needs some preprocessing.
+        self.preprocess = preprocessing.assumed()
         if preprocess is None:
             operations = self._survey(self.size).operations
-            found = preprocessing.detect(model, operations.items())
-            found = getattr(model, "detected_preprocess", found)
-            if found is None:
+            detected = preprocessing.detect(model, operations.items())
+            detected = getattr(model, "detected_preprocess", detected)
+            if detected is None:
                 warnings.warn(
-                    f"Nothing in model {self.name!r} tells what range its input has; "
-                    "feeding [0, 1]. If it was trained on another, say so with "
-                    "`preprocess`, for example (0, 255).",
+                    f"The input range of model {self.name!r} cannot be detected, so "
+                    "the model gets images in [0, 1]. If it was trained on another "
+                    "range, pass it with `preprocess`, for example (0, 255).",
                     stacklevel=3,
                 )
-            self.preprocess = found or self.preprocess
+            self.preprocess = detected or self.preprocess
         else:
             self.preprocess = preprocessing.resolve(preprocess)
             self._surveys.clear()
@@ -111,39 +115,39 @@ class Adapter:
 
     @property
     def size(self) -> Size:
-        """Height and width of the model's input, or 224 where it takes any."""
+        """The height and width of the model's input; 224 each if it takes any size."""
         return self.input_size or (USUAL_SIZE, USUAL_SIZE)
 
     @property
     def classes(self) -> int | None:
-        """The number of the model's outputs, or None if it has no single output."""
+        """The number of classes, or None if the model has several outputs."""
         shape = self._survey(self.size).logits_shape
         return shape[-1] if shape else None
 
     def output_shape(self, size: Size) -> tuple[int | None, ...]:
-        """Return the shape of the logits for images of a size."""
+        """Return the shape of the logits for images of a height and width."""
         self.require_logits()
         return self._survey(size).logits_shape or ()
 
     @property
     def logits_source(self) -> str:
-        """In words, where the logits were found."""
+        """A description, in words, of where in the model the logits are."""
         return self._survey(self.size).logits_source
 
     def __call__(self, images: Any, paths: str | Sequence[str]) -> dict[str, Any]:
         """Return the activations of some layers.
 
-        Works eagerly, under `tf.GradientTape` and inside `tf.function`.
+        This works eagerly, under `tf.GradientTape` and inside `tf.function`.
 
         Args:
             images: `(n, height, width, channels)` in [0, 1], of any size.
-            paths: One or several of `layers()`.
+            paths: The path of one layer, or several paths; `layers()` lists them.
 
         Returns:
             Float32 activations `(n, ..., channels)` by path.
 
         Raises:
-            ValueError: If there is no such layer, or the images do not fit.
+            ValueError: If a layer does not exist, or the images do not fit the model.
 
         >>> import numpy as np, tfviz
         >>> adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
@@ -157,13 +161,13 @@ class Adapter:
         return self._evaluate(images, paths)
 
     def logits(self, images: Any) -> Any:
-        """Return the model's output before its softmax or sigmoid, if it has one.
+        """Return the logits: the output before a final softmax or sigmoid, if any.
 
         Args:
             images: `(n, height, width, channels)` in [0, 1], of any size.
 
         Returns:
-            Float32 `(n, classes)`.
+            Float32 logits `(n, classes)`.
 
         Raises:
             ValueError: If the model has several outputs.
@@ -172,31 +176,34 @@ class Adapter:
         return self._evaluate(self._checked_images(images), (LOGITS,))[LOGITS]
 
     def probabilities(self, images: Any) -> Any:
-        """Return the model's output after its softmax or sigmoid.
+        """Return the probabilities: the output after a final softmax or sigmoid.
 
-        A model that has none gets a softmax, or a sigmoid for a single class.
+        If the model ends in neither, a softmax is applied, or a sigmoid if there is
+        only one class.
         """
         self.require_logits()
         images = self._checked_images(images)
         return self._evaluate(images, (PROBABILITIES,))[PROBABILITIES]
 
     def layers(self, size: Size | None = None) -> list[Layer]:
-        """Return the layers of the model in the order of their calls.
+        """Return the layers of the model in the order in which they are called.
 
         Args:
-            size: Height and width of the images; by default the model's own or 224.
+            size: The height and width of the images; by default those of the model's
+                input, or 224 each.
         """
         return list(self._survey(size or self.size).layers.values())
 
     def layer(self, path: str, size: Size | None = None) -> Layer:
-        """Return one layer, or say which are called nearly so.
+        """Return one layer by its path.
 
         Args:
-            path: Of the layer; with `:pre` at its end, what is before its ReLU.
-            size: As for `layers`.
+            path: The path of the layer, or that path and `:pre` for the activations
+                before the layer's ReLU.
+            size: The height and width of the images, as for `layers`.
 
         Raises:
-            ValueError: If there is none at `path`.
+            ValueError: If there is no such layer. The message names similar paths.
         """
         survey = self._survey(size or self.size)
         layers = survey.layers | survey.unlisted
@@ -207,40 +214,46 @@ class Adapter:
             if not rectified.rectified:
                 raise ValueError(
                     f"Layer {rectified.path!r} does not end in a ReLU, so there is no "
-                    f"{path!r}. Its own values have a sign: take {rectified.path!r}."
+                    f"{path!r}. Its activations already can be negative: use "
+                    f"{rectified.path!r}."
                 )
             return replace(rectified, path=path, rectified=False)
-        # The name of a layer in a nested model is not yet its path.
-        ends = [known for known in layers if known.endswith(f"/{path}")]
-        close = ends[:3] or get_close_matches(path, layers, n=3, cutoff=0.5)
+        # Users often give the name of a layer in a nested model without its parents.
+        nested = [other for other in layers if other.endswith(f"/{path}")]
+        close = nested[:3] or get_close_matches(path, layers, n=3, cutoff=0.5)
         hint = f"Did you mean {', '.join(map(repr, close))}? " if close else ""
         raise ValueError(
-            f"{self.name!r} has no layer {path!r}. {hint}"
-            "`tfviz layers` or adapter.layers() lists all."
+            f"Model {self.name!r} has no layer {path!r}. {hint}"
+            "`tfviz layers` or adapter.layers() lists all layers."
         )
 
     def before_relu(self, path: str) -> str:
-        """Return the path of what is before a layer's ReLU, or `path` if it has none.
+        """Return the path of the activations before a layer's ReLU.
 
-        What is no layer comes back as it is.
+        A path whose layer does not end in a ReLU, or that is not the path of a layer,
+        is returned unchanged.
         """
-        found = self._survey(self.size).layers.get(path)
-        return path + PRE if found and found.rectified else path
+        layer = self._survey(self.size).layers.get(path)
+        return path + PRE if layer and layer.rectified else path
 
     def require_logits(self) -> None:
-        """Check that the model has one output.
+        """Check that the model has a single output, whose logits can be computed.
 
         Raises:
-            ValueError: If it has several.
+            ValueError: If the model has several outputs and none was selected.
         """
         if self.classes is None:
             raise ValueError(
-                f"Model {self.name!r} has {self._survey(self.size).logits_source}. Say "
-                "which has the classes with `output` (--output-name), or name a layer."
+                f"Model {self.name!r} has {self._survey(self.size).logits_source}. "
+                "Select the one that has the classes with `output` (--output-name), or "
+                "use a layer instead of classes."
             )
 
     def class_index(self, target: int | str) -> int:
-        """Return the index of a class given by index, identifier or name.
+        """Return the index of a class.
+
+        Args:
+            target: The index, WordNet identifier or name of the class.
 
         Raises:
             ValueError: If there is no such class, or more than one.
@@ -249,9 +262,10 @@ class Adapter:
         if isinstance(target, str) and not target.isdigit():
             if self.labels is None:
                 raise ValueError(
-                    f"Model {self.name!r} has no class names to find {target!r} in. "
-                    f"Give an index from 0 to {self.classes - 1}, or the names with "  # type: ignore[operator]
-                    "`labels` (a list, or a file with one name a line)."
+                    f"Model {self.name!r} has no class names, so there is no class "
+                    f"{target!r}. Give an index from 0 to {self.classes - 1}, or pass "  # type: ignore[operator]
+                    "the names with `labels` (a list, or a file with one name per "
+                    "line)."
                 )
             return self.labels.index(target)
         index = int(target)
@@ -263,11 +277,37 @@ class Adapter:
         return index
 
     def class_name(self, index: int) -> str | None:
-        """Return the name of a class, or None if it is unknown."""
+        """Return the name of a class, or None if the classes have no names."""
         return self.labels.names[index] if self.labels else None
 
+    def with_model(self, model: Any) -> "Adapter":
+        """Return an adapter of another model, with all the options of this one.
+
+        Args:
+            model: A model of the same architecture, such as a clone with other
+                weights.
+
+        Raises:
+            ValueError: If the options do not fit the model.
+            TypeError: If it is not a model.
+
+        >>> import keras, tfviz
+        >>> adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
+        >>> clone = keras.models.clone_model(adapter.model)
+        >>> adapter.with_model(clone).preprocess.name
+        '0,255'
+        """
+        return adapt(
+            model,
+            self.preprocess,
+            labels=self.labels,
+            held=self.held or None,
+            image_input=self.image_input,
+            output=self.output,
+        )
+
     def fingerprint(self) -> str:
-        """Return a hash of the weights, the same wherever the model is loaded."""
+        """Return a hash of the weights, which is the same on every machine."""
         digest = hashlib.blake2b(digest_size=16)
         for weight in self.model.weights:
             value = tf.convert_to_tensor(weight).numpy()
@@ -283,35 +323,38 @@ class Adapter:
         redirect: bool = False,
         smooth_pools: bool = False,
     ) -> dict[str, Any]:
-        """Trace the model on images in [0, 1] inside a graph.
+        """Trace the model on images inside a graph, without checking the arguments.
 
         Args:
-            images: `(n, height, width, channels)`; resized where the model has a size.
-            paths: Layers' paths, `LOGITS` or `PROBABILITIES`; taken to exist.
-            redirect: Whether units that are off get a gradient; see `_gradients`.
+            images: `(n, height, width, channels)` in [0, 1]. They are resized if the
+                model has a fixed input size.
+            paths: Paths of existing layers, `LOGITS` or `PROBABILITIES`.
+            redirect: Whether dead units get a redirected gradient; see
+                `gradient_overrides`.
             smooth_pools: Whether max-pools share their gradient within a window.
 
         Returns:
             Float32 activations by path.
         """
-        with overridden(redirect=redirect, smooth_pools=smooth_pools):
-            output, recording = self._traced(images)
+        with override_gradients(redirect=redirect, smooth_pools=smooth_pools):
+            output, recording = self._trace(images)
             return {
-                path: tf.cast(fetched(path, output, recording), tf.float32)
+                path: tf.cast(fetch(path, output, recording), tf.float32)
                 for path in paths
             }
 
-    def _traced(self, images: Any) -> tuple[Any, Recording]:
+    def _trace(self, images: Any) -> tuple[Any, Recording]:
+        """Return the model's output, or the selected one, and the recording."""
         if self.input_size:
-            images = scaled(images, self.input_size)
+            images = resize(images, self.input_size)
         inputs = self._inputs.pack(self.preprocess.apply(images))
         output, recording = call_recorded(self.model, inputs)
-        return chosen_output(self.model, output, self.output), recording
+        return select_output(self.model, output, self.output), recording
 
     def _evaluate(self, images: Any, paths: tuple[str, ...]) -> dict[str, Any]:
         key = (paths, tuple(images.shape[1:]))
         if key not in self._compiled:
-            # Compiled, so that a shallow layer costs only its own depth.
+            # Compiling prunes the layers that the paths do not depend on.
             compiled = tf.function(
                 lambda images: self.forward(images, paths), autograph=False
             )
@@ -333,15 +376,15 @@ class Adapter:
     def _survey(self, size: Size) -> Survey:
         size = self.input_size or size
         if size not in self._surveys:
-            self._surveys[size] = self._surveyed(size)
+            self._surveys[size] = self._trace_survey(size)
         return self._surveys[size]
 
-    def _surveyed(self, size: Size) -> Survey:
-        found: list[Survey] = []
+    def _trace_survey(self, size: Size) -> Survey:
+        surveys: list[Survey] = []
 
         def trace(images: Any) -> Any:
-            output, recording = self._traced(images)
-            found.append(described(output, recording, self.model))
+            output, recording = self._trace(images)
+            surveys.append(make_survey(output, recording, self.model))
             return images
 
         spec = tf.TensorSpec((1, *size, self.channels), tf.float32)
@@ -351,17 +394,17 @@ class Adapter:
             raise
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
             raise ValueError(self._misfit(size, reason_of(error))) from error
-        for layer in found[0].layers.values():
+        for layer in surveys[0].layers.values():
             if 0 in layer.shape[1:]:
                 reason = f"nothing is left of them at layer {layer.path!r}"
                 raise ValueError(self._misfit(size, reason))
-        return found[0]
+        return surveys[0]
 
     def _misfit(self, size: Size, reason: str) -> str:
         if self.size in self._surveys:
-            remedy = f"Take another size; {self.size[0]}x{self.size[1]} works."
+            remedy = f"Use another size; {self.size[0]}x{self.size[1]} works."
         else:
-            remedy = "Does the model run on such images by itself?"
+            remedy = "Does the model run on such images without tfviz?"
         return (
             f"Images of {size[0]}x{size[1]} do not fit model {self.name!r}: "
             f"{reason.rstrip('.')}. {remedy}"
@@ -377,34 +420,35 @@ def adapt(
     image_input: str | None = None,
     output: str | int | None = None,
 ) -> Adapter:
-    """See a Keras model as a function from images to activations.
+    """Make a model usable by tfviz, as a function from images to activations.
 
     Args:
-        model: A model of Keras 3 or `tf_keras`: functional, sequential, nested or
-            subclassed; the last must have been called once. Comes back unchanged.
-            Or what `load_model` made of a SavedModel.
+        model: A model of Keras 3 or `tf_keras`, which may be functional, sequential,
+            nested or subclassed, or a SavedModel as `load_model` returns it. A
+            subclassed model must have been called once. The model is not changed.
         preprocess: How images in [0, 1] become the model's input: a mode of
             `keras.applications` (`caffe`, `tf`, `torch`), a range `(low, high)`, or a
-            function. By default what the model's own layers or its name tell; a
-            warning where they do not.
-        labels: Names of the outputs, or a file of them. By default ImageNet's for a
-            model of 1000 outputs.
-        held: For a model of several inputs, the value of each but the image by its
-            name: a number, or an array of the input's shape without the batch axis.
-        image_input: For a model that takes several images, the name of the one to be
-            made.
+            function. By default it is detected from the model's own layers or its
+            name, with a warning if they do not reveal it.
+        labels: The names of the classes, or the path of a file that holds them. By
+            default the names of ImageNet's classes if the model has 1000 outputs.
+        held: For a model of several inputs, the constant value of each input but the
+            image, by name: a number, or an array of the input's shape without the
+            batch axis.
+        image_input: For a model of several image inputs, the name of the input that
+            takes the image to be optimized.
         output: For a model of several outputs, the name or index of the one that has
-            the classes. Layers can be asked for without it.
+            the classes. Layers can be used without it.
 
     Returns:
-        The adapter. `adapter.preprocess` and `adapter.logits_source` say what was
-        found.
+        The adapter. `adapter.preprocess` and `adapter.logits_source` describe the
+        preprocessing and the logits that are used.
 
     Raises:
         ValueError: If the model takes no images, an input has no value, there is no
             such output, or the weights hold NaN.
-        TypeError: If it is not a Keras model.
-        RuntimeError: If Keras puts channels first.
+        TypeError: If it is not a model.
+        RuntimeError: If Keras is configured to put the channels first.
 
     >>> import tfviz
     >>> adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
@@ -412,18 +456,18 @@ def adapt(
     '0,255'
     """
     if isinstance(model, Adapter):
-        settings = (preprocess, labels, held, image_input, output)
-        if any(setting is not None for setting in settings):
+        options = (preprocess, labels, held, image_input, output)
+        if any(option is not None for option in options):
             raise ValueError(
-                "This is an adapter already. Give `preprocess`, `labels` and the other "
-                "settings where it is made from the model."
+                "The model is an adapter already. Pass `preprocess`, `labels` and the "
+                "other options when you make the adapter from the model."
             )
         return model
     _environment.require_channels_last()
-    seen = hasattr(model, "_flatten_layers") or hasattr(model, "call_recorded")
-    if isinstance(model, type) or not seen:
+    supported = hasattr(model, "_flatten_layers") or hasattr(model, "call_recorded")
+    if isinstance(model, type) or not supported:
         raise TypeError(
-            "tfviz needs a Keras model, or a module that load_model loaded. "
+            "tfviz needs a Keras model, or a module loaded with load_model. "
             f"Received: {type(model).__name__}"
         )
     return Adapter(
@@ -436,8 +480,13 @@ def adapt(
     )
 
 
-def origin(adapter: Adapter) -> dict[str, Any]:
-    """Return the model, how it is seen, and the versions, as JSON values."""
+def provenance(adapter: Adapter) -> dict[str, Any]:
+    """Describe the model behind a result, so that the result can be reproduced.
+
+    Returns:
+        JSON values: the name, source and hash of the model, the options of its
+        adapter, and the versions of tfviz, TensorFlow, Keras and NumPy.
+    """
     return {
         "tfviz": __version__,
         "model": {

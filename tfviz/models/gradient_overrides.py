@@ -1,22 +1,25 @@
-"""Gradients other than the true ones, for the way back through a model.
+"""Gradient overrides, which let the optimization start where a unit is dead.
 
-A unit that is off everywhere has no gradient, so a picture that starts there would
-stay as it is. Following Lucid's `redirected_relu_grad`
-(https://github.com/tensorflow/lucid, misc/redirected_relu_grad.py), the gradient is
-let through an activation that passes nothing of an image, but only where it pushes
-the unit back into its range. Lucid does so for ReLU and ReLU6. Here it is also done
+A dead unit has zero gradient everywhere, so a picture that starts there would never
+change. Following Lucid's `redirected_relu_grad`
+(https://github.com/tensorflow/lucid, misc/redirected_relu_grad.py), an activation
+function that passes no gradient for an image passes the incoming gradient unchanged
+instead, but only where this moves its input back into the active range. Lucid does
+so for ReLU and ReLU6. This module also redirects the gradient of
 
-* for a maximum or minimum with a constant: `clip`, `hard_tanh`, ReLU by hand;
-* where an activation is saturated: Sigmoid, Tanh, Softmax, Softsign, Softplus, ELU
-  and SELU. Their gradient seldom is just 0 and says the right direction, but Adam,
-  which divides by its size, cannot move a picture by one of 1e-12;
-* for x times a gate that x itself shuts: GELU, SiLU, hard SiLU, Mish. Below their
-  minimum, at -0.75 to -1.5, they rise again towards 0, so that the true gradient
-  leads a unit that is off everywhere still further away.
+* a maximum or minimum with a constant: `clip`, `hard_tanh`, or a ReLU written with
+  `maximum`;
+* saturated activation functions: Sigmoid, Tanh, Softmax, Softsign, Softplus, ELU and
+  SELU. Their gradient seldom is exactly 0 and has the right direction, but Adam,
+  which divides by its size, cannot move a picture by a gradient of 1e-12;
+* products x * gate(x): GELU, SiLU, hard SiLU, Mish. Below their minimum, at -0.75 to
+  -1.5, they rise again towards 0, so that the true gradient moves a dead unit still
+  further away.
 
-LeakyReLU and PReLU need nothing: their slopes of 0.01 to 0.3 are divided out. A
-threshold by `where`, as in `keras.layers.ReLU(threshold=1)`, and what is computed
-inside a loop are not seen; their dead units are reported.
+LeakyReLU and PReLU need no override: the optimizers divide by the size of the
+gradient, so that slopes of 0.01 to 0.3 do no harm. A threshold with `where`, as in
+`keras.layers.ReLU(threshold=1)`, and operations inside a loop are not recognized;
+dead units behind them are reported.
 """
 
 from collections.abc import Iterator
@@ -27,32 +30,44 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.framework import attr_value_pb2
 
-# Less than this part of a gradient is as good as nothing: a sigmoid beyond 7 from its
-# middle, a tanh beyond 4. It is far from the slopes of a unit that works, and leaves
-# Adam, which needs about 1e-8, gradients down to 1e-5 behind it.
+# An activation function that passes at most this share of a gradient counts as
+# saturated: a sigmoid beyond 7 from its middle, a tanh beyond 4. The share is far
+# below the derivatives of working units, and Adam, which needs gradients of about
+# 1e-8, can still use incoming gradients down to 1e-5.
 VANISHING = 1e-3
 
-# What is redirected whatever it stands beside.
+# The operations whose type alone shows that their gradient is to be redirected.
 _KINDS = (
     "Elu", "Relu", "Relu6", "Selu", "Sigmoid", "Softmax", "Softplus", "Softsign",
     "Tanh",
 )  # fmt: skip
+# The functions that a gate consists of, in a product x * gate(x) ...
+_GATES = {"Sigmoid", "Tanh", "Erf", "Erfc", "Relu", "Relu6", "Greater", "GreaterEqual"}
+# ... and the arithmetic around them.
+_ARITHMETIC = {
+    "Add", "AddV2", "Cast", "Identity", "Maximum", "Minimum", "Mul", "Neg", "Pow",
+    "RealDiv", "Softplus", "Square", "Sub",
+}  # fmt: skip
 _PREFIX = "TfvizRedirected"
-_returning = ContextVar("returning", default=True)
+_redirecting = ContextVar("redirecting", default=True)
 
 
 @contextmanager
-def overridden(*, redirect: bool = False, smooth_pools: bool = False) -> Iterator[None]:
-    """Trace operations whose gradients are overridden.
+def override_gradients(
+    *, redirect: bool = False, smooth_pools: bool = False
+) -> Iterator[None]:
+    """Override the gradients of the operations that are traced in this context.
 
-    It acts on operations of the graph, whichever layer makes them, and on gradients
-    taken with `tf.gradients`, of a quantity that is to be increased.
+    The overrides apply to the operations of the graph, whichever layer creates them,
+    and to gradients that are computed with `tf.gradients`. The quantity that is
+    differentiated must be one to be increased.
 
     Args:
-        redirect: Whether activations that pass nothing get the redirected gradient.
+        redirect: Whether activation functions that pass no gradient get the
+            redirected gradient.
         smooth_pools: Whether max-pools share their gradient within each window, in
             proportion to the squares of the inputs, as Lucid's
-            `smoothed_maxpool_grad` does, instead of giving it to the largest.
+            `smoothed_maxpool_grad` does, instead of passing all of it to the largest.
     """
     graph = tf.compat.v1.get_default_graph()
     names = {kind: _PREFIX + kind for kind in _KINDS} if redirect else {}
@@ -67,36 +82,38 @@ def overridden(*, redirect: bool = False, smooth_pools: bool = False) -> Iterato
 
 
 @contextmanager
-def unreturned() -> Iterator[None]:
-    """Take gradients without what is redirected: nothing passes in its place.
+def drop_redirected_gradients() -> Iterator[None]:
+    """Replace redirected gradients with zero in this context.
 
-    What is left of a redirected gradient is an image's own.
+    Gradients that are computed here are those that do not pass through any redirected
+    activation function.
     """
-    token = _returning.set(False)
+    token = _redirecting.set(False)
     try:
         yield
     finally:
-        _returning.reset(token)
+        _redirecting.reset(token)
 
 
 def _mark(operation: Any) -> None:
-    """Override the gradient of an operation that its type does not tell."""
+    """Override the gradient of an operation whose type alone does not identify it."""
     if operation.type in {"Maximum", "Minimum"} and _bounded(operation) is not None:
         name = _PREFIX + "Bound"
     elif _is_gated(operation):
         name = _PREFIX + "Gate"
     elif operation.type == "IdentityN" and _is_gated(operation.inputs[0].op):
-        # SiLU has a gradient of its own, which would pass by that of its product.
+        # TensorFlow's SiLU has a custom gradient, which would bypass that of its
+        # product.
         name = operation.type
     else:
         return
-    # What `gradient_override_map` does, which a custom gradient would replace.
+    # As `gradient_override_map` does, but after a custom gradient was set.
     value = attr_value_pb2.AttrValue(s=name.encode())
     operation._set_attr("_gradient_op_type", value)
 
 
-def _silent(gradient: Any, passed: Any, share: float) -> Any:
-    """Return which images pass at most a share of their gradient, `(n, 1, ...)`."""
+def _is_blocked(gradient: Any, passed: Any, share: float) -> Any:
+    """Return for which images at most a share of the gradient passes, `(n, 1, ...)`."""
     axes = tf.range(1, tf.rank(gradient))
     before, behind = (
         tf.reduce_max(tf.abs(values), axis=axes, keepdims=True)
@@ -105,26 +122,29 @@ def _silent(gradient: Any, passed: Any, share: float) -> Any:
     return behind <= share * before
 
 
-def _returned(gradient: Any, plain: Any, upward: Any, share: float) -> Any:
-    """Pass the gradient back into range, for images that would have none at all.
+def _redirect(gradient: Any, plain: Any, upward: Any, share: float) -> Any:
+    """Return the gradient with respect to the input, redirected where it vanishes.
 
     Args:
-        gradient: With respect to the output, of what is to be increased.
+        gradient: The gradient of the quantity that is to be increased, with respect
+            to the output.
         plain: The true gradient with respect to the input.
-        upward: Where a larger input would be nearer to the active range.
-        share: An image has none where `plain` reaches at most this part of `gradient`.
+        upward: Whether a larger input would be nearer to the active range.
+        share: The gradient of an image vanishes if `plain` reaches at most this share
+            of `gradient`.
     """
     returning = tf.where(upward, gradient > 0, gradient < 0)
-    returning &= _silent(gradient, plain, share)
-    return tf.where(returning, _let_through(gradient), plain)
+    returning &= _is_blocked(gradient, plain, share)
+    return tf.where(returning, _substitute(gradient), plain)
 
 
-def _let_through(gradient: Any) -> Any:
-    return gradient if _returning.get() else tf.zeros_like(gradient)
+def _substitute(gradient: Any) -> Any:
+    """Return the redirected gradient, or zero if redirected gradients are dropped."""
+    return gradient if _redirecting.get() else tf.zeros_like(gradient)
 
 
-def _plain(operation: Any, gradient: Any) -> Any:
-    """Return the true gradient of one of `_KINDS`."""
+def _true_gradient(operation: Any, gradient: Any) -> Any:
+    """Return the true gradient of an operation of one of the `_KINDS`."""
     inputs, outputs = operation.inputs[0], operation.outputs[0]
     if operation.type == "Softmax":
         return outputs * (gradient - tf.reduce_sum(gradient * outputs, -1, True))
@@ -136,23 +156,28 @@ def _plain(operation: Any, gradient: Any) -> Any:
     return function(gradients=gradient, features=inputs)
 
 
-def _redirected(operation: Any, gradient: Any) -> Any:
-    # On the other side of the middle, what has no ceiling passes everything anyway.
+def _redirect_kind(operation: Any, gradient: Any) -> Any:
+    # The middle of the range decides the direction. Functions without an upper bound
+    # never vanish above it.
     if operation.type == "Softmax":
         upward = operation.outputs[0] < 0.5
     else:
         upward = operation.inputs[0] <= (3 if operation.type == "Relu6" else 0)
     share = 0.0 if operation.type in {"Relu", "Relu6"} else VANISHING
-    plain = _plain(operation, gradient)
-    return _returned(gradient, plain, upward, share)
+    plain = _true_gradient(operation, gradient)
+    return _redirect(gradient, plain, upward, share)
 
 
 for _kind in _KINDS:
-    tf.RegisterGradient(_PREFIX + _kind)(_redirected)
+    tf.RegisterGradient(_PREFIX + _kind)(_redirect_kind)
 
 
 def _bounded(operation: Any) -> int | None:
-    """Return which operand of a maximum or minimum a constant bounds, if one does."""
+    """Return the index of the operand that a maximum or minimum bounds by a constant.
+
+    Returns:
+        The index, or None if the operation does not bound a tensor by a constant.
+    """
     constant = [_is_constant(tensor) for tensor in operation.inputs]
     if any(constant) == all(constant):
         return None
@@ -162,26 +187,17 @@ def _bounded(operation: Any) -> int | None:
 
 
 @tf.RegisterGradient(_PREFIX + "Bound")
-def _redirected_bound(operation: Any, gradient: Any) -> list[Any]:
+def _redirect_bound(operation: Any, gradient: Any) -> list[Any]:
     place = _bounded(operation)
     first, second = operation.inputs
-    largest = operation.type == "Maximum"
-    chosen = (first >= second) if largest else (first <= second)
-    passing = chosen if place == 0 else ~chosen
+    is_maximum = operation.type == "Maximum"
+    first_wins = (first >= second) if is_maximum else (first <= second)
+    passing = first_wins if place == 0 else ~first_wins
     plain = tf.where(passing, gradient, tf.zeros_like(gradient))
-    upward = tf.fill(tf.shape(gradient), largest)
+    upward = tf.fill(tf.shape(gradient), is_maximum)
     gradients: list[Any] = [None, None]
-    gradients[place or 0] = _returned(gradient, plain, upward, 0.0)
+    gradients[place or 0] = _redirect(gradient, plain, upward, 0.0)
     return gradients
-
-
-# What the gate of x * gate(x) consists of: one of these ...
-_GATES = {"Sigmoid", "Tanh", "Erf", "Erfc", "Relu", "Relu6", "Greater", "GreaterEqual"}
-# ... and arithmetic.
-_ARITHMETIC = {
-    "Add", "AddV2", "Cast", "Identity", "Maximum", "Minimum", "Mul", "Neg", "Pow",
-    "RealDiv", "Softplus", "Square", "Sub",
-}  # fmt: skip
 
 
 def _is_gated(operation: Any) -> bool:
@@ -189,36 +205,37 @@ def _is_gated(operation: Any) -> bool:
 
 
 def _gated(operation: Any) -> tuple[int, Any] | None:
-    """Find which operand of a product the other one gates, being a function of it.
+    """Find the operand x of a product x * gate(x).
 
     Returns:
-        The place of the operand, and the tensor from which both are computed.
+        The index of the operand, and the tensor from which both operands are
+        computed; None if the product is of another kind.
     """
     for place, gate in enumerate(reversed(operation.inputs)):
-        sources = _scaled(operation.inputs[place])
-        if _depends_only(gate, sources):
+        sources = _unscaled(operation.inputs[place])
+        if _is_gate_of(gate, sources):
             return place, sources[-1]
     return None
 
 
-def _scaled(tensor: Any) -> list[Any]:
-    """Return a tensor, what it is a multiple of, and so on."""
-    found = [tensor]
-    while found[-1].op.type in {"Identity", "Mul", "RealDiv"}:
-        varying = [t for t in found[-1].op.inputs if not _is_constant(t)]
+def _unscaled(tensor: Any) -> list[Any]:
+    """Return a tensor, then the tensor that it is a constant multiple of, and so on."""
+    tensors = [tensor]
+    while tensors[-1].op.type in {"Identity", "Mul", "RealDiv"}:
+        varying = [t for t in tensors[-1].op.inputs if not _is_constant(t)]
         if len(varying) != 1:
             break
-        found += varying
-    return found
+        tensors += varying
+    return tensors
 
 
-def _depends_only(gate: Any, sources: list[Any]) -> bool:
-    """Whether a tensor is a gate that is computed from `sources` alone."""
-    known = {tensor.ref() for tensor in sources}
+def _is_gate_of(gate: Any, sources: list[Any]) -> bool:
+    """Tell whether a tensor is a gate that is computed from `sources` alone."""
+    source_refs = {tensor.ref() for tensor in sources}
     pending, kinds, met = [gate], set(), False
     while pending:
         tensor = pending.pop()
-        if tensor.ref() in known:
+        if tensor.ref() in source_refs:
             met = True
         elif not _is_constant(tensor):
             if tensor.op.type not in _GATES | _ARITHMETIC:
@@ -229,17 +246,17 @@ def _depends_only(gate: Any, sources: list[Any]) -> bool:
 
 
 @tf.RegisterGradient(_PREFIX + "Gate")
-def _redirected_gate(operation: Any, gradient: Any) -> list[Any]:
+def _redirect_gate(operation: Any, gradient: Any) -> list[Any]:
     place, source = _gated(operation)  # type: ignore[misc]
     inputs, gate = operation.inputs[place], operation.inputs[1 - place]
-    # Another product, as this one would ask for its own gradient without end.
-    slope = tf.gradients(inputs * gate, source)[0]
-    rising = tf.where(slope > 0, gradient * slope, tf.zeros_like(gradient))
-    silent = _silent(gradient, rising, VANISHING)
-    returning = silent & (inputs < 0) & (gradient > 0)
+    # A new product: differentiating this one would call this function without end.
+    derivative = tf.gradients(inputs * gate, source)[0]
+    rising = tf.where(derivative > 0, gradient * derivative, tf.zeros_like(gradient))
+    blocked = _is_blocked(gradient, rising, VANISHING)
+    returning = blocked & (inputs < 0) & (gradient > 0)
     gradients = [tf.where(returning, tf.zeros_like(gradient), gradient * inputs)] * 2
-    through = _let_through(gradient)
-    gradients[place] = tf.where(returning, through, gradient * gate)
+    substitute = _substitute(gradient)
+    gradients[place] = tf.where(returning, substitute, gradient * gate)
     return gradients
 
 
@@ -253,8 +270,8 @@ def _shape(tensor: Any) -> Any:
 
 @tf.RegisterGradient("TfvizSmoothMaxPool")
 def _smooth_max_pool(operation: Any, gradient: Any) -> Any:
-    # The small number shares the gradient of a window of zeros evenly. Half precision
-    # would lose it.
+    # The small number makes a window of zeros share its gradient evenly. It would be
+    # lost in half precision.
     inputs, gradient = operation.inputs[0], tf.cast(gradient, tf.float32)
     squares = tf.square(tf.cast(inputs, tf.float32)) + 1e-20
     padded, padding = squares, operation.get_attr("padding").decode()
@@ -264,7 +281,7 @@ def _smooth_max_pool(operation: Any, gradient: Any) -> Any:
     pooled = tf.nn.avg_pool2d(
         padded, operation.get_attr("ksize"), operation.get_attr("strides"), padding
     )
-    # A mean divides by the inputs of its window, and so does its gradient: the number,
-    # which padding makes smaller at the edges, cancels out.
+    # The mean and its gradient both divide by the number of inputs in a window, so
+    # that this number, which is smaller at padded edges, cancels out.
     shared = squares * tf.gradients(pooled, squares, gradient / pooled)[0]
     return tf.cast(shared, inputs.dtype)

@@ -1,4 +1,9 @@
-"""The nodes of a graph: which of them matter, and what they depend on."""
+"""SavedModels as graphs: freeze a function of one, and analyse the nodes of its graph.
+
+`load_frozen_graph` turns one function of a SavedModel into a flat graph without
+variables. The other functions work on the nodes of such a graph: they select those
+that matter, find where its images come in, and take the weights out of it.
+"""
 
 import re
 from collections.abc import Iterable
@@ -16,98 +21,15 @@ from tensorflow.python.framework.convert_to_constants import (
 from tfviz import preprocessing
 from tfviz._errors import reason_of
 
-# A graph is a dict of its nodes by name.
+# The nodes of a graph by name.
 Nodes = dict[str, Any]
 
-# What calls of functions leave before the names that a model's author chose.
+# The names of the default signature: in TensorFlow 2, and in modules of TensorFlow 1.
+DEFAULT_SIGNATURES = ("serving_default", "default")
+
+# The prefixes that function calls add to the names that a model's author chose.
 _CALLS = re.compile(r"^(?:(?:Stateful)?PartitionedCall(?:_\d+)?/)+")
-
-
-def short_name(name: str) -> str:
-    """Return the name of a node without the calls of functions that lead to it.
-
-    >>> short_name("StatefulPartitionedCall/PartitionedCall_1/conv/Relu")
-    'conv/Relu'
-    """
-    return _CALLS.sub("", name)
-
-
-def source_of(reference: str) -> str:
-    """Return the name of the node that an entry of `node.input` refers to."""
-    return reference.removeprefix("^").partition(":")[0]
-
-
-def needed(definition: Any, outputs: Iterable[str]) -> Nodes:
-    """Return the nodes of a graph that some of its tensors depend on."""
-    nodes = {node.name: node for node in definition.node}
-    pending, found = [source_of(output) for output in outputs], set()
-    while pending:
-        name = pending.pop()
-        if name not in found:
-            found.add(name)
-            pending += map(source_of, nodes[name].input)
-    return {name: node for name, node in nodes.items() if name in found}
-
-
-def dependents(nodes: Nodes, name: str) -> list[str]:
-    """Return the names of the nodes that depend on one, in the graph's order."""
-    users = users_of(nodes)
-    pending, found = [name], set()
-    while pending:
-        for user in users.get(pending.pop(), ()):
-            if user not in found:
-                found.add(user)
-                pending.append(user)
-    return [name for name in nodes if name in found]
-
-
-def users_of(nodes: Nodes) -> dict[str, list[str]]:
-    """Return the names of the nodes that use the values of each node."""
-    users: dict[str, list[str]] = {}
-    for node in nodes.values():
-        for reference in node.input:
-            if not reference.startswith("^"):
-                users.setdefault(source_of(reference), []).append(node.name)
-    return users
-
-
-def constant(nodes: Nodes, reference: str) -> Any:
-    """Return the value of a constant, or None if it is computed."""
-    node = nodes[source_of(reference)]
-    while node.op == "Identity":
-        node = nodes[source_of(node.input[0])]
-    return tf.make_ndarray(node.attr["value"].tensor) if node.op == "Const" else None
-
-
-def without_weights(nodes: Nodes) -> dict[str, tf.Variable]:
-    """Take the weights out of a graph, and what would not survive another import.
-
-    A graph that is made part of others many times is better without them.
-
-    Args:
-        nodes: The graph; changed in place.
-
-    Returns:
-        The weights by the name of the tensor that each was.
-    """
-    weights = {}
-    for node in list(nodes.values()):
-        # As they were for the number of images that it was exported for.
-        node.attr.pop("_output_shapes", None)
-        # Custom gradients refer to the graph that they came with. The operations'
-        # own gradients are at hand, and true.
-        node.attr.pop("_gradient_op_type", None)
-        if node.op == "Const" and tf.as_dtype(node.attr["dtype"].type).is_floating:
-            value = tf.make_ndarray(node.attr["value"].tensor)
-            if value.size > 1:
-                weights[f"{node.name}:0"] = tf.Variable(
-                    value, trainable=False, name=node.name
-                )
-                del nodes[node.name]
-    return weights
-
-
-# What may stand before the arithmetic on an input without changing its range.
+# Operations that may precede the arithmetic on an input without changing its range.
 _NEUTRAL = {
     *("Cast", "EnsureShape", "ExpandDims", "Identity", "MirrorPad", "Pad", "PadV2"),
     *("ResizeArea", "ResizeBicubic", "ResizeBilinear", "ResizeNearestNeighbor"),
@@ -117,29 +39,119 @@ _SIZES = {"Rank", "Shape", "ShapeN", "Size"}
 _PLUS = {"Add", "AddV2", "BiasAdd"}
 
 
-def image_input(inputs: dict[str, tf.TensorSpec], name: str) -> str:
-    """Return which placeholder takes the images."""
+@dataclass(frozen=True)
+class FrozenGraph:
+    """A function of images as one flat graph, with its variables made constants.
+
+    Attributes:
+        definition: The graph.
+        inputs: The shape and type of each placeholder, by its name.
+        outputs: The name of the tensor of each output that can have a gradient, by
+            the name of the output.
+    """
+
+    definition: Any
+    inputs: dict[str, tf.TensorSpec]
+    outputs: dict[str, str]
+
+
+def load_frozen_graph(folder: Path, signature: str | None = None) -> FrozenGraph:
+    """Load a SavedModel and freeze one of its functions.
+
+    Args:
+        folder: The folder of the SavedModel.
+        signature: The name of the signature; by default `serving_default`, `default`
+            or the only one. A module without signatures is called directly.
+
+    Returns:
+        The graph of the function.
+
+    Raises:
+        ValueError: If the SavedModel cannot be loaded, or has no such function.
+    """
+    try:
+        # Keep `loaded` until the end: the function only has weak references to its
+        # variables.
+        loaded = tf.saved_model.load(str(folder), tags=_inference_tags(folder))
+        function = _select_function(loaded, folder, signature)
+        # Conditionals have gradients only as long as they are functions.
+        frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    except Exception as error:
+        raise ValueError(
+            f"{str(folder)!r} cannot be loaded as a SavedModel: {reason_of(error)}"
+        ) from error
+    names = function.structured_outputs
+    named = isinstance(names, dict) and len(names) == len(frozen.outputs)
+    names = sorted(names) if named else map(str, range(len(frozen.outputs)))
+    outputs = {
+        name: tensor.name
+        for name, tensor in zip(names, frozen.outputs, strict=True)
+        # Some outputs are strings, or the index of the best class.
+        if tensor.dtype.is_floating
+    }
+    if not outputs:
+        raise ValueError(
+            f"{str(folder)!r} returns no floating-point numbers, so it has no "
+            "gradients. Export a signature that returns logits or features."
+        )
+    inputs = {t.op.name: tf.TensorSpec(t.shape, t.dtype) for t in frozen.inputs}
+    return FrozenGraph(frozen.graph.as_graph_def(), inputs, outputs)
+
+
+def tag_sets(folder: Path) -> list[list[str]]:
+    """Return the tags of each graph in a SavedModel; an empty list for `.pbtxt`."""
+    path = folder / "saved_model.pb"
+    if not path.is_file():
+        return []
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    return [sorted(graph.meta_info_def.tags) for graph in saved.meta_graphs]
+
+
+def takes_images(spec: Any) -> bool:
+    """Tell whether a tensor or a `TensorSpec` can be a batch of images."""
+    is_number = spec.dtype.is_floating or spec.dtype == tf.uint8
+    return is_number and spec.shape.rank in (None, 4)
+
+
+def find_image_input(inputs: dict[str, tf.TensorSpec], name: str) -> str:
+    """Return the name of the placeholder that takes the images.
+
+    Args:
+        inputs: The shape and type of each placeholder, by its name.
+        name: The name of the module, for errors.
+
+    Raises:
+        ValueError: If there is not exactly one, or the module needs other inputs.
+    """
     images = [key for key, spec in inputs.items() if takes_images(spec)]
-    # A scalar that is true or false says whether the module is to be trained.
+    # A boolean scalar is the switch between training and inference.
     others = [
         key
         for key, spec in inputs.items()
         if key not in images and not (spec.dtype == tf.bool and spec.shape.rank == 0)
     ]
     if len(images) != 1 or others:
-        given = ", ".join(
+        received = ", ".join(
             f"{key} {spec.dtype.name} {spec.shape}" for key, spec in inputs.items()
         )
         raise ValueError(
-            f"Module {name!r} does not take one batch of images "
-            f"(n, height, width, channels) alone, but {given or 'nothing'}. Export a "
-            "signature that does."
+            f"Module {name!r} must take one batch of images "
+            f"(n, height, width, channels) and nothing else. Its inputs: "
+            f"{received or 'none'}. Export a signature that takes images alone."
         )
     return images[0]
 
 
 def image_shape(shape: tf.TensorShape, name: str) -> tuple[int | None, ...]:
-    """Return the shape of a module's images; any for a module that tells none."""
+    """Return the shape of a module's images, with None for an unknown length.
+
+    Args:
+        shape: The shape of the placeholder.
+        name: The name of the module, for errors.
+
+    Raises:
+        ValueError: If the channels come first.
+    """
     height, width, channels = shape.as_list()[1:] if shape.rank else (None,) * 3
     if height in (1, 3) and channels not in (None, 1, 2, 3, 4):
         raise ValueError(
@@ -149,14 +161,24 @@ def image_shape(shape: tf.TensorShape, name: str) -> tuple[int | None, ...]:
     return None, height, width, channels
 
 
-def entries_of(
+def find_entries(
     nodes: Nodes, image: str, dtype: tf.DType, name: str
 ) -> dict[str, tf.DType]:
-    """Return the tensors that are replaced by images, with their types."""
+    """Return the tensors that are to be replaced by images, with their types.
+
+    Args:
+        nodes: The graph.
+        image: The placeholder of the images.
+        dtype: Its type.
+        name: The name of the module, for errors.
+
+    Raises:
+        ValueError: If the module computes with integers.
+    """
     if dtype.is_floating:
         return {f"{image}:0": dtype}
-    # Bytes have no gradient, so images come in behind the casts.
-    users, pending, casts, fits = users_of(nodes), [image], {}, True
+    # Integers have no gradient, so images replace the results of the casts to floats.
+    users, pending, casts, fits = find_users(nodes), [image], {}, True
     while pending:
         for node in [nodes[user] for user in users.get(pending.pop(), ())]:
             if node.op == "Cast":
@@ -167,25 +189,25 @@ def entries_of(
                 fits &= node.op == "Shape"
     if not casts or not fits:
         raise ValueError(
-            f"Module {name!r} takes bytes and calculates with them, so nothing in it "
-            "has a gradient to its input. Export a signature that takes float32."
+            f"Module {name!r} takes bytes and computes with them as integers, so its "
+            "input has no gradient. Export a signature that takes float32."
         )
     entries = {f"{cast}:0": dtype for cast, dtype in casts.items()}
     return entries | {f"{image}:0": dtype}
 
 
-def input_scaling(nodes: Nodes, image: str) -> preprocessing.Preprocess | None:
-    """Find out what a graph wants from the arithmetic that its input meets first.
+def detect_preprocess(nodes: Nodes, image: str) -> preprocessing.Preprocess | None:
+    """Infer the range of a graph's images from the first arithmetic on its input.
 
     Args:
         nodes: The graph.
         image: The placeholder of the images.
 
     Returns:
-        The map, with what was found as its source; None if nothing was.
+        The map from [0, 1] to that range, or None if it cannot be inferred.
     """
-    users = users_of(nodes)
-    # So far the graph computes factor * image + offset.
+    users = find_users(nodes)
+    # Up to the current node, the graph computes factor * image + offset.
     factor, offset, place = np.ones(1), np.zeros(1), ""
     name = image
     while True:
@@ -195,10 +217,10 @@ def input_scaling(nodes: Nodes, image: str) -> preprocessing.Preprocess | None:
             break
         (node,) = following
         if node.op not in _NEUTRAL:
-            found = _affine(nodes, node, name)
-            if found is None:
+            step = _affine(nodes, node, name)
+            if step is None:
                 break
-            factor, offset = factor * found[0], offset * found[0] + found[1]
+            factor, offset = factor * step[0], offset * step[0] + step[1]
             place = node.name
         name = node.name
     if not place or factor.min() <= 0:
@@ -218,150 +240,162 @@ def input_scaling(nodes: Nodes, image: str) -> preprocessing.Preprocess | None:
     )
 
 
+def extract_weights(nodes: Nodes) -> dict[str, tf.Variable]:
+    """Remove the weights from a graph, so that importing it again is cheap.
+
+    Attributes that would not survive another import are removed as well.
+
+    Args:
+        nodes: The graph, which is changed in place.
+
+    Returns:
+        The weights, by the name of the constant tensor that each replaces.
+    """
+    weights = {}
+    for node in list(nodes.values()):
+        # These shapes hold the batch size that the graph was exported with.
+        node.attr.pop("_output_shapes", None)
+        # Custom gradients refer to the graph that they were defined in. Without them,
+        # the operations have their own gradients, which are correct.
+        node.attr.pop("_gradient_op_type", None)
+        if node.op == "Const" and tf.as_dtype(node.attr["dtype"].type).is_floating:
+            value = tf.make_ndarray(node.attr["value"].tensor)
+            if value.size > 1:
+                weights[f"{node.name}:0"] = tf.Variable(
+                    value, trainable=False, name=node.name
+                )
+                del nodes[node.name]
+    return weights
+
+
+def required_nodes(definition: Any, outputs: Iterable[str]) -> Nodes:
+    """Return the nodes of a graph that its outputs depend on."""
+    nodes = {node.name: node for node in definition.node}
+    pending, required = [_source(output) for output in outputs], set()
+    while pending:
+        name = pending.pop()
+        if name not in required:
+            required.add(name)
+            pending += map(_source, nodes[name].input)
+    return {name: node for name, node in nodes.items() if name in required}
+
+
+def find_dependents(nodes: Nodes, name: str) -> list[str]:
+    """Return the names of the nodes that depend on a node, in the graph's order."""
+    users = find_users(nodes)
+    pending, dependents = [name], set()
+    while pending:
+        for user in users.get(pending.pop(), ()):
+            if user not in dependents:
+                dependents.add(user)
+                pending.append(user)
+    return [name for name in nodes if name in dependents]
+
+
+def find_users(nodes: Nodes) -> dict[str, list[str]]:
+    """Return, for each node, the names of the nodes that use its outputs directly."""
+    users: dict[str, list[str]] = {}
+    for node in nodes.values():
+        for reference in node.input:
+            if not reference.startswith("^"):
+                users.setdefault(_source(reference), []).append(node.name)
+    return users
+
+
+def short_name(name: str) -> str:
+    """Return the name of a node without the prefixes that function calls add.
+
+    >>> short_name("StatefulPartitionedCall/PartitionedCall_1/conv/Relu")
+    'conv/Relu'
+    """
+    return _CALLS.sub("", name)
+
+
+def _source(reference: str) -> str:
+    """Return the name of the node that an entry of `node.input` refers to."""
+    return reference.removeprefix("^").partition(":")[0]
+
+
+def _constant(nodes: Nodes, reference: str) -> Any:
+    """Return the value of a constant, or None if the tensor is computed."""
+    node = nodes[_source(reference)]
+    while node.op == "Identity":
+        node = nodes[_source(node.input[0])]
+    return tf.make_ndarray(node.attr["value"].tensor) if node.op == "Const" else None
+
+
 def _affine(nodes: Nodes, node: Any, name: str) -> tuple[Any, Any] | None:
-    """Return factor and offset of an operation on the values of `name`."""
+    """Return the factor and offset by which an operation changes the values of `name`.
+
+    Returns:
+        One number each, or one number per channel; None for any other operation.
+    """
     if len(node.input) < 2:
         return None
-    is_first = source_of(node.input[0]) == name
-    value = constant(nodes, node.input[1 if is_first else 0])
-    # One number, or one for each channel.
+    is_first = _source(node.input[0]) == name
+    value = _constant(nodes, node.input[1 if is_first else 0])
     if value is None or value.size != (value.shape or (1,))[-1]:
         return None
     value = value.astype(np.float64).reshape(-1)
-    one, none = np.ones(1), np.zeros(1)
-    found = {"Mul": (value, none)} | dict.fromkeys(_PLUS, (one, value))
+    one, zero = np.ones(1), np.zeros(1)
+    steps = {"Mul": (value, zero)} | dict.fromkeys(_PLUS, (one, value))
     if is_first:
-        found["Sub"] = one, -value
+        steps["Sub"] = one, -value
     if is_first and value.all():
-        found["RealDiv"] = one / value, none
-    return found.get(node.op)
+        steps["RealDiv"] = one / value, zero
+    return steps.get(node.op)
 
 
-# What exporters of TensorFlow 2, and modules of TensorFlow 1, call the usual one.
-USUAL = ("serving_default", "default")
+def _inference_tags(folder: Path) -> list[str] | None:
+    """Return the tags of the graph for inference, or None if there is just one."""
+    choices = tag_sets(folder)
+    if len(choices) < 2:
+        return None
+    # Modules of TensorFlow 1 have a graph for training, and one without tags.
+    return min(choices, key=lambda tags: (tags != ["serve"], tags != []))
 
 
-@dataclass(frozen=True)
-class FrozenGraph:
-    """A function of images as one flat graph, its variables made constants.
-
-    Attributes:
-        definition: The graph.
-        inputs: Shape and type of each placeholder, by its name.
-        outputs: The tensor of each output that can have a gradient, by its name.
-    """
-
-    definition: Any
-    inputs: dict[str, tf.TensorSpec]
-    outputs: dict[str, str]
-
-
-def frozen_graph(folder: Path, signature: str | None = None) -> FrozenGraph:
-    """Load a SavedModel and freeze one of its functions.
-
-    Args:
-        folder: Of the SavedModel.
-        signature: Its name; by default `serving_default`, `default` or the only one,
-            and in a module without signatures what calling it does.
-
-    Returns:
-        The function's graph.
-
-    Raises:
-        ValueError: If it cannot be loaded, or there is no such function.
-    """
-    try:
-        # Kept to the end: the functions only refer to its variables.
-        loaded = tf.saved_model.load(str(folder), tags=_tags(folder))
-        function = _chosen(loaded, folder, signature)
-        # Conditions stay functions: only as such they have gradients.
-        frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
-    except Exception as error:
-        raise ValueError(
-            f"{str(folder)!r} cannot be loaded as a SavedModel: {reason_of(error)}"
-        ) from error
-    names = function.structured_outputs
-    named = isinstance(names, dict) and len(names) == len(frozen.outputs)
-    names = sorted(names) if named else map(str, range(len(frozen.outputs)))
-    outputs = {
-        name: tensor.name
-        for name, tensor in zip(names, frozen.outputs, strict=True)
-        # Not labels as text, or the index of the best class.
-        if tensor.dtype.is_floating
-    }
-    if not outputs:
-        raise ValueError(
-            f"{str(folder)!r} gives no floats, so nothing in it has a gradient. Export "
-            "a signature that returns logits or features."
-        )
-    inputs = {t.op.name: tf.TensorSpec(t.shape, t.dtype) for t in frozen.inputs}
-    return FrozenGraph(frozen.graph.as_graph_def(), inputs, outputs)
-
-
-def _chosen(loaded: Any, folder: Path, signature: str | None) -> Any:
-    """Return the function that is asked for, or the usual one."""
-    found = {
+def _select_function(loaded: Any, folder: Path, signature: str | None) -> Any:
+    """Return the function of a signature, or the default function."""
+    functions = {
         name: function
         for name, function in getattr(loaded, "signatures", {}).items()
         if not name.startswith("__")
     }
-    if signature is None and not found:
-        return _called(loaded)
-    usual = [name for name in USUAL if name in found] or list(found)
-    if signature is None and (len(usual) == 1 or usual[0] in USUAL):
+    if signature is None and not functions:
+        return _call_function(loaded)
+    usual = [name for name in DEFAULT_SIGNATURES if name in functions]
+    usual = usual or list(functions)
+    if signature is None and (len(usual) == 1 or usual[0] in DEFAULT_SIGNATURES):
         signature = usual[0]
-    if signature not in found:
-        wrong = "several signatures" if signature is None else f"no {signature!r}"
-        example = next(iter(found), "NAME")
+    if signature not in functions:
+        problem = "several signatures" if signature is None else f"no {signature!r}"
+        example = next(iter(functions), "NAME")
         raise ValueError(
-            f"it has {wrong}. It has {', '.join(found) or 'none'}. Choose one: "
-            f"{folder.name}?signature={example}"
+            f"it has {problem}. Its signatures: {', '.join(functions) or 'none'}. "
+            f"Select one: {folder.name}?signature={example}"
         )
-    return found[signature]
+    return functions[signature]
 
 
-def takes_images(spec: Any) -> bool:
-    """Tell whether a tensor or its description can be a batch of images."""
-    number = spec.dtype.is_floating or spec.dtype == tf.uint8
-    return number and spec.shape.rank in (None, 4)
-
-
-def tag_sets(folder: Path) -> list[list[str]]:
-    """Return the tags of each graph in a SavedModel; none where it is text."""
-    path = folder / "saved_model.pb"
-    if not path.is_file():
-        return []
-    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    return [sorted(graph.meta_info_def.tags) for graph in saved.meta_graphs]
-
-
-def _tags(folder: Path) -> list[str] | None:
-    """Return the tags of the graph for inference, where there are several."""
-    choices = tag_sets(folder)
-    if len(choices) < 2:
-        return None
-    # Modules of TensorFlow 1 have one for training, and one without tags.
-    return min(choices, key=lambda tags: (tags != ["serve"], tags != []))
-
-
-def _called(loaded: Any) -> Any:
-    """Return what a module without signatures does when it is called on images."""
+def _call_function(loaded: Any) -> Any:
+    """Return the function that a module without signatures applies to images."""
     call = loaded.__call__ if callable(loaded) else None
-    fitting: list[tuple[int, int, Any]] = []
+    candidates: list[tuple[int, int, Any]] = []
     for function in getattr(call, "concrete_functions", ()):
         arguments = tf.nest.flatten(function.structured_input_signature)
         tensors = [a for a in arguments if isinstance(a, tf.TensorSpec)]
-        # Among the others is whether it is to be trained.
+        # One of the other arguments may be training=True.
         if any(argument is True for argument in arguments):
             continue
         if len(tensors) == 1 and takes_images(tensors[0]):
             shape = tensors[0].shape
             fixed = shape.rank and sum(n is not None for n in shape.as_list())
-            fitting.append((fixed or 0, len(fitting), function))
-    if not fitting:
+            candidates.append((fixed or 0, len(candidates), function))
+    if not candidates:
         raise ValueError(
             "it has no signature, and no function that takes images alone. Save it "
             "with tf.saved_model.save(..., signatures=function)."
         )
-    # The one that leaves most of the size open.
-    return min(fitting)[-1]
+    # Prefer the function that leaves most of the size open.
+    return min(candidates)[-1]

@@ -1,4 +1,4 @@
-"""What a model takes: an image, and perhaps more that is held at given values."""
+"""The inputs of a model: its image, its constant inputs, and photos to fit them."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -14,19 +14,18 @@ from tfviz import images
 if TYPE_CHECKING:
     from tfviz.models.adapter import Adapter
 
-
 Shape = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """How images become what a model is called with.
+    """A model's image input, and the means to call the model on images alone.
 
     Attributes:
-        shape: `(None, height, width, channels)` of the image that the model takes.
-        pack: `pack(images) -> inputs` puts it where the model wants it, beside the
-            values that are held.
-        held: The values of the other inputs by name, as JSON values.
+        shape: The shape `(None, height, width, channels)` of the image input.
+        pack: `pack(images) -> inputs` returns the model's inputs in the model's own
+            structure: the images, and the constant values of the other inputs.
+        held: The constant values of the other inputs by name, as JSON values.
     """
 
     shape: Shape
@@ -34,38 +33,43 @@ class Inputs:
     held: Mapping[str, Any]
 
 
-def inputs_of(
+def find_inputs(
     model: Any, held: Mapping[str, Any] | None = None, image_input: str | None = None
 ) -> Inputs:
     """Find the image among a model's inputs, and check the values of the others.
 
+    Args:
+        model: The model.
+        held: The constant values of the inputs other than the image, by name.
+        image_input: The name of the image input; needed if there are several.
+
     Raises:
-        ValueError: If there is no image, or more than one that none is chosen of, or
-            an input without a value.
+        ValueError: If there is no image input, there are several and none is
+            selected, or another input has no value.
     """
     structure = _structure(model)
-    entries = [_Entry(*found) for found in _named(structure)]
+    entries = [_Entry(*entry) for entry in _list_inputs(structure)]
     values = dict(held or {})
-    image = _image_among(model, entries, values, image_input)
+    image = _select_image(model, entries, values, image_input)
     others = [entry for entry in entries if entry is not image]
     unknown = values.keys() - {entry.name for entry in others}
     if unknown:
         raise ValueError(
             f"`held` names {sorted(unknown)}, but the inputs of model {model.name!r} "
-            f"beside the image are {[entry.name for entry in others]}."
+            f"besides the image are {[entry.name for entry in others]}."
         )
     for entry in others:
         if entry.name not in values:
             raise ValueError(
-                f"Model {model.name!r} has the inputs {_described(entries)}. All but "
-                f"the image need a value to be held at: held={{{entry.name!r}: ...}}, "
-                f"or --hold {entry.name}=VALUE."
+                f"Model {model.name!r} has the inputs {_describe(entries)}. All but "
+                f"the image need a constant value: held={{{entry.name!r}: ...}}, or "
+                f"--hold {entry.name}=VALUE."
             )
     constants = [
-        None if entry is image else entry.checked(values[entry.name])
+        None if entry is image else entry.constant(values[entry.name])
         for entry in entries
     ]
-    # A list, a dict or a tuple of one, as Keras wants it.
+    # Keras insists on the structure: a list or dict, even of a single input.
     nested = isinstance(structure, (list, tuple, dict)) and not _is_shape(structure)
 
     def pack(images: Any) -> Any:
@@ -81,168 +85,64 @@ def inputs_of(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Entry:
-    name: str
-    shape: Shape
-    dtype: Any
-
-    @property
-    def is_image(self) -> bool:
-        return len(self.shape) == 4
-
-    def checked(self, value: Any) -> Any:
-        """Return a value with a batch axis of 1, as this input takes it."""
-        wanted = tuple(self.shape[1:])
-        try:
-            array = np.asarray(value, float)
-            if array.ndim < len(wanted):  # a number stands for all of the input
-                array = np.broadcast_to(array, [n or 1 for n in wanted])
-            array = array if array.ndim > len(wanted) else array[None]
-            tf.TensorShape((1, *wanted)).assert_is_compatible_with(array.shape)
-            return tf.cast(tf.convert_to_tensor(array), self.dtype)
-        except (ValueError, TypeError, tf.errors.OpError) as error:
-            raise ValueError(
-                f"Input {self.name!r} has the shape {wanted}. "
-                f"Received: {value!r} for it"
-            ) from error
-
-
-def _image_among(
-    model: Any, entries: list[_Entry], held: Mapping[str, Any], chosen: str | None
-) -> _Entry:
-    if chosen is not None:
-        for entry in entries:
-            if entry.name == chosen and entry.is_image:
-                return entry
-        raise ValueError(
-            f"Model {model.name!r} has no image input {chosen!r}. It has the inputs "
-            f"{_described(entries)}."
-        )
-    images = [entry for entry in entries if entry.is_image and entry.name not in held]
-    if len(images) == 1:
-        return images[0]
-    if images:
-        raise ValueError(
-            f"Model {model.name!r} has {len(images)} inputs that could be the image: "
-            f"{_described(images)}. Say which with `image_input`, or hold the others."
-        )
-    if len(entries) == 1:
-        raise ValueError(
-            f"Model {model.name!r} takes no images: its input has the shape "
-            f"{tuple(entries[0].shape)}, not (n, height, width, channels)."
-        )
-    raise ValueError(
-        f"Model {model.name!r} takes no images: its inputs are {_described(entries)}."
-    )
-
-
-def _described(entries: list[_Entry]) -> str:
-    return ", ".join(f"{entry.name!r} {tuple(entry.shape)}" for entry in entries)
-
-
-def _structure(model: Any) -> Any:
-    """Return a model's inputs, as tensors or shapes, nested as it takes them."""
-    for private in ("_inputs_struct", "_nested_inputs"):  # of Keras 3, of tf_keras
-        structure = getattr(model, private, None)
-        if structure is not None:
-            return structure
-    inputs = getattr(model, "inputs", None)
-    if inputs:
-        return inputs[0] if len(inputs) == 1 else inputs
-    try:
-        shape = model.input_shape
-    except (AttributeError, ValueError, RuntimeError):
-        shape = None
-    if shape is None:  # subclassed: what it was built with
-        shape = getattr(model, "_build_input_shape", None)
-        built = getattr(model, "_build_shapes_dict", None) or {}
-        if shape is None and built:
-            shape = next(iter(built.values()))
-    if shape is None:
-        raise ValueError(
-            f"Model {model.name!r} does not know its input yet. Call it once on a "
-            "batch of images, then adapt it."
-        )
-    return shape
-
-
-def _named(structure: Any) -> list[tuple[str, Shape, Any]]:
-    """Return the name, shape and type of each input in the order of `tf.nest`."""
-    if _is_shape(structure):
-        return [("input", tuple(structure), tf.float32)]
-    if isinstance(structure, dict):
-        rows = [(key, structure[key]) for key in sorted(structure)]
-    elif isinstance(structure, (list, tuple)):
-        rows = [(None, item) for item in structure]
-    else:
-        rows = [(None, structure)]
-    found = []
-    for place, (key, item) in enumerate(rows):
-        if _is_shape(item):
-            found.append((key or f"input_{place}", tuple(item), tf.float32))
-            continue
-        name = key or getattr(item, "name", f"input_{place}")
-        found.append((name, tuple(item.shape), tf.as_dtype(item.dtype)))
-    return found
-
-
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, (tuple, list, tf.TensorShape)) and all(
-        item is None or isinstance(item, int) for item in value
-    )
-
-
 def check_weights(model: Any) -> None:
-    """Refuse a model whose weights cannot give finite activations."""
+    """Refuse a model whose weights cannot give finite activations.
+
+    Raises:
+        ValueError: If a weight holds NaN or infinite values.
+    """
     for weight in model.weights:
         value = tf.convert_to_tensor(weight)
         finite = not value.dtype.is_floating or tf.reduce_all(tf.math.is_finite(value))
         if not finite:
             raise ValueError(
                 f"Weight {getattr(weight, 'path', weight.name)!r} of model "
-                f"{model.name!r} holds NaN or infinite values, so no unit that uses "
-                "it can be rendered. Was its training diverging, or the file cut?"
+                f"{model.name!r} holds NaN or infinite values, so no unit that depends "
+                "on it can be visualized. Did the training diverge, or is the file "
+                "damaged?"
             )
 
 
-def scaled(images: Any, size: tuple[int, int]) -> Any:
-    """Return images `(n, height, width, c)` at another size; smaller ones are filtered.
+def resize(images: Any, size: tuple[int, int]) -> Any:
+    """Resize images bilinearly, with an antialiasing filter where they shrink.
 
-    Enlarging needs no filter, and is faster without.
+    Args:
+        images: `(n, height, width, channels)`.
+        size: The new height and width.
 
-    >>> scaled(tf.ones((2, 3, 4, 1)), (6, 8)).shape
+    >>> resize(tf.ones((2, 3, 4, 1)), (6, 8)).shape
     TensorShape([2, 6, 8, 1])
     """
     before = (images.shape[1], images.shape[2])
     if before == tuple(size):
         return images
+    # Enlarging needs no filter, and is faster without.
     shrinks = any(a > b for a, b in zip(before, size, strict=True))
     return tf.image.resize(images, size, antialias=shrinks)
 
 
-def fitted(
+def fit_photo(
     adapter: "Adapter", photo: Any, size: tuple[int, int] | None = None
 ) -> NDArray[np.float32]:
     """Return a photo with the channels and the size of a model's input.
 
     Args:
-        adapter: Of the model.
+        adapter: An adapter of the model.
         photo: A file, or a picture `(height, width, channels)` as bytes or as floats
-            in [0, 1], of any size. One of three channels also fits a grey model, and
-            the other way round.
-        size: Height and width, by default the model's.
+            in [0, 1], of any size. A colour picture is converted for a greyscale
+            model, and the other way round.
+        size: The height and width to return; by default those of the model's input.
 
     Returns:
-        The middle of the photo, scaled: `(height, width, channels)` in [0, 1].
+        The middle of the photo, resized: `(height, width, channels)` in [0, 1].
 
     Raises:
-        ValueError: If it is no such picture.
+        ValueError: If the photo is not such a picture, or has other channels.
     """
     if isinstance(photo, (str, os.PathLike)):
         picture = images.read(photo)
     else:
-        picture = _checked(np.asarray(photo))
+        picture = _as_floats(np.asarray(photo))
     channels = adapter.channels
     if channels == 1 and picture.shape[-1] == 3:
         picture = picture.mean(axis=-1, keepdims=True)
@@ -256,7 +156,124 @@ def fitted(
     return images.centre_crop(picture, size or adapter.size)
 
 
-def _checked(picture: NDArray[Any]) -> NDArray[np.float32]:
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """One input of a model."""
+
+    name: str
+    shape: Shape
+    dtype: Any
+
+    @property
+    def is_image(self) -> bool:
+        return len(self.shape) == 4
+
+    def constant(self, value: Any) -> Any:
+        """Return a value as a tensor of this input's shape, for a batch of 1."""
+        shape = tuple(self.shape[1:])
+        try:
+            array = np.asarray(value, float)
+            if array.ndim < len(shape):  # a single number fills the input
+                array = np.broadcast_to(array, [n or 1 for n in shape])
+            array = array if array.ndim > len(shape) else array[None]
+            tf.TensorShape((1, *shape)).assert_is_compatible_with(array.shape)
+            return tf.cast(tf.convert_to_tensor(array), self.dtype)
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise ValueError(
+                f"The value of input {self.name!r} must be a number, or an array of "
+                f"the shape {shape}. Received: {value!r}"
+            ) from error
+
+
+def _select_image(
+    model: Any, entries: list[_Entry], held: Mapping[str, Any], name: str | None
+) -> _Entry:
+    """Return the image input: the named one, or the only one that has no value."""
+    if name is not None:
+        for entry in entries:
+            if entry.name == name and entry.is_image:
+                return entry
+        raise ValueError(
+            f"Model {model.name!r} has no image input {name!r}. It has the inputs "
+            f"{_describe(entries)}."
+        )
+    images = [entry for entry in entries if entry.is_image and entry.name not in held]
+    if len(images) == 1:
+        return images[0]
+    if images:
+        raise ValueError(
+            f"Model {model.name!r} has {len(images)} inputs that could take the image: "
+            f"{_describe(images)}. Select one with `image_input`, or give the others "
+            "constant values with `held`."
+        )
+    if len(entries) == 1:
+        raise ValueError(
+            f"Model {model.name!r} takes no images: its input has the shape "
+            f"{tuple(entries[0].shape)}, not (n, height, width, channels)."
+        )
+    raise ValueError(
+        f"Model {model.name!r} takes no images: its inputs are {_describe(entries)}."
+    )
+
+
+def _describe(entries: list[_Entry]) -> str:
+    return ", ".join(f"{entry.name!r} {tuple(entry.shape)}" for entry in entries)
+
+
+def _structure(model: Any) -> Any:
+    """Return a model's inputs, as tensors or shapes, in the model's own structure."""
+    for private in ("_inputs_struct", "_nested_inputs"):  # of Keras 3, of tf_keras
+        structure = getattr(model, private, None)
+        if structure is not None:
+            return structure
+    inputs = getattr(model, "inputs", None)
+    if inputs:
+        return inputs[0] if len(inputs) == 1 else inputs
+    try:
+        shape = model.input_shape
+    except (AttributeError, ValueError, RuntimeError):
+        shape = None
+    if shape is None:  # a subclassed model: the shapes that it was built with
+        shape = getattr(model, "_build_input_shape", None)
+        built = getattr(model, "_build_shapes_dict", None) or {}
+        if shape is None and built:
+            shape = next(iter(built.values()))
+    if shape is None:
+        raise ValueError(
+            f"The input shape of model {model.name!r} is not defined yet. Call the "
+            "model once on a batch of images, then adapt it."
+        )
+    return shape
+
+
+def _list_inputs(structure: Any) -> list[tuple[str, Shape, Any]]:
+    """Return the name, shape and type of each input, in the order of `tf.nest`."""
+    if _is_shape(structure):
+        return [("input", tuple(structure), tf.float32)]
+    if isinstance(structure, dict):
+        rows = [(key, structure[key]) for key in sorted(structure)]
+    elif isinstance(structure, (list, tuple)):
+        rows = [(None, item) for item in structure]
+    else:
+        rows = [(None, structure)]
+    inputs = []
+    for place, (key, item) in enumerate(rows):
+        if _is_shape(item):
+            inputs.append((key or f"input_{place}", tuple(item), tf.float32))
+            continue
+        name = key or getattr(item, "name", f"input_{place}")
+        inputs.append((name, tuple(item.shape), tf.as_dtype(item.dtype)))
+    return inputs
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, (tuple, list, tf.TensorShape)) and all(
+        item is None or isinstance(item, int) for item in value
+    )
+
+
+def _as_floats(picture: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a picture as floats in [0, 1], or raise a ValueError."""
     if picture.ndim != 3 or 0 in picture.shape:
         raise ValueError(
             "A picture must have the shape (height, width, channels). "
@@ -266,7 +283,7 @@ def _checked(picture: NDArray[Any]) -> NDArray[np.float32]:
         return images.to_floats(picture)
     picture = np.asarray(picture, np.float32)
     low, high = picture.min(), picture.max()
-    if not 0 <= low <= high <= 1:  # also where it holds NaN
+    if not 0 <= low <= high <= 1:  # not true of NaN either
         raise ValueError(
             "A picture must hold bytes, or floats in [0, 1]. Received: values from "
             f"{low:g} to {high:g}"

@@ -1,4 +1,4 @@
-"""Names of a classifier's outputs."""
+"""The names of a classifier's classes."""
 
 import json
 import os
@@ -17,9 +17,9 @@ class Labels:
     """The names of the classes, in the order of the outputs.
 
     Attributes:
-        names: One for each output.
-        wnids: WordNet identifiers such as `n01443537`, one for each output, or empty.
-        source: In words, where they come from.
+        names: The name of each class.
+        wnids: The WordNet identifier of each class, such as `n01443537`, or empty.
+        source: A description, in words, of where the names come from.
     """
 
     names: tuple[str, ...]
@@ -27,12 +27,13 @@ class Labels:
     source: str = "as given"
 
     def index(self, text: str) -> int:
-        """Return the output that is called `text`.
+        """Return the index of the class that has a name or identifier.
 
-        Case does not matter, and neither does `_` for a space.
+        Args:
+            text: The name, in any case and with `_` or spaces, or the identifier.
 
         Raises:
-            ValueError: If no output or more than one is called so.
+            ValueError: If there is no such class, or more than one.
         """
         if text in self.wnids:
             return self.wnids.index(text)
@@ -45,18 +46,21 @@ class Labels:
                 f"{i} ({self.wnids[i]})" if self.wnids else str(i) for i in matches
             )
             raise ValueError(
-                f"{len(matches)} classes are called {text!r}. Take one by its index or "
-                f"identifier: {candidates}."
+                f"{len(matches)} classes are called {text!r}. Give the index or "
+                f"identifier of one: {candidates}."
             )
         hint = did_you_mean(_plain(text), plain, most=3, cutoff=0.5)
         raise ValueError(f"There is no class {text!r}.{hint}")
 
 
 def parse_labels(text: str, source: str) -> Labels:
-    """Read names, one a line (`tench` or `n01440764 tench`) or as JSON.
+    """Parse the content of a file of class names.
 
-    JSON holds a list of names, or an object from the index to a name or to a pair of
-    identifier and name.
+    Args:
+        text: One name per line (`tench` or `n01440764 tench`), or JSON: a list of
+            names, or an object from the index to a name or to a pair of identifier
+            and name.
+        source: A description, in words, of where the names come from.
     """
     if text.lstrip().startswith(("[", "{")):
         data = json.loads(text)
@@ -73,24 +77,24 @@ def parse_labels(text: str, source: str) -> Labels:
 
 
 def read_labels(path: str | os.PathLike[str]) -> Labels:
-    """Read names from a text or JSON file.
+    """Read class names from a text or JSON file.
 
     Raises:
-        ValueError: If the file cannot be read as such.
+        ValueError: If the file does not hold class names.
     """
     path = Path(path)
     try:
         return parse_labels(path.read_text(encoding="utf-8"), f"from {path.name}")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path} cannot be read as class names ({error}). Write one name a line, "
+            f"{path} cannot be read as class names ({error}). Write one name per line, "
             "in the order of the model's outputs, or a JSON list."
         ) from error
 
 
 @cache
 def imagenet_labels() -> Labels:
-    """Return the 1000 classes of ImageNet."""
+    """Return the names of the 1000 classes of ImageNet."""
     text = (
         files("tfviz.models")
         .joinpath("imagenet_labels.txt")
@@ -100,7 +104,7 @@ def imagenet_labels() -> Labels:
 
 
 def as_labels(labels: "Labels | Sequence[str] | str | Path") -> Labels:
-    """Turn what a user gives, names or a file, into `Labels`."""
+    """Turn a list of names, or the path of a file of names, into `Labels`."""
     if isinstance(labels, Labels):
         return labels
     if isinstance(labels, (str, Path)):

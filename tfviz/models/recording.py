@@ -1,8 +1,8 @@
-"""Watch a model's layers while its forward pass is traced.
+"""Record the outputs of a model's layers while its forward pass is traced.
 
-For the time of one call, the `call` of each layer is wrapped on the instance, so
-that every kind of model shows its activations: functional, sequential, nested,
-subclassed, of Keras 3 or of `tf_keras`. Nothing is cut, cloned or rebuilt.
+During one call of the model, the `call` method of each layer instance is wrapped. This
+works for every kind of model: functional, sequential, nested or subclassed, of Keras 3
+or of `tf_keras`. The model is neither cut, cloned nor rebuilt.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,17 +14,17 @@ from typing import Any
 import tensorflow as tf
 
 _ABSENT = object()
-# The method with which a functional model of Keras 3 casts its inputs.
+# The method of a functional model of Keras 3 that casts its inputs.
 _CONVERSION = "_convert_inputs_to_tensors"
 
 
 @dataclass
 class Recording:
-    """What one forward pass went through.
+    """The layers that one forward pass called, and their outputs.
 
     Attributes:
         operations: The layer or operation at each path, in the order of their calls.
-        outputs: What it returned, under the same paths, in the order of their ends.
+        outputs: Its output at the same path, in the order in which the calls returned.
     """
 
     operations: dict[str, Any] = field(default_factory=dict)
@@ -32,15 +32,16 @@ class Recording:
 
 
 def call_recorded(model: Any, inputs: Any) -> tuple[Any, Recording]:
-    """Call `model` in inference mode and record each layer's output.
+    """Call a model in inference mode and record the output of each layer.
 
-    Must run inside a `tf.function`. Paths join the names of the layers that are
-    active; a layer that is called again is `name#1`, another layer of the same name
-    at the same place is `name~1`.
+    This must run inside a `tf.function`. A path joins the names of the nested layers
+    that are being called. The second call of a layer is `name#1`; another layer of the
+    same name at the same place is `name~1`.
 
     Args:
-        model: A model of Keras 3 or `tf_keras`, or what records itself.
-        inputs: Its input.
+        model: A model of Keras 3 or `tf_keras`, or an object that records itself with
+            a method `call_recorded`.
+        inputs: The model's inputs.
 
     Returns:
         The model's output and the recording.
@@ -54,15 +55,16 @@ def call_recorded(model: Any, inputs: Any) -> tuple[Any, Recording]:
 
 
 def children(operation: Any) -> list[Any]:
-    """Return the layers and operations directly inside of one."""
-    found = []
+    """Return the layers and operations directly inside a layer, each once."""
+    inner = []
     if hasattr(operation, "_flatten_layers"):
-        found += operation._flatten_layers(include_self=False, recursive=False)
-    found += getattr(operation, "operations", ())
-    return list({id(child): child for child in found}.values())
+        inner += operation._flatten_layers(include_self=False, recursive=False)
+    inner += getattr(operation, "operations", ())
+    return list({id(child): child for child in inner}.values())
 
 
 def _wrapper(recording: Recording) -> Callable[[Any], Callable]:
+    """Return a function that wraps the `call` of a layer so that it is recorded."""
     active: list[str] = []
     calls: dict[tuple[str, int], int] = {}
     namesakes: dict[tuple[str, str], list[int]] = {}
@@ -84,7 +86,7 @@ def _wrapper(recording: Recording) -> Callable[[Any], Callable]:
 
         @wraps(original)
         def call(*args: Any, **kwargs: Any) -> Any:
-            if kwargs.get("training"):  # a dropout that its model forces to be on
+            if kwargs.get("training"):  # some models force dropout to be on
                 kwargs["training"] = False
             path = path_of(operation)
             recording.operations[path] = operation
@@ -103,7 +105,7 @@ def _wrapper(recording: Recording) -> Callable[[Any], Callable]:
 
 @contextmanager
 def _wrapped(model: Any, wrap: Callable[[Any], Callable]) -> Iterator[None]:
-    """Replace the `call` of everything inside `model`, and put it back."""
+    """Replace the `call` of all layers inside a model, and restore it afterwards."""
     pending, inside = children(model), {}
     while pending:
         operation = pending.pop()
@@ -114,11 +116,11 @@ def _wrapped(model: Any, wrap: Callable[[Any], Callable]) -> Iterator[None]:
     before: list[tuple[Any, str, Any]] = []
 
     def replace(owner: Any, name: str, value: Any) -> None:
-        # Past Keras' own __setattr__, which would track and might refuse it.
+        # Not with Keras' own __setattr__, which would track or refuse the value.
         before.append((owner, name, owner.__dict__.get(name, _ABSENT)))
         owner.__dict__[name] = value
 
-    # Penalties on activations would leave tensors of this trace behind.
+    # Activity regularizers would leave tensors of this trace in the model's losses.
     losses = [
         (kept, list(kept))
         for layer in (model, *inside.values())
@@ -143,12 +145,13 @@ def _wrapped(model: Any, wrap: Callable[[Any], Callable]) -> Iterator[None]:
 
 
 def _unrounded(layer: Any) -> Iterator[tuple[Any, str, Any]]:
-    """Yield what to replace so that a model of bytes does not round its inputs.
+    """Keep a model of integer inputs from rounding them, which has no gradient.
 
-    Rounding has no gradient.
+    Yields:
+        The owner, name and new value of each attribute to replace.
     """
     functional = layer
-    if getattr(layer, "_functional", None):  # a Sequential casts on its own, too
+    if getattr(layer, "_functional", None):  # a Sequential model also casts by itself
         functional = layer._functional
         if not tf.as_dtype(layer.input_dtype).is_floating:
             yield layer, "_convert_input_args", False
@@ -159,8 +162,8 @@ def _unrounded(layer: Any) -> Iterator[tuple[Any, str, Any]]:
     @wraps(original)
     def convert(flat_inputs: Any) -> list[Any]:
         return [
-            given if _is_float(given) and not _is_float(wanted) else converted
-            for given, converted, wanted in zip(
+            value if _is_float(value) and not _is_float(expected) else converted
+            for value, converted, expected in zip(
                 flat_inputs, original(flat_inputs), functional.inputs, strict=True
             )
         ]
@@ -173,26 +176,25 @@ def _is_float(tensor: Any) -> bool:
 
 
 def _refuse_hidden(operations: Any) -> None:
-    """Refuse layers whose `call` is not what Keras runs."""
+    """Refuse layers whose `call` is not the function that Keras runs."""
     for operation in operations:
         if getattr(getattr(operation, "_remat_mode", None), "mode", None):
             raise ValueError(
                 f"Layer {operation.name!r} is rematerialized: its activations are "
-                "dropped and computed again, so they cannot be seen. Build the model "
-                "outside of a RematScope and load its weights."
+                "dropped and computed again, so they cannot be recorded. Build the "
+                "model outside a RematScope and load its weights."
             )
-        # Before it is built, a layer cannot have been quantized.
         mode = getattr(operation, "quantization_mode", None)
         if mode is not None:
             raise ValueError(
                 f"Layer {operation.name!r} is quantized ({mode}) and has no useful "
-                "gradient. Use the model as it was before quantization."
+                "gradient. Use the model before quantization."
             )
 
 
 @contextmanager
 def _inlined_functions() -> Iterator[None]:
-    """Trace a `tf.function` inside the model as plain code, so that it is seen."""
+    """Trace a `tf.function` inside the model as plain code, so that it is recorded."""
     before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
     try:

@@ -1,8 +1,8 @@
-"""A SavedModel or TF-Hub module, seen through the operations of its graph.
+"""SavedModels and TF-Hub modules, whose layers are the operations of their graph.
 
-Such a module has no layers: a signature is one call of a function. Frozen and
-flattened, the function becomes a part of the graph that is being traced, where each
-of its operations can be seen.
+Such a module has no layers: a signature is a single function call. The function is
+frozen, flattened and imported into the graph that is being traced, where each of its
+operations can be recorded.
 """
 
 from pathlib import Path
@@ -15,21 +15,21 @@ from tfviz import preprocessing
 from tfviz._errors import reason_of
 from tfviz.models.graph import (
     FrozenGraph,
-    dependents,
-    entries_of,
-    frozen_graph,
-    image_input,
+    detect_preprocess,
+    extract_weights,
+    find_dependents,
+    find_entries,
+    find_image_input,
     image_shape,
-    input_scaling,
-    needed,
+    load_frozen_graph,
+    required_nodes,
     short_name,
-    without_weights,
 )
 from tfviz.models.recording import Recording
 
-# For modules that take any size.
+# The height and width that are assumed of a module that takes images of any size.
 USUAL_SIZE = 224
-# Operations that hand on values as they are. They can be seen, but are not listed.
+# Operations that pass on values unchanged. They have paths, but are not listed.
 _UNLISTED = {
     *("BatchToSpaceND", "Cast", "CheckNumerics", "EnsureShape", "ExpandDims"),
     *("Identity", "IdentityN", "MirrorPad", "Pad", "PadV2", "PlaceholderWithDefault"),
@@ -39,44 +39,46 @@ _UNLISTED = {
 
 
 class GraphModule:
-    """A function from images to activations that a graph describes.
+    """A module that is a graph, and takes the place of a Keras model in an adapter.
 
-    Takes the place of a Keras model in an adapter. Its paths are the names of the
-    graph's operations, without the calls of functions that lead to them.
+    Its paths are the names of the graph's operations, without the prefixes that
+    function calls add.
 
     Attributes:
-        name: Of the module.
-        input_shape: Of its images `(None, height, width, channels)`.
-        weights: The constants of the graph that are no single numbers.
-        detected_preprocess: What the module's first operations tell about the range
-            of its images, or None.
+        name: The name of the module.
+        input_shape: The shape `(None, height, width, channels)` of its images.
+        weights: The constant arrays of the graph.
+        detected_preprocess: The map from [0, 1] to the range of the module's images,
+            as inferred from its first operations, or None.
 
     Args:
-        graph: Of a function of images.
-        name: Of the module.
+        graph: The graph of a function of images.
+        name: The name of the module.
 
     Raises:
-        ValueError: If it takes anything but images, or mixes the images of a batch.
+        ValueError: If the module takes anything but images, or mixes the images of a
+            batch.
     """
 
     def __init__(self, graph: FrozenGraph, name: str) -> None:
         self.name = name
-        nodes = needed(graph.definition, graph.outputs.values())
+        nodes = required_nodes(graph.definition, graph.outputs.values())
         inputs = {key: spec for key, spec in graph.inputs.items() if key in nodes}
-        image = image_input(inputs, name)
+        image = find_image_input(inputs, name)
         spec = inputs[image]
         self.input_shape = image_shape(spec.shape, name)
-        self.detected_preprocess = input_scaling(nodes, image)
+        self.detected_preprocess = detect_preprocess(nodes, image)
         if spec.dtype == tf.uint8 and self.detected_preprocess is None:
             self.detected_preprocess = preprocessing.resolve(
                 (0, 255), source="the module takes bytes"
             )
-        # Where images come in, and what else there is to decide: not to train.
-        self._entries = entries_of(nodes, image, spec.dtype, name)
+        # The tensors that images replace, and the switches for training, which are
+        # turned off.
+        self._entries = find_entries(nodes, image, spec.dtype, name)
         self._switches = [f"{other}:0" for other in inputs if other != image]
         self._outputs = graph.outputs
-        behind = dependents(nodes, image)
-        self._captures: dict[str, Any] = dict(without_weights(nodes))
+        dependents = find_dependents(nodes, image)
+        self._captures: dict[str, Any] = dict(extract_weights(nodes))
         self.weights = list(self._captures.values())
         self._graph = tf.compat.v1.GraphDef(
             node=nodes.values(),
@@ -86,19 +88,20 @@ class GraphModule:
         self._nodes = {node.name: node for node in self._graph.node}
         if spec.shape.rank and spec.shape[0] is not None:
             self._free_batch(spec.shape[0])
-        self._paths = self._found_paths(behind)
+        self._paths = self._find_paths(dependents)
 
     def call_recorded(self, inputs: Any) -> tuple[Any, Recording]:
-        """Make the module a part of the graph that is being traced.
+        """Import the module into the graph that is being traced.
 
         Args:
-            inputs: Images in the range that the module takes.
+            inputs: Images in the module's own range.
 
         Returns:
-            The output, or several by name; and the recording, which has the outputs
-            of all operations, but lists only those that change values.
+            The output, or several outputs by name; and the recording. It has the
+            outputs of all operations, but of the operations only those that change
+            values.
         """
-        operations, outputs = self._imported(inputs, list(self._paths.values()))
+        operations, outputs = self._import(inputs, list(self._paths.values()))
         recording = Recording()
         for path, operation in zip(self._paths, operations, strict=True):
             tensor = recording.outputs[path] = operation.outputs[0]
@@ -107,29 +110,37 @@ class GraphModule:
         output = next(iter(outputs.values())) if len(outputs) == 1 else outputs
         return output, recording
 
-    def _imported(
+    def _import(
         self, images: Any, names: list[str]
     ) -> tuple[list[Any], dict[str, Any]]:
-        """Return operations of the graph, now for these images, and its outputs."""
+        """Import the graph with these images as its input.
+
+        Args:
+            images: The images.
+            names: The names of the operations to return.
+
+        Returns:
+            Those operations, and the outputs by name.
+        """
         feeds = {key: tf.convert_to_tensor(v) for key, v in self._captures.items()}
         feeds |= {key: tf.constant(False) for key in self._switches}
         feeds |= {key: tf.cast(images, dtype) for key, dtype in self._entries.items()}
-        wanted = [*names, *self._outputs.values()]
-        found = tf.graph_util.import_graph_def(self._graph, feeds, wanted)
-        outputs = dict(zip(self._outputs, found[len(names) :], strict=True))
-        return found[: len(names)], outputs
+        elements = [*names, *self._outputs.values()]
+        imported = tf.graph_util.import_graph_def(self._graph, feeds, elements)
+        outputs = dict(zip(self._outputs, imported[len(names) :], strict=True))
+        return imported[: len(names)], outputs
 
-    def _found_paths(self, names: list[str]) -> dict[str, str]:
-        """Return which operations give a float tensor for each image, by path."""
+    def _find_paths(self, names: list[str]) -> dict[str, str]:
+        """Return the names of the operations with a float output per image, by path."""
         paths: dict[str, str] = {}
 
         def trace(images: Any) -> Any:
-            operations, _ = self._imported(images, names)
+            operations, _ = self._import(images, names)
             for name, operation in zip(names, operations, strict=True):
                 tensor = next(iter(operation.outputs), None)
                 if tensor is None or not tensor.dtype.is_floating:
                     continue
-                # Nothing is unknown but the number of images, and maybe their size.
+                # An unknown first axis can only be that of the images.
                 if tensor.shape.rank and tensor.shape[0] is None:
                     path = short_name(name)
                     paths[name if path in paths else path] = name
@@ -141,10 +152,13 @@ class GraphModule:
         return paths
 
     def _free_batch(self, batch: int) -> None:
-        """Let a graph that was exported for a fixed number of images take any.
+        """Let a graph that was exported for a fixed batch size take any batch size.
+
+        Args:
+            batch: The batch size that it was exported for.
 
         Raises:
-            ValueError: If it then fails, or mixes the images.
+            ValueError: If the graph then fails, or mixes the images.
         """
         _, height, width, channels = self.input_shape
         size = (height or USUAL_SIZE, width or USUAL_SIZE, channels or 3)
@@ -155,15 +169,15 @@ class GraphModule:
         shapes: dict[str, tf.TensorShape] = {}
 
         def run(images: Any) -> list[Any]:
-            operations, outputs = self._imported(images, reshapes)
+            operations, outputs = self._import(images, reshapes)
             for name, operation in zip(reshapes, operations, strict=True):
                 shapes.setdefault(name, operation.outputs[0].shape)
             return list(outputs.values())
 
-        def outcome(images: Any) -> list[Any]:
+        def evaluate(images: Any) -> list[Any]:
             return tf.function(run, autograph=False)(images)
 
-        alone = [outcome(tf.repeat(images[i : i + 1], batch, axis=0)) for i in (0, 1)]
+        alone = [evaluate(tf.repeat(images[i : i + 1], batch, axis=0)) for i in (0, 1)]
         for name, shape in shapes.items():
             if shape.is_fully_defined() and shape.rank and shape[0] == batch:
                 free = f"{name}/for_any_number"
@@ -171,35 +185,35 @@ class GraphModule:
                 self._nodes[name].input[1] = free
                 self._nodes[name].attr["Tshape"].type = tf.int32.as_datatype_enum
         try:
-            for both, first, second in zip(outcome(images), *alone, strict=True):
+            for both, first, second in zip(evaluate(images), *alone, strict=True):
                 if not np.allclose(both, [first[0], second[0]], 1e-3, 1e-4):
-                    raise ValueError("the images would mix")
+                    raise ValueError("the images of the batch would be mixed")
         except (ValueError, tf.errors.InvalidArgumentError) as error:
             raise ValueError(
-                f"Module {self.name!r} takes just {batch} image(s) at a time, and does "
-                f"not work with another number: {reason_of(error)}. Export it with "
-                "None as the number of images."
+                f"Module {self.name!r} was exported for a batch size of {batch}, and "
+                f"does not work with another one: {reason_of(error)}. Export it with "
+                "None as the batch size."
             ) from error
 
 
 def load_saved_model(
     folder: Path, signature: str | None = None, name: str | None = None
 ) -> GraphModule:
-    """Load a SavedModel.
+    """Load one function of a SavedModel as a module.
 
     Args:
-        folder: Of the SavedModel.
-        signature: Which of its functions; by default the usual one.
-        name: Of the module; by default the folder's.
+        folder: The folder of the SavedModel.
+        signature: The name of the signature; by default the usual one.
+        name: The name of the module; by default the name of the folder.
 
     Returns:
         The module.
 
     Raises:
-        ValueError: If it cannot be loaded, or takes no images.
+        ValueError: If the SavedModel cannot be loaded, or does not take images alone.
     """
     if name is None:
         folder = folder.resolve()
-        # Servers call a folder after the model's version.
+        # Model servers name a folder after the model's version.
         name = (folder.parent if folder.name.isdigit() else folder).name
-    return GraphModule(frozen_graph(folder, signature), name)
+    return GraphModule(load_frozen_graph(folder, signature), name)

@@ -1,4 +1,4 @@
-"""What `load_model` takes, checked without importing TensorFlow."""
+"""The sources that `load_model` takes, checked without importing TensorFlow."""
 
 import re
 from pathlib import Path
@@ -10,46 +10,46 @@ SUFFIXES = (".keras", ".h5", ".hdf5")
 KERAS = "keras:"
 HUB = "hub:"
 TFLITE = ".tflite"
-# What can be chosen of a SavedModel or a module, as in `FOLDER?signature=NAME`.
+# The options at the end of the source of a module, as in `FOLDER?signature=NAME`.
 CHOICES = ("signature", "output")
-# What a folder needs to be a SavedModel.
+# A folder with one of these files is a SavedModel.
 GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
 _URL = re.compile(r"(https?|gs)://.")
 
 
 def check_source(source: str) -> None:
-    """Refuse what is certainly no model, before anything is loaded.
+    """Refuse a source that cannot be a model, before anything is loaded.
 
     Args:
-        source: As for `load_model`.
+        source: The source, as for `load_model`.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If it is no model.
+        ValueError: If the source is not a model.
 
     >>> check_source("squeezenet")
     """
     if source in BUNDLED or source.startswith(KERAS):
         return
-    handle, _ = without_signature(source.removeprefix(HUB))
+    handle, _ = split_signature(source.removeprefix(HUB))
     if source.startswith(HUB) and is_url(handle):
         return
     if not handle:
-        raise ValueError(f"{source!r} names nothing. Give {_choices()}.")
+        raise ValueError(f"{source!r} does not name a model. Give {_expected()}.")
     path = Path(handle)
     if not path.exists():
         raise FileNotFoundError(
-            f"There is no model {source!r}.{_near(path)} Give {_choices()}."
+            f"There is no model {source!r}.{_suggest(path)} Give {_expected()}."
         )
     if path.is_dir() and (is_saved_model(path) or path.suffix in SUFFIXES):
         return
     if path.is_dir():
-        within = sorted(p for p in path.iterdir() if is_saved_model(p))
-        hint = f"Did you mean {str(within[0])!r}? " if within else ""
+        inner = sorted(p for p in path.iterdir() if is_saved_model(p))
+        hint = f"Did you mean {str(inner[0])!r}? " if inner else ""
         raise ValueError(
-            f"{source!r} is no model file; the folder has no {GRAPH_FILES[0]}. {hint}"
-            f"Give {_choices()}."
+            f"{source!r} is not a model: the folder has no {GRAPH_FILES[0]}. {hint}"
+            f"Give {_expected()}."
         )
     if path.name in GRAPH_FILES:
         raise ValueError(
@@ -58,21 +58,21 @@ def check_source(source: str) -> None:
         )
     if source.startswith(HUB) or path.suffix not in SUFFIXES:
         raise ValueError(
-            f"{source!r} is no model file; expected one that ends in "
-            f"{', '.join(SUFFIXES)}, or a SavedModel's folder. Save the model with "
-            "model.save('name.keras')."
+            f"{source!r} is not a model; expected a file that ends in "
+            f"{', '.join(SUFFIXES)}, or the folder of a SavedModel. Save the model "
+            "with model.save('name.keras')."
         )
 
 
 def check_judge(source: str) -> None:
-    """Refuse what is certainly no judge, before anything is loaded.
+    """Refuse a source that cannot be a judge, before anything is loaded.
 
     Args:
-        source: As for `judges.load`.
+        source: The source, as for `judges.load`.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If it is no model.
+        ValueError: If the source is not a model.
     """
     if source.endswith(TFLITE):
         check_tflite(Path(source))
@@ -81,52 +81,52 @@ def check_judge(source: str) -> None:
 
 
 def check_tflite(path: Path) -> None:
-    """Refuse a file that is not there.
+    """Check that a `.tflite` file exists.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If it does not.
     """
     if not path.is_file():
-        hint = _near(path, (TFLITE,))
+        hint = _suggest(path, (TFLITE,))
         raise FileNotFoundError(f"There is no file {str(path)!r}.{hint}")
 
 
 def is_url(handle: str) -> bool:
-    """Tell whether a handle is to be fetched, and not a path."""
+    """Tell whether the handle of a module is a URL, and not a path."""
     return bool(_URL.match(handle))
 
 
 def is_saved_model(path: Path) -> bool:
-    """Tell whether a path is a SavedModel's folder."""
+    """Tell whether a path is the folder of a SavedModel."""
     return any((path / name).is_file() for name in GRAPH_FILES)
 
 
-def without_signature(source: str) -> tuple[str, str | None]:
-    """Split off the signature that a source names.
+def split_signature(source: str) -> tuple[str, str | None]:
+    """Split the name of a signature from a source, or None if it names none.
 
-    >>> without_signature("folder?signature=embed")
+    >>> split_signature("folder?signature=embed")
     ('folder', 'embed')
     """
-    source, chosen = without_choices(source, "signature")
-    return source, chosen.get("signature")
+    source, choices = split_choices(source, "signature")
+    return source, choices.get("signature")
 
 
-def without_choices(source: str, *names: str) -> tuple[str, dict[str, str]]:
-    """Split off what a source chooses at its end, by the names that there are.
+def split_choices(source: str, *names: str) -> tuple[str, dict[str, str]]:
+    """Split the options of these names from the end of a source.
 
-    >>> without_choices("folder?signature=make&output=image", "signature", "output")
+    >>> split_choices("folder?signature=make&output=image", "signature", "output")
     ('folder', {'signature': 'make', 'output': 'image'})
     """
     ending = re.compile(rf"[?&]({'|'.join(names)})=([^?&]+)$")
-    chosen: dict[str, str] = {}
-    while found := ending.search(source):
-        source = source[: found.start()]
-        chosen = {found[1]: found[2]} | chosen
-    return source, chosen
+    choices: dict[str, str] = {}
+    while match := ending.search(source):
+        source = source[: match.start()]
+        choices = {match[1]: match[2]} | choices
+    return source, choices
 
 
-def _near(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> str:
-    """Return a hint at a model beside a path that does not exist."""
+def _suggest(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> str:
+    """Return a hint at a model of a similar name beside a path that does not exist."""
     folder = path.parent if path.parent.is_dir() else Path()
     names = [
         other.name
@@ -136,8 +136,8 @@ def _near(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> str:
     return did_you_mean(path.name, names)
 
 
-def _choices() -> str:
+def _expected() -> str:
     return (
         f"{', '.join(BUNDLED)}, {KERAS}NAME, a file that ends in "
-        f"{', '.join(SUFFIXES)}, a SavedModel's folder, or {HUB}URL"
+        f"{', '.join(SUFFIXES)}, the folder of a SavedModel, or {HUB}URL"
     )

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfviz import directions
 from tfviz.models.adapter import Adapter
-from tfviz.models.inputs import scaled
+from tfviz.models.inputs import resize
 from tfviz.objectives._base import Objective, Size, Units
 from tfviz.objectives._units import check_channels, count_channels, neuron
 
@@ -264,7 +264,7 @@ def _of_image(
 
     def bind(adapter: Adapter, size: Size) -> Objective:
         adapter.layer(layer, size)
-        seen = tf.clip_by_value(scaled(images, size), 0, 1)
+        seen = tf.clip_by_value(resize(images, size), 0, 1)
         target = adapter(seen, layer)[layer].numpy()
         return replace(objective, units={"target": target}, bind=None)
 

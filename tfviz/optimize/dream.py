@@ -13,7 +13,7 @@ from PIL import Image
 
 from tfviz import objectives
 from tfviz.images import to_bytes, to_floats
-from tfviz.models.adapter import Adapter, adapt, origin
+from tfviz.models.adapter import Adapter, adapt, provenance
 from tfviz.objectives._base import Objective
 from tfviz.optimize.batch import Progress, plan_batches, plan_pictures
 from tfviz.optimize.job import Callback
@@ -150,7 +150,7 @@ class Dream:
             [unit], [0], plan_batches([unit], 1), int(seed)
         )
         self._settings = {
-            **origin(adapter),
+            **provenance(adapter),
             "octaves": len(self.sizes),
             "ratio": float(ratio),
             "steps": self.steps,

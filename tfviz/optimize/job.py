@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfviz import objectives, params
 from tfviz import transforms as transform_presets
 from tfviz.images import to_floats
-from tfviz.models.adapter import Adapter, adapt, origin
+from tfviz.models.adapter import Adapter, adapt, provenance
 from tfviz.objectives import Objective
 from tfviz.objectives._base import with_names_of
 from tfviz.objectives._grammar import as_objectives
@@ -102,7 +102,7 @@ class Job:
             repeats, self._batches = self._place(*at)
         self.pictures = plan_pictures(units, repeats, self._batches, options.seed)
         self.settings = (
-            origin(self.adapter)
+            provenance(self.adapter)
             | {
                 "param": dict(self.param.spec),
                 "transforms": [dict(entry) for entry in self.transforms.spec],

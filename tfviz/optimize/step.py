@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfviz.models.adapter import Adapter
-from tfviz.models.gradient_overrides import VANISHING, unreturned
+from tfviz.models.gradient_overrides import VANISHING, drop_redirected_gradients
 from tfviz.objectives._base import Objective
 from tfviz.optimize.optimizers import gradient_shaper
 from tfviz.optimize.options import Options
@@ -248,7 +248,7 @@ def rescue_dead_units(
     doubtful = strength <= threshold
     around = redirected.gradients()
     vanishing = VANISHING * gradient_strength(problem, redirected, around, fired)
-    with unreturned():
+    with drop_redirected_gradients():
         true = gradient_strength(problem, redirected, redirected.gradients(), fired)
     dead = doubtful & (true <= vanishing)
     # A gradient above the threshold, of a unit that is dead, leads further away.

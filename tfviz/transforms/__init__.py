@@ -1,13 +1,17 @@
-"""What an image must survive: random changes that only real features outlast.
+"""Random transforms of the image at each step, which make visualizations robust.
+
+Noise and adversarial patterns do not survive random shifts, rotations and changes of
+scale; the features that a unit responds to do.
 
 A `Transform` takes images `(n, height, width, channels)` in [0, 1] and int32 seeds
-`(n, 2)`, one pair an image, and returns images; each image draws its own change from
-its own seed. Results are not clipped. Sizes change by fixed numbers of pixels only.
+`(n, 2)`, one pair per image, and returns images. The change of each image is drawn
+from its own seed. Results are not clipped. A transform may change the size, but only
+by a fixed number of pixels.
 
-Everything that moves pixels (`pad`, `crop`, `jitter`, `rotate`, `scale`, `flip`) is a
-map of coordinates. `chain` multiplies neighbouring maps and resamples once, so that a
-long chain blurs no more than one step. What lies outside of the image is filled with
-a constant, grey by default. Only `box` resamples by itself.
+All transforms that move pixels (`pad`, `crop`, `jitter`, `rotate`, `scale`, `flip`) are
+maps of coordinates. `chain` multiplies adjacent maps and resamples once, so that a
+long chain blurs no more than a single transform. The area outside of the image is
+filled with a constant, grey by default. Only `box` always resamples separately.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +45,7 @@ __all__ = [
 ]
 
 
-# Presets are the same objects in each call, so that what is compiled for them is kept.
+# Presets are cached, so that the steps that are compiled for them are used again.
 @cache
 def none() -> Transform:
     """Leave images as they are."""
@@ -50,10 +54,10 @@ def none() -> Transform:
 
 @cache
 def distill() -> Transform:
-    """Return the transforms of the article, with the ranges of its footnote.
+    """Return the transforms of Olah et al.'s article, with the ranges of its footnote.
 
     Padding by 16 pixels, a shift by up to 16, a scale from 0.95 to 1.05, a rotation
-    by up to 5 degrees, a shift by up to 8, and cropping the padding (Olah et al.,
+    by up to 5 degrees, a shift by up to 8, and cropping of the padding (Olah et al.,
     https://distill.pub/2017/feature-visualization/#regularizer-playground).
     """
     return chain(*_distilled())
@@ -61,11 +65,12 @@ def distill() -> Transform:
 
 @cache
 def gentle() -> Transform:
-    """Return mild transforms, for params that can hold nothing but natural images.
+    """Return mild transforms, for params that can only represent natural images.
 
     Padding by 8 pixels, a shift by up to 8, a scale from 0.95 to 1.05, a rotation by
-    up to 4 degrees, and cropping the padding. What a generator makes needs no more to
-    be free of noise, and strong rotation draws it away from what it was trained on.
+    up to 4 degrees, and cropping of the padding. The images of a generator need no
+    stronger transforms to be free of noise, and strong rotation moves them away from
+    the images that it was trained on.
     """
     return chain(
         pad(8),
@@ -78,13 +83,13 @@ def gentle() -> Transform:
 
 @cache
 def lucid() -> Transform:
-    """Return the transforms that Lucid uses unless told otherwise.
+    """Return the default transforms of Lucid.
 
     Padding by 12 pixels, a crop that shifts by up to 4, a scale from 0.9 to 1.1, a
-    rotation by up to 10 degrees of which none is the most likely, and a crop that
-    shifts by up to 2. The image grows by 12 pixels on each axis
-    (https://github.com/tensorflow/lucid, optvis/transform.py). Lucid's scale changes
-    the size of the image; here the size stays and the padding comes into view.
+    rotation by up to 10 degrees, most often by 0, and a crop that shifts by up to 2.
+    The image grows by 12 pixels on each axis (https://github.com/tensorflow/lucid,
+    optvis/transform.py). Lucid's scale changes the size of the image; here the size
+    stays the same, and a smaller scale shows some of the padding.
     """
     return chain(
         pad(12),
@@ -100,10 +105,11 @@ def lucid() -> Transform:
 def maco() -> Transform:
     """Return the transforms for `params.maco`: a random box, then those of `distill`.
 
-    Boxes of 0.6 to 1 of the image draw what is seen to its middle, where `distill`
-    alone repeats it all over. The published boxes are smaller, but of images several
-    times as large as what the model sees, and 32 at each step; noise does there what
-    turning and scaling do here (Fel et al., https://arxiv.org/abs/2306.06805).
+    Boxes of 0.6 to 1 of the image concentrate the visualization in its middle; with
+    `distill` alone it is repeated all over. The published boxes are smaller, but taken
+    from images several times as large as the model's input, and there are 32 of them
+    at each step. The publication adds noise in place of rotation and scaling (Fel et
+    al., https://arxiv.org/abs/2306.06805).
     """
     return chain(box(0.6, 1.0), *_distilled())
 
@@ -118,23 +124,29 @@ PRESETS = {
 
 
 def from_spec(spec: Sequence[Mapping[str, Any]]) -> Transform:
-    """Make a chain again from its description, as a saved picture holds it.
+    """Recreate a chain from its description, such as that in a saved picture.
+
+    Args:
+        spec: The description, as in `Transform.spec`.
+
+    Raises:
+        ValueError: If a transform in it cannot be recreated.
 
     >>> from_spec(lucid().spec).spec == lucid().spec
     True
     """
-    known = (pad, crop, jitter, scale, rotate, flip, box, blur, noise)
-    makers: dict[str, Callable[..., Transform]] = {f.__name__: f for f in known}
+    functions = (pad, crop, jitter, scale, rotate, flip, box, blur, noise)
+    by_name: dict[str, Callable[..., Transform]] = {f.__name__: f for f in functions}
     steps = []
     for entry in spec:
-        settings = dict(entry)
-        name = settings.pop("name")
-        if name not in makers:
+        options = dict(entry)
+        name = options.pop("name")
+        if name not in by_name:
             raise ValueError(
-                f"There is no transform {name!r} to make again; there are "
-                f"{', '.join(makers)}."
+                f"There is no transform {name!r} that could be recreated. There are "
+                f"{', '.join(by_name)}."
             )
-        steps.append(makers[name](**settings))
+        steps.append(by_name[name](**options))
     return chain(*steps)
 
 

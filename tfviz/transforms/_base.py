@@ -1,4 +1,4 @@
-"""What a transform is, and how transforms that move pixels join to one."""
+"""The transform, and the combination of transforms that move pixels into one."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,20 +8,22 @@ from typing import Any
 
 import tensorflow as tf
 
+# The default value outside of the image.
 GREY = 0.5
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Motion:
-    """A map of coordinates, as homogeneous 3x3 matrices.
+    """A random map of coordinates, as homogeneous 3x3 matrices.
 
     Attributes:
-        matrices: `matrices(seeds, size) -> (n, 3, 3)`, which take a point `(column,
-            row, 1)` of the result to a point of an image of `size`.
-        resize: `resize(size) -> size`, the height and width of the result.
-        reach: How far two neighbouring pixels of the image can be moved apart, at
-            most; 1 where the map only shifts.
+        matrices: A function `matrices(seeds, size) -> (n, 3, 3)`. The matrices map a
+            point `(column, row, 1)` of the result to a point of an image of `size`.
+        resize: A function `resize(size) -> size` that returns the height and width of
+            the result.
+        reach: The largest distance between two adjacent pixels of the image in the
+            result; 1 if the map only shifts.
         fill: The value outside of the image.
     """
 
@@ -36,9 +38,10 @@ class Transform:
     """A random change of images.
 
     Attributes:
-        apply: `apply(images, seeds) -> images`.
-        spec: One entry for each step: its name and settings as JSON values.
-        motion: The map of coordinates, if the transform is nothing but one.
+        apply: A function `apply(images, seeds) -> images`.
+        spec: The description of the transform: for each step its name and options, as
+            JSON values.
+        motion: The map of coordinates, if the transform consists only of one.
     """
 
     apply: Callable[[Any, Any], Any]
@@ -46,20 +49,20 @@ class Transform:
     motion: Motion | None = None
 
     def __call__(self, images: Any, seeds: Any) -> Any:
-        """Return the changed images."""
+        """Return the transformed images."""
         return self.apply(tf.convert_to_tensor(images, tf.float32), seeds)
 
 
 def chain(*transforms: Transform) -> Transform:
-    """Apply one transform after the other.
+    """Apply transforms one after another.
 
-    Neighbours that only move pixels are joined to one resampling.
+    Adjacent transforms that only move pixels are combined into one resampling.
 
     Args:
-        *transforms: In the order in which they act on the image.
+        *transforms: The transforms in the order in which they are applied.
 
     Returns:
-        One transform. Equal transforms at different places draw differently.
+        One transform. Its steps draw independently, even if they are equal.
 
     >>> from tfviz.transforms import crop, jitter, pad
     >>> images = tf.random.uniform((2, 9, 7, 3))
@@ -70,16 +73,16 @@ def chain(*transforms: Transform) -> Transform:
     motions: list[tuple[Callable[[Any], Any], Motion]] = []
     for place, step in enumerate(transforms):
         fold = fold_in(place)
-        # Motions are joined where they agree about what lies outside.
+        # Only motions with the same value outside of the image can be combined.
         if motions and (step.motion is None or step.motion.fill != motions[0][1].fill):
-            stages.append(_joined(motions))
+            stages.append(_combine(motions))
             motions = []
         if step.motion is None:
             stages.append(_seeded(step, fold))
         else:
             motions.append((fold, step.motion))
     if motions:
-        stages.append(_joined(motions))
+        stages.append(_combine(motions))
 
     def apply(images: Any, seeds: Any) -> Any:
         for stage in stages:
@@ -91,16 +94,21 @@ def chain(*transforms: Transform) -> Transform:
 
 
 def moving(spec: Mapping[str, Any], motion: Motion) -> Transform:
-    """Return the transform that is nothing but a motion."""
-    return Transform(_joined([(lambda seeds: seeds, motion)]), (spec,), motion)
+    """Return the transform that consists only of a motion.
+
+    Args:
+        spec: Its name and options.
+        motion: The motion.
+    """
+    return Transform(_combine([(lambda seeds: seeds, motion)]), (spec,), motion)
 
 
 def fold_in(number: Any) -> Callable[[Any], Any]:
-    """Return a function that makes new seeds out of seeds and `number`.
+    """Return a function that derives new seeds from seeds and `number`.
 
-    Seeds are keys of a counter-based generator, whose streams are independent
-    however near their keys are. The factor keeps the first step of a chain inside
-    a chain apart from the second step of the outer one.
+    Seeds are keys of a counter-based random number generator, whose streams are
+    independent even for adjacent keys. The factor keeps the first step of a nested
+    chain from getting the seeds of the second step of the outer chain.
     """
 
     def fold(seeds: Any) -> Any:
@@ -110,7 +118,7 @@ def fold_in(number: Any) -> Callable[[Any], Any]:
 
 
 def uniform(seeds: Any, count: int) -> Any:
-    """Draw `(n, count)` numbers from [0, 1), each image's from its own seed."""
+    """Draw uniform numbers `(n, count)` from [0, 1), for each image from its seed."""
     seeds = tf.unstack(tf.convert_to_tensor(seeds, tf.int32))
     return tf.stack([tf.random.stateless_uniform([count], seed) for seed in seeds])
 
@@ -118,11 +126,16 @@ def uniform(seeds: Any, count: int) -> Any:
 def _seeded(
     transform: Transform, fold: Callable[[Any], Any]
 ) -> Callable[[Any, Any], Any]:
+    """Return a transform that derives its own seeds."""
     return lambda images, seeds: transform(images, fold(seeds))
 
 
-def _joined(motions: list[tuple[Callable[[Any], Any], Motion]]) -> Callable:
-    """Return `apply(images, seeds)` for motions one after the other."""
+def _combine(motions: list[tuple[Callable[[Any], Any], Motion]]) -> Callable:
+    """Return `apply(images, seeds)`, which resamples once for all motions.
+
+    Args:
+        motions: For each motion, the function that derives its seeds, and the motion.
+    """
     reach = reduce(lambda product, item: product * item[1].reach, motions, 1.0)
     fill = motions[0][1].fill
 
@@ -141,7 +154,10 @@ def _joined(motions: list[tuple[Callable[[Any], Any], Motion]]) -> Callable:
 def matrix(  # noqa: PLR0917 (the six numbers of a matrix)
     a: Any, b: Any, x: Any, c: Any, d: Any, y: Any
 ) -> Any:
-    """Stack the rows `(a, b, x)`, `(c, d, y)`, `(0, 0, 1)`, of which `x` has `(n,)`."""
+    """Return matrices `(n, 3, 3)` of the rows `(a, b, x)`, `(c, d, y)`, `(0, 0, 1)`.
+
+    `x` must have the shape `(n,)`; the other entries are broadcast to it.
+    """
     columns = [
         tf.broadcast_to(tf.cast(entry, tf.float32), x.shape)
         for entry in (a, b, x, c, d, y, 0, 0, 1)
@@ -150,7 +166,13 @@ def matrix(  # noqa: PLR0917 (the six numbers of a matrix)
 
 
 def about_centre(cosine: Any, sine: Any, size: Size) -> Any:
-    """Return the turn and zoom that leave the centre of the image where it is."""
+    """Return the matrices that rotate and scale about the centre of the image.
+
+    Args:
+        cosine: The cosine of the angle times the scale, `(n,)`.
+        sine: The sine of the angle times the scale, `(n,)`.
+        size: The height and width of the image.
+    """
     row, column = (size[0] - 1) / 2, (size[1] - 1) / 2
     return matrix(
         cosine,
@@ -165,19 +187,19 @@ def about_centre(cosine: Any, sine: Any, size: Size) -> Any:
 def warp(
     images: Any, matrices: Any, size: tuple[int, int], *, reach: float, fill: float
 ) -> Any:
-    """Resample images.
+    """Resample images bilinearly.
 
-    The gradient with respect to the images is exact, up to rounding; there is none
-    with respect to the matrices.
+    The gradient with respect to the images is exact, up to rounding. There is no
+    gradient with respect to the matrices.
 
     Args:
         images: `(n, height, width, channels)`.
-        matrices: `(n, 3, 3)`, which take a point `(column, row, 1)` of the result to
-            a point of the image.
-        size: Height and width of the result.
-        reach: Upper bound of the distance, in either axis, between the places in the
-            result of two points of the image that are at most a pixel apart on
-            each axis. The gradient is cut off where the bound is too low.
+        matrices: The matrices `(n, 3, 3)` that map a point `(column, row, 1)` of the
+            result to a point of the image.
+        size: The height and width of the result.
+        reach: An upper bound of the distance, along either axis, between the positions
+            in the result of two points of the image that are at most a pixel apart on
+            each axis. If the bound is too low, the gradient is incomplete.
         fill: The value outside of the image.
 
     Returns:
@@ -186,7 +208,7 @@ def warp(
 
     @tf.custom_gradient
     def resample(images: Any) -> Any:
-        # A constant outside is zero outside of the image minus that constant.
+        # `_gather` has zero outside of the image.
         result = _gather(images - fill, matrices, size) + fill
 
         def gradient(upstream: Any) -> Any:
@@ -198,39 +220,41 @@ def warp(
     return resample(images)
 
 
-# The compiler turns the many small steps of these two into one pass over the pixels.
+# XLA fuses the many small operations of the next two functions into one pass over the
+# pixels.
 @tf.function(jit_compile=True, autograph=False, reduce_retracing=False)
 def _gather(images: Any, matrices: Any, size: tuple[int, int]) -> Any:
-    """Sum the four pixels around each point, weighted by nearness."""
-    columns, rows = _mapped(matrices, *_grid(size))
+    """Interpolate each pixel of the result from the four pixels around its point."""
+    columns, rows = _map_points(matrices, *_grid(size))
     left, top = tf.floor(columns), tf.floor(rows)
     total = 0
     for row in (top, top + 1):
         for column in (left, left + 1):
             weight = _tent(row - rows) * _tent(column - columns)
-            total += weight[..., None] * _pixel(images, column, row)
+            total += weight[..., None] * _pixels_at(images, column, row)
     return total
 
 
 @tf.function(jit_compile=True, autograph=False, reduce_retracing=False)
 def _scatter(upstream: Any, matrices: Any, size: tuple[int, int], taps: int) -> Any:
-    """Return the adjoint of `_gather`, as a sum over the points that used a pixel.
+    """Return the adjoint of `_gather`: for each pixel, a sum over its points.
 
-    Those points lie around the pixel's place in the result, no further than `reach`
-    from it, so a window of `taps` by `taps` points holds them all. Gathering them is
-    several times faster than adding to scattered places.
+    The points of the result that were interpolated from a pixel are at most `reach`
+    away from the pixel's own position in the result, so that a window of `taps` by
+    `taps` points contains them all. Gathering them is several times faster than adding
+    to scattered positions.
     """
     columns, rows = _grid(size)
-    middle_column, middle_row = _mapped(tf.linalg.inv(matrices), columns, rows)
+    middle_column, middle_row = _map_points(tf.linalg.inv(matrices), columns, rows)
     first_column = tf.math.ceil(middle_column - taps / 2)
     first_row = tf.math.ceil(middle_row - taps / 2)
     total = 0
     for down in range(taps):
         for right in range(taps):
             column, row = first_column + right, first_row + down
-            to_column, to_row = _mapped(matrices, column, row)
+            to_column, to_row = _map_points(matrices, column, row)
             weight = _tent(to_row - rows) * _tent(to_column - columns)
-            total += weight[..., None] * _pixel(upstream, column, row)
+            total += weight[..., None] * _pixels_at(upstream, column, row)
     return total
 
 
@@ -240,7 +264,7 @@ def _grid(size: tuple[int, int]) -> tuple[Any, Any]:
     return columns, rows
 
 
-def _mapped(matrices: Any, columns: Any, rows: Any) -> tuple[Any, Any]:
+def _map_points(matrices: Any, columns: Any, rows: Any) -> tuple[Any, Any]:
     m = matrices[:, :, :, None, None]
     return (
         m[:, 0, 0] * columns + m[:, 0, 1] * rows + m[:, 0, 2],
@@ -252,7 +276,7 @@ def _tent(distance: Any) -> Any:
     return tf.maximum(1 - tf.abs(distance), 0)
 
 
-def _pixel(images: Any, columns: Any, rows: Any) -> Any:
+def _pixels_at(images: Any, columns: Any, rows: Any) -> Any:
     """Return the pixels at whole positions `(n, height, width)`; zero outside."""
     n, height, width, channels = images.shape
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)

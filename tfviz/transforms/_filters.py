@@ -1,4 +1,4 @@
-"""Transforms that change values: a blur, and noise."""
+"""Transforms that change the values of pixels: blur and noise."""
 
 from math import ceil
 from typing import Any
@@ -9,19 +9,20 @@ from tfviz.transforms._base import Transform, uniform
 
 
 def blur(low: float, high: float | None = None) -> Transform:
-    """Blur with a Gaussian whose standard deviation lies between `low` and `high`.
+    """Blur with a Gaussian of random width.
 
     Args:
-        low: In pixels, above 0.
-        high: In pixels. By default `low`, so that nothing is drawn.
+        low: The smallest standard deviation in pixels, above 0.
+        high: The largest standard deviation in pixels; by default `low`, so that the
+            width is not random.
     """
     high = low if high is None else high
     if not 0 < low <= high:
         raise ValueError(
             f"blur needs 0 < low <= high. Received: low={low}, high={high}"
         )
-    # As SciPy: the kernel ends after four standard deviations, and the image goes
-    # on beyond its edges as its mirror image.
+    # As in SciPy, the kernel ends after four standard deviations, and the image is
+    # reflected at its edges.
     radius = ceil(4 * high)
     offsets = tf.range(-radius, radius + 1, dtype=tf.float32)
 
@@ -37,7 +38,11 @@ def blur(low: float, high: float | None = None) -> Transform:
 
 
 def noise(stddev: float) -> Transform:
-    """Add normal noise of standard deviation `stddev` to each pixel and channel."""
+    """Add normally distributed noise to each pixel and channel.
+
+    Args:
+        stddev: The standard deviation of the noise.
+    """
     if not stddev >= 0:
         raise ValueError(f"`stddev` must not be negative. Received: stddev={stddev}")
 
@@ -51,10 +56,10 @@ def noise(stddev: float) -> Transform:
 
 
 def _convolve(images: Any, kernel: Any, radius: int, axis: int) -> Any:
-    """Convolve along `axis` with a kernel `(n, 2 * radius + 1)` of each image's own."""
+    """Convolve along `axis` with one kernel per image, `(n, 2 * radius + 1)`."""
     length = images.shape[axis]
     period = 2 * length
-    # Positions beyond the edges, mirrored with the edge pixel doubled.
+    # The reflection at an edge repeats the edge pixel.
     positions = [p % period for p in range(-radius, length + radius)]
     mirrored = [p if p < length else period - 1 - p for p in positions]
     images = tf.gather(images, mirrored, axis=axis)

@@ -1,4 +1,4 @@
-"""The transform that looks at a part of the image."""
+"""Transforms that move pixels."""
 
 from collections.abc import Sequence
 from math import cos, radians, sin
@@ -18,21 +18,37 @@ from tfviz.transforms._base import (
     uniform,
 )
 
+# The standard deviation of the centre of a box, as a share of the image.
+_BOX_SPREAD = 0.15
+
 
 def pad(pixels: int, *, fill: float = GREY) -> Transform:
-    """Add a border of `pixels` of the value `fill` on each side."""
+    """Add a border on each side.
+
+    Args:
+        pixels: The width of the border in pixels.
+        fill: The value of the border.
+    """
     _check_whole(pixels=pixels)
     return _frame("pad", pixels, -pixels, fill)
 
 
 def crop(pixels: int) -> Transform:
-    """Take off a border of `pixels` on each side."""
+    """Remove a border on each side.
+
+    Args:
+        pixels: The width of the border in pixels.
+    """
     _check_whole(pixels=pixels)
     return _frame("crop", pixels, pixels, GREY)
 
 
 def jitter(pixels: int) -> Transform:
-    """Shift by up to `pixels`, in whole pixels, in any direction."""
+    """Shift by a random whole number of pixels along each axis.
+
+    Args:
+        pixels: The largest shift in pixels.
+    """
     _check_whole(pixels=pixels)
 
     def matrices(seeds: Any, size: Size) -> Any:
@@ -43,12 +59,13 @@ def jitter(pixels: int) -> Transform:
 
 
 def scale(factors: Sequence[float]) -> Transform:
-    """Zoom about the centre by one of `factors`; above 1 magnifies.
+    """Scale about the centre by a random factor; the size of the image stays the same.
 
     Args:
-        factors: To choose from, each as likely as its share of the list.
+        factors: The factors to draw from; factors above 1 magnify. A factor that is
+            listed several times is drawn more often.
     """
-    factors = _checked_choice("factors", factors)
+    factors = _check_choices("factors", factors)
     if min(factors) <= 0:
         raise ValueError(f"`factors` must be above 0. Received: factors={factors}")
 
@@ -61,12 +78,13 @@ def scale(factors: Sequence[float]) -> Transform:
 
 
 def rotate(degrees: Sequence[float]) -> Transform:
-    """Turn about the centre, counter-clockwise, by one of the angles `degrees`.
+    """Rotate about the centre, counter-clockwise, by a random angle.
 
     Args:
-        degrees: To choose from, each as likely as its share of the list.
+        degrees: The angles to draw from. An angle that is listed several times is
+            drawn more often.
     """
-    degrees = _checked_choice("degrees", degrees)
+    degrees = _check_choices("degrees", degrees)
 
     def matrices(seeds: Any, size: Size) -> Any:
         angle = _choose(seeds, [radians(angle) for angle in degrees])
@@ -78,7 +96,7 @@ def rotate(degrees: Sequence[float]) -> Transform:
 
 
 def flip() -> Transform:
-    """Mirror left and right, or not, with equal chances."""
+    """Mirror the image horizontally with a probability of one half."""
 
     def matrices(seeds: Any, size: Size) -> Any:
         sign = tf.sign(uniform(seeds, 1)[:, 0] - 0.5 + 1e-9)
@@ -87,69 +105,25 @@ def flip() -> Transform:
     return moving({"name": "flip"}, Motion(matrices))
 
 
-def _frame(name: str, pixels: int, offset: int, fill: float) -> Transform:
-    """Return a motion whose result starts at `offset` and ends as far from the end."""
-
-    def matrices(seeds: Any, size: Size) -> Any:
-        offsets = tf.fill([seeds.shape[0]], float(offset))
-        return matrix(1, 0, offsets, 0, 1, offsets)
-
-    def resize(size: Size) -> Size:
-        height, width = (length - 2 * offset for length in size)
-        if height < 1 or width < 1:
-            raise ValueError(
-                f"crop({pixels}) leaves nothing of an image of {size[0]}x{size[1]}. "
-                "Crop less, or render a larger image."
-            )
-        return height, width
-
-    spec = {"name": name, "pixels": pixels}
-    if fill != GREY:
-        spec["fill"] = fill
-    return moving(spec, Motion(matrices, resize, fill=fill))
-
-
-def _choose(seeds: Any, values: Sequence[float]) -> Any:
-    index = tf.cast(uniform(seeds, 1)[:, 0] * len(values), tf.int32)
-    return tf.gather(tf.constant(list(values), tf.float32), index)
-
-
-def _checked_choice(name: str, values: Sequence[float]) -> tuple[float, ...]:
-    if not len(values):
-        raise ValueError(f"`{name}` must hold at least one number. Received: {values}")
-    return tuple(values)
-
-
-def _check_whole(pixels: int) -> None:
-    if int(pixels) != pixels or pixels < 0:
-        raise ValueError(
-            f"`pixels` must be a whole number from 0. Received: pixels={pixels}"
-        )
-
-
-# Standard deviation of a box's centre, as a share of the image.
-_BOX_SPREAD = 0.15
-
-
 def box(low: float, high: float) -> Transform:
-    """Cut out a random box and enlarge it to the full size.
+    """Cut out a random box and enlarge it bilinearly to the size of the image.
 
-    Its centre is drawn normally about the middle, with a standard deviation of 0.15
-    of the image's size as in MaCo, and moved so that the box lies inside. The box is
-    enlarged linearly.
+    As in MaCo, the centre of the box is drawn from a normal distribution about the
+    middle of the image, with a standard deviation of 0.15 times the image's size, and
+    then moved so that the box is inside the image.
 
     Args:
         low: The smallest share of the image's height and width, above 0.
-        high: The largest, up to 1.
+        high: The largest share of the image's height and width, at most 1.
     """
     if not 0 < low <= high <= 1:
         raise ValueError(
             f"box needs 0 < low <= high <= 1. Received: low={low}, high={high}"
         )
 
-    # Not a motion: what a pixel is enlarged to is found by trying all places within
-    # reach, of which there are too many. Two products along the axes are seven times
-    # faster for a quarter of the image, and do not depend on its share.
+    # This is not a motion, because the gradient of a motion sums over all points within
+    # reach, which are too many for a large factor. Two matrix products along the axes
+    # are seven times faster for a quarter of the image, and as fast for any other box.
     def apply(images: Any, seeds: Any) -> Any:
         n, height, width, channels = images.shape
         share = low + (high - low) * uniform(seeds, 1)
@@ -167,15 +141,63 @@ def box(low: float, high: float) -> Transform:
     return Transform(apply, ({"name": "box", "low": low, "high": high},))
 
 
+def _frame(name: str, pixels: int, offset: int, fill: float) -> Transform:
+    """Return the transform that starts at `offset` and ends as far from the far edge.
+
+    Args:
+        name: The name of the transform.
+        pixels: Its option.
+        offset: The first row and column of the image in the result; negative to pad.
+        fill: The value outside of the image.
+    """
+
+    def matrices(seeds: Any, size: Size) -> Any:
+        offsets = tf.fill([seeds.shape[0]], float(offset))
+        return matrix(1, 0, offsets, 0, 1, offsets)
+
+    def resize(size: Size) -> Size:
+        height, width = (length - 2 * offset for length in size)
+        if height < 1 or width < 1:
+            raise ValueError(
+                f"crop({pixels}) leaves nothing of an image of {size[0]}x{size[1]}. "
+                "Use a smaller crop, or render a larger image."
+            )
+        return height, width
+
+    spec = {"name": name, "pixels": pixels}
+    if fill != GREY:
+        spec["fill"] = fill
+    return moving(spec, Motion(matrices, resize, fill=fill))
+
+
+def _choose(seeds: Any, values: Sequence[float]) -> Any:
+    index = tf.cast(uniform(seeds, 1)[:, 0] * len(values), tf.int32)
+    return tf.gather(tf.constant(list(values), tf.float32), index)
+
+
+def _check_choices(name: str, values: Sequence[float]) -> tuple[float, ...]:
+    """Return values to draw from as a tuple, or raise a ValueError if it is empty."""
+    if not len(values):
+        raise ValueError(f"`{name}` must hold at least one number. Received: {values}")
+    return tuple(values)
+
+
+def _check_whole(pixels: int) -> None:
+    if int(pixels) != pixels or pixels < 0:
+        raise ValueError(
+            f"`pixels` must be a whole number from 0. Received: pixels={pixels}"
+        )
+
+
 def _sampling(share: Any, centre: Any, length: int) -> Any:
     """Return matrices `(n, length, length)` that enlarge a part of an axis.
 
     Args:
-        share: `(n, 1)`, of the length.
-        centre: `(n, 1)`, in lengths.
-        length: In pixels.
+        share: The length of the part, as a share of the axis, `(n, 1)`.
+        centre: The centre of the part, as a share of the axis, `(n, 1)`.
+        length: The length of the axis in pixels.
     """
-    # Pixels are taken at their centres, so that the whole axis is itself.
+    # Positions are those of pixel centres, so that a share of 1 changes nothing.
     places = (tf.range(length, dtype=tf.float32) + 0.5) / length - 0.5
     places = (share * places + centre) * length - 0.5
     places = tf.clip_by_value(places, 0, length - 1)
@@ -184,6 +206,6 @@ def _sampling(share: Any, centre: Any, length: int) -> Any:
 
 
 def _normal(seeds: Any, count: int) -> Any:
-    # Not the stream that `uniform` draws from.
+    # Another stream of random numbers than that of `uniform`.
     seeds = tf.unstack(fold_in(0)(seeds))
     return tf.stack([tf.random.stateless_normal([count], seed) for seed in seeds])
