@@ -7,7 +7,7 @@ import click
 
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import fail, handled, until_interrupted
+from tfviz.cli.console import defer_interrupt, fail, report_errors
 
 # Options that only one kind of prior has.
 _ONLY = {"layers": "inverter", "code": "inverter", "channels": "autoencoder"}
@@ -92,7 +92,7 @@ _INVERTER_SIZES = (16, 32, 64, 128)
     type=types.Positive(),
     help="Stop after this time. The same command goes on.",
 )
-@handled
+@report_errors
 def train(
     kind: str, folder: Path, output: Path, minutes: float | None, **settings: Any
 ) -> None:
@@ -134,7 +134,7 @@ def train(
         "inverter": _training.train_inverter,
         "autoencoder": _training.train_autoencoder,
     }[kind]
-    with until_interrupted("step") as interrupted:
+    with defer_interrupt("step") as interrupted:
         facts = start(
             adapter,
             folder,

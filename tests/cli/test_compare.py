@@ -69,7 +69,7 @@ def pressed(what):
 def test_an_interrupted_comparison_goes_on_to_a_report(run, photos, judge, monkeypatch):
     units = ["fire2:3", "fire2:5", "--judge", judge]
     with monkeypatch.context() as patch:
-        patch.setattr("tfviz.cli.compare.until_interrupted", pressed)
+        patch.setattr("tfviz.cli.compare.defer_interrupt", pressed)
         cut = run(*FEW, *units, code=1)
     assert error_of(cut) == (
         "Error: interrupted: 2 of 4 pictures are in out. The same command goes on "
@@ -208,8 +208,12 @@ def test_what_is_wrong_is_said_before_anything_is_loaded(
         (["fire2:3"], ["--images", "photos/more"], "20 photos or more"),
         (["fire2:3"], ["--judge", "judge.keras"] * 2, "names of their own"),
         (["fire2:3"], ["--judge", "squeezenet"], "the network that is visualized"),
-        (["fire2:3"], ["--range", "faces=0,1"], "no prior that takes part"),
-        (["fire2:3"], ["--encoder", "pixels=judge.keras"], "no prior that takes part"),
+        (["fire2:3"], ["--range", "faces=0,1"], "not a prior of this comparison"),
+        (
+            ["fire2:3"],
+            ["--encoder", "pixels=judge.keras"],
+            "not a prior of this comparison",
+        ),
         (["fire2:3"], ["--judge", "keras:MobilNetV2"], "Did you mean"),
         (["fire2:3"], ["--control", "pixels=inverter"], "the name of a method"),
     ],

@@ -115,7 +115,7 @@ def test_too_few_images_are_refused(folder, tmp_path):
     result = run("--images", folder, "-o", tmp_path / "stats.npz", "--size", 16)
 
     assert result.exit_code == 1
-    assert "9 of 10 files could be measured, and 10 are the fewest" in result.stderr
+    assert "9 of 10 files could be measured; at least 10 are needed" in result.stderr
     assert not (tmp_path / "stats.npz").exists()
 
 
