@@ -137,8 +137,9 @@ def compare(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Compare methods: render the same UNITs with each, and measure the pictures.
+    """Compare methods on the same UNITs, and measure their pictures.
 
+    Renders each UNIT with each method, with the same number of steps or the same time.
     Writes report.html, results.json and results.csv. If the comparison is
     interrupted, the same command continues it.
 
@@ -207,12 +208,8 @@ def values_by_prior(
     Raises:
         click.UsageError: If a name is not that of a prior in the comparison.
     """
-    priors = [
-        name
-        for group in sources
-        for name, source in group
-        if source not in types.PARAMS
-    ]
+    pairs = [pair for group in sources for pair in group]
+    priors = [name for name, source in pairs if source not in types.PARAMS]
     for name, _ in values:
         if name not in priors:
             raise click.UsageError(

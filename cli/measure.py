@@ -190,10 +190,11 @@ def _row(values: Any) -> str:
 )
 @report_errors
 def levels(folder: Path, layers: tuple[str, ...], output: Path, **model: Any) -> None:
-    """Measure how active a model's channels usually are, over a folder of photos.
+    """Measure the usual activations of a model's channels.
 
-    With the resulting file, `tfviz top --levels` says how far a response is above the
-    usual. A few hundred photos like those that the model was trained on are enough.
+    They are measured over a folder of photos, of which a few hundred are enough if
+    they are like those that the model was trained on. With the resulting file, `tfviz
+    top --levels` says how far a response is above the usual.
 
     \b
     tfviz levels --images photos -m mine.keras -o mine.npz

@@ -26,7 +26,9 @@ IMAGE = click.Path(exists=True, dir_okay=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the layers as JSON.")
 @report_errors
 def layers(size: tuple[int, int] | None, as_json: bool, **model: Any) -> None:
-    """List the layers of a model: path, number of units, shape and kind.
+    """List the layers of a model with their units and shapes.
+
+    Prints the path, number of units, output shape and kind of each layer.
 
     \b
     tfviz layers -m keras:MobileNetV2
@@ -60,7 +62,7 @@ def layers(size: tuple[int, int] | None, as_json: bool, **model: Any) -> None:
 def check(
     pictures: tuple[str, ...], truth: str | None, as_json: bool, **model: Any
 ) -> None:
-    """Check on photos whether the model gets the input range it was trained on.
+    """Check whether a model gets the input range it was trained on.
 
     Prints the five most probable classes of each IMAGE, and a warning if another
     input range fits the model better than the one in use, which would make its

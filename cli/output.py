@@ -21,7 +21,8 @@ from tfviz.images import file_names
 
 MANIFEST = "manifest.jsonl"
 SHEET = "sheet.png"
-# The most pixels on a side of a sheet. Many pictures are scaled down to fit.
+# A sheet's pictures are scaled down so that it has at most about this many pixels on a
+# side, but not to less than the second number each.
 SHEET_SIDE = 8000
 SMALLEST_ON_SHEET = 32
 
@@ -77,7 +78,7 @@ def render_to_folder(
 
     pictures = PictureFolder(folder)
     keys = [(picture.text, picture.repeat) for picture in job.pictures]
-    pictures.check_settings(job.settings, force=force, replaced=keys if force else ())
+    pictures.check_settings(job.settings, replaced=keys if force else ())
     pictures.repair_manifest()
     files = pictures.choose_files(job.pictures, suffix)
     finished = pictures.finished
@@ -145,23 +146,22 @@ class PictureFolder:
             self.finished[spec["unit"], spec["repeat"]] = file
 
     def check_settings(
-        self, settings: Mapping[str, Any], *, force: bool, replaced: Iterable[Key]
+        self, settings: Mapping[str, Any], replaced: Iterable[Key] = ()
     ) -> None:
         """Refuse settings other than those of the pictures in the folder.
 
         Args:
             settings: The settings of the job that is to write to the folder.
-            force: Whether `--force` is in effect already, so need not be suggested.
             replaced: The pictures that the job replaces, whatever their settings.
 
         Raises:
             ValueError: If another picture has other settings.
         """
         wanted = _select_shared(settings)
-        remedy = "the same settings to go on"
-        if not force:
-            remedy += ", or replace these pictures with --force"
         replaced = set(replaced)
+        remedy = "the same settings to go on"
+        if not replaced:
+            remedy += ", or replace these pictures with --force"
         for key, file in self.finished.items():
             if key not in replaced:
                 shared = _select_shared(self._specs[file])

@@ -63,7 +63,7 @@ class ModelSource(click.ParamType):
 
 
 class Judge(ModelSource):
-    """A network that judges: anything that `ModelSource` accepts, or a `.tflite` file."""
+    """A network that judges: any model, or the path of a `.tflite` file."""
 
     _check = staticmethod(check_judge)
 

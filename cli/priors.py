@@ -120,7 +120,7 @@ size_option = click.option(
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 @report_errors
 def list_priors(as_json: bool) -> None:
-    """List the bundled priors, and which other generators can be used.
+    """List the bundled priors, and other generators to use.
 
     \b
     tfviz priors list
@@ -182,9 +182,8 @@ def info(source: str, size: Any, as_json: bool, **settings: Any) -> None:
         click.echo(json.dumps(facts, indent=2))
         return
     low, high = prior.value_range
-    click.echo(
-        f"images    {_format_shape(prior.shape)}, from {low:g} (black) to {high:g} (white)"
-    )
+    shape = _format_shape(prior.shape)
+    click.echo(f"images    {shape}, from {low:g} (black) to {high:g} (white)")
     for name, latent in prior.latents.items():
         kind = "optimized" if latent.optimized else "held"
         kind += ", bounded" * (latent.domain is not None)
@@ -202,10 +201,11 @@ def info(source: str, size: Any, as_json: bool, **settings: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @report_errors
 def check(source: str, size: Any, as_json: bool, **settings: Any) -> None:
-    """Test a prior: the gradients, range and variety of its random images.
+    """Test the gradients, range and variety of a prior.
 
-    The exit code is 1 if something looks wrong. If --range is too wide, the images
-    have neither black nor white; if it is too narrow, pixels are out of range.
+    Looks at random images of the prior. The exit code is 1 if something looks wrong.
+    If --range is too wide, the images have neither black nor white; if it is too
+    narrow, pixels are out of range.
 
     \b
     tfviz priors check faces.keras --range=-1,1
@@ -307,7 +307,10 @@ def calibrate(
     size: Any,
     **settings: Any,
 ) -> None:
-    """Measure the latents of photos, so that optimization stays in their range.
+    """Measure the latents of photos, for use when rendering.
+
+    Pictures that are rendered with the prior then start from latents like those of
+    photos, and stay in their range.
 
     \b
     tfviz priors calibrate taesd_decoder.safetensors \\

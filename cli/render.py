@@ -129,14 +129,14 @@ def demo(output: Path) -> None:
 @click.option(
     "--diversity",
     type=types.Positive(),
-    help="The weight of the differences in the score. Start with about the score that "
-    "the unit reaches without them.",
+    help="The weight of the diversity term in the score. A good start is about the "
+    "score that the unit reaches without it.",
 )
 @click.option(
     "--diversity-layer",
     metavar="LAYER",
     show_default="the unit's own layer",
-    help="The layer in which the pictures shall differ.",
+    help="The layer whose activations are to differ between the pictures.",
 )
 @click.option(
     "--learning-rate",
