@@ -120,7 +120,9 @@ class TestRender:
         run("render", "fire2:3-4", "-o", "out", *FAST)
         other = ["-o", "out", *FAST, "--seed", "7", "--force"]
 
-        assert "seed 0, not 7" in error_of(run("render", "fire2:3", *other, code=1))
+        error = error_of(run("render", "fire2:3", *other, code=1))
+        assert "fire2-4.png: seed 0, not 7" in error
+        assert "--force" not in error
         run("render", "fire2:3-4", *other)
         assert {images.read_spec(f)["seed"] for f in Path("out").glob("*.png")} == {7}
 
@@ -340,7 +342,7 @@ class TestOtherCommands:
         }
         for name, command in commands.items():
             help_text = run(*name.split(), "--help").stdout
-            assert f"tfviz {name} " in help_text.split("\n", 1)[1]  # an example
+            assert f"  tfviz {name}" in help_text.split("\n", 1)[1]  # an example
             options = [p for p in command.params if isinstance(p, click.Option)]
             assert all(option.help for option in options), name
         help_text = run("render", "--help").stdout
