@@ -34,7 +34,7 @@ NAMED = 5
     default="fourier,inverter",
     show_default=True,
     help="The methods to compare, separated by commas: "
-    f"{', '.join(types.Methods.known)}, or NAME=PRIOR with a generator's file, the "
+    f"{', '.join(types.Methods.names)}, or NAME=PRIOR with a generator's file, the "
     "folder of a SavedModel, or hub:URL.",
 )
 @options.images_option("The folder of photos to compare with, also in subfolders.")

@@ -53,7 +53,7 @@ class ModelSource(click.ParamType):
     _check = staticmethod(check_source)
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        """Return the source, if a model can be loaded from it as far as is known."""
+        """Return the source, unless it certainly is not that of a model."""
         try:
             self._check(value)
         except (ValueError, FileNotFoundError) as error:
@@ -167,7 +167,7 @@ class PriorSource(click.ParamType):
         self._names = (*others, *self.bundled)
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        """Return the source, if a prior can be loaded from it as far as is known."""
+        """Return the source, unless it certainly is not that of a prior."""
         value = str(value)
         if value in self._names or is_url(value.removeprefix(HUB)):
             return value
@@ -236,18 +236,18 @@ class Penalty(click.ParamType):
     """`NAME=WEIGHT`, with the name of a penalty in `tfviz.objectives`."""
 
     name = "NAME=WEIGHT"
-    known = ("total_variation", "l1", "l2", "high_frequency", "blur_difference")
+    names = ("total_variation", "l1", "l2", "high_frequency", "blur_difference")
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, float]:
         """Return the name and the weight."""
         if isinstance(value, tuple):
             return value
         name, _, text = value.partition("=")
-        if name not in self.known:
-            hint = did_you_mean(name, self.known)
+        if name not in self.names:
+            hint = did_you_mean(name, self.names)
             self.fail(
                 f"there is no penalty {name!r}.{hint} Give one of "
-                f"{', '.join(self.known)}.",
+                f"{', '.join(self.names)}.",
                 param,
                 ctx,
             )
@@ -264,7 +264,7 @@ class Methods(click.ParamType):
     """The methods of a comparison: params and priors as `NAME` or `NAME=PRIOR`,..."""
 
     name = "NAME,..."
-    known = (*PARAMS, *PriorSource.bundled)
+    names = (*PARAMS, *PriorSource.bundled)
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[tuple[str, str], ...]:
         """Return the name of each method and the name or source of its param."""
@@ -278,11 +278,11 @@ class Methods(click.ParamType):
             if sign:
                 sources[name] = NamedValue(PriorSource()).convert(part, param, ctx)[1]
                 continue
-            if name not in self.known:
-                hint = did_you_mean(name, self.known)
+            if name not in self.names:
+                hint = did_you_mean(name, self.names)
                 self.fail(
                     f"there is no method {name!r}.{hint} Give some of "
-                    f"{', '.join(self.known)}, or NAME=PRIOR.",
+                    f"{', '.join(self.names)}, or NAME=PRIOR.",
                     param,
                     ctx,
                 )
