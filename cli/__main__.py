@@ -1,4 +1,4 @@
-"""Run the command line as `python -m tfviz.cli`."""
+"""Entry point of `python -m tfviz.cli`."""
 
 from tfviz.cli.main import main
 

@@ -1,10 +1,10 @@
-"""The command that compares methods."""
+"""The command `compare`, and how its options become the methods of a comparison."""
 
 import json
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,100 +13,20 @@ import click
 from tfviz._errors import did_you_mean
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import clock, fail, handled, until_interrupted
+from tfviz.cli.console import defer_interrupt, fail, format_duration, report_errors
 from tfviz.cli.priors import load_prior
 from tfviz.optimize.options import PARAMS
 
+# Pairs of a name and of the source of a param, as `--methods` and `--control` give
+# them; and pairs of a name and of the value of another option.
+Sources = tuple[tuple[str, str], ...]
+NamedValues = tuple[tuple[str, Any], ...]
 
-def named(
-    option: str,
-    given: tuple[tuple[str, Any], ...],
-    *contenders: tuple[tuple[str, str], ...],
-) -> dict[str, Any]:
-    """Return what an option says of priors, by their names."""
-    names = [name for group in contenders for name, of in group if of not in PARAMS]
-    for name, _ in given:
-        if name not in names:
-            raise click.UsageError(
-                f"{option} is of {name!r}, which is no prior that takes part."
-                f"{did_you_mean(name, names)} There are: {', '.join(names) or 'none'}."
-            )
-    return dict(given)
-
-
-def loaded(
-    adapter: Any,
-    methods: tuple[tuple[str, str], ...],
-    wrong: tuple[tuple[str, str], ...],
-    **told: dict[str, Any],
-) -> dict[str, Any]:
-    """Return the methods, and the priors of other domains.
-
-    Args:
-        adapter: Of the network.
-        methods: Names and what they are.
-        wrong: Names and priors.
-        **told: Options of `load_prior`, by the names of priors.
-    """
-    from tfviz import Contender  # noqa: PLC0415
-    from tfviz.cli.render import make_param  # noqa: PLC0415
-
-    twice = {name for name, _ in methods} & {name for name, _ in wrong}
-    if twice:
-        raise click.UsageError(
-            f"--control {min(twice)} has the name of a method. Give it another."
-        )
-
-    def prior(name: str, source: str) -> Any:
-        options: dict[str, Any] = {option: of.get(name) for option, of in told.items()}
-        found = load_prior(source, **options)
-        network = (found.trained or {}).get("network")
-        if source.endswith(".npz") and network == adapter.fingerprint():
-            # An inverter looks at photos with it, and its file may not name it.
-            found = load_prior(source, network=adapter, **options)
-        return found
-
-    height, width = adapter.size
-    found = {}
-    for name, source in methods:
-        if source in PARAMS:
-            param = make_param(source, height, width, adapter)
-            found[name] = Contender(param)
-        else:
-            found[name] = Contender(prior(name, source))
-    for name, source in wrong:
-        found[name] = Contender(
-            prior(name, source),
-            kind="control",
-            description="A prior of another domain.",
-        )
-    return found
-
-
-def with_controls(
-    adapter: Any, contenders: dict[str, Any], *, controls: bool, ablations: bool
-) -> dict[str, Any]:
-    """Return contenders with each method on random weights, and without its parts."""
-    from tfviz.comparison.methods import ablations as without  # noqa: PLC0415
-    from tfviz.comparison.methods import on_random_weights, randomized  # noqa: PLC0415
-
-    found = dict(contenders)
-    methods = {n: c for n, c in contenders.items() if c.kind == "method"}
-    if controls:
-        random = randomized(adapter)
-        for name, contender in methods.items():
-            found |= on_random_weights(name, contender, random)
-    if ablations:
-        for name, contender in methods.items():
-            found |= without(name, contender)
-    return found
-
-
-# Photos that are left out are named up to this number.
+# The most photos that a warning names.
 NAMED = 5
 
 
-@click.command(cls=types.Units)
+@click.command(cls=types.UnitsCommand)
 @options.model_options
 @click.argument("units", metavar="UNIT...", nargs=-1, required=True)
 @click.option(
@@ -114,109 +34,127 @@ NAMED = 5
     type=types.Methods(),
     default="fourier,inverter",
     show_default=True,
-    help=f"Comma-separated: {', '.join(types.Methods.known)}, or NAME=PRIOR for a "
-    "generator's file or handle.",
+    help="The methods to compare, separated by commas: "
+    f"{', '.join(types.Methods.names)}, or NAME=PRIOR with a generator's file, the "
+    "folder of a SavedModel, or hub:URL.",
 )
-@options.images_option("Photos to compare with, also in folders inside.")
+@options.images_option("The folder of photos to compare with, also in subfolders.")
 @click.option(
     "--judge",
     "judges",
     type=types.Judge(),
     multiple=True,
     metavar="MODEL",
-    help="A network that judges: keras:NAME, a .keras, .h5 or .tflite file. May be "
-    "given several times.",
+    help="A network that judges the pictures: keras:NAME, or a .keras, .h5 or .tflite "
+    "file. May be given several times.",
 )
 @click.option(
     "-o",
     "--output",
     type=types.OutputFolder(),
     required=True,
-    help="A folder; the same command goes on with what is there.",
+    help="The folder for the pictures and results. The same command continues an "
+    "interrupted comparison.",
 )
-@click.option("--steps", type=click.IntRange(min=1), help="Of each picture.  [256]")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    show_default="256",
+    help="The number of gradient steps for each picture.",
+)
 @click.option(
     "--seconds",
     type=types.Positive(),
-    help="For each picture, instead of --steps.",
+    help="The time for each picture in seconds, instead of --steps.",
 )
 @click.option(
     "--seeds",
     type=click.IntRange(min=1),
     default=3,
     show_default=True,
-    help="Pictures of each unit by each method.",
+    help="The number of pictures that each method renders of each unit.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Random seed; another seed gives other pictures.",
+)
 @click.option(
     "--range",
     "ranges",
-    type=types.Named(types.Range()),
+    type=types.NamedValue(types.Range()),
     multiple=True,
-    help="What black and white are in the images of a prior of --methods or --control, "
-    "NAME=LO,HI: -1,1 after tanh, 0,1 after a sigmoid. Needed for Keras models and "
-    "SavedModels.",
+    help="The values of black and white in the images of the prior NAME: -1,1 after "
+    "tanh, 0,1 after a sigmoid. Required for priors from Keras models and SavedModels. "
+    "May be given several times.",
 )
 @click.option(
     "--encoder",
     "encoders",
-    type=types.Named(click.Path(exists=True)),
+    type=types.NamedValue(click.Path(exists=True)),
     multiple=True,
-    help="From images to the latents of a prior, NAME=FILE, to show photos as it "
-    "reconstructs them.",
+    help="The encoder from images to latents of the prior NAME, to add photos as the "
+    "prior reconstructs them. May be given several times.",
 )
 @click.option(
     "--controls",
     is_flag=True,
-    help="Also each method on the same network with random weights.",
+    help="Add each method on the same network with random weights.",
 )
 @click.option(
     "--ablations",
     is_flag=True,
-    help="Also each method without its penalty, projection, waves, transforms.",
+    help="Add each method without its penalty, its projection, the spectrum of its "
+    "latents, and its transforms.",
 )
 @click.option(
     "--control",
-    "wrong",
-    type=types.Named(types.PriorSource()),
+    "control_priors",
+    type=types.NamedValue(types.PriorSource()),
     multiple=True,
-    help="A prior of another domain, NAME=PRIOR. May be given several times.",
+    help="Add a prior of another domain as a control. May be given several times.",
 )
-@click.option("--title", default="", help="Of the report.")
-@click.option("--no-report", is_flag=True, help="Write results.json alone.")
+@click.option("--title", default="", help="The title of the report.")
+@click.option(
+    "--no-report", is_flag=True, help="Write only results.json, without report.html."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-@handled
+@report_errors
 def compare(
     units: tuple[str, ...],
     *,
-    methods: tuple[tuple[str, str], ...],
+    methods: Sources,
     folder: Path,
     judges: tuple[str, ...],
     output: Path,
-    ranges: tuple[tuple[str, Any], ...],
-    encoders: tuple[tuple[str, Any], ...],
+    ranges: NamedValues,
+    encoders: NamedValues,
     controls: bool,
     ablations: bool,
-    wrong: tuple[tuple[str, str], ...],
+    control_priors: Sources,
     no_report: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Render the same UNITs by several methods, and judge them alike.
+    """Compare methods on the same UNITs, and measure their pictures.
+
+    Renders each UNIT with each method, with the same number of steps or the same time.
+    Writes report.html, results.json and results.csv. If the comparison is
+    interrupted, the same command continues it.
 
     \b
     tfviz compare fire3:5 fire5:8 fire8:20 logit:goldfish logit:lion \\
         --images photos -o report --methods fourier,maco --judge keras:MobileNetV2
-
-    Writes report.html, results.json and results.csv. An interrupted comparison goes on
-    where it was.
     """
     if None not in (settings["steps"], settings["seconds"]):
-        raise click.UsageError("Give either --steps or --seconds.")
-    # Not what an earlier run wrote, where the output is among the photos.
+        raise click.UsageError("Give either --steps or --seconds, not both.")
+    # Pictures of an earlier run are not photos, even if the output folder is inside
+    # the folder of photos.
     files = [
         file
-        for file in options.files_in(folder, types.PICTURES)
+        for file in options.find_files(folder, types.PICTURES)
         if not file.resolve().is_relative_to(output.resolve())
     ]
     if not files:
@@ -228,89 +166,204 @@ def compare(
         check_installed()
     model = {name: settings.pop(name) for name in options.MODEL_OPTIONS}
     adapter = options.load_adapter(**model)
-    from tfviz import compare as run  # noqa: PLC0415
+    from tfviz import compare as run_comparison  # noqa: PLC0415
     from tfviz import judges as judging  # noqa: PLC0415
 
-    own = loaded(
+    competitors = load_methods(
         adapter,
         methods,
-        wrong,
-        value_range=named("--range", ranges, methods, wrong),
-        encoder=named("--encoder", encoders, methods, wrong),
+        control_priors,
+        value_range=values_by_prior("--range", ranges, methods, control_priors),
+        encoder=values_by_prior("--encoder", encoders, methods, control_priors),
     )
-    contenders = with_controls(adapter, own, controls=controls, ablations=ablations)
+    competitors = add_controls(
+        adapter, competitors, controls=controls, ablations=ablations
+    )
     panel = [judging.load(source) for source in judges]
-    with until_interrupted("unit") as interrupted:
-        found = run(
+    with defer_interrupt("unit") as interrupted:
+        comparison = run_comparison(
             adapter,
             list(units),
-            contenders,
-            images=_photos(files),
+            competitors,
+            images=_read_photos(files),
             judges=panel,
             folder=output,
             command=shlex.join(["tfviz", *sys.argv[1:]]),
-            callbacks=[_Lines(output, interrupted)],
+            callbacks=[_ProgressLines(output, interrupted)],
             **settings,
         )
-    page = output / "results.json" if no_report else found.save()
-    _tell(found, page, as_json=as_json)
+    page = output / "results.json" if no_report else comparison.save()
+    _print_outcome(comparison, page, as_json=as_json)
 
 
-def _photos(files: list[Path]) -> Iterator[Any]:
-    """Yield the photos that can be read, one at a time; name the others at the end."""
+def values_by_prior(
+    option: str, values: NamedValues, *sources: Sources
+) -> dict[str, Any]:
+    """Return the values of an option by the names of the priors they belong to.
+
+    Args:
+        option: The name of the option, for the error message.
+        values: Pairs of the name of a prior and a value.
+        *sources: The methods and the controls of the comparison.
+
+    Raises:
+        click.UsageError: If a name is not that of a prior in the comparison.
+    """
+    pairs = [pair for group in sources for pair in group]
+    priors = [name for name, source in pairs if source not in PARAMS]
+    for name, _ in values:
+        if name not in priors:
+            raise click.UsageError(
+                f"{option} names {name!r}, which is not a prior of this comparison."
+                f"{did_you_mean(name, priors)} Its priors: "
+                f"{', '.join(priors) or 'none'}."
+            )
+    return dict(values)
+
+
+def load_methods(
+    adapter: Any,
+    methods: Sources,
+    control_priors: Sources,
+    **prior_options: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the `tfviz.Contender` of each method and of each control, by name.
+
+    Args:
+        adapter: The adapter of the network that is visualized.
+        methods: The methods: names, and names of params or sources of priors.
+        control_priors: The priors of other domains: names and sources.
+        **prior_options: For each option of `load_prior`, its values by the names of
+            the priors.
+    """
+    from tfviz import Contender  # noqa: PLC0415
+    from tfviz.cli.render import make_param  # noqa: PLC0415
+
+    twice = {name for name, _ in methods} & {name for name, _ in control_priors}
+    if twice:
+        raise click.UsageError(
+            f"--control {min(twice)} has the name of a method. Choose another name."
+        )
+
+    def load(name: str, source: str) -> Any:
+        own: dict[str, Any] = {
+            option: values.get(name) for option, values in prior_options.items()
+        }
+        prior = load_prior(source, **own)
+        network = (prior.trained or {}).get("network")
+        if source.endswith(".npz") and network == adapter.fingerprint():
+            # An inverter encodes photos with the network that it was trained on. Its
+            # file may not say where to load that from, but here it is.
+            prior = load_prior(source, network=adapter, **own)
+        return prior
+
+    height, width = adapter.size
+    competitors = {}
+    for name, source in methods:
+        if source in PARAMS:
+            param = make_param(source, height, width, adapter)
+        else:
+            param = load(name, source)
+        competitors[name] = Contender(param)
+    for name, source in control_priors:
+        competitors[name] = Contender(
+            load(name, source),
+            kind="control",
+            description="A prior of another domain.",
+        )
+    return competitors
+
+
+def add_controls(
+    adapter: Any, competitors: dict[str, Any], *, controls: bool, ablations: bool
+) -> dict[str, Any]:
+    """Return the competitors, with controls and ablations of each method.
+
+    Args:
+        adapter: The adapter of the network that is visualized.
+        competitors: The methods, and other controls.
+        controls: Whether to add each method on a network with random weights.
+        ablations: Whether to add each method without each of its parts.
+    """
+    from tfviz.comparison.methods import ablations as without  # noqa: PLC0415
+    from tfviz.comparison.methods import on_random_weights, randomized  # noqa: PLC0415
+
+    extended = dict(competitors)
+    methods = {n: c for n, c in competitors.items() if c.kind == "method"}
+    if controls:
+        random = randomized(adapter)
+        for name, method in methods.items():
+            extended |= on_random_weights(name, method, random)
+    if ablations:
+        for name, method in methods.items():
+            extended |= without(name, method)
+    return extended
+
+
+def _read_photos(files: list[Path]) -> Iterator[Any]:
+    """Yield the photos one at a time, and warn at the end about unreadable files."""
     left_out: list[Path] = []
     yield from options.read_photos(files, left_out.append)
     if left_out:
-        named = ", ".join(str(file) for file in left_out[:NAMED])
+        names = ", ".join(str(file) for file in left_out[:NAMED])
         click.echo(
             f"Warning: {len(left_out)} of {len(files)} images cannot be read and are "
-            f"left out: {named}" + ", ..." * (len(left_out) > NAMED),
+            f"left out: {names}" + ", ..." * (len(left_out) > NAMED),
             err=True,
         )
 
 
-class _Lines:
-    """Progress: a line for each batch; Ctrl-C ends the work after one."""
+class _ProgressLines:
+    """A callback that prints a line for each batch, and stops after one on Ctrl-C.
 
-    def __init__(self, output: Path, interrupted: Any) -> None:
+    Args:
+        output: The folder of the comparison, for the message.
+        interrupted: A function that says whether Ctrl-C has been pressed.
+    """
+
+    def __init__(self, output: Path, interrupted: Callable[[], bool]) -> None:
         self._output, self._interrupted = output, interrupted
-        self._began: tuple[float, int] | None = None
+        self._first: tuple[float, int] | None = None
 
-    def __call__(self, at: Any) -> None:
+    def __call__(self, progress: Any) -> None:
         from tfviz.comparison.compare import JUDGING  # noqa: PLC0415
 
         now = time.monotonic()
-        if at.method == JUDGING:
+        if progress.method == JUDGING:
             click.echo("judging the pictures", err=True)
             return
-        # The first batch takes its compilation with it.
-        before, first = self._began or (now, at.done)
-        self._began = (before, first)
+        # The first batch includes compilation, so the remaining time is estimated
+        # from the end of that batch on.
+        start, done_then = self._first or (now, progress.done)
+        self._first = (start, done_then)
         left = ""
-        if at.done > first:
-            rest = (at.total - at.done) * (now - before) / (at.done - first)
-            left = f"  {clock(rest)} left"
-        click.echo(f"{at.done}/{at.total}  {at.method}{left}", err=True)
-        if self._interrupted() and at.done < at.total:
+        if progress.done > done_then:
+            per_picture = (now - start) / (progress.done - done_then)
+            seconds = (progress.total - progress.done) * per_picture
+            left = f"  {format_duration(seconds)} left"
+        click.echo(
+            f"{progress.done}/{progress.total}  {progress.method}{left}", err=True
+        )
+        if self._interrupted() and progress.done < progress.total:
             raise click.ClickException(
-                f"interrupted: {at.done} of {at.total} pictures are in "
+                f"interrupted: {progress.done} of {progress.total} pictures are in "
                 f"{self._output}. The same command goes on from here."
             )
 
 
-def _tell(found: Any, page: Path, *, as_json: bool) -> None:
-    failed = {
-        row["method"]: row["error"] for row in found.results["rows"] if row["error"]
-    }
+def _print_outcome(comparison: Any, page: Path, *, as_json: bool) -> None:
+    """Print the verdicts and where the report is, or the summary as JSON."""
+    results = comparison.results
+    failed = {row["method"]: row["error"] for row in results["rows"] if row["error"]}
     for method, error in failed.items():
         click.echo(f"Warning: {method} failed: {error}", err=True)
     if as_json:
-        kept = ("summary", "differences", "verdicts", "rule")
-        told = {name: found.results[name] for name in kept} | {"failed": failed}
-        click.echo(json.dumps(told, indent=2))
+        keys = ("summary", "differences", "verdicts", "rule")
+        summary = {key: results[key] for key in keys} | {"failed": failed}
+        click.echo(json.dumps(summary, indent=2))
         return
-    for told in found.results["verdicts"]:
-        click.echo(f"{told['method']}: {told['verdict']}")
-        for reason in told["because"]:
+    for row in results["verdicts"]:
+        click.echo(f"{row['method']}: {row['verdict']}")
+        for reason in row["because"]:
             click.echo(f"  {reason}")
     click.echo(str(page))

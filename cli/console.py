@@ -1,4 +1,4 @@
-"""Errors and warnings of the library as lines for people."""
+"""Errors, warnings, Ctrl-C and durations, as a terminal shows them."""
 
 import signal
 import warnings
@@ -10,21 +10,26 @@ from typing import Any, NoReturn
 import click
 
 
-def handled(command: Callable) -> Callable:
-    """Turn the library's errors into one line and exit code 1."""
+def report_errors(command: Callable) -> Callable:
+    """Decorate a command so that errors are printed as one line, with exit code 1.
+
+    Only errors that a user can do something about are caught: those that the library
+    raises with a message, those of the file system, and a lack of memory. Others keep
+    their traceback.
+    """
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
-        one_line_warnings()
+        print_warnings_as_lines()
         try:
             return command(*args, **kwargs)
         except (ValueError, RuntimeError, ArithmeticError) as error:
-            fail(_one_line(error))
+            fail(_first_line(error))
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             fail(
-                f"{error.strerror or _one_line(error)}{where}. Finished pictures are "
-                "kept; the same command goes on when this is mended."
+                f"{error.strerror or _first_line(error)}{where}. Finished pictures are "
+                "kept; once the problem is solved, the same command goes on from there."
             )
         except Exception as error:
             names = [kind.__name__ for kind in type(error).__mro__]
@@ -35,8 +40,8 @@ def handled(command: Callable) -> Callable:
     return run
 
 
-def one_line_warnings() -> None:
-    """Print warnings as one line, and those for developers not at all."""
+def print_warnings_as_lines() -> None:
+    """Print each warning for users as one line, and no warnings for developers."""
 
     def show(message: Any, category: Any, *_: Any, **__: Any) -> None:
         if issubclass(category, UserWarning):
@@ -46,46 +51,51 @@ def one_line_warnings() -> None:
 
 
 def fail(message: str) -> NoReturn:
-    """End with one line and exit code 1."""
+    """End the command with an error message and exit code 1."""
     raise click.ClickException(message)
 
 
-def _one_line(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 @contextmanager
-def until_interrupted(what: str) -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C end the work after the current batch; a second one at once.
+def defer_interrupt(portion: str) -> Iterator[Callable[[], bool]]:
+    """Let the current portion of the work finish before Ctrl-C takes effect.
+
+    A second Ctrl-C interrupts at once.
 
     Args:
-        what: What comes to its end, in a word.
+        portion: The name of a portion of the work, for the message: `"batch"`.
 
     Yields:
-        A function that tells whether it was pressed.
+        A function that says whether Ctrl-C has been pressed. The caller asks it after
+        each portion, and stops.
     """
-    asked: list[int] = []
+    presses: list[int] = []
 
-    def ask(number: int, frame: Any) -> None:
-        if asked:
+    def note_press(number: int, frame: Any) -> None:
+        if presses:
             raise KeyboardInterrupt
-        asked.append(number)
+        presses.append(number)
         click.echo(
-            f"\nstopping after this {what}; press Ctrl-C again to lose it", err=True
+            f"\nstopping after this {portion}; press Ctrl-C again to stop now and "
+            "lose it",
+            err=True,
         )
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = signal.signal(signal.SIGINT, note_press)
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(presses)
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def clock(seconds: float) -> str:
-    """Return a time, `4:05`, or `1:04:05` from an hour on.
+def format_duration(seconds: float) -> str:
+    """Return a duration as `minutes:seconds`, or with hours where it has them.
 
-    >>> clock(245), clock(3845)
+    >>> format_duration(245), format_duration(3845)
     ('4:05', '1:04:05')
     """
     minutes, seconds = divmod(round(seconds), 60)

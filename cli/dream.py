@@ -1,4 +1,4 @@
-"""The command that dreams on a photo."""
+"""The command `dream`: DeepDream on a photo."""
 
 import sys
 import time
@@ -11,9 +11,9 @@ import click
 
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import fail, handled
+from tfviz.cli.console import fail, report_errors
 
-# Of the bundled network: eyes, fur and feathers.
+# A layer of the bundled network that dreams of eyes, fur and feathers.
 DEFAULT_UNIT = "fire7"
 
 
@@ -25,7 +25,7 @@ class Ratio(types.Positive):
         self.min = 1
 
 
-@click.command(cls=types.Units)
+@click.command(cls=types.UnitsCommand)
 @click.argument("photo", type=click.Path(exists=True, dir_okay=False))
 @click.argument("unit", required=False)
 @click.option(
@@ -33,7 +33,7 @@ class Ratio(types.Positive):
     "--output",
     type=types.OutputFile(".png", ".webp"),
     required=True,
-    help="A .png or .webp file.",
+    help="The .png or .webp file to write the picture to.",
 )
 @options.model_options
 @click.option(
@@ -41,44 +41,53 @@ class Ratio(types.Positive):
     type=click.IntRange(min=1),
     default=4,
     show_default=True,
-    help="Sizes of the photo to dream on, up to its own; more of them for larger "
-    "things.",
+    help="The number of sizes of the photo that are processed, from small to full "
+    "size. More octaves give larger patterns.",
 )
 @click.option(
     "--ratio",
     type=Ratio(),
     default=1.4,
     show_default=True,
-    help="Of the sizes of two octaves.",
+    help="The ratio of the sizes of one octave and the one before.",
 )
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
-    help="Gradient steps in each octave.",
+    help="The number of gradient steps in each octave.",
 )
 @click.option(
     "--learning-rate",
     type=types.Positive(),
     default=0.005,
     show_default=True,
-    help="How far a step moves a pixel's value, on average.",
+    help="The average change of a pixel's value in one step.",
 )
 @click.option(
     "--tile",
     type=click.IntRange(min=1),
-    help="Side of the tiles, in pixels: a smaller one needs less memory. By default "
-    "the model's size, or up to 512.",
+    show_default="the model's input size, or up to 512",
+    help="The side of the tiles that the photo is divided into, in pixels. Smaller "
+    "tiles need less memory.",
 )
 @click.option(
     "--size",
     type=click.IntRange(min=16),
-    help="Longest side of the picture, where the photo's is longer.",
+    show_default="that of the photo",
+    help="The longest side of the picture, in pixels. A larger photo is scaled down, a "
+    "smaller one keeps its size.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="For other ones.")
-@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
-@handled
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Random seed; another seed gives another picture.",
+)
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@report_errors
 def dream(  # noqa: PLR0917 (click passes by name)
     photo: str,
     unit: str | None,
@@ -93,14 +102,15 @@ def dream(  # noqa: PLR0917 (click passes by name)
     force: bool,
     **model: Any,
 ) -> None:
-    """Let UNIT exaggerate what it sees in PHOTO (DeepDream).
+    """Exaggerate in PHOTO what UNIT responds to (DeepDream).
+
+    Early layers give strokes and spirals, late layers give eyes and animals.
 
     \b
     UNIT is one of
       fire7             a whole layer             fire8:20          a channel
-      logit:goldfish    a class                   fire5+fire9:3     both at once
-    and fire7 of the bundled network if it is left out. Early layers give strokes and
-    spirals, late ones eyes and animals.
+      logit:goldfish    a class                   fire5+fire9:3     the sum of both
+    If UNIT is left out, it is fire7 of the bundled network.
 
     \b
     tfviz dream photo.jpg -o dream.png
@@ -108,8 +118,8 @@ def dream(  # noqa: PLR0917 (click passes by name)
     """
     if unit is None and model["model"] != "squeezenet":
         raise click.UsageError(
-            "Which layers there are depends on the model. Name one as UNIT; `tfviz "
-            f"layers -m {model['model']}` lists them."
+            "UNIT can be left out only for the bundled network. Name a layer of this "
+            f"model; `tfviz layers -m {model['model']}` lists them."
         )
     _check_output(output, photo, force)
     from tfviz import images  # noqa: PLC0415
@@ -132,8 +142,8 @@ def dream(  # noqa: PLR0917 (click passes by name)
         tile=tile,
         seed=seed,
     )
-    with _progress(work) as step:
-        result = work.run([step])
+    with _show_progress(work) as callback:
+        result = work.run([callback])
     try:
         result.save(output)
     except OSError as error:
@@ -145,12 +155,13 @@ def dream(  # noqa: PLR0917 (click passes by name)
 
 
 def _check_output(output: Path, photo: str, force: bool) -> None:
+    """Refuse an output file that would replace the photo, or another file unasked."""
     if not output.exists():
         return
     if output.samefile(photo):
         reason = "is the photo itself. Choose another name."
     elif not force:
-        reason = "is there already. Choose another name, or replace it with --force."
+        reason = "already exists. Choose another name, or replace it with --force."
     else:
         return
     raise click.BadParameter(
@@ -159,10 +170,11 @@ def _check_output(output: Path, photo: str, force: bool) -> None:
 
 
 @contextmanager
-def _progress(work: Any) -> Iterator[Any]:
-    """Yield a callback that shows how much of the work is done, on stderr.
+def _show_progress(work: Any) -> Iterator[Any]:
+    """Yield a callback that shows the progress on stderr.
 
-    A step's cost is its number of tiles: a late octave has more of them.
+    It is a bar in a terminal, and a line for each octave elsewhere. A step is weighted
+    by its number of tiles, as a later octave has more of them.
     """
     costs = [work.tiles_in(octave) for octave in range(len(work.sizes))]
     total = work.steps * sum(costs)
@@ -172,7 +184,7 @@ def _progress(work: Any) -> Iterator[Any]:
         return
     started, done = time.monotonic(), 0
 
-    def say(progress: Any) -> None:
+    def print_octave(progress: Any) -> None:
         nonlocal done
         done += costs[progress.batch]
         if progress.step % work.steps == 0:
@@ -184,4 +196,4 @@ def _progress(work: Any) -> Iterator[Any]:
                 err=True,
             )
 
-    yield say
+    yield print_octave

@@ -1,4 +1,8 @@
-"""The command line. Nothing heavy is imported before the arguments are checked."""
+"""The `tfviz` command.
+
+TensorFlow and other large packages are imported only after the arguments have been
+checked, so that help texts and error messages appear at once.
+"""
 
 import click
 
@@ -14,7 +18,9 @@ from tfviz.cli.render import demo, render
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(tfviz.__version__, prog_name="tfviz")
 def main() -> None:
-    """See what the units of a Keras model look for.
+    """Visualize what the units of a Keras model respond to.
+
+    A unit is a channel, a neuron, a layer or a class.
 
     \b
     tfviz demo -o demo

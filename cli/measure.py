@@ -1,4 +1,4 @@
-"""The command that measures a user's images."""
+"""Commands that measure images: their statistics, and a model's usual activations."""
 
 import json
 import sys
@@ -11,52 +11,59 @@ import click
 
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import fail, handled
+from tfviz.cli.console import fail, report_errors
 
-# Of fewer images, the spectrum is that of these images, not of their kind.
+# The spectrum of fewer images says more about these images than about their kind.
 FEWEST = 10
-# Files that are left out are named up to this number.
+# The most files that a warning names.
 NAMED = 5
 
 
 @click.command()
-@options.images_option("Pictures and .npy arrays, also in folders inside.")
+@options.images_option(
+    "The folder of images to measure: pictures and .npy arrays, also in subfolders."
+)
 @click.option(
     "-o",
     "--output",
     type=types.OutputFile(".npz"),
     required=True,
-    help="Ends in .npz.",
+    help="The file to write the statistics to; its name ends in .npz.",
 )
 @click.option(
     "--size",
     type=click.IntRange(min=16),
     default=224,
     show_default=True,
-    help="Images are scaled to cover this square, in pixels.",
+    help="The side of the square that is measured, in pixels. Images are scaled to "
+    "cover it, and cropped.",
 )
 @click.option(
     "--channels",
     type=click.IntRange(min=1),
-    help="Of the images. By default those of the first; 1 makes pictures grey.",
+    show_default="those of the first image",
+    help="The number of channels. With 1, pictures are converted to grey.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-@handled
+@click.option("--json", "as_json", is_flag=True, help="Print the statistics as JSON.")
+@report_errors
 def calibrate(
     folder: Path, output: Path, size: int, channels: int | None, as_json: bool
 ) -> None:
     """Measure the colours and the spectrum of your images.
 
+    Visualizations start out with the statistics of ordinary photos. If your model
+    sees another kind of image, or channels other than red, green and blue, measure
+    its images and pass the file to `tfviz render --statistics`.
+
+    An array (.npy) has the shape (height, width, channels), with bytes or with floats
+    in [0, 1]. Files that cannot be measured are left out, with a warning.
+
     \b
     tfviz calibrate --images photos -o photos.npz
-
-    Pictures that look like yours, not like photographs, need the statistics of yours:
-    for another kind of image, or for channels that are not red, green and blue. An
-    array (.npy) is (height, width, channels), of bytes or of floats in [0, 1]. Files
-    that cannot be measured are left out with a warning.
+    tfviz render fire8:20 --statistics photos.npz -o out
     """
     options.make_folder(output.parent)
-    files = options.files_in(folder, (*types.PICTURES, ".npy"))
+    files = options.find_files(folder, (*types.PICTURES, ".npy"))
     if not files:
         fail(
             f"there are no images in {folder}. Expected files that end in "
@@ -66,10 +73,10 @@ def calibrate(
 
     left_out: list[str] = []
     with click.progressbar(files, label="measuring", file=sys.stderr) as progress:
-        found = _images(progress, size, channels, left_out.append)
-        first = next(found, None)
+        images = _load_images(progress, size, channels, left_out.append)
+        first = next(images, None)
         if first is not None:
-            stats = statistics.measure(chain([first], found), size=size)
+            stats = statistics.measure(chain([first], images), size=size)
     count = len(files) - len(left_out)
     if left_out:
         more = f"; and {len(left_out) - NAMED} more" * (len(left_out) > NAMED)
@@ -80,28 +87,35 @@ def calibrate(
         )
     if count < FEWEST:
         fail(
-            f"{count} of {len(files)} files could be measured, and {FEWEST} are the "
-            "fewest that tell anything about their kind."
+            f"{count} of {len(files)} files could be measured; at least {FEWEST} are "
+            "needed to represent their kind."
         )
-    _report(stats.save(output), as_json)
+    _print_statistics(stats.save(output), as_json)
 
 
-def _images(
+def _load_images(
     files: Any, size: int, channels: int | None, leave_out: Callable[[str], None]
 ) -> Iterator[Any]:
-    """Yield the images that can be measured, all of the same channels."""
+    """Yield the images that can be measured, all with the same number of channels.
+
+    Args:
+        files: The paths of the files.
+        size: The side of the square that is measured, in pixels.
+        channels: The number of channels, or None for that of the first image.
+        leave_out: Called with the path of each other file and the reason.
+    """
     from tfviz.statistics import prepared  # noqa: PLC0415
 
     for file in files:
         try:
             image = prepared(_read(file, channels), size)
-            found = image.shape[-1]
-            if found != (channels or found):
-                raise ValueError(f"It has {found} channels, not {channels}.")
+            own_channels = image.shape[-1]
+            if own_channels != (channels or own_channels):
+                raise ValueError(f"It has {own_channels} channels, not {channels}.")
         except (ValueError, OSError, EOFError) as error:
             leave_out(f"{file}: {str(error).rstrip('.')}")
             continue
-        channels = found
+        channels = own_channels
         yield image
 
 
@@ -117,7 +131,7 @@ def _read(file: Path, channels: int | None) -> Any:
     return picture.mean(axis=-1, keepdims=True) if channels == 1 else picture
 
 
-def _report(stats: Any, as_json: bool) -> None:
+def _print_statistics(stats: Any, as_json: bool) -> None:
     facts = {
         "file": stats.source,
         "images": stats.count,
@@ -136,7 +150,10 @@ def _report(stats: Any, as_json: bool) -> None:
         f"{stats.channels} channels"
     )
     click.echo(f"mean      {_row(stats.mean)}")
-    click.echo(f"contrast  {stats.contrast:.3f} along the first column of")
+    click.echo(
+        f"contrast  {stats.contrast:.3f} (standard deviation along the first column "
+        "below)"
+    )
     for row in stats.color:
         click.echo(f"colours   {_row(row)}")
     click.echo(f"slope     {_row(stats.slope())} (amplitude ~ 1 / frequency ** slope)")
@@ -154,48 +171,52 @@ def _row(values: Any) -> str:
 
 @click.command()
 @options.model_options
-@options.images_option("Photos; those in its folders as well.")
+@options.images_option("The folder of photos, also in subfolders.")
 @click.option(
     "-l",
     "--layer",
     "layers",
     metavar="LAYER",
     multiple=True,
-    help="A path; may be given several times. By default all layers.",
+    show_default="all layers",
+    help="The path of a layer to measure. May be given several times.",
 )
 @click.option(
     "-o",
     "--output",
     type=types.OutputFile(".npz"),
     required=True,
-    help="Ends in .npz.",
+    help="The file to write the levels to; its name ends in .npz.",
 )
-@handled
+@report_errors
 def levels(folder: Path, layers: tuple[str, ...], output: Path, **model: Any) -> None:
-    """Measure how active a model's channels are on the photos in a folder.
+    """Measure the usual activations of a model's channels.
 
-    `tfviz top --levels` says with it how far a response is above the usual. A few
-    hundred photos such as the model was trained on are enough.
+    They are measured over a folder of photos, of which a few hundred are enough if
+    they are like those that the model was trained on. With the resulting file, `tfviz
+    top --levels` says how far a response is above the usual.
 
     \b
     tfviz levels --images photos -m mine.keras -o mine.npz
     """
-    files = options.files_in(folder, types.PICTURES)
+    files = options.find_files(folder, types.PICTURES)
     if not files:
         fail(
-            f"{str(folder)!r} holds no photos: no file that ends in "
+            f"{str(folder)!r} holds no photos: no file ends in "
             f"{', '.join(types.PICTURES)}."
         )
     options.make_folder(output.parent)
     adapter = options.load_adapter(**model)
-    from tfviz import levels as core  # noqa: PLC0415
+    from tfviz import levels as levels_  # noqa: PLC0415
 
     unreadable: list[Path] = []
-    found = core.measure(
+    measured = levels_.measure(
         adapter, options.read_photos(files, unreadable.append), layers or None
     )
-    found.save(output)
+    measured.save(output)
     for file in unreadable:
         click.echo(f"not read: {file}", err=True)
     left_out = f", {len(unreadable)} could not be read" if unreadable else ""
-    click.echo(f"{output}: {len(found.layers)} layers, {found.count} photos{left_out}")
+    click.echo(
+        f"{output}: {len(measured.layers)} layers, {measured.count} photos{left_out}"
+    )

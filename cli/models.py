@@ -1,4 +1,4 @@
-"""The commands that tell about a model."""
+"""Commands that describe a model: its layers, its input range, its top units."""
 
 import json
 import shlex
@@ -9,41 +9,158 @@ import click
 
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import handled
+from tfviz.cli.console import report_errors
+
+IMAGE = click.Path(exists=True, dir_okay=False)
 
 
 @click.command()
 @options.model_options
-@click.option("--size", type=types.Size(), help="Of the images, in pixels.")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-@handled
+@click.option(
+    "--size",
+    type=types.Size(),
+    show_default="the model's input size, or 224",
+    help="The size of the images in pixels, for which the shapes are listed: N for a "
+    "square, or HEIGHTxWIDTH.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the layers as JSON.")
+@report_errors
 def layers(size: tuple[int, int] | None, as_json: bool, **model: Any) -> None:
-    """List a model's layers: path, units, shape, kind.
+    """List the layers of a model with their units and shapes.
+
+    Prints the path, number of units, output shape and kind of each layer.
 
     \b
     tfviz layers -m keras:MobileNetV2
     """
     adapter = options.load_adapter(**model)
-    found = adapter.layers(size)
+    rows = adapter.layers(size)
     if as_json:
-        rows = [
-            {"path": f.path, "units": f.units, "shape": f.shape, "kind": f.kind}
-            for f in found
+        entries = [
+            {"path": row.path, "units": row.units, "shape": row.shape, "kind": row.kind}
+            for row in rows
         ]
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json.dumps(entries, indent=2))
         return
-    width = max((len(layer.path) for layer in found), default=0)
-    for layer in found:
-        shape = "x".join("?" if n is None else str(n) for n in layer.shape[1:])
+    width = max((len(row.path) for row in rows), default=0)
+    for row in rows:
+        shape = "x".join("?" if n is None else str(n) for n in row.shape[1:])
+        click.echo(f"{row.path:{width}}  {row.units!s:>6}  {shape:>14}  {row.kind}")
+
+
+@click.command()
+@options.model_options
+@click.argument("pictures", metavar="IMAGE...", type=IMAGE, nargs=-1, required=True)
+@click.option(
+    "--class",
+    "truth",
+    metavar="NAME",
+    help="The class that all the images show: its name, WordNet identifier or index.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@report_errors
+def check(
+    pictures: tuple[str, ...], truth: str | None, as_json: bool, **model: Any
+) -> None:
+    """Check whether a model gets the input range it was trained on.
+
+    Prints the five most probable classes of each IMAGE, and a warning if another
+    input range fits the model better than the one in use, which would make its
+    visualizations wrong as well. Use photos like those that the model was trained on;
+    three photos are much more conclusive than one.
+
+    \b
+    tfviz check goldfish.jpg -m keras:MobileNetV2
+    tfviz check goldfish.jpg --class goldfish -m mine.keras --preprocess=-1,1
+    """
+    adapter = options.load_adapter(**model)
+    from tfviz import check_range  # noqa: PLC0415
+
+    outcome = check_range(adapter, list(pictures), truth=truth)
+    top_five = [_most_probable(adapter, p) for p in outcome.trials[0].probabilities]
+    if as_json:
         click.echo(
-            f"{layer.path:{width}}  {layer.units!s:>6}  {shape:>14}  {layer.kind}"
+            json.dumps(_check_as_json(adapter, outcome, pictures, top_five), indent=2)
         )
+    else:
+        for picture, five in zip(pictures, top_five, strict=True):
+            if len(pictures) > 1:
+                click.echo(f"{picture}:")
+            for row in five:
+                name = row["name"] or ""
+                click.echo(f"{row['probability']:7.1%}  {row['index']:4}  {name}")
+    click.echo(_describe_check(adapter, outcome), err=True)
 
 
-# As many pictures as fit a small sheet.
+def _most_probable(adapter: Any, probabilities: Any) -> list[dict[str, Any]]:
+    """Return the five most probable classes of an image."""
+    return [
+        {
+            "index": int(i),
+            "name": adapter.class_name(int(i)),
+            "probability": float(probabilities[i]),
+        }
+        for i in (-probabilities).argsort()[:5]
+    ]
+
+
+def _check_as_json(
+    adapter: Any, outcome: Any, pictures: tuple[str, ...], top_five: list[Any]
+) -> dict[str, Any]:
+    return {
+        "preprocess": adapter.preprocess.name,
+        "top": top_five[0],
+        "images": [
+            {"file": picture, "top": five}
+            for picture, five in zip(pictures, top_five, strict=True)
+        ],
+        "verdict": outcome.verdict,
+        "probable": outcome.probable,
+        "reason": outcome.reason,
+        "ranges": [
+            {
+                "preprocess": trial.preprocess,
+                "movement": trial.movement,
+                "misfit": trial.misfit,
+                "top": _most_probable(adapter, trial.probabilities[0]),
+            }
+            for trial in outcome.trials
+        ],
+    }
+
+
+def _describe_check(adapter: Any, outcome: Any) -> str:
+    """Return the verdict on the input range as a sentence."""
+    from tfviz.analysis.input_range import RIGHT, UNSURE  # noqa: PLC0415
+
+    used = outcome.trials[0]
+    if outcome.verdict == RIGHT:
+        return f"The range {used.preprocess} seems right: {outcome.reason}."
+    if outcome.verdict == UNSURE:
+        return (
+            f"Not sure that the range {used.preprocess} is right: {outcome.reason}. "
+            "Try more photos, or say what they show with --class."
+        )
+    best, *others = outcome.probable
+    trial = next((t for t in outcome.trials if t.preprocess == best), used)
+    less = f", less probably on {' or '.join(others)}" if others else ""
+    return (
+        f"Warning: with {used.preprocess}, as used, the model gives "
+        f"{_describe_answer(adapter, used)}; with {best} it gives "
+        f"{_describe_answer(adapter, trial)}. It was probably trained on {best}{less} "
+        f"({outcome.reason}): pass --preprocess={best}"
+    )
+
+
+def _describe_answer(adapter: Any, trial: Any) -> str:
+    """Return the most probable class of the first image, such as `93% to 'lion'`."""
+    row = _most_probable(adapter, trial.probabilities[0])[0]
+    name = row["name"] or f"class {row['index']}"
+    return f"{row['probability']:.0%} to {name!r}"
+
+
+# The most units that the suggested `tfviz render` command names: a sheet of 3 by 3.
 PASTED_UNITS = 9
-
-IMAGE = click.Path(exists=True, dir_okay=False)
 
 
 @click.command()
@@ -55,24 +172,26 @@ IMAGE = click.Path(exists=True, dir_okay=False)
     "layers",
     metavar="LAYER",
     multiple=True,
-    help="A path, a pattern such as 'fire*', or logit for the classes; may be given "
-    "several times. By default the classes and a late layer.",
+    show_default="the classes and a late layer",
+    help="A layer to search: its path, a pattern such as 'fire*', or logit for the "
+    "classes. May be given several times.",
 )
 @click.option(
     "-n",
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
-    help="Units of each layer.",
+    help="The number of units to list for each layer.",
 )
 @click.option(
     "--levels",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
-    help="The usual levels, made by `tfviz levels`. squeezenet has its own.",
+    show_default="those of squeezenet are built in",
+    help="The usual activations of the model's channels, measured by `tfviz levels`.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-@handled
+@click.option("--json", "as_json", is_flag=True, help="Print the units as JSON.")
+@report_errors
 def top(
     image: str,
     layers: tuple[str, ...],
@@ -83,10 +202,13 @@ def top(
 ) -> None:
     """List the units that respond most to IMAGE.
 
-    For each layer, the units that are furthest above what is usual: their mean
-    activation, how many deviations that is above it, and where they respond most.
-    What is usual is measured over real photos where there are levels, or else is the
-    mean of the layer's units for this photo.
+    For each layer, lists the units whose activation is furthest above its usual
+    value: their mean activation, by how many standard deviations it is above the
+    usual, and the position where they respond most. The usual value is the channel's
+    mean over many photos if it has been measured (--levels), or else the mean over
+    the layer's channels for this image.
+
+    The last line is a command that renders the first unit of each layer.
 
     \b
     tfviz top goldfish.jpg
@@ -95,14 +217,14 @@ def top(
     adapter = options.load_adapter(**model)
     from tfviz.analysis.top_units import PHOTOS, top_units  # noqa: PLC0415
 
-    found = top_units(adapter, image, layers or None, n=n, levels=levels)
-    command = _render_command(found, model)
+    units = top_units(adapter, image, layers or None, n=n, levels=levels)
+    command = _render_command(units, model)
     if as_json:
-        rows = [asdict(unit) for unit in found]
+        rows = [asdict(unit) for unit in units]
         click.echo(json.dumps({"units": rows, "render": command}, indent=2))
         return
-    width = max(len(unit.unit) for unit in found)
-    for unit in found:
+    width = max(len(unit.unit) for unit in units)
+    for unit in units:
         usual = "usual" if unit.usual == PHOTOS else "its layer's mean"
         peak = f"   most at {unit.peak} ({unit.peak_value:.3g})" if unit.peak else ""
         click.echo(
@@ -112,10 +234,15 @@ def top(
     click.echo(command)
 
 
-def _render_command(found: list[Any], model: dict[str, Any]) -> str:
-    """Return a command that renders the first unit of each layer."""
+def _render_command(units: list[Any], model: dict[str, Any]) -> str:
+    """Return a command that renders the first unit of each layer.
+
+    Args:
+        units: The `TopUnit` entries.
+        model: The values of `options.model_options`.
+    """
     first: dict[str, str] = {}
-    for unit in found:
+    for unit in units:
         first.setdefault(unit.layer, unit.unit)
     words = ["tfviz", "render", *list(first.values())[:PASTED_UNITS]]
     words += ["-m", model["model"]]
@@ -135,108 +262,3 @@ def _render_command(found: list[Any], model: dict[str, Any]) -> str:
         if model[option]:
             words += [f"--{option.replace('_', '-')}", model[option]]
     return shlex.join([*words, "-o", "out"])
-
-
-@click.command()
-@options.model_options
-@click.argument("pictures", metavar="IMAGE...", type=IMAGE, nargs=-1, required=True)
-@click.option(
-    "--class",
-    "truth",
-    metavar="NAME",
-    help="What all the images show, by name, identifier or index.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-@handled
-def check(
-    pictures: tuple[str, ...], truth: str | None, as_json: bool, **model: Any
-) -> None:
-    """Find out on IMAGEs whether the model gets the range it was trained on.
-
-    Prints the five likeliest classes of each image, and warns if another range than
-    the one in use fits the model better: its visualizations would be as wrong. Take
-    photos such as the model was trained on; three tell much more than one.
-
-    \b
-    tfviz check goldfish.jpg -m keras:MobileNetV2
-    tfviz check goldfish.jpg --class goldfish -m mine.keras --preprocess=-1,1
-    """
-    adapter = options.load_adapter(**model)
-    from tfviz import check_range  # noqa: PLC0415
-
-    found = check_range(adapter, list(pictures), truth=truth)
-    rows = [_likeliest(adapter, p) for p in found.trials[0].probabilities]
-    if as_json:
-        click.echo(json.dumps(_outcome(adapter, found, pictures, rows), indent=2))
-    else:
-        for picture, five in zip(pictures, rows, strict=True):
-            if len(pictures) > 1:
-                click.echo(f"{picture}:")
-            for row in five:
-                name = row["name"] or ""
-                click.echo(f"{row['probability']:7.1%}  {row['index']:4}  {name}")
-    click.echo(_in_words(adapter, found), err=True)
-
-
-def _likeliest(adapter: Any, probabilities: Any) -> list[dict[str, Any]]:
-    return [
-        {
-            "index": int(i),
-            "name": adapter.class_name(int(i)),
-            "probability": float(probabilities[i]),
-        }
-        for i in (-probabilities).argsort()[:5]
-    ]
-
-
-def _outcome(
-    adapter: Any, found: Any, pictures: tuple[str, ...], rows: list[Any]
-) -> dict[str, Any]:
-    return {
-        "preprocess": adapter.preprocess.name,
-        "top": rows[0],
-        "images": [
-            {"file": picture, "top": five}
-            for picture, five in zip(pictures, rows, strict=True)
-        ],
-        "verdict": found.verdict,
-        "probable": found.probable,
-        "reason": found.reason,
-        "ranges": [
-            {
-                "preprocess": trial.preprocess,
-                "movement": trial.movement,
-                "misfit": trial.misfit,
-                "top": _likeliest(adapter, trial.probabilities[0]),
-            }
-            for trial in found.trials
-        ],
-    }
-
-
-def _in_words(adapter: Any, found: Any) -> str:
-    from tfviz.analysis.input_range import RIGHT, UNSURE  # noqa: PLC0415
-
-    used = found.trials[0]
-    if found.verdict == RIGHT:
-        return f"The range {used.preprocess} seems right: {found.reason}."
-    if found.verdict == UNSURE:
-        return (
-            f"Not sure that the range {used.preprocess} is right: {found.reason}. More "
-            "photos tell more, as does --class."
-        )
-    best, *others = found.probable
-    trial = next((t for t in found.trials if t.preprocess == best), used)
-    less = f", less likely on {' or '.join(others)}" if others else ""
-    return (
-        f"Warning: with {used.preprocess}, as used, the model gives "
-        f"{_answer(adapter, used)}; with {best} it gives {_answer(adapter, trial)}. "
-        f"It was probably trained on {best}{less} ({found.reason}): pass "
-        f"--preprocess={best}"
-    )
-
-
-def _answer(adapter: Any, trial: Any) -> str:
-    (row,) = _likeliest(adapter, trial.probabilities[0])[:1]
-    name = row["name"] or f"class {row['index']}"
-    return f"{row['probability']:.0%} to {name!r}"

@@ -1,4 +1,4 @@
-"""Options that several commands share, and their types."""
+"""Options and steps that several commands share."""
 
 import os
 import sys
@@ -11,11 +11,112 @@ import click
 from tfviz.cli import param_types as types
 
 
+def model_options(command: Callable) -> Callable:
+    """Add the options that choose a model and say how it takes images."""
+    decorators = [
+        click.option(
+            "-m",
+            "--model",
+            type=types.ModelSource(),
+            default="squeezenet",
+            show_default=True,
+            help="The model: squeezenet, keras:NAME, keras:NAME?weights=none, a "
+            ".keras or .h5 file, the folder of a SavedModel, or hub:URL. If there are "
+            "several signatures, choose one with FOLDER?signature=NAME.",
+        ),
+        click.option(
+            "--preprocess",
+            type=types.Preprocess(),
+            show_default="detected from the model",
+            help="The input range that the model was trained on: caffe, tf, torch, or "
+            "a range such as 0,255.",
+        ),
+        click.option(
+            "--labels",
+            type=types.LabelsFile(exists=True, dir_okay=False),
+            metavar="FILE",
+            show_default="MODEL.labels.txt beside the model file",
+            help="The class names: a text file with one name per line, or JSON.",
+        ),
+        click.option(
+            "--custom",
+            metavar="MODULE:NAME",
+            multiple=True,
+            help="A layer or function of your own that the model file needs. May be "
+            "given several times.",
+        ),
+        click.option(
+            "--allow-unsafe",
+            is_flag=True,
+            help="Allow the model file to run Python code (Lambda layers).",
+        ),
+        click.option(
+            "--hold",
+            type=types.NamedNumbers(),
+            multiple=True,
+            help="A fixed value for an input other than the image, such as age=30 or "
+            "meta=0.5,2. May be given several times.",
+        ),
+        click.option(
+            "--image-input",
+            metavar="NAME",
+            help="The image input to optimize, if the model has several.",
+        ),
+        click.option(
+            "--output-name",
+            metavar="NAME",
+            help="The output that predicts the classes, if the model has several.",
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(min=1),
+            show_default="all",
+            help="The number of processor threads to use.",
+        ),
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+# The parameters of `model_options`, which `load_adapter` takes.
+MODEL_OPTIONS = (
+    "model",
+    "preprocess",
+    "labels",
+    "custom",
+    "allow_unsafe",
+    "hold",
+    "image_input",
+    "output_name",
+    "threads",
+)
+
+
+def images_option(description: str, *, required: bool = True) -> Callable:
+    """Return the option `--images`, which names a folder of images.
+
+    Args:
+        description: The help text: which images the command expects.
+        required: Whether the command needs it.
+    """
+    return click.option(
+        "--images",
+        "folder",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        required=required,
+        metavar="DIR",
+        help=description,
+    )
+
+
 def make_folder(path: Path) -> None:
-    """Make the output folder and try to write to it, before any work is done.
+    """Make the output folder, and check that it can be written to.
+
+    Commands call it before they load or render anything.
 
     Raises:
-        click.BadParameter: If it cannot be written.
+        click.BadParameter: If the folder cannot be written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -29,8 +130,8 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
-def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Return the files in a folder and those inside of it that end in one of these."""
+def find_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Return the files with one of these suffixes in a folder and its subfolders."""
     return [
         file
         for file in sorted(folder.rglob("*"))
@@ -39,7 +140,12 @@ def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
 
 
 def read_photos(files: list[Path], leave_out: Callable[[Path], Any]) -> Iterator[Any]:
-    """Yield the photos that can be read, and name the others to `leave_out`."""
+    """Yield photos one at a time, with a progress bar.
+
+    Args:
+        files: The files to read.
+        leave_out: Called with each file that cannot be read as an image.
+    """
     from tfviz import images  # noqa: PLC0415
 
     with click.progressbar(files, label="photos", file=sys.stderr) as bar:
@@ -50,97 +156,6 @@ def read_photos(files: list[Path], leave_out: Callable[[Path], Any]) -> Iterator
                 leave_out(file)
             else:
                 yield photo
-
-
-def images_option(told: str, *, required: bool = True) -> Callable:
-    """Return the option that names a folder of images."""
-    return click.option(
-        "--images",
-        "folder",
-        type=click.Path(exists=True, file_okay=False, path_type=Path),
-        required=required,
-        metavar="DIR",
-        help=told,
-    )
-
-
-def model_options(command: Callable) -> Callable:
-    """Add the options that say which model, and how it sees images."""
-    options = [
-        click.option(
-            "-m",
-            "--model",
-            type=types.ModelSource(),
-            default="squeezenet",
-            show_default=True,
-            help="squeezenet, keras:NAME, keras:NAME?weights=none, a .keras or .h5 "
-            "file, a SavedModel's folder, or hub:URL. One of several signatures: "
-            "FOLDER?signature=NAME.",
-        ),
-        click.option(
-            "--preprocess",
-            type=types.Preprocess(),
-            help="What the model was trained on: caffe, tf, torch, or a range such as "
-            "0,255. By default what the model tells.",
-        ),
-        click.option(
-            "--labels",
-            type=types.LabelsFile(exists=True, dir_okay=False),
-            metavar="FILE",
-            help="Names of the classes, one a line, or JSON. By default "
-            "MODEL.labels.txt beside the model file.",
-        ),
-        click.option(
-            "--custom",
-            metavar="MODULE:NAME",
-            multiple=True,
-            help="A layer or function of your own that the model file needs.",
-        ),
-        click.option(
-            "--allow-unsafe",
-            is_flag=True,
-            help="Let the model file run Python code (Lambda layers).",
-        ),
-        click.option(
-            "--hold",
-            type=types.Held(),
-            multiple=True,
-            help="The value of an input beside the image, such as age=30 or "
-            "meta=0.5,2.",
-        ),
-        click.option(
-            "--image-input",
-            metavar="NAME",
-            help="Which of several images that the model takes is to be made.",
-        ),
-        click.option(
-            "--output-name",
-            metavar="NAME",
-            help="Which of several outputs of the model has the classes.",
-        ),
-        click.option(
-            "--threads",
-            type=click.IntRange(min=1),
-            help="Processor threads to use. By default all.",
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-# What `load_adapter` takes, and a saved picture can be made again with.
-MODEL_OPTIONS = (
-    "model",
-    "preprocess",
-    "labels",
-    "custom",
-    "allow_unsafe",
-    "hold",
-    "image_input",
-    "output_name",
-    "threads",
-)
 
 
 def load_adapter(
@@ -155,17 +170,19 @@ def load_adapter(
     output_name: str | None = None,
     threads: int | None = None,
 ) -> Any:
-    """Load a model as the options say, and print what was found out about it."""
+    """Load the model that the options describe, and return its adapter.
+
+    Prints on stderr which input range and which logits are used.
+    """
     _import_custom(custom)
-    quiet_tensorflow(threads)
+    import_tensorflow(threads)
     import tfviz  # noqa: PLC0415
 
     if labels is None:
         beside = Path(model).with_suffix(".labels.txt")
         labels = str(beside) if beside.is_file() else None
-    loaded = tfviz.load_model(model, allow_unsafe=allow_unsafe)
     adapter = tfviz.adapt(
-        loaded,
+        tfviz.load_model(model, allow_unsafe=allow_unsafe),
         preprocess,
         labels=labels,
         held=dict(hold) or None,
@@ -179,9 +196,13 @@ def load_adapter(
     return adapter
 
 
-def quiet_tensorflow(threads: int | None = None) -> None:
-    """Import TensorFlow without what it prints on the way, and limit its threads."""
-    _silently_import_tensorflow()
+def import_tensorflow(threads: int | None = None) -> None:
+    """Import TensorFlow without its log lines, and limit its threads.
+
+    Args:
+        threads: The number of threads, or None for all.
+    """
+    _import_tensorflow_silently()
     if threads is not None:
         import tensorflow as tf  # noqa: PLC0415
 
@@ -189,29 +210,31 @@ def quiet_tensorflow(threads: int | None = None) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
-def _silently_import_tensorflow() -> None:
+def _import_tensorflow_silently() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "tensorflow" in sys.modules or os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
         return
-    import tfviz  # noqa: F401, PLC0415 (sets what must be set before TensorFlow)
+    import tfviz  # noqa: F401, PLC0415 (sets the environment that TensorFlow reads)
 
-    # Its C++ parts write to the file descriptor before they read any setting.
+    # TensorFlow's C++ code writes to the file descriptor of stderr before it reads
+    # any setting, so the descriptor itself has to be redirected.
     sys.stderr.flush()
-    kept = os.dup(2)
-    silent = os.open(os.devnull, os.O_WRONLY)
+    stderr = os.dup(2)
+    devnull = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(silent, 2)
+        os.dup2(devnull, 2)
         import tensorflow as tf  # noqa: PLC0415
 
         tf.config.list_physical_devices()
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(silent)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(devnull)
     tf.get_logger().setLevel("ERROR")
 
 
 def _import_custom(custom: tuple[str, ...]) -> None:
+    """Import layers and functions, and register them with Keras by their names."""
     if not custom:
         return
     for text in custom:
@@ -220,7 +243,7 @@ def _import_custom(custom: tuple[str, ...]) -> None:
                 f"{text!r} is not MODULE:NAME.", param_hint="'--custom'"
             )
     sys.path.insert(0, "")
-    quiet_tensorflow()
+    import_tensorflow()
     from importlib import import_module  # noqa: PLC0415
 
     import keras  # noqa: PLC0415
@@ -229,9 +252,10 @@ def _import_custom(custom: tuple[str, ...]) -> None:
         module, _, name = text.partition(":")
         try:
             value = getattr(import_module(module), name)
-        except Exception as error:  # the module is the user's own
+        except Exception as error:  # the user's own module may raise anything
             raise click.BadParameter(
-                f"{text!r} cannot be imported ({error}). Write MODULE:NAME.",
+                f"{text!r} cannot be imported ({error}). Give MODULE:NAME, where "
+                "MODULE is in this folder or installed.",
                 param_hint="'--custom'",
             ) from error
         keras.saving.get_custom_objects()[name] = value

@@ -1,4 +1,7 @@
-"""Types of arguments and options, which refuse what is wrong before any work."""
+"""Types of arguments and options, which refuse wrong values before any work is done.
+
+Nothing here imports TensorFlow, so that a mistake is reported at once.
+"""
 
 import os
 import re
@@ -22,62 +25,66 @@ from tfviz.models.sources import (
 )
 from tfviz.optimize.options import PARAMS, PENALTIES
 
-# What is taken for a photo in a folder.
+# Suffixes of the files in a folder that are read as photos.
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 class Size(click.ParamType):
-    """`N` or `HEIGHTxWIDTH`, in pixels."""
+    """The size of an image in pixels: `N` for a square, or `HEIGHTxWIDTH`."""
 
     name = "N|HxW"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        """Return height and width."""
+        """Return the height and the width."""
         if isinstance(value, tuple):
             return value
         match = re.fullmatch(r"(\d+)(?:x(\d+))?", value)
         if not match or not all(int(n) for n in match.groups() if n):
-            self.fail(f"{value!r} is no size; write 224 or 180x240.", param, ctx)
+            self.fail(f"{value!r} is not a size; write 224 or 180x240.", param, ctx)
         height, width = match.groups()
         return int(height), int(width or height)
 
 
 class ModelSource(click.ParamType):
-    """The name of a model, or a file or folder that holds one."""
+    """A model: a name, `keras:NAME`, `hub:URL`, or the path of a file or folder."""
 
     name = "MODEL"
     _check = staticmethod(check_source)
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        """Refuse what is certainly no model, before anything is loaded."""
+        """Return the source, unless it certainly is not that of a model."""
         try:
             self._check(value)
         except (ValueError, FileNotFoundError) as error:
             self.fail(str(error), param, ctx)
-        # Names are made of it, which `.` does not have.
+        # A model is named after its folder, and `.` is not a name.
         return str(Path.cwd()) if value == "." else value
 
 
 class Judge(ModelSource):
-    """A network that judges: any model, or a `.tflite` file."""
+    """A network that judges: any model, or the path of a `.tflite` file."""
 
     _check = staticmethod(check_judge)
 
 
 class OutputFolder(click.ParamType):
-    """A folder that files can be written to, or that can be made."""
+    """The path of a folder for output, which need not exist yet."""
 
     name = "DIR"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Path:
-        """Refuse what can be no folder; `make_folder` does the rest."""
+        """Return the path; `make_folder` finds out whether it can be written to."""
         if not str(value):
-            self.fail("an empty name is no folder.", param, ctx)
+            self.fail("an empty name is not a folder.", param, ctx)
         return Path(value)
 
 
 class OutputFile(click.ParamType):
-    """A file to be written, by what its name ends in."""
+    """The path of a file for output.
+
+    Args:
+        *suffixes: The suffixes of which its name must have one.
+    """
 
     name = "FILE"
 
@@ -85,7 +92,7 @@ class OutputFile(click.ParamType):
         self._suffixes = suffixes
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Path:
-        """Refuse what can be no such file; `make_folder` does the rest."""
+        """Return the path; `make_folder` finds out whether it can be written to."""
         path = Path(value)
         if path.suffix.lower() not in self._suffixes:
             self.fail(
@@ -97,12 +104,12 @@ class OutputFile(click.ParamType):
 
 
 class Preprocess(click.ParamType):
-    """A mode of `keras.applications`, or a range."""
+    """An input range: `LO,HI`, or a mode of `keras.applications` (caffe, tf, torch)."""
 
     name = "MODE|LO,HI"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        """Refuse what the library would refuse, without loading it."""
+        """Return the text, which the library parses again."""
         if value in ("caffe", "tf", "torch"):
             return value
         try:
@@ -115,7 +122,7 @@ class Preprocess(click.ParamType):
             )
         if not -inf < low < high < inf:
             self.fail(
-                f"{value!r} is no range; write the lower end first, as 0,255.",
+                f"{value!r} is not a range; write the lower end first, as 0,255.",
                 param,
                 ctx,
             )
@@ -123,12 +130,12 @@ class Preprocess(click.ParamType):
 
 
 class Range(click.ParamType):
-    """What black and white are in images: `LO,HI`."""
+    """The values of black and white in a generator's images: `LO,HI`."""
 
     name = "LO,HI"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, float]:
-        """Return both ends."""
+        """Return the lower and the upper end."""
         if isinstance(value, tuple):
             return value
         try:
@@ -137,7 +144,7 @@ class Range(click.ParamType):
             low = high = inf
         if not -inf < low < high < inf:
             self.fail(
-                f"{value!r} is no range; write the lower end first, as -1,1.",
+                f"{value!r} is not a range; write the lower end first, as -1,1.",
                 param,
                 ctx,
             )
@@ -145,7 +152,11 @@ class Range(click.ParamType):
 
 
 class PriorSource(click.ParamType):
-    """A prior's name, file, folder or handle."""
+    """A learned prior: a bundled name, a generator's file or folder, or `hub:URL`.
+
+    Args:
+        *others: Other names to accept, such as those of params.
+    """
 
     name = "PRIOR"
     bundled = ("inverter", "autoencoder")
@@ -155,41 +166,41 @@ class PriorSource(click.ParamType):
         self._names = (*others, *self.bundled)
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        """Refuse what is certainly no prior, before anything is loaded."""
+        """Return the source, unless it certainly is not that of a prior."""
         value = str(value)
         if value in self._names or is_url(value.removeprefix(HUB)):
             return value
         path = Path(split_choices(value, *CHOICES)[0])
         if path.is_file() and path.suffix.lower() not in self.suffixes:
             self.fail(
-                f"{value!r} is no prior; expected a file that ends in "
+                f"{value!r} is not a prior; expected a file that ends in "
                 f"{', '.join(self.suffixes)}.",
                 param,
                 ctx,
             )
         if path.is_dir() and not is_saved_model(path):
-            self.fail(f"{value!r} is a folder, but no SavedModel's.", param, ctx)
+            self.fail(f"{value!r} is a folder, but not a SavedModel.", param, ctx)
         if not path.exists():
             hint = did_you_mean(value, self._names)
             self.fail(
-                f"there is no {value!r}.{hint} There are {', '.join(self._names)}, or "
-                "give a generator's file, a SavedModel's folder or hub:URL.",
+                f"there is no {value!r}.{hint} Give one of {', '.join(self._names)}, "
+                "a generator's file, the folder of a SavedModel, or hub:URL.",
                 param,
                 ctx,
             )
         return value
 
 
-class Named(click.ParamType):
-    """`NAME=VALUE`: something by the name that it has, or that takes part.
+class NamedValue(click.ParamType):
+    """`NAME=VALUE`: a value and what it belongs to.
 
     Args:
-        value: The type of the value.
+        value_type: The type of the value.
     """
 
-    def __init__(self, value: click.ParamType) -> None:
-        self._value = value
-        self.name = f"NAME={value.name.upper()}"
+    def __init__(self, value_type: click.ParamType) -> None:
+        self._value_type = value_type
+        self.name = f"NAME={value_type.name.upper()}"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, Any]:
         """Return the name and the value."""
@@ -198,73 +209,16 @@ class Named(click.ParamType):
         name, sign, text = value.partition("=")
         if not name or not sign:
             self.fail(f"{value!r} is not {self.name}.", param, ctx)
-        return name, self._value.convert(text, param, ctx)
+        return name, self._value_type.convert(text, param, ctx)
 
 
-class Methods(click.ParamType):
-    """Comma-separated params and priors, each `NAME` or `NAME=PRIOR`."""
-
-    name = "NAME,..."
-    known = (*PARAMS, *PriorSource.bundled)
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[tuple[str, str], ...]:
-        """Return names and what they are."""
-        if isinstance(value, tuple):
-            return value
-        found: dict[str, str] = {}
-        for part in value.split(","):
-            name, sign, _ = part.partition("=")
-            if name in found:
-                self.fail(f"{name!r} is named twice.", param, ctx)
-            if sign:
-                found[name] = Named(PriorSource()).convert(part, param, ctx)[1]
-                continue
-            if name not in self.known:
-                hint = did_you_mean(name, self.known)
-                self.fail(
-                    f"there is no method {name!r}.{hint} There are "
-                    f"{', '.join(self.known)}, or give NAME=FILE.",
-                    param,
-                    ctx,
-                )
-            found[name] = name
-        return tuple(found.items())
-
-
-class Positive(click.FloatRange):
-    """A finite number above 0."""
-
-    def __init__(self) -> None:
-        super().__init__(min=0, min_open=True)
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        """Refuse also what is infinite or no number at all."""
-        number = super().convert(value, param, ctx)
-        if not number < inf:
-            self.fail(f"{value} is no finite number.", param, ctx)
-        return number
-
-
-class LabelsFile(click.Path):
-    """A file of class names."""
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Read it once, to refuse it at once."""
-        path = os.fsdecode(super().convert(value, param, ctx))
-        try:
-            read_labels(path)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return path
-
-
-class Held(click.ParamType):
-    """`NAME=VALUE`, where the value is a number or several."""
+class NamedNumbers(click.ParamType):
+    """`NAME=NUMBER` or `NAME=NUMBER,NUMBER,...`."""
 
     name = "NAME=VALUE"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, Any]:
-        """Return the name and the value."""
+        """Return the name, and the number or a list of the numbers."""
         if isinstance(value, tuple):
             return value
         name, sign, text = value.partition("=")
@@ -278,21 +232,21 @@ class Held(click.ParamType):
 
 
 class Penalty(click.ParamType):
-    """`NAME=WEIGHT`."""
+    """`NAME=WEIGHT`, with the name of a penalty in `tfviz.objectives`."""
 
     name = "NAME=WEIGHT"
-    known = PENALTIES
+    names = PENALTIES
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, float]:
         """Return the name and the weight."""
         if isinstance(value, tuple):
             return value
         name, _, text = value.partition("=")
-        if name not in self.known:
-            hint = did_you_mean(name, self.known)
+        if name not in self.names:
+            hint = did_you_mean(name, self.names)
             self.fail(
-                f"there is no penalty {name!r}.{hint} There are "
-                f"{', '.join(self.known)}.",
+                f"there is no penalty {name!r}.{hint} Give one of "
+                f"{', '.join(self.names)}.",
                 param,
                 ctx,
             )
@@ -305,20 +259,81 @@ class Penalty(click.ParamType):
         return name, weight
 
 
-class Units(click.Command):
-    """A command whose arguments may look like options: `-fire8:20`."""
+class Methods(click.ParamType):
+    """The methods of a comparison: params and priors as `NAME` or `NAME=PRIOR`,..."""
+
+    name = "NAME,..."
+    names = (*PARAMS, *PriorSource.bundled)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[tuple[str, str], ...]:
+        """Return the name of each method and the name or source of its param."""
+        if isinstance(value, tuple):
+            return value
+        sources: dict[str, str] = {}
+        for part in value.split(","):
+            name, sign, _ = part.partition("=")
+            if name in sources:
+                self.fail(f"{name!r} is named twice.", param, ctx)
+            if sign:
+                sources[name] = NamedValue(PriorSource()).convert(part, param, ctx)[1]
+                continue
+            if name not in self.names:
+                hint = did_you_mean(name, self.names)
+                self.fail(
+                    f"there is no method {name!r}.{hint} Give some of "
+                    f"{', '.join(self.names)}, or NAME=PRIOR.",
+                    param,
+                    ctx,
+                )
+            sources[name] = name
+        return tuple(sources.items())
+
+
+class Positive(click.FloatRange):
+    """A finite number above 0."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Return the number; unlike `FloatRange`, refuse infinity and NaN."""
+        number = super().convert(value, param, ctx)
+        if not number < inf:
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+class LabelsFile(click.Path):
+    """The path of a file of class names, one per line or as JSON."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the path, if the file can be read as class names."""
+        path = os.fsdecode(super().convert(value, param, ctx))
+        try:
+            read_labels(path)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return path
+
+
+class UnitsCommand(click.Command):
+    """A command that takes units, and explains a unit with a leading hyphen.
+
+    In Python, `-unit` minimizes a unit; on the command line, `-fire8:20` would be
+    an option.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Explain a unit with a leading hyphen."""
+        """Parse the arguments, unless one of them looks like a unit with a hyphen."""
         for arg in args:
             if arg == "--":
                 break
-            # `-mkeras:VGG16` is an option with its value, and a real one.
+            # `-mkeras:VGG16` is an option with its value.
             unit = re.match(r"-(?!-)(?!mkeras:)([^-].*[:/].*|\w{3,}\d+)$", arg)
             if unit and not Path(arg[2:]).exists():
                 raise click.UsageError(
                     f"{arg!r} looks like a unit to be minimized, but a leading hyphen "
-                    f"makes an option. Write neg:{unit[1]}.",
+                    f"marks an option. Write neg:{unit[1]}.",
                     ctx,
                 )
         return super().parse_args(ctx, args)

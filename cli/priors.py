@@ -1,4 +1,4 @@
-"""The commands that tell about learned priors and draw from them."""
+"""The command group `priors`: describe, test, sample and calibrate learned priors."""
 
 import json
 import sys
@@ -11,47 +11,63 @@ import click
 import tfviz
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import fail, handled
+from tfviz.cli.console import fail, report_errors
 from tfviz.cli.train import train
 
-# Of fewer images, the bounds of a calibration are those of these images.
+# The bounds from fewer images say more about these images than about their kind.
 FEWEST = 20
-# More tell nothing new, and all of them are held in memory.
+# More images hardly change the result, and all of them are held in memory.
 MOST = 2_000
-# Random images that `check` looks at.
+# The number of random images that `check` looks at.
 CHECKED = 32
 
-# What users write for the arguments of `load_prior`.
+# The options that set the arguments of `load_prior`.
 OPTION_OF = {"value_range": "--range", "given": "--give", "encoder": "--encoder"}
+
+
+@click.group()
+def priors() -> None:
+    """Learned priors: generators that a visualization is limited to.
+
+    Only the generator's images can be reached. Any prior that these commands take can
+    be passed to `tfviz render --param`.
+
+    \b
+    tfviz priors list
+    tfviz render logit:goldfish --param inverter -o out
+    """
+
+
+priors.add_command(train)
 
 
 def prior_options(command: Callable) -> Callable:
     """Add the options that say how to load a prior."""
-    chosen = [
+    decorators = [
         click.option(
             "--range",
             "value_range",
             type=types.Range(),
-            help="What black and white are in the generator's images: -1,1 after "
-            "tanh, 0,1 after a sigmoid. Needed for Keras models and SavedModels.",
+            help="The values of black and white in the generator's images: -1,1 after "
+            "tanh, 0,1 after a sigmoid. Required for Keras models and SavedModels.",
         ),
         click.option(
             "--give",
             "given",
-            type=types.Held(),
+            type=types.NamedNumbers(),
             multiple=True,
-            help="A number that the generator takes and that does not change: a class, "
-            "such as y=207, or truncation=0.4.",
+            help="A fixed value for an input of the generator, such as the class y=207 "
+            "or truncation=0.4. May be given several times.",
         ),
         click.option(
             "--encoder",
             type=click.Path(exists=True),
             metavar="FILE",
-            help="From images to latents, for TAESD and Keras models.",
+            help="The encoder from images to latents, for TAESD and Keras models.",
         ),
     ]
-    for option in reversed(chosen):
-        command = option(command)
+    for decorator in reversed(decorators):
+        command = decorator(command)
     return command
 
 
@@ -65,11 +81,22 @@ def load_prior(
     calibrated: bool = True,
     network: Any = None,
 ) -> Any:
-    """Load a prior as the options say."""
-    options.quiet_tensorflow()
-    from tfviz import priors  # noqa: PLC0415
+    """Load the prior that the options describe.
 
-    return priors.load(
+    Args:
+        source: The name, file, folder or URL.
+        size: The height and width of its images, if they can be chosen.
+        value_range: The values of black and white in its images.
+        given: Fixed values of its inputs, by name.
+        encoder: The file of its encoder.
+        calibrated: Whether to apply the calibration file beside it.
+        network: The adapter of the network that an inverter was trained with, if it
+            is loaded already.
+    """
+    options.import_tensorflow()
+    from tfviz.priors import load  # noqa: PLC0415
+
+    return load(
         source,
         size,
         value_range=value_range,
@@ -82,24 +109,31 @@ def load_prior(
 
 source_argument = click.argument("source", type=types.PriorSource())
 size_option = click.option(
-    "--size", type=types.Size(), help="Of the images, where it can be chosen."
+    "--size",
+    type=types.Size(),
+    help="The size of the images in pixels, if the prior makes images of any size: N "
+    "for a square, or HEIGHTxWIDTH.",
 )
 
 
-@click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-@handled
-def list_(as_json: bool) -> None:
-    """List the priors that come with the package, and which others there are."""
-    options.quiet_tensorflow()
+@priors.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+@report_errors
+def list_priors(as_json: bool) -> None:
+    """List the bundled priors, and other generators to use.
+
+    \b
+    tfviz priors list
+    """
+    options.import_tensorflow()
     from tfviz.priors._trained import bundled_file, told  # noqa: PLC0415
 
-    found = {name: told(bundled_file(name)) for name in types.PriorSource.bundled}
+    bundled = {name: told(bundled_file(name)) for name in types.PriorSource.bundled}
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(bundled, indent=2))
         return
-    for name, facts in found.items():
-        line = f"not in this copy; `tfviz priors train {name}` makes one"
+    for name, facts in bundled.items():
+        line = f"not in this installation; `tfviz priors train {name}` makes one"
         if facts is not None:
             line = (
                 f"trained in {facts['steps']:,} steps on {facts['photos']:,} photos of "
@@ -108,22 +142,23 @@ def list_(as_json: bool) -> None:
             )
         click.echo(f"{name:12}  {line}")
     click.echo(
-        "\nAlso: FILE.npz of `tfviz priors train`, a TAESD decoder (.safetensors), a "
-        "Keras generator\nor decoder (.keras, .h5) or SavedModel with --range, and "
-        "hub:URL."
+        "\nOthers: a file that `tfviz priors train` wrote (.npz), a TAESD decoder "
+        "(.safetensors),\na Keras generator or decoder (.keras, .h5) or SavedModel "
+        "with --range, and hub:URL."
     )
 
 
-@click.command()
+@priors.command()
 @source_argument
 @size_option
 @prior_options
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-@handled
+@click.option("--json", "as_json", is_flag=True, help="Print the description as JSON.")
+@report_errors
 def info(source: str, size: Any, as_json: bool, **settings: Any) -> None:
-    """Tell what a prior makes and what it is made of.
+    """Describe a prior: its images, latents, encoder and calibration.
 
     \b
+    tfviz priors info inverter
     tfviz priors info faces.keras --range=-1,1
     """
     prior = load_prior(source, size, **settings)
@@ -147,29 +182,30 @@ def info(source: str, size: Any, as_json: bool, **settings: Any) -> None:
         click.echo(json.dumps(facts, indent=2))
         return
     low, high = prior.value_range
-    click.echo(
-        f"images    {_by(prior.shape)}, from {low:g} (black) to {high:g} (white)"
-    )
+    shape = _format_shape(prior.shape)
+    click.echo(f"images    {shape}, from {low:g} (black) to {high:g} (white)")
     for name, latent in prior.latents.items():
         kind = "optimized" if latent.optimized else "held"
         kind += ", bounded" * (latent.domain is not None)
-        click.echo(f"latent    {name}: {_by(latent.shape) or 'one number'}, {kind}")
-    start = "can" if prior.encode else "cannot"
-    click.echo(f"encoder   {start} start from an image or be calibrated with images")
+        shape = _format_shape(latent.shape) or "one number"
+        click.echo(f"latent    {name}: {shape}, {kind}")
+    can = "can" if prior.encode else "cannot"
+    click.echo(f"encoder   {can} start from an image or be calibrated with images")
     click.echo(f"measured  {', '.join(sorted(prior.measured)) or 'nothing'}")
 
 
-@click.command()
+@priors.command()
 @source_argument
 @size_option
 @prior_options
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-@handled
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+@report_errors
 def check(source: str, size: Any, as_json: bool, **settings: Any) -> None:
-    """Test a prior: gradients, range and variety of its random images.
+    """Test the gradients, range and variety of a prior.
 
-    Ends with status 1 where something is wrong. A range that is too wide shows as
-    images without black and white, one that is too narrow as pixels out of range.
+    Looks at random images of the prior. The exit code is 1 if something looks wrong.
+    If --range is too wide, the images have neither black nor white; if it is too
+    narrow, pixels are out of range.
 
     \b
     tfviz priors check faces.keras --range=-1,1
@@ -191,24 +227,37 @@ def check(source: str, size: Any, as_json: bool, **settings: Any) -> None:
         sys.exit(1)
 
 
-@click.command()
+@priors.command()
 @source_argument
 @click.option(
     "-o",
     "--output",
     type=types.OutputFile(".png", ".webp"),
     required=True,
-    help="A sheet of all images.",
+    help="The .png or .webp file to write a sheet of the images to.",
 )
-@click.option("-n", "count", type=click.IntRange(min=1), default=16, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="For other ones.")
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="The number of images.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Random seed; another seed gives other images.",
+)
 @size_option
 @prior_options
-@handled
+@report_errors
 def sample(
     source: str, output: Path, count: int, seed: int, size: Any, **settings: Any
 ) -> None:
-    """Draw random images of a prior.
+    """Draw random images from a prior, as a sheet.
 
     \b
     tfviz priors sample inverter -o samples.png -n 64
@@ -221,32 +270,35 @@ def sample(
     sheet = images.sheet(list(pictures), [""] * count)
     spec = {"tfviz": tfviz.__version__, "param": dict(prior.spec), "seed": seed}
     images.save(sheet, output, spec)
-    click.echo(f"{count} images of {_by(prior.shape)} in {output}")
+    click.echo(f"{count} images of {_format_shape(prior.shape)} in {output}")
 
 
-@click.command()
+@priors.command()
 @source_argument
 @options.images_option(
-    "Photos; those in its folders as well. They go through the encoder.",
+    "The folder of photos to encode and measure, also in subfolders. Without it, "
+    "random latents are measured.",
     required=False,
 )
 @click.option(
     "-n",
     "count",
     type=click.IntRange(min=FEWEST),
-    help="Measure this many photos, spread over the folder, or random draws without "
-    f"--images. By default {MOST:,} photos at most.",
+    show_default=f"up to {MOST:,} photos",
+    help="The number of photos to measure, spread evenly over the folder, or of random "
+    "latents if there is no --images.",
 )
 @click.option(
     "-o",
     "--output",
     type=types.OutputFile(".npz"),
-    help="By default SOURCE.calibration.npz, where it is found by itself. Needed for "
-    "what is no file.",
+    show_default="SOURCE.calibration.npz",
+    help="The file to write the calibration to. At its default path it is applied "
+    "whenever the prior is loaded. Required if SOURCE is not a file or folder.",
 )
 @size_option
 @prior_options
-@handled
+@report_errors
 def calibrate(
     source: str,
     folder: Path | None,
@@ -255,70 +307,74 @@ def calibrate(
     size: Any,
     **settings: Any,
 ) -> None:
-    """Measure where the latents of photos are, so that a search stays there.
+    """Measure the latents of photos, for use when rendering.
+
+    Pictures that are rendered with the prior then start from latents like those of
+    photos, and stay in their range.
 
     \b
-    tfviz priors calibrate taesd_decoder.safetensors --encoder
-        taesd_encoder.safetensors --images photos
+    tfviz priors calibrate taesd_decoder.safetensors \\
+        --encoder taesd_encoder.safetensors --images photos
+    tfviz priors calibrate gan.keras --range=-1,1 -n 1000
     """
     if folder is None and count is None:
-        raise click.UsageError("Give photos with --images, or a number of draws: -n.")
+        raise click.UsageError(
+            "Give photos with --images, or a number of random latents with -n."
+        )
     if output is None and not Path(source).exists():
         raise click.UsageError(f"Say with -o where the calibration of {source} goes.")
-    files = [] if folder is None else options.files_in(folder, types.PICTURES)
+    files = [] if folder is None else options.find_files(folder, types.PICTURES)
     most = min(count or MOST, len(files))
-    # Folders of classes follow each other, so the first would be of one.
+    # Spread over all files: the first ones may lie in the folder of a single class.
     files = [files[k * len(files) // most] for k in range(most)]
     if folder is not None and len(files) < FEWEST:
         fail(
             f"{folder} holds {len(files)} photos, and {FEWEST} are the fewest that "
-            "tell anything about their kind."
+            "represent their kind."
         )
     output = output or Path(f"{Path(source)}.calibration.npz")
     options.make_folder(output.parent)
     prior = load_prior(source, size, **settings, calibrated=False)
-    measured = prior.calibrate(_photos(files, prior) if files else count)
+    measured = prior.calibrate(_read_photos(files, prior) if files else count)
     measured.save_calibration(output)
-    for name, found in measured.measured.items():
-        falls = ""
-        if found.decay is not None:
-            least, most = found.decay.min(), found.decay.max()
-            falls = f", waves fall as 1/f^{least:.2f} to 1/f^{most:.2f}"
+    for name, latent in measured.measured.items():
+        spectrum = ""
+        if latent.decay is not None:
+            least, most = latent.decay.min(), latent.decay.max()
+            spectrum = f", spectrum falls as 1/f^{least:.2f} to 1/f^{most:.2f}"
         click.echo(
-            f"{name}: mean {found.mean.mean():.3f}, "
-            f"deviation {found.stddev.mean():.3f}, "
-            f"from {found.low.min():.3f} to {found.high.max():.3f}{falls}"
+            f"{name}: mean {latent.mean.mean():.3f}, "
+            f"deviation {latent.stddev.mean():.3f}, "
+            f"from {latent.low.min():.3f} to {latent.high.max():.3f}{spectrum}"
         )
-    click.echo(f"{output}: {found.count} measured")
+    click.echo(f"{output}: {latent.count} measured")
 
 
-def _photos(files: list[Path], prior: Any) -> Any:
-    """Return photos at the size of the prior's images."""
+def _read_photos(files: list[Path], prior: Any) -> Any:
+    """Return photos with the size and channels of the prior's images.
+
+    Returns:
+        An array `(n, height, width, channels)` in [0, 1].
+    """
     import numpy as np  # noqa: PLC0415
 
     from tfviz import images  # noqa: PLC0415
 
     unreadable: list[Path] = []
-    found = [
+    cropped = [
         images.centre_crop(photo, prior.shape[:2])
         for photo in options.read_photos(files, unreadable.append)
     ]
     for file in unreadable:
         click.echo(f"not read: {file}", err=True)
-    if len(found) < FEWEST:
-        fail(f"{len(found)} of {len(files)} photos could be read; {FEWEST} are needed.")
-    photos = np.stack(found)
+    if len(cropped) < FEWEST:
+        fail(
+            f"{len(cropped)} of {len(files)} photos could be read; at least {FEWEST} "
+            "are needed."
+        )
+    photos = np.stack(cropped)
     return photos.mean(axis=-1, keepdims=True) if prior.shape[2] == 1 else photos
 
 
-def _by(shape: Any) -> str:
+def _format_shape(shape: Any) -> str:
     return " x ".join(str(n) for n in shape)
-
-
-@click.group()
-def priors() -> None:
-    """Learned priors: generators, whose images are all that a unit may choose from."""
-
-
-for command in (list_, info, check, sample, calibrate, train):
-    priors.add_command(command)

@@ -1,4 +1,4 @@
-"""The commands that make pictures of units."""
+"""The commands `render` and `demo`: pictures of units in a folder."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import click
 
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import handled
+from tfviz.cli.console import report_errors
 from tfviz.cli.priors import OPTION_OF, load_prior, prior_options
 from tfviz.optimize.options import (
     ADAM,
@@ -18,6 +18,7 @@ from tfviz.optimize.options import (
     TRANSFORMS,
 )
 
+# The pictures of `tfviz demo`: channels of five layers, a neuron, a layer, two classes.
 DEMO_UNITS = (
     "conv1:4",
     "fire3:10",
@@ -33,35 +34,47 @@ DEMO_STEPS = 128
 
 
 @click.command()
-@click.option("-o", "--output", type=types.OutputFolder(), required=True)
-@handled
+@click.option(
+    "-o",
+    "--output",
+    type=types.OutputFolder(),
+    required=True,
+    help="The folder to write the pictures to.",
+)
+@report_errors
 def demo(output: Path) -> None:
-    """Render nine units of the bundled network: pictures and sheet.png.
+    """Render nine units of the bundled network, and a sheet of them.
+
+    The pictures are written to DIR, the sheet to DIR/sheet.png.
 
     \b
     tfviz demo -o demo
     """
     options.make_folder(output)
     adapter = options.load_adapter("squeezenet")
-    from tfviz.cli.output import fill  # noqa: PLC0415
+    from tfviz.cli.output import render_to_folder  # noqa: PLC0415
     from tfviz.optimize.job import Job  # noqa: PLC0415
     from tfviz.optimize.options import Options  # noqa: PLC0415
 
     job = Job(adapter, DEMO_UNITS, options=Options(steps=DEMO_STEPS))
-    fill(job, output, model="squeezenet", suffix=".png", sheet=True)
+    render_to_folder(job, output, model="squeezenet", suffix=".png", sheet=True)
 
 
-@click.command(cls=types.Units)
+@click.command(cls=types.UnitsCommand)
 @click.argument("units", metavar="UNIT...", nargs=-1)
 @click.option(
     "--from",
     "source",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
-    help="Make the picture in FILE again, from its own description.",
+    help="Render the picture in FILE again, with the settings that the file contains.",
 )
 @click.option(
-    "-o", "--output", type=types.OutputFolder(), required=True, help="The folder."
+    "-o",
+    "--output",
+    type=types.OutputFolder(),
+    required=True,
+    help="The folder to write the pictures to.",
 )
 @options.model_options
 @click.option(
@@ -69,133 +82,151 @@ def demo(output: Path) -> None:
     type=click.IntRange(min=1),
     default=STEPS,
     show_default=True,
-    help="Gradient steps.",
+    help="The number of gradient steps.",
 )
 @click.option(
     "--size",
     type=types.Size(),
-    help="Of the pictures, in pixels. By default the model's, or 224.",
+    show_default="the model's input size, or 224",
+    help="The size of the pictures in pixels: N for a square, or HEIGHTxWIDTH.",
 )
 @click.option(
     "--param",
     type=types.PriorSource(*PARAMS),
     default="fourier",
     show_default=True,
-    help="How pictures are held: fourier, pixels, maco, laplacian, cppn; or a learned "
-    "prior: inverter, autoencoder, a generator's file, a SavedModel's folder, hub:URL.",
+    help="The parameterization of the pictures: fourier, pixels, maco, laplacian or "
+    "cppn; or a learned prior: inverter, autoencoder, a generator's file, the folder "
+    "of a SavedModel, or hub:URL.",
 )
 @prior_options
 @click.option(
     "--statistics",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
-    help="Colours, and for maco waves, that `tfviz calibrate` measured. By default "
-    "those of photos.",
+    show_default="those of ordinary photos",
+    help="The statistics of your images, measured by `tfviz calibrate`: their colours "
+    "and, for maco, their spectrum.",
 )
 @click.option(
     "--transforms",
     type=click.Choice(TRANSFORMS),
-    help="What pictures must survive. By default distill; maco for maco, and gentle "
-    "for learned priors.",
+    show_default="maco for --param maco, gentle for learned priors, else distill",
+    help="The random transforms applied to the pictures before each step.",
 )
 @click.option(
     "--penalty",
     "penalties",
     type=types.Penalty(),
     multiple=True,
-    help="Subtract WEIGHT times total_variation, l1, l2, high_frequency or "
-    "blur_difference from the score.",
+    help="Subtract WEIGHT times a penalty from the score: total_variation, l1, l2, "
+    "high_frequency or blur_difference. May be given several times.",
 )
 @click.option(
     "--diverse",
     type=click.IntRange(min=2),
     metavar="N",
-    help="Make N pictures of each unit that differ from each other.",
+    help="Render N pictures of each unit that differ from each other. Needs "
+    "--diversity.",
 )
 @click.option(
     "--diversity",
     type=types.Positive(),
-    help="The weight of the difference, in units of the score: about what a unit "
-    "reaches by itself.",
+    help="The weight of the diversity term in the score. A good start is about the "
+    "score that the unit reaches without it.",
 )
 @click.option(
     "--diversity-layer",
     metavar="LAYER",
-    help="Where pictures are compared. By default the unit's own layer.",
+    show_default="the unit's own layer",
+    help="The layer whose activations are to differ between the pictures.",
 )
 @click.option(
     "--learning-rate",
     type=types.Positive(),
-    help="Of the optimizer. By default 0.05, or what suits a prior.",
+    show_default="0.05, or the prior's own",
+    help="The learning rate of the optimizer.",
 )
 @click.option(
     "--optimizer",
     type=click.Choice([*OPTIMIZERS, NORMALIZED]),
     default=ADAM,
     show_default=True,
-    help="What moves the pictures; normalized: steps of one size, as in DGN-AM.",
+    help="The optimizer. With normalized, steps do not depend on the gradient's size "
+    "and get smaller towards the end, as in DGN-AM.",
 )
 @click.option(
     "--candidates",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Draw N starts for each picture and take the best. By default 1, or what "
-    "suits a prior.",
+    show_default="1, or the prior's own",
+    help="Draw N random starts for each picture, and optimize the one with the highest "
+    "score.",
 )
 @click.option(
     "--restarts",
     type=click.IntRange(min=1),
     default=1,
+    show_default=True,
     metavar="N",
-    help="Make each picture N times and keep the best.",
+    help="Optimize each picture N times, and keep the one with the highest score.",
 )
 @click.option(
     "--gradient-blur",
     type=click.FloatRange(min=0),
     default=0.0,
-    help="Blur the gradient by this many pixels.",
+    show_default=True,
+    help="Blur the gradient by a Gaussian with this standard deviation in pixels.",
 )
 @click.option(
     "--normalize-gradient",
     is_flag=True,
-    help="Scale each picture's gradient to the same size.",
+    help="Scale the gradient of each picture to a root mean square of 1.",
 )
 @click.option(
     "--smooth-pools",
     is_flag=True,
-    help="Share the gradient of max-pools among their inputs.",
+    help="Spread the gradient of max-pooling layers over all inputs of a window, which "
+    "avoids grid patterns.",
 )
 @click.option(
     "--alpha",
     is_flag=True,
-    help="Write how much each pixel mattered as transparency, as for maco.",
+    help="Make pixels that mattered little transparent, as MACO does.",
 )
 @click.option(
     "--start",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
-    help="Start all pictures from this image instead of from grey.",
+    help="Start all pictures from the image in FILE instead of a random start.",
 )
 @click.option(
     "--plateau",
     is_flag=True,
-    help="Stop where the score no longer rises.",
+    help="Stop a picture when its score no longer rises.",
 )
 @click.option(
     "--seconds",
     type=types.Positive(),
-    help="Stop a batch of pictures after this time.",
+    help="Stop each batch of pictures after this time in seconds.",
 )
 @click.option(
     "--target",
     type=float,
-    help="Stop where the unit responds this much.",
+    help="Stop a picture when its unit responds this strongly.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="For other ones.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Random seed; another seed gives other pictures.",
+)
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
-    help="Pictures made at once. By default up to 8.",
+    show_default="up to 8",
+    help="The number of pictures that are optimized together.",
 )
 @click.option(
     "--format",
@@ -203,13 +234,17 @@ def demo(output: Path) -> None:
     type=click.Choice(["png", "webp"]),
     default="png",
     show_default=True,
-    help="Of the files; both without loss.",
+    help="The file format; both are lossless.",
 )
-@click.option("--sheet", is_flag=True, help="Also draw all in DIR/sheet.png.")
-@click.option("--force", is_flag=True, help="Render again what is finished.")
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+@click.option(
+    "--sheet", is_flag=True, help="Also draw all pictures as one sheet, DIR/sheet.png."
+)
+@click.option(
+    "--force", is_flag=True, help="Render finished pictures again, and replace them."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print files and scores as JSON.")
 @click.pass_context
-@handled
+@report_errors
 def render(  # noqa: PLR0917 (click passes by name)
     ctx: click.Context,
     units: tuple[str, ...],
@@ -221,17 +256,25 @@ def render(  # noqa: PLR0917 (click passes by name)
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Render a picture of each UNIT into a folder.
+    """Render a visualization of each UNIT into a folder.
 
     \b
     UNIT is one of
-      fire8:20          a channel                 fire8:20@3,4  a neuron (row,column)
-      fire8             a whole layer (DeepDream) logit:goldfish, prob:291  a class
-      neg:fire8:20      what it responds to least fire8:20+fire9:3  both at once
-      fire8:0-15        a range                   'fire*:3'  all layers that match
+      fire8:20          a channel: the mean over its map
+      fire8:20@3,4      a neuron: the channel in row 3, column 4
+      block3:20@5       the channel at token 5 of a transformer
+      fire8             a whole layer (DeepDream)
+      fire8:random:7    a random direction of the layer's channels, by its seed
+      fire8:pre:20      the channel before its ReLU
+      logit:goldfish    a class before the softmax
+      prob:goldfish     a class after the softmax
+      neg:fire8:20      the image that the unit responds to least
+      fire8:20+fire9:3  the sum of several units
+      fire8:0-15        a range of channels, one picture each
+      'fire*:3'         a channel in each layer that matches, one picture each
 
-    Finished pictures are not rendered again, so an interrupted run goes on where it
-    was. What was made is listed in DIR/manifest.jsonl.
+    Finished pictures are not rendered again: if a run is interrupted, the same
+    command continues it. DIR/manifest.jsonl lists the finished pictures.
 
     \b
     tfviz render fire8:0-511 -o fire8 --size 128
@@ -244,13 +287,13 @@ def render(  # noqa: PLR0917 (click passes by name)
             + (", not both." if units else ".")
         )
     options.make_folder(output)
-    from tfviz.cli.output import fill  # noqa: PLC0415
+    from tfviz.cli.output import render_to_folder  # noqa: PLC0415
 
     if source:
         job, model = _job_again(ctx, source)
     else:
         job, model = _job_of(units, settings), settings["model"]
-    fill(
+    render_to_folder(
         job,
         output,
         model=model,

@@ -8,7 +8,7 @@ import click
 
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import fail, handled, until_interrupted
+from tfviz.cli.console import defer_interrupt, fail, report_errors
 
 # The sizes and defaults below are those of `tfviz.priors.training`, which a test
 # compares with them. They are repeated here because importing it imports TensorFlow,
@@ -100,7 +100,7 @@ ONLY_KIND = {"layers": "inverter", "code": "inverter", "channels": "autoencoder"
     type=types.Positive(),
     help="Stop after this time. The same command resumes the training.",
 )
-@handled
+@report_errors
 def train(
     kind: str, folder: Path, output: Path, minutes: float | None, **settings: Any
 ) -> None:
@@ -135,7 +135,7 @@ def train(
         "inverter": training.train_inverter,
         "autoencoder": training.train_autoencoder,
     }
-    with until_interrupted("step") as interrupted:
+    with defer_interrupt("step") as interrupted:
         facts = trainers[kind](
             adapter,
             folder,

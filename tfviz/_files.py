@@ -88,14 +88,19 @@ def check(path: Path, settings: Mapping[str, Any], work: str) -> None:
 
 
 def check_same(
-    folder: Path, known: Mapping[str, Any], settings: Mapping[str, Any], work: str
+    folder: Path,
+    known: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    work: str,
+    *,
+    remedy: str = "the same settings to go on",
 ) -> None:
     """Refuse settings other than those that a folder's work has."""
     others = changes(known, json.loads(json.dumps(settings)))
     if others:
         raise ValueError(
             f"{str(folder)!r} holds another {work}: {'; '.join(others)}. Choose "
-            "another folder, or the same settings to go on."
+            f"another folder, or {remedy}."
         )
 
 

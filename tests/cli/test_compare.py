@@ -26,7 +26,7 @@ FEW = [*BASE, "--methods", "pixels", "--steps", 2, "--seeds", 2]
 
 @pytest.fixture
 def photos(tmp_path):
-    """Photos of soft colours, one of them in a folder inside."""
+    """A folder of smooth photos, one of them in a subfolder."""
     rng = np.random.default_rng(1)
     (tmp_path / "photos" / "more").mkdir(parents=True)
     for number in range(COUNT):
@@ -38,7 +38,7 @@ def photos(tmp_path):
 
 @pytest.fixture
 def judge(tmp_path):
-    """A network that is not the one that is visualized."""
+    """A network other than the one that is visualized."""
     model = short_squeezenet()
     model.get_layer("conv10").bias.assign_add(np.ones(1000))
     model.save(tmp_path / "judge.keras")
@@ -46,7 +46,7 @@ def judge(tmp_path):
 
 
 def written(folder="out"):
-    """Return what changes when a picture is written again."""
+    """Return, for each picture, properties that change if it is written again."""
     return {
         file: (file.stat().st_ino, file.stat().st_mtime_ns)
         for file in Path(folder, "pictures").rglob("pixels-[0-9]*.png")
@@ -61,7 +61,8 @@ def rows(folder="out"):
 
 
 @contextmanager
-def pressed(what):
+def interrupt_at_once(portion):
+    """Stand in for `defer_interrupt`, as if Ctrl-C had been pressed."""
     yield lambda: True
 
 
@@ -69,7 +70,7 @@ def pressed(what):
 def test_an_interrupted_comparison_goes_on_to_a_report(run, photos, judge, monkeypatch):
     units = ["fire2:3", "fire2:5", "--judge", judge]
     with monkeypatch.context() as patch:
-        patch.setattr("tfviz.cli.compare.until_interrupted", pressed)
+        patch.setattr("tfviz.cli.compare.defer_interrupt", interrupt_at_once)
         cut = run(*FEW, *units, code=1)
     assert error_of(cut) == (
         "Error: interrupted: 2 of 4 pictures are in out. The same command goes on "
@@ -77,7 +78,7 @@ def test_an_interrupted_comparison_goes_on_to_a_report(run, photos, judge, monke
     )
     assert names("out") == ["comparison.json", "pictures"]
     before = written()
-    assert len(before) == 4  # two, and their starts
+    assert len(before) == 4  # two pictures and their starts
 
     result = run(*FEW, *units)
     assert names("out") == [
@@ -102,12 +103,12 @@ def test_an_interrupted_comparison_goes_on_to_a_report(run, photos, judge, monke
     assert [judge["name"] for judge in results["judges"]] == ["judge"]
     assert {row["unit"] for row in results["rows"]} == {"fire2:3", "fire2:5"}
 
-    told = run(*FEW, *units, "--json", "--no-report")
+    again = run(*FEW, *units, "--json", "--no-report")
     assert written() == after
-    found = json.loads(told.stdout)
-    assert found["verdicts"] == results["verdicts"]
-    assert found["summary"] == results["summary"]
-    assert found["failed"] == {}
+    summary = json.loads(again.stdout)
+    assert summary["verdicts"] == results["verdicts"]
+    assert summary["summary"] == results["summary"]
+    assert summary["failed"] == {}
     assert rows() == [
         {name: value for name, value in row.items() if name != "seconds"}
         for row in results["rows"]
@@ -131,14 +132,14 @@ def test_controls_and_ablations_take_part(run, photos):
         "pixels without transforms": ("ablation", "pixels"),
     }
     assert result.stdout.splitlines()[-1] == str(Path("out", "results.json"))
-    (warned,) = (x for x in result.stderr.splitlines() if x.startswith("Warning: "))
-    assert warned.startswith(f"Warning: 1 of {COUNT + 1} images cannot be read")
-    assert warned.endswith("broken.png")
-    assert "0:0" in result.stderr  # the time that is left
+    (warning,) = (x for x in result.stderr.splitlines() if x.startswith("Warning: "))
+    assert warning.startswith(f"Warning: 1 of {COUNT + 1} images cannot be read")
+    assert warning.endswith("broken.png")
+    assert "0:0" in result.stderr  # the remaining time
 
 
 @pytest.mark.slow
-def test_generators_that_do_not_tell_their_range_take_part(run, photos):
+def test_generators_without_a_known_range_take_part(run, photos):
     keras.utils.set_random_seed(0)
     layers = [keras.Input((4,)), keras.layers.Dense(48, "sigmoid"),
               keras.layers.Reshape((4, 4, 3))]  # fmt: skip
@@ -151,18 +152,18 @@ def test_generators_that_do_not_tell_their_range_take_part(run, photos):
     ranges = ["--range", "mine=0,1", "--range", "wrong=-1,1"]
     run(*few, *ranges, "--encoder", "mine=encoder.keras")
 
-    found = read("out")
-    kinds = {m["name"]: m["kind"] for m in found["methods"]}
+    results = read("out")
+    kinds = {m["name"]: m["kind"] for m in results["methods"]}
     assert kinds["mine: photos"] == "ceiling"
     assert kinds["wrong"] == "control"
-    given = {n: p["param"] for n, p in found["provenance"]["methods"].items()}
-    assert given["mine"]["value_range"] == [0, 1]
-    assert given["mine"]["encoder"] == "encoder.keras"
-    assert given["wrong"]["value_range"] == [-1, 1]
+    used = {n: p["param"] for n, p in results["provenance"]["methods"].items()}
+    assert used["mine"]["value_range"] == [0, 1]
+    assert used["mine"]["encoder"] == "encoder.keras"
+    assert used["wrong"]["value_range"] == [-1, 1]
 
 
 @pytest.mark.slow
-def test_pictures_of_its_own_are_no_photos(run, photos):
+def test_pictures_of_an_earlier_run_are_not_photos(run, photos):
     few = [*FEW, "--images", ".", "--steps", 1, "--seeds", 1, "--no-report"]
     for _ in range(2):
         run(*few, "fire2:3")
@@ -170,7 +171,7 @@ def test_pictures_of_its_own_are_no_photos(run, photos):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--methods", "forier"], "Did you mean 'fourier'?"),
         (["--methods", "pixels,pixels"], "'pixels' is named twice"),
@@ -188,19 +189,19 @@ def test_pictures_of_its_own_are_no_photos(run, photos):
         (["--images", "empty"], "there are no images in empty"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_loaded(
-    run, photos, monkeypatch, arguments, said
+def test_wrong_arguments_are_refused_before_anything_is_loaded(
+    run, photos, monkeypatch, arguments, message
 ):
     monkeypatch.setattr("tfviz.cli.options.load_adapter", None)
     Path("empty").mkdir()
     result = run(*FEW, "fire2:3", *arguments, code=1 if "empty" in arguments else 2)
 
-    assert said in error_of(result)
+    assert message in error_of(result)
     assert not Path("out").exists()
 
 
 @pytest.mark.parametrize(
-    ("units", "arguments", "said"),
+    ("units", "arguments", "message"),
     [
         (["fier2:3"], [], "Did you mean 'fire2'"),
         (["fire2:3", "fire2:3"], [], "Units are there twice: fire2:3"),
@@ -208,22 +209,28 @@ def test_what_is_wrong_is_said_before_anything_is_loaded(
         (["fire2:3"], ["--images", "photos/more"], "20 photos or more"),
         (["fire2:3"], ["--judge", "judge.keras"] * 2, "names of their own"),
         (["fire2:3"], ["--judge", "squeezenet"], "the network that is visualized"),
-        (["fire2:3"], ["--range", "faces=0,1"], "no prior that takes part"),
-        (["fire2:3"], ["--encoder", "pixels=judge.keras"], "no prior that takes part"),
+        (["fire2:3"], ["--range", "faces=0,1"], "not a prior of this comparison"),
+        (
+            ["fire2:3"],
+            ["--encoder", "pixels=judge.keras"],
+            "not a prior of this comparison",
+        ),
         (["fire2:3"], ["--judge", "keras:MobilNetV2"], "Did you mean"),
         (["fire2:3"], ["--control", "pixels=inverter"], "the name of a method"),
     ],
 )
 @pytest.mark.usefixtures("photos", "judge")
-def test_what_does_not_fit_leaves_no_file(run, units, arguments, said):
+def test_units_and_methods_that_do_not_fit_are_refused_without_a_file(
+    run, units, arguments, message
+):
     wrong = {"--control", "--range", "--encoder"} & {*arguments}
     result = run(*FEW, *units, *arguments, code=2 if wrong else 1)
 
-    assert said in error_of(result)
+    assert message in error_of(result)
     assert not Path("out").exists() or names("out") == []
 
 
-def test_a_folder_of_something_else_is_kept(run, photos):
+def test_a_folder_with_a_damaged_claim_is_refused_and_kept(run, photos):
     Path("out").mkdir()
     Path("out", "comparison.json").write_text('{"steps": 2')
     result = run(*FEW, "fire2:3", code=1)
@@ -235,36 +242,36 @@ def test_a_folder_of_something_else_is_kept(run, photos):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["compare", "--help"]])
-def test_help_does_not_wait_for_tensorflow(arguments):
+def test_help_does_not_import_large_packages(arguments):
     code = (
         "import sys; from tfviz.cli.main import main\n"
         f"main({arguments}, standalone_mode=False)\n"
         "print({'tensorflow', 'keras', 'jinja2', 'matplotlib'} & set(sys.modules))"
     )
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
-    assert "compare" in told
-    assert told.splitlines()[-1] == "set()"
+    assert "compare" in output
+    assert output.splitlines()[-1] == "set()"
 
 
 @pytest.mark.slow
 def test_a_killed_comparison_goes_on(photos, tmp_path):
-    """Of the bundled network, in processes of their own."""
+    """With the bundled network, in processes of their own."""
     arguments = [str(a) for a in (*FEW, "fire3:3", "fire3:7", "--no-report")]
 
-    def begun(folder):
-        given = [folder if a == "out" else a for a in arguments]
+    def start(folder):
+        own = [folder if a == "out" else a for a in arguments]
         return subprocess.Popen(
-            [sys.executable, "-m", "tfviz.cli", *given],
+            [sys.executable, "-m", "tfviz.cli", *own],
             cwd=tmp_path,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
 
-    whole = begun("whole")
+    whole = start("whole")
     assert whole.wait(600) == 0
-    cut = begun("out")
+    cut = start("out")
     pictures, ends = tmp_path / "out" / "pictures", time.monotonic() + 600
     while not list(pictures.rglob("pixels-0.png")) and time.monotonic() < ends:
         time.sleep(0.002)
@@ -273,7 +280,7 @@ def test_a_killed_comparison_goes_on(photos, tmp_path):
     assert not (tmp_path / "out" / "results.json").exists()
     before = written(tmp_path / "out")
     assert 2 <= len(before) < 8
-    again = begun("out")
+    again = start("out")
     assert again.wait(600) == 0
 
     after = written(tmp_path / "out")

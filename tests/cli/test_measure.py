@@ -1,3 +1,5 @@
+"""`tfviz calibrate`; `tfviz levels` is tested with `tfviz.levels`."""
+
 import json
 
 import numpy as np
@@ -15,25 +17,25 @@ def run(*arguments):
 
 @pytest.fixture
 def folder(tmp_path, rng):
-    """Twelve pictures, two of them in a folder of their own, and a text."""
-    found = tmp_path / "images"
-    (found / "more").mkdir(parents=True)
+    """A folder of twelve pictures, two of them in a subfolder, and a text file."""
+    path = tmp_path / "images"
+    (path / "more").mkdir(parents=True)
     for number in range(12):
-        place = found / "more" if number > 9 else found
+        place = path / "more" if number > 9 else path
         values = rng.integers(0, 255, size=(24, 20 + number, 3), dtype=np.uint8)
         Image.fromarray(values).save(place / f"{number:02}.png")
-    (found / "notes.txt").write_text("no image")
-    return found
+    (path / "notes.txt").write_text("no image")
+    return path
 
 
 def expected(folder, size, grey=False):
-    found = [images.read(p) for p in sorted(folder.rglob("*.png"))]
+    pictures = [images.read(p) for p in sorted(folder.rglob("*.png"))]
     if grey:
-        found = [picture.mean(axis=-1, keepdims=True) for picture in found]
-    return statistics.measure(found, size=size)
+        pictures = [picture.mean(axis=-1, keepdims=True) for picture in pictures]
+    return statistics.measure(pictures, size=size)
 
 
-def test_pictures_are_measured_in_all_folders(folder, tmp_path):
+def test_pictures_in_subfolders_are_measured(folder, tmp_path):
     file = tmp_path / "new" / "stats.npz"
     result = run("--images", folder, "-o", file, "--size", 16)
 
@@ -48,16 +50,16 @@ def test_pictures_are_measured_in_all_folders(folder, tmp_path):
     assert result.stdout.count("colours") == 3
 
 
-def test_outcome_as_json(folder, tmp_path):
+def test_statistics_are_printed_as_json(folder, tmp_path):
     file = tmp_path / "stats.npz"
     result = run("--images", folder, "-o", file, "--size", 16, "--json")
-    told = json.loads(result.stdout)
+    printed = json.loads(result.stdout)
     stats = statistics.load(file)
 
-    assert told["file"] == str(file)
-    assert told["digest"] == stats.digest
-    np.testing.assert_allclose(told["color"], stats.color, atol=1e-6)
-    np.testing.assert_allclose(told["slope"], stats.slope())
+    assert printed["file"] == str(file)
+    assert printed["digest"] == stats.digest
+    np.testing.assert_allclose(printed["color"], stats.color, atol=1e-6)
+    np.testing.assert_allclose(printed["slope"], stats.slope())
 
 
 def test_arrays_of_any_channels_are_measured(tmp_path, rng):
@@ -71,7 +73,7 @@ def test_arrays_of_any_channels_are_measured(tmp_path, rng):
     assert statistics.load(file).digest == statistics.measure(arrays, size=16).digest
 
 
-def test_one_channel_makes_pictures_grey(folder, tmp_path):
+def test_pictures_are_converted_to_one_channel(folder, tmp_path):
     file = tmp_path / "stats.npz"
     result = run("--images", folder, "-o", file, "--size", 16, "--channels", 1)
 
@@ -115,7 +117,7 @@ def test_too_few_images_are_refused(folder, tmp_path):
     result = run("--images", folder, "-o", tmp_path / "stats.npz", "--size", 16)
 
     assert result.exit_code == 1
-    assert "9 of 10 files could be measured, and 10 are the fewest" in result.stderr
+    assert "9 of 10 files could be measured; at least 10 are needed" in result.stderr
     assert not (tmp_path / "stats.npz").exists()
 
 

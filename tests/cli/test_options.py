@@ -1,4 +1,4 @@
-"""What the options of `tfviz render` change, and that pictures can be made again."""
+"""The effects of the options of `tfviz render`, and `--from` with each of them."""
 
 import json
 import subprocess
@@ -20,8 +20,8 @@ def spec_of(path):
     return images.read_spec(path)
 
 
-def made_again(run, file):
-    """Return whether a picture is made again byte by byte from its file alone."""
+def is_reproduced(run, file):
+    """Return whether `--from` gives the same bytes as the file it reads."""
     run("render", "--from", file, "-o", "again")
     return Path("again", file.name).read_bytes() == file.read_bytes()
 
@@ -43,7 +43,7 @@ def made_again(run, file):
 def test_a_picture_with_options_is_made_again(options, run):
     run("render", "fire3:3", "-o", "out", *FAST, *options)
 
-    assert made_again(run, Path("out/fire3-3.png"))
+    assert is_reproduced(run, Path("out/fire3-3.png"))
 
 
 def test_penalties_are_subtracted_and_keep_the_name(run):
@@ -70,11 +70,11 @@ def test_diverse_pictures_are_a_group(run):
     assert (spec["repeat"], spec["slot"], spec["batch_size"]) == (1, 3, 4)
     assert len(spec["distances"]) == 2
     before = [Path("out", file).read_bytes() for file in files]
-    # One that is missing is made again beside its neighbour.
+    # A missing picture is rendered again together with its neighbour.
     Path("out/fire3-4_2.png").unlink()
     run("render", "fire3:3-4", "-o", "out", *FAST, *diverse)
     assert [Path("out", file).read_bytes() for file in files] == before
-    # From its file, with its group.
+    # `--from` renders the whole group of a picture.
     run("render", "--from", "out/fire3-4_2.png", "-o", "again")
     assert Path("again/fire3-4_2.png").read_bytes() == before[3]
     assert Path("again/fire3-4.png").read_bytes() == before[2]
@@ -99,7 +99,7 @@ def test_all_pictures_start_from_an_image(run):
     assert "start image" in error_of(result)
 
 
-def test_how_a_picture_ended_is_in_its_file(run):
+def test_the_file_says_when_and_why_the_picture_stopped(run):
     run("render", "fire2:3", "-o", "out", *FAST, "--target", "-1e9", "--steps", "40")
     spec = spec_of("out/fire2-3.png")
 
@@ -133,7 +133,7 @@ def test_models_of_several_inputs_and_outputs(run):
     run("render", "logit:4", *chosen, *short)
     spec = spec_of("out/logit-4.png")
     assert (spec["held"], spec["output"]) == ({"age": 30}, "colour")
-    # The file tells the value and the output; the model's file it cannot tell.
+    # The picture stores the value and the output, but not where the model file is.
     run("render", "--from", "out/logit-4.png", "-o", "again", "-m", "two.keras")
     assert names("again") == ["logit-4.png", "manifest.jsonl"]
     assert (
@@ -144,7 +144,7 @@ def test_models_of_several_inputs_and_outputs(run):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--penalty", "tv=3"], "there is no penalty 'tv'"),
         (["--penalty", "total_variatoin=3"], "Did you mean 'total_variation'?"),
@@ -163,15 +163,15 @@ def test_models_of_several_inputs_and_outputs(run):
         (["--statistics", "none.npz"], "'none.npz' does not exist"),
     ],
 )
-def test_bad_options_are_refused_and_nothing_is_written(arguments, said, run):
+def test_bad_options_are_refused_and_nothing_is_written(arguments, message, run):
     result = run("render", "fire2:3", "-o", "out", *FAST, *arguments, code=2)
 
-    assert said in error_of(result).replace("\n", " ")
+    assert message in error_of(result).replace("\n", " ")
     assert not list(Path().glob("out/*"))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--hold", "age=3"], "`held` names ['age']"),
         (["--image-input", "left"], "no image input 'left'"),
@@ -182,10 +182,10 @@ def test_bad_options_are_refused_and_nothing_is_written(arguments, said, run):
          "multiples of 3"),
     ],
 )  # fmt: skip
-def test_options_that_do_not_fit_the_model_are_one_line(arguments, said, run):
+def test_options_that_do_not_fit_the_model_are_one_line(arguments, message, run):
     result = run("render", "fire2:3", "-o", "out", *FAST, *arguments, code=1)
 
-    assert said in error_of(result)
+    assert message in error_of(result)
     assert not list(Path().glob("out/*.png"))
 
 

@@ -136,7 +136,7 @@ class TestRefused:
             ),
             (["--steps", 0], "0 is not in the range x>=1"),
             (["--held-out", 4], "4 is not in the range x>=16"),
-            (["--minutes", "inf"], "inf is no finite number"),
+            (["--minutes", "inf"], "inf is not a finite number"),
             (["--images", "nowhere"], "'nowhere' does not exist"),
             (["--seed", -1], "-1 is not in the range"),
             (["-m", "nothing.keras"], "There is no model 'nothing.keras'"),

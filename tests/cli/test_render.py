@@ -1,3 +1,5 @@
+"""`tfviz render`, and what other commands have in common with it."""
+
 import json
 import os
 import shutil
@@ -7,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import keras
 import numpy as np
 import pytest
@@ -25,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("_short")
 
 @pytest.fixture(scope="module")
 def one_picture(tmp_path_factory, _short):
-    """A folder that holds fire2:3."""
+    """A folder that contains a picture of fire2:3."""
     folder = tmp_path_factory.mktemp("one")
     arguments = ["render", "fire2:3", "-o", str(folder), *FAST]
     assert CliRunner().invoke(main, arguments).exit_code == 0
@@ -46,7 +49,7 @@ def manifest(folder):
 
 
 def written(file):
-    """Return what changes when a file is written again."""
+    """Return properties of a file that change if it is written again."""
     status = file.stat()
     return status.st_ino, status.st_mtime_ns
 
@@ -63,7 +66,7 @@ class TestRender:
         assert result.stdout == "2 pictures in out\n"
         assert "2/2  logit:goldfish  0:00 left" in result.stderr
 
-    def test_metadata_hold_no_times_and_no_paths(self, run, toy_file):
+    def test_metadata_contain_no_times_and_no_paths(self, run, toy_file):
         run("render", "conv_b:3", "-m", toy_file, "--preprocess=-1,1", "-o", "out",
             "--steps", 2, "--transforms", "none")  # fmt: skip
         text = json.dumps(images.read_spec("out/conv_b-3.png"))
@@ -71,7 +74,7 @@ class TestRender:
         assert str(toy_file.parent) not in text
         assert time.strftime("%Y-") not in text
 
-    def test_what_is_finished_is_not_rendered_again(self, run):
+    def test_finished_pictures_are_not_rendered_again(self, run):
         run("render", "fire2:3", "-o", "out", *FAST)
         before = written(Path("out/fire2-3.png"))
         result = run("render", "fire2:3-4", "-o", "out", *FAST)
@@ -84,7 +87,7 @@ class TestRender:
         assert written(Path("out/fire2-3.png")) != before
 
     @pytest.mark.parametrize(
-        ("change", "said"),
+        ("change", "message"),
         [
             (["--steps", "5"], "steps 4, not 5"),
             (["--seed", "1"], "seed 0, not 1"),
@@ -97,21 +100,29 @@ class TestRender:
         ],
     )
     def test_a_folder_of_other_settings_is_refused(
-        self, run, change, said, one_picture
+        self, run, change, message, one_picture
     ):
         shutil.copytree(one_picture, "out")
         before = {f: (Path("out") / f).read_bytes() for f in names("out")}
         result = run("render", "fire2:4", "-o", "out", *FAST, *change, code=1)
 
-        assert said in error_of(result)
-        assert "Choose another folder" in error_of(result)
+        assert message in error_of(result)
+        assert "'out' holds another job's pictures, such as fire2-3.png: " in (
+            error_of(result)
+        )
+        assert error_of(result).endswith(
+            ". Choose another folder, or the same settings to go on, or replace these "
+            "pictures with --force."
+        )
         assert {f: (Path("out") / f).read_bytes() for f in names("out")} == before
 
     def test_force_replaces_all_or_nothing(self, run):
         run("render", "fire2:3-4", "-o", "out", *FAST)
         other = ["-o", "out", *FAST, "--seed", "7", "--force"]
 
-        assert "seed 0, not 7" in error_of(run("render", "fire2:3", *other, code=1))
+        error = error_of(run("render", "fire2:3", *other, code=1))
+        assert "fire2-4.png: seed 0, not 7" in error
+        assert "--force" not in error
         run("render", "fire2:3-4", *other)
         assert {images.read_spec(f)["seed"] for f in Path("out").glob("*.png")} == {7}
 
@@ -119,7 +130,7 @@ class TestRender:
         run("render", "fire2:3-5", "-o", "out", *FAST)
         path = Path("out/manifest.jsonl")
         lines = path.read_text().splitlines()
-        # A line lost, a line cut off, and a file that somebody took away.
+        # A missing line, a line that is cut off, and a file that was deleted.
         path.write_text(lines[1] + "\n" + lines[2][:40])
         Path("out/fire2-4.png").unlink()
         Path("out/.tfviz-left.part").write_bytes(b"half a picture")
@@ -170,7 +181,7 @@ class TestRender:
         rows = json.loads(result.stdout)["pictures"]
         assert [row["name"] for row in rows] == ["fire2:3", "fire2:4"]
         assert rows[0]["file"] == str(Path("out/fire2-3.webp"))
-        # The sheet is no picture that a rerun would stumble over.
+        # A second run does not mistake the sheet for a picture.
         run("render", "fire2:3-4", "-o", "out", "--format", "webp", *FAST)
 
     def test_a_model_from_a_file_with_names_beside_it(self, run, toy_file):
@@ -229,7 +240,7 @@ class TestAgain:
 
     @pytest.mark.slow
     @pytest.mark.filterwarnings("default:the model's weights are not those")
-    def test_another_model_is_warned_of(self, run, toy_file, tmp_path):
+    def test_another_model_is_warned_about(self, run, toy_file, tmp_path):
         run("render", "conv_b:3", "-m", toy_file, "--preprocess=-1,1", "-o", "out",
             "--steps", 2, "--transforms", "none")  # fmt: skip
         model = build_toy()
@@ -243,7 +254,7 @@ class TestAgain:
         assert "Warning" not in silent
 
     @pytest.mark.filterwarnings("default:the picture was made with")
-    def test_other_versions_are_warned_of(self, run, one_picture):
+    def test_other_versions_are_warned_about(self, run, one_picture):
         file = one_picture / "fire2-3.png"
         spec = images.read_spec(file)
         spec["versions"]["numpy"] = "1.0"
@@ -253,7 +264,7 @@ class TestAgain:
 
         assert f"numpy 1.0, now {np.__version__}" in result.stderr
 
-    def test_what_cannot_be_made_again_is_said(self, run):
+    def test_files_that_cannot_be_rendered_again_are_refused(self, run):
         Image.new("RGB", (4, 4)).save("photo.png")
         Path("broken.png").write_bytes(b"no picture")
         run("render", "fire2:3-4", "-o", "out", "--sheet", *FAST)
@@ -288,7 +299,7 @@ class TestOtherCommands:
         }
 
     @pytest.mark.data
-    def test_check_names_what_the_model_sees(self, run, data, monkeypatch):
+    def test_check_names_the_most_probable_classes(self, run, data, monkeypatch):
         import zipfile
 
         monkeypatch.setitem(_models._BUNDLED, "squeezenet", squeezenet)
@@ -305,7 +316,7 @@ class TestOtherCommands:
         assert outcome["top"][0]["index"] == 1
         assert outcome["preprocess"] == "0,255"
 
-    def test_check_refuses_what_predicts_no_classes(self, run):
+    def test_check_refuses_models_that_predict_no_classes(self, run):
         keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 1)]).save(
             "dense.keras"
         )
@@ -327,9 +338,15 @@ class TestOtherCommands:
 
     def test_version_and_help(self, run):
         assert run("--version").stdout == f"tfviz, version {tfviz.__version__}\n"
-        for command in ("demo", "render", "layers", "check"):
-            help_text = run(command, "--help").stdout
-            assert f"tfviz {command}" in help_text  # an example to paste
+        commands = main.commands | {
+            f"priors {name}": command
+            for name, command in main.commands["priors"].commands.items()
+        }
+        for name, command in commands.items():
+            help_text = run(*name.split(), "--help").stdout
+            assert f"  tfviz {name}" in help_text.split("\n", 1)[1]  # an example
+            options = [p for p in command.params if isinstance(p, click.Option)]
+            assert all(option.help for option in options), name
         help_text = run("render", "--help").stdout
         assert "\\b" not in help_text
         assert "\n    fire8:0-15        a range " in help_text
@@ -353,7 +370,7 @@ def save_table(path):
 
 
 BAD = [
-    # (arguments, exit code, what the line says)
+    # (arguments, exit code, message)
     (["fire88:1"], 1, "no layer 'fire88'. Did you mean 'fire8'"),
     (["logit:goldfsh"], 1, "no class 'goldfsh'. Did you mean 'goldfish'"),
     (["logit:crane"], 1, "134 (n02012849), 517 (n03126707)"),
@@ -362,10 +379,10 @@ BAD = [
     (["fire8:"], 1, "is no unit. Write layer:channel"),
     (["wire*:1"], 1, "No layer matches 'wire*'"),
     (["fire2:1", "--size", "8"], 1, "8x8 do not fit model 'squeezenet'"),
-    (["fire2:1", "--size", "0"], 2, "'0' is no size; write 224 or 180x240"),
+    (["fire2:1", "--size", "0"], 2, "'0' is not a size; write 224 or 180x240"),
     (["fire2:1", "--steps", "0"], 2, "0 is not in the range x>=1"),
     (["fire2:1", "--learning-rate", "0"], 2, "0.0 is not in the range x>0"),
-    (["fire2:1", "--param", "wavelet"], 2, "no 'wavelet'. There are fourier"),
+    (["fire2:1", "--param", "wavelet"], 2, "no 'wavelet'. Give one of fourier"),
     (["-fire8:20"], 2, "Write neg:fire8:20"),
     (["-mixed4:3"], 2, "Write neg:mixed4:3"),
     ([], 2, "Give units to render, such as fire8:20"),
@@ -378,10 +395,10 @@ BAD = [
     (["fire2:1", "-m", "table.keras"], 1, "takes no images"),
     (["fire2:1", "-m", "keras:MobilNet"], 1, "Did you mean 'MobileNet'"),
     (["fire2:1", "-m", "keras:VGG16?weight=none"], 1, "keras:VGG16?weights=none"),
-    (["fire2:1", "--learning-rate", "nan"], 2, "nan is no finite number"),
+    (["fire2:1", "--learning-rate", "nan"], 2, "nan is not a finite number"),
     (["fire2:1", "--preprocess", "coffee"], 2, "caffe, tf, torch nor a range"),
     (["fire2:1", "--preprocess", "1,0"], 2, "write the lower end first"),
-    (["fire2:1", "--preprocess", "0,inf"], 2, "is no range"),
+    (["fire2:1", "--preprocess", "0,inf"], 2, "is not a range"),
     (["fire2:1", "--labels", "broken.json"], 2, "cannot be read as class names"),
     (["fire2:1", "--custom", "Layer"], 2, "is not MODULE:NAME"),
     (["fire2:1", "--custom", "wrong:Layer"], 2, "cannot be imported"),
@@ -391,8 +408,8 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "code", "said"), BAD)
-def test_bad_input_is_one_line_and_writes_nothing(arguments, code, said, run):
+@pytest.mark.parametrize(("arguments", "code", "message"), BAD)
+def test_bad_input_is_one_line_and_writes_nothing(arguments, code, message, run):
     Path("text.txt").write_text("no model")
     Path("broken.json").write_text("[1, 2")
     Path("wrong.py").write_text("this is no Python")
@@ -409,7 +426,7 @@ def test_bad_input_is_one_line_and_writes_nothing(arguments, code, said, run):
     size = [] if "--size" in arguments else ["--size", "64"]
     result = run("render", "-o", "out", *steps, *size, *arguments, code=code)
 
-    assert said in error_of(result)
+    assert message in error_of(result)
     assert not Path("out").exists() or not names("out")
 
 
@@ -440,14 +457,14 @@ def test_own_layers_are_imported(run):
     assert "twice" in run(*arguments, "--custom", "mine:Twice").stdout
 
 
-def test_a_folder_that_cannot_be_written_is_said_before_any_work(run):
+def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(run):
     Path("file").write_text("")
     result = run("render", "fire2:1", "-o", "file/out", code=2)
 
     assert "cannot write to 'file/out' (Not a directory)" in error_of(result)
 
 
-def test_a_full_disk_keeps_what_is_finished(run, monkeypatch):
+def test_a_full_disk_keeps_finished_pictures(run, monkeypatch):
     original, saved = images.save, []
 
     def fill(image, path, spec=None):
@@ -541,7 +558,7 @@ def test_ctrl_c_ends_after_the_batch(tmp_path, uninterrupted):
 
 
 @pytest.mark.slow
-def test_a_log_holds_nothing_of_tensorflow(tmp_path):
+def test_a_log_contains_no_lines_of_tensorflow(tmp_path):
     child = process("layers", cwd=tmp_path)
     stdout, stderr = child.communicate()
 
@@ -569,7 +586,7 @@ WITHOUT_TENSORFLOW = [
 ]
 
 
-def test_tensorflow_is_not_imported_for_help_and_mistakes(tmp_path):
+def test_tensorflow_is_not_imported_for_help_and_wrong_arguments(tmp_path):
     code = (
         "import sys\n"
         "from click.testing import CliRunner\n"

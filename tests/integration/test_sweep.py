@@ -205,8 +205,8 @@ input that it accepts. It counts as working if:
 - every layer of the network is listed;
 - the input is preprocessed as the network's own `preprocess_input` does it;
 - the logits equal the output of the model without its last activation;
-- {STEPS} steps with a learning rate of {LEARNING_RATE} give finite pictures of a channel \
-of the
+- {STEPS} steps with a learning rate of {LEARNING_RATE} give finite pictures of a \
+channel of the
   middle layer and of a class, both score higher after the first step, and the channel's
   score equals that of a model which is cut at this layer;
 - the weights and attributes of the model are the same afterwards.

@@ -505,7 +505,7 @@ class TestCommand:
         run(*arguments)
         before = Path("dream.png").read_bytes()
 
-        assert "is there already" in error_of(run(*arguments, "--seed", 2, code=2))
+        assert "already exists" in error_of(run(*arguments, "--seed", 2, code=2))
         assert Path("dream.png").read_bytes() == before
         run(*arguments, "--seed", 2, "--force")
         assert Path("dream.png").read_bytes() != before
@@ -548,9 +548,9 @@ BAD = [
     (["photo.png", "--octaves", "9"], 1, "has room for 4 octaves"),
     (["photo.png", "--octaves", "0"], 2, "0 is not in the range x>=1"),
     (["photo.png", "--ratio", "1"], 2, "1.0 is not in the range x>1"),
-    (["photo.png", "--ratio", "nan"], 2, "nan is no finite number"),
+    (["photo.png", "--ratio", "nan"], 2, "nan is not a finite number"),
     (["photo.png", "--steps", "0"], 2, "0 is not in the range x>=1"),
-    (["photo.png", "--learning-rate", "nan"], 2, "nan is no finite number"),
+    (["photo.png", "--learning-rate", "nan"], 2, "nan is not a finite number"),
     (["photo.png", "--tile", "20", "--octaves", "2"], 1, "20x20 is too small"),
     (["photo.png", "--size", "15"], 2, "15 is not in the range x>=16"),
     (["photo.png", "--seed", "x"], 2, "'x' is not a valid integer"),

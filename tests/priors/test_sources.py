@@ -320,10 +320,10 @@ class TestCommands:
         ("arguments", "message"),
         [
             (("inverterr", "--range=0,1"), "Did you mean 'inverter'?"),
-            (("{models}/gan.keras", "--range=1,0"), "'1,0' is no range"),
+            (("{models}/gan.keras", "--range=1,0"), "'1,0' is not a range"),
             (("{models}/gan.keras", "--range=0"), "write the lower end first, as -1,1"),
-            (("{models}/notes.txt",), "is no prior; expected a file that ends in"),
-            (("{models}",), "is a folder, but no SavedModel's"),
+            (("{models}/notes.txt",), "is not a prior; expected a file that ends in"),
+            (("{models}",), "is a folder, but not a SavedModel"),
         ],
     )
     def test_wrong_arguments(self, run, models, arguments, message):
