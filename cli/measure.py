@@ -90,11 +90,11 @@ def _images(
     files: Any, size: int, channels: int | None, leave_out: Callable[[str], None]
 ) -> Iterator[Any]:
     """Yield the images that can be measured, all of the same channels."""
-    from tfviz.statistics import prepared  # noqa: PLC0415
+    from tfviz.statistics import crop_to_square  # noqa: PLC0415
 
     for file in files:
         try:
-            image = prepared(_read(file, channels), size)
+            image = crop_to_square(_read(file, channels), size)
             found = image.shape[-1]
             if found != (channels or found):
                 raise ValueError(f"It has {found} channels, not {channels}.")

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from tfviz import images
-from tfviz._files import changes
+from tfviz._files import list_differences
 from tfviz.cli.console import clock, until_interrupted
 from tfviz.images import file_names
 
@@ -80,7 +80,7 @@ class Folder:
         for key, file in self.finished.items():
             if key in replaced:
                 continue
-            others = changes(shared_settings(self._specs[file]), wanted)
+            others = list_differences(shared_settings(self._specs[file]), wanted)
             if others:
                 return f"{file.name} was made with {others[0]}"
         return None

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from tfviz._files import check, claim
+from tfviz._files import check_settings, write_settings
 from tfviz.models.adapter import Adapter, origin
 from tfviz.priors._codes import COLOURS, GRID, Code
 from tfviz.priors._trained import halved
@@ -293,7 +293,7 @@ def _trained(
     for name in ("preprocess", "held", "image_input", "output"):
         network[name] = known[name]
     settings = settings | {"network": network}
-    check(output / SETTINGS, settings, "training")
+    check_settings(output / SETTINGS, settings, "training")
     tell(f"looking at the images in {folder}")
     photos = find_photos(
         folder,
@@ -301,7 +301,7 @@ def _trained(
         fewest=settings.get("code", 0),  # as many as a code has numbers
         known=output / LIST,
     )
-    claim(output / SETTINGS, settings)
+    write_settings(output / SETTINGS, settings)
     size, steps, seed = (settings[name] for name in ("size", "steps", "seed"))
     tell(f"{len(photos.train)} to learn from, {len(photos.held_out)} held out")
     recipe = _MAKE[settings["kind"]](adapter, photos, output, settings)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tfviz import images, measures
 from tfviz._errors import reason_of
-from tfviz._files import finite, write_safely
+from tfviz._files import finite_or_none, write_safely
 from tfviz.comparison.baselines import Drawn, drawn, remade
 from tfviz.comparison.evaluation import Court, Scorer
 from tfviz.comparison.methods import PHOTOS, Contender, best_of, random_of, remade_by
@@ -152,7 +152,7 @@ class Trial:
                 continue
             found, curve, of_all = court.rows(exhibits)
             rows += [self._row(e, row) for e, row in zip(exhibits, found, strict=True)]
-            curves[method["name"]] = [finite(value) for value in curve]
+            curves[method["name"]] = [finite_or_none(value) for value in curve]
             whole += [
                 _of_method(method["name"], measure, *found, exhibits)
                 for measure, found in of_all.items()
@@ -301,7 +301,9 @@ class Trial:
                 "steps": spec["steps_taken"],
                 "evaluations": spec["evaluations"],
                 "stuck": spec["stuck"],
-                **{k: finite(v) for k, v in spec.get("diagnostics", {}).items()},
+                **{
+                    k: finite_or_none(v) for k, v in spec.get("diagnostics", {}).items()
+                },
             }
             exhibits.append(
                 Exhibit(
