@@ -177,7 +177,7 @@ class TestReading:
     def test_numbers_of_no_known_range_are_refused(self, tmp_path):
         Image.fromarray(np.ones((2, 2), np.float32)).save(tmp_path / "x.tiff")
 
-        with pytest.raises(ValueError, match="no known range .mode F.. Save it with 8"):
+        with pytest.raises(ValueError, match="unknown range .mode F.. Save it with 8"):
             images.read(tmp_path / "x.tiff")
 
     def test_a_decompression_bomb_is_named(self, tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ from tfviz.params import Param
 from tfviz.params._base import check_from_one, check_unit_range
 from tfviz.stops import State, Stop
 from tfviz.transforms import Transform, distill
-from tfviz.views import shown, with_channels
+from tfviz.views import apply_view, with_channels
 
 # Steps in one call of the compiled loop: the grain of callbacks and of Ctrl-C.
 BLOCK = 16
@@ -245,7 +245,7 @@ class Job:
     def shown(self, images: Any) -> Any:
         """Return what the model is shown of images, before any transform."""
         images = tf.convert_to_tensor(images, tf.float32)
-        return shown(images, self.param, self.adapter)
+        return apply_view(images, self.param, self.adapter)
 
     def _seen_size(self) -> tuple[int, int]:
         """Return the size of what the model sees, by tracing; and check it."""

@@ -20,7 +20,7 @@ from tfviz.optimize.step import LATENT, Judged, best_start, chosen, largest, led
 from tfviz.params import Param
 from tfviz.params._base import Latents
 from tfviz.transforms import Transform
-from tfviz.views import shown
+from tfviz.views import apply_view
 
 # A picture without any gradient may use the redirected one this long, as in Lucid.
 REDIRECTED_STEPS = 16
@@ -251,7 +251,7 @@ class Ascent:
         seeds += [[1, 0]] * step
         latents = _values(self._latents)
         images = self._method.shape_gradient()(self._param.decode(latents))
-        seen = shown(images, self._param, self._adapter)
+        seen = apply_view(images, self._param, self._adapter)
         seen = tf.identity(self._transforms(seen, seeds))
         judged = self._judged(latents, images, seen, units)
         own = judged.slopes()
@@ -398,7 +398,7 @@ class Ascent:
     ) -> tuple[Any, Any, Any]:
         """Return activations, scores and those of the units, without transforms."""
         objective = self._objective
-        seen = shown(images, self._param, self._adapter)
+        seen = apply_view(images, self._param, self._adapter)
         activations = self._adapter.forward(seen, objective.layers)
         return activations, *_scores(objective, activations, images, latents, units)
 
