@@ -15,12 +15,12 @@ PATHS = ["conv_a", "conv_b", "pool", "head"]
 
 
 def photos(n, rng, channels=3):
-    """Pictures of many sizes."""
+    """Random pictures of different sizes."""
     return [rng.random((20 + i, 41 - i, channels), np.float32) for i in range(n)]
 
 
 def channel_means(model, adapter, pictures, path):
-    """An oracle: a cut model, on pictures that were fitted one by one."""
+    """The reference: a truncated model, on pictures that are cropped one by one."""
     cut = keras.Model(model.inputs, model.get_layer(path).output)
     fitted = [images.centre_crop(p, adapter.size) for p in pictures]
     values = cut.predict(np.stack(fitted) * 2 - 1, verbose=0)
@@ -29,7 +29,7 @@ def channel_means(model, adapter, pictures, path):
 
 class TestMeasure:
     def test_levels_agree_with_a_cut_model(self, toy, toy_adapter, rng):
-        pictures = photos(19, rng)  # more than a batch, and not a multiple of it
+        pictures = photos(19, rng)  # more than a batch, but not a multiple of it
         found = levels.measure(toy_adapter, pictures)
 
         assert list(found.layers) == [*PATHS, ":logits"]
@@ -77,7 +77,7 @@ class TestMeasure:
             )
 
     def test_a_small_deviation_around_a_large_mean_is_kept(self, monkeypatch):
-        """Guards against sums of squares about zero."""
+        """Guards against sums of squares about zero, which lose small deviations."""
         monkeypatch.setattr(levels, "BATCH", 2)
         rng = np.random.default_rng(1)
         values = 1e6 + rng.normal(size=(9, 4))
@@ -85,8 +85,10 @@ class TestMeasure:
         for start in range(0, 9, 2):
             part = values[start : start + 2]
             mean = part.mean(0)
-            found = [(mean, ((part - mean) ** 2).sum(0), part.max(0))]
-            totals = levels._joined(totals, count, found, len(part)) if count else found
+            of_batch = [(mean, ((part - mean) ** 2).sum(0), part.max(0))]
+            totals = (
+                levels._merge(totals, count, of_batch, len(part)) if count else of_batch
+            )
             count += len(part)
         mean, squares, highest = totals[0]
 
@@ -120,7 +122,7 @@ class TestMeasure:
         with pytest.raises(ValueError, match=said):
             levels.measure(toy_adapter, pictures, layers)
 
-    def test_activations_that_are_not_finite_are_said(self):
+    def test_activations_that_are_not_finite_are_refused(self):
         model = build_toy()
         model.layers[1].bias.assign([3e38] * 12)
         model.layers[3].kernel.assign(np.full((12, 5), 3e38))
@@ -151,7 +153,7 @@ class TestFiles:
                 assert value.dtype == np.float32
                 np.testing.assert_allclose(value, getattr(level, name), rtol=2.5e-4)
 
-    def test_a_file_is_written_whole_or_not_at_all(
+    def test_a_file_is_complete_or_not_written(
         self, toy_adapter, rng, tmp_path, monkeypatch
     ):
         found = levels.measure(toy_adapter, photos(2, rng), ["pool"])
@@ -174,7 +176,7 @@ class TestFiles:
             Levels({}, 2, "", "0,1").save(tmp_path / "levels.txt")
 
     @pytest.mark.parametrize("kind", ["text", "empty", "npy", "pickle", "other", "cut"])
-    def test_a_file_without_levels_is_said(self, kind, tmp_path):
+    def test_a_file_without_levels_is_refused(self, kind, tmp_path):
         path = tmp_path / "file.npz"
         if kind == "npy":
             with path.open("wb") as file:
@@ -196,7 +198,7 @@ class TestFiles:
             levels.load(tmp_path / "nothing.npz")
 
 
-class TestWhose:
+class TestCheck:
     def test_levels_of_other_weights_are_refused(self, toy_adapter, rng):
         found = levels.measure(toy_adapter, photos(2, rng), ["pool"])
         found.check(toy_adapter)
@@ -207,7 +209,7 @@ class TestWhose:
 
     def test_levels_of_another_range_are_refused(self, toy, toy_adapter, rng):
         found = levels.measure(toy_adapter, photos(2, rng), ["pool"])
-        with pytest.raises(ValueError, match="range -1,1, but the model now gets 0,1"):
+        with pytest.raises(ValueError, match="range -1,1, but the model now uses 0,1"):
             found.check(tfviz.adapt(toy, (0, 1)))
 
 
@@ -228,12 +230,12 @@ class TestBundled:
         assert file.stat().st_size < 100_000
 
     def test_others_are_refused(self):
-        with pytest.raises(ValueError, match="squeezenet alone.*'resnet'"):
+        with pytest.raises(ValueError, match="only for squeezenet.*'resnet'"):
             levels.bundled("resnet")
 
     @pytest.mark.data
     def test_photos_are_as_active_as_they_say(self, squeezenet, data):
-        """40 photos: the mean of their standard scores is near 0, its spread near 1."""
+        """The standard scores of 40 photos have mean 0 and deviation 1, about."""
         import io
         import zipfile
 

@@ -121,9 +121,7 @@ class Statistics:
         """
         path = Path(path)
         if path.suffix.lower() != ".npz":
-            raise ValueError(
-                f"The name of a file of statistics must end in .npz. Received: {path}"
-            )
+            raise ValueError(f"A file of statistics must end in .npz. Received: {path}")
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         write_safely(path, lambda file: np.savez_compressed(file, **arrays))
         return replace(self, source=str(path))
