@@ -30,28 +30,28 @@ def channel_means(model, adapter, pictures, path):
 class TestMeasure:
     def test_levels_agree_with_a_cut_model(self, toy, toy_adapter, rng):
         pictures = photos(19, rng)  # more than a batch, but not a multiple of it
-        found = levels.measure(toy_adapter, pictures)
+        measured = levels.measure(toy_adapter, pictures)
 
-        assert list(found.layers) == [*PATHS, ":logits"]
-        assert found.count == 19
-        assert found.preprocess == "-1,1"
-        assert found.fingerprint == toy_adapter.fingerprint()
+        assert list(measured.layers) == [*PATHS, ":logits"]
+        assert measured.count == 19
+        assert measured.preprocess == "-1,1"
+        assert measured.fingerprint == toy_adapter.fingerprint()
         for path in PATHS:
             means = channel_means(toy, toy_adapter, pictures, path)
-            level = found.layers[path]
+            level = measured.layers[path]
             np.testing.assert_allclose(level.mean, means.mean(0), atol=1e-5)
             np.testing.assert_allclose(level.deviation, means.std(0), atol=1e-5)
             np.testing.assert_allclose(level.highest, means.max(0), atol=1e-5)
 
     def test_the_classes_are_those_before_the_softmax(self, toy_adapter, rng):
         pictures = photos(3, rng)
-        found = levels.measure(toy_adapter, pictures, ["pool"])
+        measured = levels.measure(toy_adapter, pictures, ["pool"])
         fitted = [images.centre_crop(p, (32, 32)) for p in pictures]
         logits = toy_adapter.logits(np.stack(fitted)).numpy()
 
-        assert list(found.layers) == ["pool", ":logits"]
+        assert list(measured.layers) == ["pool", ":logits"]
         np.testing.assert_allclose(
-            found.layers[":logits"].mean, logits.mean(0), atol=1e-5
+            measured.layers[":logits"].mean, logits.mean(0), atol=1e-5
         )
 
     def test_images_are_taken_one_after_the_other(self, toy_adapter, rng, monkeypatch):
@@ -134,12 +134,12 @@ class TestMeasure:
 
 class TestFiles:
     def test_a_file_holds_three_digits(self, toy_adapter, rng, tmp_path):
-        found = levels.measure(toy_adapter, photos(4, rng))
+        measured = levels.measure(toy_adapter, photos(4, rng))
         odd = Levels(
-            {"a/b~1#2:c": found.layers["conv_a"]} | dict(found.layers),
-            found.count,
-            found.fingerprint,
-            found.preprocess,
+            {"a/b~1#2:c": measured.layers["conv_a"]} | dict(measured.layers),
+            measured.count,
+            measured.fingerprint,
+            measured.preprocess,
         )
         odd.save(tmp_path / "levels.npz")
         again = levels.load(tmp_path / "levels.npz")
@@ -156,9 +156,9 @@ class TestFiles:
     def test_a_file_is_complete_or_not_written(
         self, toy_adapter, rng, tmp_path, monkeypatch
     ):
-        found = levels.measure(toy_adapter, photos(2, rng), ["pool"])
+        measured = levels.measure(toy_adapter, photos(2, rng), ["pool"])
         path = tmp_path / "levels.npz"
-        found.save(path)
+        measured.save(path)
         before = path.read_bytes()
 
         def fail(file, **arrays):
@@ -167,7 +167,7 @@ class TestFiles:
 
         monkeypatch.setattr(np, "savez_compressed", fail)
         with pytest.raises(OSError, match="No space left"):
-            found.save(path)
+            measured.save(path)
         assert path.read_bytes() == before
         assert [file.name for file in tmp_path.iterdir()] == ["levels.npz"]
 
@@ -200,29 +200,29 @@ class TestFiles:
 
 class TestCheck:
     def test_levels_of_other_weights_are_refused(self, toy_adapter, rng):
-        found = levels.measure(toy_adapter, photos(2, rng), ["pool"])
-        found.check(toy_adapter)
+        measured = levels.measure(toy_adapter, photos(2, rng), ["pool"])
+        measured.check(toy_adapter)
         other = build_toy()
         other.layers[0].bias.assign_add([0.1] * 8)
         with pytest.raises(ValueError, match="not those of model 'toy'.*fingerprint"):
-            found.check(tfviz.adapt(other, (-1, 1)))
+            measured.check(tfviz.adapt(other, (-1, 1)))
 
     def test_levels_of_another_range_are_refused(self, toy, toy_adapter, rng):
-        found = levels.measure(toy_adapter, photos(2, rng), ["pool"])
+        measured = levels.measure(toy_adapter, photos(2, rng), ["pool"])
         with pytest.raises(ValueError, match="range -1,1, but the model now uses 0,1"):
-            found.check(tfviz.adapt(toy, (0, 1)))
+            measured.check(tfviz.adapt(toy, (0, 1)))
 
 
 class TestBundled:
     def test_they_are_those_of_the_bundled_network(self, squeezenet):
-        found = levels.bundled("squeezenet")
-        found.check(squeezenet)
+        measured = levels.bundled("squeezenet")
+        measured.check(squeezenet)
 
-        assert found.count == 1000
+        assert measured.count == 1000
         paths = [layer.path for layer in squeezenet.layers() if layer.units]
-        assert list(found.layers) == [*paths, ":logits"]
+        assert list(measured.layers) == [*paths, ":logits"]
         for path in paths:
-            level = found.layers[path]
+            level = measured.layers[path]
             assert level.mean.shape == (squeezenet.layer(path).units,)
             assert (level.highest >= level.mean - 1e-3 * abs(level.mean)).all()
             assert (level.deviation >= 0).all()
@@ -239,13 +239,13 @@ class TestBundled:
         import io
         import zipfile
 
-        found = levels.bundled("squeezenet")
+        measured = levels.bundled("squeezenet")
         with zipfile.ZipFile(data / "imagenet-1000-samples.zip") as archive:
             names = sorted(archive.namelist())[::25]
             pictures = [images.read(io.BytesIO(archive.read(n))) for n in names]
         some = levels.measure(squeezenet, pictures, ["fire3", "fire8"])
         for path in ("fire3", "fire8", ":logits"):
-            usual, here = found.layers[path], some.layers[path]
+            usual, here = measured.layers[path], some.layers[path]
             score = (here.mean - usual.mean) / usual.deviation
             assert abs(score.mean()) < 0.2
             assert np.median(here.deviation / usual.deviation) == pytest.approx(1, 0.2)
@@ -280,12 +280,12 @@ class TestCommand:
         assert result.stdout == ("toy.npz: 2 layers, 3 photos, 1 could not be read\n")
         assert f"not read: {Path('photos/broken.JPG')}" in result.stderr
         assert "notes.txt" not in result.output
-        found = levels.load("toy.npz")
+        measured = levels.load("toy.npz")
         read = [images.read(f) for f in sorted(Path("photos").rglob("*.png"))]
         adapter = tfviz.adapt(tfviz.load_model("toy.keras"), (-1, 1))
         expected = levels.measure(adapter, read, ["pool"])
         np.testing.assert_allclose(
-            found.layers["pool"].mean, expected.layers["pool"].mean, rtol=1e-3
+            measured.layers["pool"].mean, expected.layers["pool"].mean, rtol=1e-3
         )
 
     @pytest.mark.parametrize(

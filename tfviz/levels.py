@@ -215,8 +215,9 @@ def bundled(name: str = "squeezenet") -> Levels:
             f"Levels are bundled only for {', '.join(BUNDLED)}. Measure those of other "
             f"models with `tfviz levels` or levels.measure. Received: {name!r}"
         )
-    with files("tfviz.models").joinpath("squeezenet_levels.npz").open("rb") as file:
-        return _read(file, "levels.npz")
+    file_name = f"{name}_levels.npz"
+    with files("tfviz.models").joinpath(file_name).open("rb") as file:
+        return _read(file, file_name)
 
 
 def _select_paths(adapter: Adapter, layers: Sequence[str] | None) -> list[str]:
