@@ -188,29 +188,29 @@ class TestSpectrum:
         )
 
     @pytest.mark.parametrize("size", [(64, 64), (32, 32), (97, 130), (130, 97), (1, 5)])
-    @pytest.mark.parametrize("known", [32, 33])
+    @pytest.mark.parametrize("old", [32, 33])
     @pytest.mark.parametrize("power", [0.8, 1.3])
-    def test_a_power_law_stays_one_at_every_size(self, size, known, power):
+    def test_a_power_law_stays_one_at_every_size(self, size, old, power):
         """This includes frequencies below the lowest one that was measured."""
-        law = np.maximum(frequencies(known, known), 1 / known) ** -power
+        law = np.maximum(frequencies(old, old), 1 / old) ** -power
         seen = resample(law[None], *size)
         expected = np.maximum(frequencies(*size), 1 / max(size)) ** -power
-        expected *= np.sqrt(energy(law[None], known) / energy(expected[None], size[1]))
+        expected *= np.sqrt(energy(law[None], old) / energy(expected[None], size[1]))
 
         np.testing.assert_allclose(seen[0].ravel()[1:], expected.ravel()[1:], rtol=1e-6)
         np.testing.assert_allclose(seen[0, 0, 0], expected[0, 0], rtol=1e-6)
-        assert slope(law[None], known) == pytest.approx(power)
+        assert slope(law[None], old) == pytest.approx(power)
 
     def test_at_its_own_size_nothing_changes(self, rng):
-        known = rng.uniform(0.5, 2, size=(2, 16, 9))
+        amplitude = rng.uniform(0.5, 2, size=(2, 16, 9))
 
-        np.testing.assert_allclose(resample(known, 16, 16), known, rtol=1e-10)
+        np.testing.assert_allclose(resample(amplitude, 16, 16), amplitude, rtol=1e-10)
 
     def test_energy_is_kept(self, rng):
-        known = rng.uniform(0.5, 2, size=(2, 17, 9))
+        amplitude = rng.uniform(0.5, 2, size=(2, 17, 9))
         for height, width in [(8, 40), (41, 7), (64, 64)]:
             np.testing.assert_allclose(
-                energy(resample(known, height, width), width), energy(known, 17)
+                energy(resample(amplitude, height, width), width), energy(amplitude, 17)
             )
 
 
@@ -277,11 +277,11 @@ class TestBundled:
         small = statistics.measure(
             (images.read(archive.open(n)) for n in names), size=64
         )
-        known = statistics.bundled()
-        ratio = small.amplitude(224, 224)[0] / known.amplitude(224, 224)[0]
+        large = statistics.bundled()
+        ratio = small.amplitude(224, 224)[0] / large.amplitude(224, 224)[0]
         frequency = frequencies(224, 224)
         low = (frequency > 0.01) & (frequency < 0.125)
 
         assert np.median(ratio[low]) == pytest.approx(1, abs=0.12)
         assert np.median(ratio[frequency > 0.4]) > 1.8
-        np.testing.assert_allclose(small.color, known.color, atol=0.05)
+        np.testing.assert_allclose(small.color, large.color, atol=0.05)

@@ -405,7 +405,7 @@ class TestPixels:
         [measures.saturation, measures.spectrum_slope, measures.total_variation],
     )
     @pytest.mark.parametrize(
-        ("given", "message"),
+        ("pictures", "message"),
         [
             (np.zeros((32, 32, 3)), r"Received: shape \(32, 32, 3\)"),
             (np.zeros((0, 32, 32, 3)), r"Received: shape \(0, 32, 32, 3\)"),
@@ -414,9 +414,9 @@ class TestPixels:
             (np.full((1, 32, 32, 3), np.nan), r"in \[0, 1\].*nan to nan"),
         ],
     )
-    def test_arrays_that_are_no_images_are_refused(self, function, given, message):
+    def test_arrays_that_are_no_images_are_refused(self, function, pictures, message):
         with pytest.raises(ValueError, match=message):
-            function(given)
+            function(pictures)
 
     def test_values_that_rounding_moves_out_of_the_range_are_clipped(self, rng):
         images = rng.integers(0, 2, (2, 32, 32, 3)).astype(np.float32)
@@ -487,7 +487,7 @@ class TestNearestRatio:
         assert np.isfinite(values[1])
 
     @pytest.mark.parametrize(
-        ("given", "photos", "exclude", "message"),
+        ("features", "photos", "exclude", "message"),
         [
             ([[1.0]], [[1.0]], None, r"`photos` must have the shape .* n >= 2"),
             ([1.0], np.eye(2), None, r"`features` must have .*\(n, d\).*\(1,\)"),
@@ -505,9 +505,9 @@ class TestNearestRatio:
             (np.eye(2), [["a", "b"]], None, "`photos` must be an array of numbers"),
         ],
     )
-    def test_wrong_arguments_are_refused(self, given, photos, exclude, message):
+    def test_wrong_arguments_are_refused(self, features, photos, exclude, message):
         with pytest.raises(ValueError, match=message):
-            measures.nearest_ratio(given, photos, exclude=exclude)
+            measures.nearest_ratio(features, photos, exclude=exclude)
 
 
 class TestKernelDistance:
@@ -851,9 +851,13 @@ class TestTwoAlternative:
         ],
     )
     def test_wrong_arguments_are_refused(self, changes, message):
-        given = {"references": np.eye(2), "features": np.eye(2), "scores": [1.0, 2.0]}
+        arguments = {
+            "references": np.eye(2),
+            "features": np.eye(2),
+            "scores": [1.0, 2.0],
+        }
         with pytest.raises(ValueError, match=message):
-            measures.two_alternative(**given | changes)
+            measures.two_alternative(**arguments | changes)
 
 
 @pytest.mark.parametrize(
