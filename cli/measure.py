@@ -104,11 +104,11 @@ def _load_images(
         channels: The number of channels, or None for that of the first image.
         leave_out: Called with the path of each other file and the reason.
     """
-    from tfviz.statistics import prepared  # noqa: PLC0415
+    from tfviz.statistics import crop_to_square  # noqa: PLC0415
 
     for file in files:
         try:
-            image = prepared(_read(file, channels), size)
+            image = crop_to_square(_read(file, channels), size)
             own_channels = image.shape[-1]
             if own_channels != (channels or own_channels):
                 raise ValueError(f"It has {own_channels} channels, not {channels}.")

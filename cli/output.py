@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from tfviz import images
-from tfviz._files import check_same
+from tfviz._files import check_same_settings
 from tfviz.cli.console import defer_interrupt, format_duration
 from tfviz.images import file_names
 
@@ -159,14 +159,14 @@ class PictureFolder:
         """
         wanted = _select_shared(settings)
         replaced = set(replaced)
-        remedy = "the same settings to go on"
+        remedy = "use the same settings to continue"
         if not replaced:
             remedy += ", or replace these pictures with --force"
         for key, file in self.finished.items():
             if key not in replaced:
                 shared = _select_shared(self._specs[file])
                 work = f"job's pictures, such as {file.name}"
-                check_same(self.path, shared, wanted, work, remedy=remedy)
+                check_same_settings(self.path, shared, wanted, work, remedy=remedy)
 
     def repair_manifest(self) -> None:
         """Make the manifest agree with the picture files.

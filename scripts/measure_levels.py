@@ -1,14 +1,16 @@
-"""Measure how active the channels of the bundled network usually are.
+"""Measure the usual activity of the bundled network's channels.
 
-Run once, by hand, to make `tfviz/levels.npz`:
+This script is run by hand to make `tfviz/models/squeezenet_levels.npz`:
 
-    python scripts/measure_levels.py imagenet-1000-samples.zip tfviz/levels.npz
+    python scripts/measure_levels.py imagenet-1000-samples.zip \
+        tfviz/models/squeezenet_levels.npz
 
 The archive holds one photo of each class of ImageNet, of about 256 pixels. Far more
-photos are to be had at 64 pixels, but enlarged to the network's 224 they are blurred,
-as no photo is that a user will compare with these levels: channels that look for fine
-texture would seem to fire hardly ever. A thousand photos know a channel's mean to 3 %
-of its deviation, which is enough to say how many deviations above it a response is.
+photos are available at 64 pixels, but enlarged to the network's 224 pixels they are
+more blurred than any photo that users compare with these levels: channels for fine
+texture would seem to be almost never active. With a thousand photos the standard error
+of a channel's mean is 3 % of the channel's deviation, which is enough to say how many
+deviations a response lies above the mean.
 """
 
 import io
@@ -23,11 +25,12 @@ from numpy.typing import NDArray
 import tfviz
 from tfviz import images, levels
 
-LIMIT = 100_000  # bytes: it is a part of the package
+# The largest size of the file in bytes, as it is a part of the package.
+LIMIT = 100_000
 
 
 def photos(archive: Path) -> Iterator[NDArray[np.float32]]:
-    """Yield the photos in an archive in the order of their names."""
+    """Yield the photos of an archive in the order of their names."""
     with ZipFile(archive) as files:
         for name in sorted(files.namelist()):
             yield images.read(io.BytesIO(files.read(name)))
@@ -35,12 +38,12 @@ def photos(archive: Path) -> Iterator[NDArray[np.float32]]:
 
 def main(archive: Path, target: Path) -> None:
     """Measure the levels on the photos in `archive` and write them to `target`."""
-    found = levels.measure(tfviz.load_model("squeezenet"), photos(archive))
-    found.save(target)
-    size = target.stat().st_size
-    print(f"{target}: {found.count} photos, {len(found.layers)} layers, {size} bytes")
+    measured = levels.measure(tfviz.load_model("squeezenet"), photos(archive))
+    measured.save(target)
+    size, layers = target.stat().st_size, len(measured.layers)
+    print(f"{target}: {measured.count} photos, {layers} layers, {size} bytes")
     if size > LIMIT:
-        raise SystemExit(f"more than {LIMIT} bytes")
+        raise SystemExit(f"{target} is larger than {LIMIT} bytes.")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,23 @@
-"""Measure photographs for ``tfviz/statistics.npz``.
+"""Measure the statistics of photographs for `tfviz/statistics.npz`.
+
+This script is run by hand:
 
     python scripts/measure_photographs.py PHOTOS tfviz/statistics.npz
 
-PHOTOS is a folder or a zip file; every JPEG and PNG in it counts whose shorter side
-has at least ``--size`` pixels.
+PHOTOS is a folder or a zip file. Every JPEG and PNG file in it is used whose shorter
+side has at least `--size` pixels.
 
-The file in the package is of 934 photographs of ImageNet, one of each class whose
-shorter side has 224 pixels or more, measured at 224. The other choice was Tiny
-ImageNet, 64,000 photographs of 64 pixels. Its colour matrix is the same to 0.01, and
-below an eighth of a cycle per pixel so is the brightness: resampled to 224 pixels,
-0.9 to 1.05 of what the larger photographs have. In the highest octave it has 1.9
-times their amplitude, as small pictures are sharper than large ones, and 0.8 of the
-colour in the middle, which JPEG keeps at half the size. So the larger ones were used,
-whose number is enough: halves of them differ by 4 to 8 percent from wave to wave, and
-by 1 percent in brightness and 10 percent in colour as a whole.
+The file in the package was measured at 224 pixels on 934 photographs of ImageNet: of a
+set with one photograph of each class, those whose shorter side has at least 224 pixels.
+The alternative was Tiny ImageNet, 64,000 photographs of 64 pixels. Their colour
+matrices agree to 0.01, and below an eighth of a cycle per pixel the amplitudes of
+brightness agree, too: resampled to 224 pixels, those of Tiny ImageNet are 0.9 to 1.05
+times those of the larger photographs. In the highest octave they are 1.9 times as
+large, because small pictures are sharper than large ones. The amplitudes of colour in
+the middle octaves are 0.8 times as large, because JPEG stores colour at half the size.
+So the larger photographs were used. There are enough of them: two halves of them differ
+by 4 to 8 percent from wave to wave, and by 1 percent in brightness and 10 percent in
+colour as a whole.
 """
 
 import argparse
@@ -31,7 +35,7 @@ SUFFIXES = (".jpeg", ".jpg", ".png")
 
 
 def photographs(source: Path, size: int) -> Iterator[np.ndarray]:
-    """Yield the photographs of a folder or a zip file that are large enough."""
+    """Yield the large enough photographs of a folder or a zip file."""
     if source.is_dir():
         files = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES)
         contents = (file.read_bytes() for file in files)
@@ -46,14 +50,14 @@ def photographs(source: Path, size: int) -> Iterator[np.ndarray]:
 
 
 def main() -> None:
-    """Measure, save, and print what was found."""
+    """Measure the statistics, save them, and print a summary."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photos", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--size", type=int, default=224)
     options = parser.parse_args()
-    found = photographs(options.photos, options.size)
-    stats = statistics.measure(found, size=options.size).save(options.target)
+    pictures = photographs(options.photos, options.size)
+    stats = statistics.measure(pictures, size=options.size).save(options.target)
     print(f"{options.target}: {stats.count} photographs of {stats.size} pixels")
     print(f"mean {stats.mean.round(3)}, contrast {stats.contrast:.3f}")
     print(f"colour matrix\n{stats.color.round(3)}")

@@ -1,4 +1,4 @@
-import tfviz  # first: TensorFlow must not be imported before it
+import tfviz  # before TensorFlow: it sets environment variables
 import keras
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from tfviz.models import load
 
 def pytest_configure(config):
     if "not slow" in config.option.markexpr:
-        # Graphs that run for a few steps are not worth the seconds that TensorFlow
-        # optimizes them for. What is slow is tested as it is run by users.
+        # TensorFlow spends seconds on optimizing graphs, which does not pay off in the
+        # few steps of a fast test. Slow tests run with the defaults, as users do.
         options = {"disable_meta_optimizer": True}
         tf.config.optimizer.set_experimental_options(options)
 
@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _seeded():
-    """Give networks the same random weights in each run, whatever ran before."""
+    """Give networks the same random weights, whichever tests ran before."""
     keras.utils.set_random_seed(0)
 
 

@@ -1,15 +1,15 @@
-"""What tests of several folders use: small networks, seeds, and how errors look."""
+"""Helpers for the tests of several folders: small networks, seeds and error lines."""
 
 import os
 from pathlib import Path
 
-import tfviz  # noqa: F401 (first: TensorFlow must not be imported before it)
+import tfviz  # noqa: F401 (before TensorFlow: it sets environment variables)
 import keras
 import tensorflow as tf
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("TFVIZ_DATA", ROOT.parent / "shared" / "data"))
-# Of `tfviz render`, for the command line's tests.
+# Options of `tfviz render` that make the tests of the command line fast.
 FAST = ["--size", "64", "--steps", "4", "--transforms", "none"]
 
 
@@ -33,9 +33,9 @@ def seeds_for(n, first=0):
 
 
 def short_squeezenet():
-    """A network of random weights that is named and shaped like the bundled one.
+    """A small network with random weights and the bundled network's name and layers.
 
-    What the command line does does not depend on how much there is to trace.
+    The command line behaves in the same way, but a small network is traced faster.
     """
     keras.utils.set_random_seed(3)
     layers = keras.layers
@@ -54,7 +54,7 @@ def short_squeezenet():
 
 
 def small_trainings(patch):
-    """Let priors be trained with tiny networks, on a few photos."""
+    """Let priors train tiny networks on a few photos."""
     from tfviz.priors import _networks
     from tfviz.priors.training import (
         photos as _photos,
@@ -76,7 +76,7 @@ def names(folder):
 
 
 def error_of(result):
-    """Return the only line that is an error."""
+    """Return the single error line of a command."""
     (line,) = [x for x in result.stderr.splitlines() if x.startswith("Error: ")]
     assert "Traceback" not in result.output
     return line

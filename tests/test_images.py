@@ -47,7 +47,7 @@ class TestSaving:
             np.testing.assert_array_equal(pixels(file), np.round(picture * 255))
         assert len(list((tmp_path / "new" / "out").iterdir())) == 3
 
-    def test_each_file_tells_how_it_was_made(self, result, format, tmp_path):
+    def test_each_file_has_a_description_of_its_picture(self, result, format, tmp_path):
         files = result.save(tmp_path, format=format)
 
         assert images.read_spec(files[1]) == {
@@ -84,7 +84,7 @@ def test_other_formats_are_refused(result, tmp_path):
 
 
 @pytest.mark.parametrize(("channels", "shape"), [(1, (9, 12)), (4, (9, 48))])
-def test_channels_that_are_no_colours_are_shown_in_grey(channels, shape, rng):
+def test_other_numbers_of_channels_are_shown_in_grey(channels, shape, rng):
     picture = rng.integers(0, 256, (9, 12, channels)).astype(np.uint8)
     shown = np.asarray(images.to_pil(picture))
 
@@ -141,13 +141,13 @@ class TestWritingSafely:
 
 
 class TestReading:
-    def test_what_is_no_image_is_said(self, tmp_path):
+    def test_files_that_are_no_images_are_refused(self, tmp_path):
         (tmp_path / "x.png").write_bytes(b"not a picture")
         for read in (images.read, images.read_spec):
             with pytest.raises(ValueError, match="x.png' cannot be read as an image"):
                 read(tmp_path / "x.png")
 
-    def test_pictures_of_others_have_no_description(self, tmp_path):
+    def test_pictures_of_other_programs_have_no_description(self, tmp_path):
         for name in ("x.png", "x.webp", "x.jpg"):
             Image.new("RGB", (4, 4)).save(tmp_path / name)
             assert images.read_spec(tmp_path / name) is None
@@ -165,7 +165,7 @@ class TestReading:
         np.testing.assert_allclose(picture, 0.2)
 
     def test_grey_of_16_bits_keeps_its_range(self, tmp_path):
-        """Guards against Pillow's clipping to 255, which makes nearly all white."""
+        """Guards against Pillow's clipping to 255, which makes most pixels white."""
         values = np.array([[0, 13107], [32768, 65535]], np.uint16)
         Image.fromarray(values).save(tmp_path / "deep.png")
 
@@ -174,10 +174,10 @@ class TestReading:
         expected = np.repeat(values[..., None] / 65535, 3, axis=-1)
         np.testing.assert_allclose(picture, expected, atol=0.5 / 255)
 
-    def test_numbers_of_no_known_range_are_refused(self, tmp_path):
+    def test_values_of_unknown_range_are_refused(self, tmp_path):
         Image.fromarray(np.ones((2, 2), np.float32)).save(tmp_path / "x.tiff")
 
-        with pytest.raises(ValueError, match="no known range .mode F.. Save it with 8"):
+        with pytest.raises(ValueError, match="unknown range .mode F.. Save it with 8"):
             images.read(tmp_path / "x.tiff")
 
     def test_a_decompression_bomb_is_named(self, tmp_path, monkeypatch):
@@ -189,13 +189,13 @@ class TestReading:
 
 
 class TestCentreCrop:
-    def test_cuts_the_middle_of_the_longer_side(self):
+    def test_the_middle_of_the_longer_side_is_cropped(self):
         picture = np.zeros((10, 30, 1), np.float32)
         picture[:, 10:20] = 1
 
         np.testing.assert_array_equal(images.centre_crop(picture, (10, 10)), 1)
 
-    def test_covers_a_larger_size(self):
+    def test_a_larger_size_is_covered(self):
         picture = np.full((5, 9, 3), 0.5, np.float32)
 
         np.testing.assert_allclose(images.centre_crop(picture, (12, 20)), 0.5)
@@ -204,9 +204,9 @@ class TestCentreCrop:
 
 def test_file_names_are_never_equal_and_always_allowed():
     names = ("a/b:1", "a.b:1", "A.B:1", "x y:1", "x_y:1", "..", "con:é", "l" * 400)
-    found = file_names(names)
+    unique = file_names(names)
 
-    assert len({name.casefold() for name in found}) == len(names)
-    assert all(len(name.encode()) < 240 for name in found)
-    assert not any(set(name) & set('/\\:*?"<>|') for name in found)
-    assert not any(name.startswith(".") for name in found)
+    assert len({name.casefold() for name in unique}) == len(names)
+    assert all(len(name.encode()) < 240 for name in unique)
+    assert not any(set(name) & set('/\\:*?"<>|') for name in unique)
+    assert not any(name.startswith(".") for name in unique)

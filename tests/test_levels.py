@@ -15,12 +15,12 @@ PATHS = ["conv_a", "conv_b", "pool", "head"]
 
 
 def photos(n, rng, channels=3):
-    """Pictures of many sizes."""
+    """Random pictures of different sizes."""
     return [rng.random((20 + i, 41 - i, channels), np.float32) for i in range(n)]
 
 
 def channel_means(model, adapter, pictures, path):
-    """An oracle: a cut model, on pictures that were fitted one by one."""
+    """The reference: a truncated model, on pictures that are cropped one by one."""
     cut = keras.Model(model.inputs, model.get_layer(path).output)
     fitted = [images.centre_crop(p, adapter.size) for p in pictures]
     values = cut.predict(np.stack(fitted) * 2 - 1, verbose=0)
@@ -29,29 +29,29 @@ def channel_means(model, adapter, pictures, path):
 
 class TestMeasure:
     def test_levels_agree_with_a_cut_model(self, toy, toy_adapter, rng):
-        pictures = photos(19, rng)  # more than a batch, and not a multiple of it
-        found = levels.measure(toy_adapter, pictures)
+        pictures = photos(19, rng)  # more than a batch, but not a multiple of it
+        measured = levels.measure(toy_adapter, pictures)
 
-        assert list(found.layers) == [*PATHS, ":logits"]
-        assert found.count == 19
-        assert found.preprocess == "-1,1"
-        assert found.fingerprint == toy_adapter.fingerprint()
+        assert list(measured.layers) == [*PATHS, ":logits"]
+        assert measured.count == 19
+        assert measured.preprocess == "-1,1"
+        assert measured.fingerprint == toy_adapter.fingerprint()
         for path in PATHS:
             means = channel_means(toy, toy_adapter, pictures, path)
-            level = found.layers[path]
+            level = measured.layers[path]
             np.testing.assert_allclose(level.mean, means.mean(0), atol=1e-5)
             np.testing.assert_allclose(level.deviation, means.std(0), atol=1e-5)
             np.testing.assert_allclose(level.highest, means.max(0), atol=1e-5)
 
     def test_the_classes_are_those_before_the_softmax(self, toy_adapter, rng):
         pictures = photos(3, rng)
-        found = levels.measure(toy_adapter, pictures, ["pool"])
+        measured = levels.measure(toy_adapter, pictures, ["pool"])
         fitted = [images.centre_crop(p, (32, 32)) for p in pictures]
         logits = toy_adapter.logits(np.stack(fitted)).numpy()
 
-        assert list(found.layers) == ["pool", ":logits"]
+        assert list(measured.layers) == ["pool", ":logits"]
         np.testing.assert_allclose(
-            found.layers[":logits"].mean, logits.mean(0), atol=1e-5
+            measured.layers[":logits"].mean, logits.mean(0), atol=1e-5
         )
 
     def test_images_are_taken_one_after_the_other(self, toy_adapter, rng, monkeypatch):
@@ -77,7 +77,7 @@ class TestMeasure:
             )
 
     def test_a_small_deviation_around_a_large_mean_is_kept(self, monkeypatch):
-        """Guards against sums of squares about zero."""
+        """Guards against sums of squares about zero, which lose small deviations."""
         monkeypatch.setattr(levels, "BATCH", 2)
         rng = np.random.default_rng(1)
         values = 1e6 + rng.normal(size=(9, 4))
@@ -85,8 +85,10 @@ class TestMeasure:
         for start in range(0, 9, 2):
             part = values[start : start + 2]
             mean = part.mean(0)
-            found = [(mean, ((part - mean) ** 2).sum(0), part.max(0))]
-            totals = levels._joined(totals, count, found, len(part)) if count else found
+            of_batch = [(mean, ((part - mean) ** 2).sum(0), part.max(0))]
+            totals = (
+                levels._merge(totals, count, of_batch, len(part)) if count else of_batch
+            )
             count += len(part)
         mean, squares, highest = totals[0]
 
@@ -120,7 +122,7 @@ class TestMeasure:
         with pytest.raises(ValueError, match=said):
             levels.measure(toy_adapter, pictures, layers)
 
-    def test_activations_that_are_not_finite_are_said(self):
+    def test_activations_that_are_not_finite_are_refused(self):
         model = build_toy()
         model.layers[1].bias.assign([3e38] * 12)
         model.layers[3].kernel.assign(np.full((12, 5), 3e38))
@@ -132,12 +134,12 @@ class TestMeasure:
 
 class TestFiles:
     def test_a_file_holds_three_digits(self, toy_adapter, rng, tmp_path):
-        found = levels.measure(toy_adapter, photos(4, rng))
+        measured = levels.measure(toy_adapter, photos(4, rng))
         odd = Levels(
-            {"a/b~1#2:c": found.layers["conv_a"]} | dict(found.layers),
-            found.count,
-            found.fingerprint,
-            found.preprocess,
+            {"a/b~1#2:c": measured.layers["conv_a"]} | dict(measured.layers),
+            measured.count,
+            measured.fingerprint,
+            measured.preprocess,
         )
         odd.save(tmp_path / "levels.npz")
         again = levels.load(tmp_path / "levels.npz")
@@ -151,12 +153,12 @@ class TestFiles:
                 assert value.dtype == np.float32
                 np.testing.assert_allclose(value, getattr(level, name), rtol=2.5e-4)
 
-    def test_a_file_is_written_whole_or_not_at_all(
+    def test_a_file_is_complete_or_not_written(
         self, toy_adapter, rng, tmp_path, monkeypatch
     ):
-        found = levels.measure(toy_adapter, photos(2, rng), ["pool"])
+        measured = levels.measure(toy_adapter, photos(2, rng), ["pool"])
         path = tmp_path / "levels.npz"
-        found.save(path)
+        measured.save(path)
         before = path.read_bytes()
 
         def fail(file, **arrays):
@@ -165,7 +167,7 @@ class TestFiles:
 
         monkeypatch.setattr(np, "savez_compressed", fail)
         with pytest.raises(OSError, match="No space left"):
-            found.save(path)
+            measured.save(path)
         assert path.read_bytes() == before
         assert [file.name for file in tmp_path.iterdir()] == ["levels.npz"]
 
@@ -174,7 +176,7 @@ class TestFiles:
             Levels({}, 2, "", "0,1").save(tmp_path / "levels.txt")
 
     @pytest.mark.parametrize("kind", ["text", "empty", "npy", "pickle", "other", "cut"])
-    def test_a_file_without_levels_is_said(self, kind, tmp_path):
+    def test_a_file_without_levels_is_refused(self, kind, tmp_path):
         path = tmp_path / "file.npz"
         if kind == "npy":
             with path.open("wb") as file:
@@ -196,31 +198,31 @@ class TestFiles:
             levels.load(tmp_path / "nothing.npz")
 
 
-class TestWhose:
+class TestCheck:
     def test_levels_of_other_weights_are_refused(self, toy_adapter, rng):
-        found = levels.measure(toy_adapter, photos(2, rng), ["pool"])
-        found.check(toy_adapter)
+        measured = levels.measure(toy_adapter, photos(2, rng), ["pool"])
+        measured.check(toy_adapter)
         other = build_toy()
         other.layers[0].bias.assign_add([0.1] * 8)
         with pytest.raises(ValueError, match="not those of model 'toy'.*fingerprint"):
-            found.check(tfviz.adapt(other, (-1, 1)))
+            measured.check(tfviz.adapt(other, (-1, 1)))
 
     def test_levels_of_another_range_are_refused(self, toy, toy_adapter, rng):
-        found = levels.measure(toy_adapter, photos(2, rng), ["pool"])
-        with pytest.raises(ValueError, match="range -1,1, but the model now gets 0,1"):
-            found.check(tfviz.adapt(toy, (0, 1)))
+        measured = levels.measure(toy_adapter, photos(2, rng), ["pool"])
+        with pytest.raises(ValueError, match="range -1,1, but the model now uses 0,1"):
+            measured.check(tfviz.adapt(toy, (0, 1)))
 
 
 class TestBundled:
     def test_they_are_those_of_the_bundled_network(self, squeezenet):
-        found = levels.bundled("squeezenet")
-        found.check(squeezenet)
+        measured = levels.bundled("squeezenet")
+        measured.check(squeezenet)
 
-        assert found.count == 1000
+        assert measured.count == 1000
         paths = [layer.path for layer in squeezenet.layers() if layer.units]
-        assert list(found.layers) == [*paths, ":logits"]
+        assert list(measured.layers) == [*paths, ":logits"]
         for path in paths:
-            level = found.layers[path]
+            level = measured.layers[path]
             assert level.mean.shape == (squeezenet.layer(path).units,)
             assert (level.highest >= level.mean - 1e-3 * abs(level.mean)).all()
             assert (level.deviation >= 0).all()
@@ -228,22 +230,22 @@ class TestBundled:
         assert file.stat().st_size < 100_000
 
     def test_others_are_refused(self):
-        with pytest.raises(ValueError, match="squeezenet alone.*'resnet'"):
+        with pytest.raises(ValueError, match="only for squeezenet.*'resnet'"):
             levels.bundled("resnet")
 
     @pytest.mark.data
     def test_photos_are_as_active_as_they_say(self, squeezenet, data):
-        """40 photos: the mean of their standard scores is near 0, its spread near 1."""
+        """The standard scores of 40 photos have mean 0 and deviation 1, about."""
         import io
         import zipfile
 
-        found = levels.bundled("squeezenet")
+        measured = levels.bundled("squeezenet")
         with zipfile.ZipFile(data / "imagenet-1000-samples.zip") as archive:
             names = sorted(archive.namelist())[::25]
             pictures = [images.read(io.BytesIO(archive.read(n))) for n in names]
         some = levels.measure(squeezenet, pictures, ["fire3", "fire8"])
         for path in ("fire3", "fire8", ":logits"):
-            usual, here = found.layers[path], some.layers[path]
+            usual, here = measured.layers[path], some.layers[path]
             score = (here.mean - usual.mean) / usual.deviation
             assert abs(score.mean()) < 0.2
             assert np.median(here.deviation / usual.deviation) == pytest.approx(1, 0.2)
@@ -278,12 +280,12 @@ class TestCommand:
         assert result.stdout == ("toy.npz: 2 layers, 3 photos, 1 could not be read\n")
         assert f"not read: {Path('photos/broken.JPG')}" in result.stderr
         assert "notes.txt" not in result.output
-        found = levels.load("toy.npz")
+        measured = levels.load("toy.npz")
         read = [images.read(f) for f in sorted(Path("photos").rglob("*.png"))]
         adapter = tfviz.adapt(tfviz.load_model("toy.keras"), (-1, 1))
         expected = levels.measure(adapter, read, ["pool"])
         np.testing.assert_allclose(
-            found.layers["pool"].mean, expected.layers["pool"].mean, rtol=1e-3
+            measured.layers["pool"].mean, expected.layers["pool"].mean, rtol=1e-3
         )
 
     @pytest.mark.parametrize(

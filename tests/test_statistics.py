@@ -5,12 +5,12 @@ import pytest
 import scipy.fft
 from support import ROOT
 
-from tfviz import statistics as color, images, statistics
+from tfviz import images, statistics
 from tfviz._spectrum import column_counts, energy, frequencies, resample, slope
 
 
 def natural(rng, n=40, size=32, channels=3):
-    """Images of a known colour matrix, mean and spectrum, in [0, 1]."""
+    """Images in [0, 1] whose colour matrix, mean and spectrum are known."""
     mixing = np.eye(channels) * 0.3 + np.tril(np.full((channels, channels), 0.5))
     frequency = np.maximum(
         np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)), 1 / size
@@ -19,18 +19,18 @@ def natural(rng, n=40, size=32, channels=3):
     pink = np.fft.irfft2(np.fft.rfft2(white) / frequency, s=(size, size))
     pink *= 0.05 / pink.std()
     mean = np.linspace(0.4, 0.6, channels)
-    found = mean + np.moveaxis(pink, 1, -1) @ mixing.T
-    assert found.min() > 0
-    assert found.max() < 1
-    return found.astype(np.float32)
+    values = mean + np.moveaxis(pink, 1, -1) @ mixing.T
+    assert values.min() > 0
+    assert values.max() < 1
+    return values.astype(np.float32)
 
 
 class TestMeasure:
     @pytest.mark.parametrize("channels", [1, 2, 3, 5])
     def test_mean_and_colours_are_those_of_all_pixels(self, channels, rng):
-        found = natural(rng, channels=channels)
-        stats = statistics.measure(found, size=32)
-        pixels = found.reshape(-1, channels)
+        pictures = natural(rng, channels=channels)
+        stats = statistics.measure(pictures, size=32)
+        pixels = pictures.reshape(-1, channels)
         root = stats.contrast * stats.color.astype(float)
 
         np.testing.assert_allclose(stats.mean, pixels.mean(axis=0), atol=1e-5)
@@ -44,11 +44,11 @@ class TestMeasure:
         assert stats.source is None
 
     def test_spectrum_is_that_of_the_channels_once_decorrelated(self, rng):
-        """Measured in one pass, before the colours are known, yet the same."""
-        found = natural(rng)
-        stats = statistics.measure(found, size=32)
+        """Equal, although one pass measures it before the colours are known."""
+        pictures = natural(rng)
+        stats = statistics.measure(pictures, size=32)
         inverse = np.linalg.inv(stats.contrast * stats.color.astype(float))
-        planes = np.moveaxis((found - stats.mean) @ inverse.T, -1, 1)
+        planes = np.moveaxis((pictures - stats.mean) @ inverse.T, -1, 1)
         waves = scipy.fft.rfft2(planes, norm="ortho")
         expected = np.sqrt(np.mean(np.abs(waves) ** 2, axis=0))
 
@@ -63,12 +63,12 @@ class TestMeasure:
         )
 
     def test_a_generator_of_bytes_of_any_size_is_measured(self, rng):
-        found = images.to_bytes(natural(rng, size=48))
-        seen = statistics.measure((image[:, :40] for image in found), size=24)
+        pictures = images.to_bytes(natural(rng, size=48))
+        seen = statistics.measure((image[:, :40] for image in pictures), size=24)
         cut = np.stack(
             [
                 images.centre_crop(images.to_floats(i), (24, 24))
-                for i in (image[:, :40] for image in found)
+                for i in (image[:, :40] for image in pictures)
             ]
         )
         expected = statistics.measure(cut, size=24)
@@ -90,31 +90,38 @@ class TestMeasure:
         assert stats.spectrum[1:].max() < 0.05
 
     def test_the_order_of_images_does_not_matter(self, rng):
-        found = natural(rng)
-        one, other = (statistics.measure(x, size=32) for x in (found, found[::-1]))
+        pictures = natural(rng)
+        one, other = (
+            statistics.measure(x, size=32) for x in (pictures, pictures[::-1])
+        )
 
         np.testing.assert_allclose(one.color, other.color, atol=1e-6)
 
     @pytest.mark.parametrize(
-        ("found", "message"),
+        ("pictures", "message"),
         [
             ([], "no images to measure"),
-            ([np.zeros((16, 16, 3))], "all of one colour"),
+            ([np.zeros((16, 16, 3))], "have the same single colour"),
             ([np.zeros((16, 16))], r"Received: shape \(16, 16\)"),
             ([np.zeros((16, 16, 1), int)], "Received: .* int64"),
             ([np.full((16, 16, 1), 1.5)], r"must lie in \[0, 1\].* 1.5 to 1.5"),
             ([np.full((16, 16, 1), np.nan)], r"must lie in \[0, 1\].* nan to nan"),
-            ([np.zeros((20, 15, 1))], "20x15 is smaller than 16"),
-            ([np.zeros((16, 16, c)) for c in (1, 3)], "Received: 1 and 3"),
+            ([np.zeros((20, 15, 1))], "20x15 pixels is smaller than 16"),
+            (
+                [np.zeros((16, 16, c)) for c in (1, 3)],
+                "same number of channels. Received: 1 and 3",
+            ),
         ],
     )
-    def test_what_cannot_be_measured_is_refused(self, found, message):
+    def test_images_that_cannot_be_measured_are_refused(self, pictures, message):
         with pytest.raises(ValueError, match=message):
-            statistics.measure(found, size=16)
+            statistics.measure(pictures, size=16)
 
     @pytest.mark.parametrize("size", [15, 32.5])
     def test_bad_sizes_are_refused(self, size):
-        with pytest.raises(ValueError, match="`size` must be a whole number from 16"):
+        with pytest.raises(
+            ValueError, match="`size` must be a whole number of at least 16"
+        ):
             statistics.measure([], size=size)
 
 
@@ -133,11 +140,11 @@ class TestFiles:
             np.testing.assert_array_equal(getattr(again, name), getattr(stats, name))
         assert [p.name for p in tmp_path.iterdir()] == ["mine.npz"]
 
-    def test_the_digest_tells_any_two_apart(self, rng):
-        found = natural(rng)
+    def test_different_statistics_have_different_digests(self, rng):
+        pictures = natural(rng)
         digests = {
             statistics.measure(x, size=32).digest
-            for x in (found, found[:-1], 1 - found)
+            for x in (pictures, pictures[:-1], 1 - pictures)
         }
 
         assert len(digests) == 3
@@ -165,7 +172,7 @@ class TestFiles:
                 statistics.load(path)
         with pytest.raises(FileNotFoundError, match="nowhere.npz"):
             statistics.load(tmp_path / "nowhere.npz")
-        with pytest.raises(ValueError, match="ends in .npz. Received: .*mine.txt"):
+        with pytest.raises(ValueError, match="must end in .npz. Received: .*mine.txt"):
             stats.save(tmp_path / "mine.txt")
 
 
@@ -181,37 +188,73 @@ class TestSpectrum:
         )
 
     @pytest.mark.parametrize("size", [(64, 64), (32, 32), (97, 130), (130, 97), (1, 5)])
-    @pytest.mark.parametrize("known", [32, 33])
+    @pytest.mark.parametrize("old", [32, 33])
     @pytest.mark.parametrize("power", [0.8, 1.3])
-    def test_a_power_law_stays_one_at_every_size(self, size, known, power):
-        """Also below the lowest frequency that was measured."""
-        law = np.maximum(frequencies(known, known), 1 / known) ** -power
+    def test_a_power_law_stays_one_at_every_size(self, size, old, power):
+        """This includes frequencies below the lowest one that was measured."""
+        law = np.maximum(frequencies(old, old), 1 / old) ** -power
         seen = resample(law[None], *size)
         expected = np.maximum(frequencies(*size), 1 / max(size)) ** -power
-        expected *= np.sqrt(energy(law[None], known) / energy(expected[None], size[1]))
+        expected *= np.sqrt(energy(law[None], old) / energy(expected[None], size[1]))
 
         np.testing.assert_allclose(seen[0].ravel()[1:], expected.ravel()[1:], rtol=1e-6)
         np.testing.assert_allclose(seen[0, 0, 0], expected[0, 0], rtol=1e-6)
-        assert slope(law[None], known) == pytest.approx(power)
+        assert slope(law[None], old) == pytest.approx(power)
 
     def test_at_its_own_size_nothing_changes(self, rng):
-        known = rng.uniform(0.5, 2, size=(2, 16, 9))
+        amplitude = rng.uniform(0.5, 2, size=(2, 16, 9))
 
-        np.testing.assert_allclose(resample(known, 16, 16), known, rtol=1e-10)
+        np.testing.assert_allclose(resample(amplitude, 16, 16), amplitude, rtol=1e-10)
 
     def test_energy_is_kept(self, rng):
-        known = rng.uniform(0.5, 2, size=(2, 17, 9))
+        amplitude = rng.uniform(0.5, 2, size=(2, 17, 9))
         for height, width in [(8, 40), (41, 7), (64, 64)]:
             np.testing.assert_allclose(
-                energy(resample(known, height, width), width), energy(known, 17)
+                energy(resample(amplitude, height, width), width), energy(amplitude, 17)
             )
+
+
+class TestColour:
+    def test_three_channels_are_those_of_imagenet(self):
+        """The first column is brightness, the others are differences of colours."""
+        matrix = statistics.correlation(3)
+
+        assert matrix.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(matrix[:, 0]), 1, rtol=1e-6)
+        assert (matrix[:, 0] > 0.5).all()
+        assert np.linalg.norm(matrix, axis=0).argmax() == 0
+        np.testing.assert_allclose(
+            matrix / matrix[0, 0],
+            np.array([[26, 9, 2], [27, 0, -5], [27, -9, 3]]) / 26,
+            rtol=1e-5,
+        )
+
+    @pytest.mark.parametrize("channels", [1, 2, 4])
+    def test_other_numbers_of_channels_are_not_mixed(self, channels):
+        matrix = statistics.correlation(channels)
+
+        assert matrix.dtype == np.float32
+        np.testing.assert_array_equal(matrix, np.eye(channels))
+
+    def test_a_root_along_the_principal_axes_is_a_root(self, rng):
+        values = rng.normal(size=(4, 4))
+        covariance = values @ values.T
+        root = statistics.root(covariance)
+        product = root.T @ root
+
+        np.testing.assert_allclose(root @ root.T, covariance, atol=1e-10)
+        np.testing.assert_allclose(product, np.diag(np.diag(product)), atol=1e-10)
+        assert (np.diff(np.diag(product)) <= 0).all()
+        assert (root[0] >= 0).all()
+        with pytest.raises(ValueError, match="have the same single colour"):
+            statistics.root(np.zeros((3, 3)))
 
 
 class TestBundled:
     def test_colours_are_those_published_for_imagenet(self):
         stats = statistics.bundled()
 
-        np.testing.assert_allclose(stats.color, color.correlation(3), atol=0.04)
+        np.testing.assert_allclose(stats.color, statistics.correlation(3), atol=0.04)
         np.testing.assert_allclose(stats.mean, [0.485, 0.456, 0.406], atol=0.01)
 
     def test_contrast_and_slope_are_those_of_photographs(self):
@@ -226,32 +269,19 @@ class TestBundled:
     def test_the_file_is_small(self):
         assert (ROOT / "tfviz" / "statistics.npz").stat().st_size < 300_000
 
-    def test_a_root_along_the_principal_axes_is_a_root(self, rng):
-        values = rng.normal(size=(4, 4))
-        covariance = values @ values.T
-        root = color.root(covariance)
-        product = root.T @ root
-
-        np.testing.assert_allclose(root @ root.T, covariance, atol=1e-10)
-        np.testing.assert_allclose(product, np.diag(np.diag(product)), atol=1e-10)
-        assert (np.diff(np.diag(product)) <= 0).all()
-        assert (root[0] >= 0).all()
-        with pytest.raises(ValueError, match="all of one colour"):
-            color.root(np.zeros((3, 3)))
-
     @pytest.mark.data
     def test_the_spectrum_is_better_than_that_of_small_photographs(self, data):
-        """What the script's docstring says about photographs of 64 pixels."""
+        """The docstring of scripts/measure_photographs.py states these ratios."""
         archive = zipfile.ZipFile(data / "tiny-imagenet-64px.zip")
         names = sorted(n for n in archive.namelist() if n.endswith(".JPEG"))[::200]
         small = statistics.measure(
             (images.read(archive.open(n)) for n in names), size=64
         )
-        known = statistics.bundled()
-        ratio = small.amplitude(224, 224)[0] / known.amplitude(224, 224)[0]
+        large = statistics.bundled()
+        ratio = small.amplitude(224, 224)[0] / large.amplitude(224, 224)[0]
         frequency = frequencies(224, 224)
         low = (frequency > 0.01) & (frequency < 0.125)
 
         assert np.median(ratio[low]) == pytest.approx(1, abs=0.12)
         assert np.median(ratio[frequency > 0.4]) > 1.8
-        np.testing.assert_allclose(small.color, known.color, atol=0.05)
+        np.testing.assert_allclose(small.color, large.color, atol=0.05)

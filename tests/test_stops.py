@@ -22,24 +22,24 @@ class TestPlateau:
     def test_a_steady_rise_goes_on(self):
         assert not self.rule.reached(state(np.arange(40.0))).any()
 
-    def test_a_level_that_was_risen_to_stops(self):
-        level = np.concatenate([np.arange(10.0), np.full(12, 10.0)])
-        assert self.rule.reached(state(level)).all()
+    def test_a_plateau_after_a_rise_stops(self):
+        plateau = np.concatenate([np.arange(10.0), np.full(12, 10.0)])
+        assert self.rule.reached(state(plateau)).all()
 
-    def test_noise_about_a_level_is_smoothed(self):
+    def test_noise_about_a_plateau_is_smoothed(self):
         noise = np.tile([1.0, -1, 0.5, -0.5], 3)
-        level = np.concatenate([np.arange(10.0), 10 + noise])
-        assert self.rule.reached(state(level)).all()
+        plateau = np.concatenate([np.arange(10.0), 10 + noise])
+        assert self.rule.reached(state(plateau)).all()
 
-    def test_a_dead_start_is_no_level(self):
+    def test_a_dead_unit_has_no_plateau(self):
         assert not self.rule.reached(state(np.zeros(40))).any()
 
     def test_nothing_stops_before_three_windows(self):
-        level = np.concatenate([np.arange(3.0), np.full(8, 3.0)])
-        assert not self.rule.reached(state(level)).any()
-        assert self.rule.reached(state([*level, 3.0])).all()
+        plateau = np.concatenate([np.arange(3.0), np.full(8, 3.0)])
+        assert not self.rule.reached(state(plateau)).any()
+        assert self.rule.reached(state([*plateau, 3.0])).all()
 
-    def test_each_picture_is_judged_alone(self):
+    def test_each_picture_is_evaluated_by_itself(self):
         both = np.stack([np.arange(40.0), np.minimum(np.arange(40.0), 10)], axis=1)
         assert self.rule.reached(state(both)).tolist() == [False, True]
 
@@ -85,14 +85,14 @@ class TestInTheLoop:
         assert (result.steps % 16 == 0).all()
         np.testing.assert_array_equal(result.images[~early], whole.images[~early])
         for place, steps in enumerate(result.steps):
-            # As if no more steps had been asked for.
+            # Equal to a rendering of just this number of steps.
             short = render(toy_adapter, "conv_b:0-3", steps=int(steps))
             np.testing.assert_array_equal(result.images[place], short.images[place])
             assert np.isfinite(result.history[:steps, place]).all()
             assert np.isnan(result.history[steps:, place]).all()
 
-    def test_the_target_is_of_the_untransformed_picture(self, toy_adapter):
-        """Guards against thresholds on the jittered image."""
+    def test_the_target_applies_to_the_untransformed_picture(self, toy_adapter):
+        """Guards against comparing the score of the jittered image."""
         goal = 0.5 * float(render(toy_adapter, "conv_b:3").scores[0])
         result = tfviz.render(
             toy_adapter,
@@ -113,37 +113,39 @@ class TestInTheLoop:
         assert result.steps.tolist() == [4, 4]
         assert result.stopped == ("seconds", "seconds")
 
-    def test_the_choice_of_a_start_takes_time(self, toy_adapter, monkeypatch):
+    def test_the_time_to_choose_a_start_counts(self, toy_adapter, monkeypatch):
         times = iter(range(0, 1000, 10))
         monkeypatch.setattr(_job.time, "monotonic", lambda: next(times))
         options = {"stop": stops.seconds(15), "steps": 640}
         plain = render(toy_adapter, "conv_b:0", **options)
         drawn = render(toy_adapter, "conv_b:0", candidates=4, **options)
 
-        # A look at the clock takes ten seconds here; two of them measure the choice.
+        # Each reading of the clock takes ten seconds here; two measure the choice.
         assert plain.steps.tolist() == [8]
         assert drawn.steps.tolist() == [4]
 
-    def test_time_begins_when_the_graph_is_optimized(self, toy_adapter, monkeypatch):
-        """Which happens in the first call, and takes longer than many steps."""
+    def test_time_starts_after_the_graph_is_optimized(self, toy_adapter, monkeypatch):
+        """The first call optimizes it, which takes longer than many steps."""
         log, run, now = [], Runner.run, _job.time.monotonic
 
-        def ran(self, first, count, *rates):
+        def logged_run(self, first, count, *rates):
             log.append(("run", count))
             return run(self, first, count, *rates)
 
-        def asked():
+        def logged_now():
             log.append(("time", None))
             return now()
 
         before = render(toy_adapter, "conv_b:0-1", batch_size=1, steps=4)
         cache_of(toy_adapter).clear()
-        monkeypatch.setattr(Runner, "run", ran)
-        monkeypatch.setattr(_job.time, "monotonic", asked)
+        monkeypatch.setattr(Runner, "run", logged_run)
+        monkeypatch.setattr(_job.time, "monotonic", logged_now)
         again = render(toy_adapter, "conv_b:0-1", batch_size=1, steps=4)
 
         assert log[:3] == [("run", 1), ("time", None), ("run", 4)]
-        assert [e for e in log if e[0] == "run"] == [("run", n) for n in (1, 4, 4)]
+        assert [entry for entry in log if entry[0] == "run"] == [
+            ("run", n) for n in (1, 4, 4)
+        ]
         np.testing.assert_array_equal(before.images, again.images)
         alone = render(toy_adapter, "conv_b:1", batch_size=1, steps=4)
         np.testing.assert_array_equal(again.images[1:], alone.images)

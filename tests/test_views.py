@@ -12,15 +12,15 @@ class TestResized:
     def test_enlarging_is_bilinear(self):
         images = tf.constant([[0.0, 1.0]])[None, ..., None]
 
-        found = views.resized()(images, (1, 4, 1))
-        np.testing.assert_allclose(found.numpy().ravel(), [0, 0.25, 0.75, 1])
+        shown = views.resized()(images, (1, 4, 1))
+        np.testing.assert_allclose(shown.numpy().ravel(), [0, 0.25, 0.75, 1])
 
     def test_shrinking_keeps_the_mean(self):
-        """Guards against aliasing: every second column must not be dropped."""
+        """Guards against aliasing by dropping columns."""
         stripes = np.tile([0.0, 1.0, 0.0], (1, 24, 8))[..., None].astype(np.float32)
 
-        found = views.resized()(stripes, (8, 8, 1)).numpy()
-        np.testing.assert_allclose(found[0, 2:-2, 2:-2], 1 / 3, atol=0.02)
+        shown = views.resized()(stripes, (8, 8, 1)).numpy()
+        np.testing.assert_allclose(shown[0, 2:-2, 2:-2], 1 / 3, atol=0.02)
 
     @pytest.mark.parametrize("shape", [(5, 9), (9, 5), (7, 7)])
     def test_sizes_need_not_be_square(self, shape, rng):
@@ -56,11 +56,11 @@ class TestCropped:
 class TestPlaced:
     def test_the_rest_is_grey(self, rng):
         image = rng.uniform(size=(1, 3, 2, 3)).astype(np.float32)
-        found = views.placed(1, 4, 3, 2)(image, (6, 7, 3)).numpy()
+        shown = views.placed(1, 4, 3, 2)(image, (6, 7, 3)).numpy()
 
-        np.testing.assert_array_equal(found[:, 1:4, 4:6], image)
-        found[:, 1:4, 4:6] = 0.5
-        np.testing.assert_array_equal(found, np.full((1, 6, 7, 3), 0.5))
+        np.testing.assert_array_equal(shown[:, 1:4, 4:6], image)
+        shown[:, 1:4, 4:6] = 0.5
+        np.testing.assert_array_equal(shown, np.full((1, 6, 7, 3), 0.5))
 
     @pytest.mark.parametrize("box", [(-1, 0, 3, 3), (0, 5, 3, 3), (4, 0, 3, 3)])
     def test_the_box_lies_in_the_view(self, box):
@@ -82,7 +82,7 @@ class TestReceptiveField:
         assert field(toy_adapter, "conv_b", 2, 1) == (8, 4, 7, 7)
         assert field(toy_adapter, "conv_b") == field(toy_adapter, "conv_b", 3, 3)
 
-    def test_units_that_are_off_do_not_hide_it(self):
+    def test_inactive_units_do_not_hide_it(self):
         model = keras.Sequential(
             [
                 keras.Input((12, 12, 3)),
@@ -95,33 +95,33 @@ class TestReceptiveField:
         adapter = tfviz.adapt(model, (0, 1))
         assert views.receptive_field(adapter, "pool", 1, 2) == (2, 4, 4, 4)
 
-    def test_what_has_no_map_is_refused(self, toy_adapter):
+    def test_a_layer_without_a_map_is_refused(self, toy_adapter):
         with pytest.raises(ValueError, match="'pool' has no map"):
             views.receptive_field(toy_adapter, "pool")
 
-    def test_a_place_that_is_not_there_is_refused(self, toy_adapter):
+    def test_a_position_outside_of_the_map_is_refused(self, toy_adapter):
         with pytest.raises(ValueError, match="7 rows and 7 columns .* row=7"):
             views.receptive_field(toy_adapter, "conv_b", 7, 0)
 
 
 class TestInTheLoop:
-    """What the model is shown is not what is saved."""
+    """The model sees the view; the picture that is saved stays as it is."""
 
-    def rendered(self, adapter, view, size=16, channels=3, **options):
+    def render(self, adapter, view, size=16, channels=3, **options):
         param = params.pixels(size, size, channels)
         param = replace(param, view=view)
         settings = {"steps": 8, **options}
         return tfviz.render(adapter, "conv_b:3-4", param, transforms.none(), **settings)
 
     def test_pictures_have_their_own_size(self, toy_adapter):
-        result = self.rendered(toy_adapter, views.resized())
+        result = self.render(toy_adapter, views.resized())
 
         assert result.images.shape == (2, 16, 16, 3)
         assert result.views.shape == (2, 32, 32, 3)
         assert (result.scores > result.history[0]).all()
 
-    def test_scores_are_of_what_was_shown(self, toy_adapter):
-        result = self.rendered(toy_adapter, views.placed(4, 3, 10, 20))
+    def test_scores_are_those_of_the_views(self, toy_adapter):
+        result = self.render(toy_adapter, views.placed(4, 3, 10, 20))
         activations = toy_adapter(result.views, "conv_b")["conv_b"]
 
         expected = [activations[i, ..., 3 + i].numpy().mean() for i in range(2)]
@@ -129,13 +129,13 @@ class TestInTheLoop:
         np.testing.assert_array_equal(result.views[:, 0], np.full((2, 32, 3), 0.5))
 
     def test_grey_pictures_for_a_model_of_colours(self, toy_adapter):
-        result = self.rendered(toy_adapter, views.resized(), channels=1)
+        result = self.render(toy_adapter, views.resized(), channels=1)
 
         assert result.images.shape == (2, 16, 16, 1)
         assert result.views.shape == (2, 32, 32, 3)
 
     def test_without_a_view_they_are_the_same(self, toy_adapter):
-        result = self.rendered(toy_adapter, None)
+        result = self.render(toy_adapter, None)
 
         np.testing.assert_array_equal(result.views, result.images)
 

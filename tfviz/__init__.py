@@ -1,7 +1,7 @@
-"""See what the units of a Keras model look for.
+"""Feature visualization for Keras models: see what their units respond to.
 
-Images hold RGB or other channels in [0, 1] and are shaped
-`(n, height, width, channels)`; sizes are always given as height, width.
+Images have the shape `(n, height, width, channels)`, with RGB or other channels in
+[0, 1]. Sizes are always in the order height, width.
 """
 
 from importlib import import_module
@@ -72,8 +72,9 @@ if TYPE_CHECKING:
     from tfviz.optimize.result import Result
     from tfviz.priors._again import render_again
 else:
-    # TensorFlow takes seconds to import; `tfviz --help` must not wait for it.
-    _HOME = {
+    # Modules are imported on first use: TensorFlow takes seconds to import, and
+    # `tfviz --help` must not wait for it.
+    _MODULES = {
         "Adapter": "models.adapter",
         "Animation": "optimize.animation",
         "Comparison": "comparison.results",
@@ -94,10 +95,10 @@ else:
     def __getattr__(name):
         if name not in __all__:
             raise AttributeError(f"module 'tfviz' has no attribute {name!r}")
-        if name not in ("images", "measures", "statistics"):  # without TensorFlow
+        if name not in ("images", "measures", "statistics"):  # these need no TensorFlow
             _environment.require_tensorflow_backend()
-        if name in _HOME:
-            return getattr(import_module(f"tfviz.{_HOME[name]}"), name)
+        if name in _MODULES:
+            return getattr(import_module(f"tfviz.{_MODULES[name]}"), name)
         return import_module(f"tfviz.{name}")
 
     def __dir__():

@@ -1,19 +1,19 @@
-"""What must hold in the process before TensorFlow and Keras are used."""
+"""Requirements on the process, checked before TensorFlow and Keras are used."""
 
 import os
 import platform
 import sys
 import warnings
 
-# TensorFlow reads this once, while it is imported.
+# TensorFlow reads this variable once, while it is imported.
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 
 def prefer_onednn() -> None:
-    """Turn on oneDNN's convolutions, unless the user has decided.
+    """Turn on oneDNN's convolutions, unless the user has set the variable.
 
-    TensorFlow turns them on by itself only on processors with AVX-512. Where it
-    does not, a gradient step takes about 1.8 times as long.
+    TensorFlow turns them on by itself only on processors with AVX-512. Without them, a
+    gradient step takes about 1.8 times as long.
     """
     if ONEDNN in os.environ or platform.machine().lower() not in {"x86_64", "amd64"}:
         return
@@ -31,16 +31,16 @@ def prefer_onednn() -> None:
 def _onednn_is_on() -> bool:
     try:
         from tensorflow.python.util import _pywrap_util_port  # noqa: PLC0415
-    except ImportError:  # moved: better no warning than a wrong one
+    except ImportError:  # the module was moved: rather no warning than a wrong one
         return True
     return bool(_pywrap_util_port.IsMklEnabled())
 
 
 def require_tensorflow_backend() -> None:
-    """Refuse a Keras that runs on another backend than TensorFlow.
+    """Make sure that Keras runs on TensorFlow.
 
     Raises:
-        RuntimeError: If `KERAS_BACKEND` or Keras' settings name another backend.
+        RuntimeError: If `KERAS_BACKEND` or Keras' configuration names another backend.
     """
     backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if backend == "tensorflow":
@@ -55,7 +55,7 @@ def require_tensorflow_backend() -> None:
 
 
 def require_channels_last() -> None:
-    """Refuse a Keras that is set to channels first.
+    """Make sure that Keras expects the channels of images last.
 
     Raises:
         RuntimeError: If Keras' image data format is `channels_first`.

@@ -1,4 +1,4 @@
-"""Numbers and settings as JSON has them."""
+"""Files that are complete or not written, and settings as JSON."""
 
 import json
 import math
@@ -10,49 +10,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-# Letters of a value in a message.
-_LONGEST = 60
-
-
-def finite(value: float) -> float | None:
-    """Return a number, or None for nan and infinity, which JSON does not have.
-
-    >>> finite(0.5), finite(float("nan"))
-    (0.5, None)
-    """
-    return float(value) if math.isfinite(value) else None
-
-
-def shortened(value: Any) -> str:
-    """Return a setting as a message has it.
-
-    >>> shortened([0.5, None]), len(shortened("x" * 100))
-    ('[0.5, null]', 60)
-    """
-    text = json.dumps(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
-
-
-def changes(known: Any, wanted: Any, name: str = "") -> list[str]:
-    """Name the settings in which two trees of JSON values differ.
-
-    >>> changes({"steps": 4, "size": {"h": 1}}, {"steps": 5, "size": {"h": 1, "w": 2}})
-    ['size.w null, not 2', 'steps 4, not 5']
-    """
-    if isinstance(known, dict) and isinstance(wanted, dict):
-        return [
-            change
-            for key in sorted(known.keys() | wanted.keys())
-            for change in changes(
-                known.get(key), wanted.get(key), f"{name}.{key}".strip(".")
-            )
-        ]
-    if known == wanted:
-        return []
-    return [f"{name} {shortened(known)}, not {shortened(wanted)}"]
-
-
-# What NumPy raises for files of other kinds, cut off or corrupt.
+# Exceptions that NumPy raises for files that are damaged or of another kind.
 DAMAGED = (
     ValueError,
     TypeError,
@@ -64,60 +22,18 @@ DAMAGED = (
     zlib.error,
 )
 
-
-def check(path: Path, settings: Mapping[str, Any], work: str) -> None:
-    """Refuse a folder that is for another work.
-
-    Args:
-        path: The note in the folder, which need not be there.
-        settings: Of this work, as JSON values.
-        work: What it is, such as `"training"`.
-
-    Raises:
-        ValueError: If it is, or does not tell.
-    """
-    if not path.exists():
-        return
-    try:
-        known = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(
-            f"{str(path)!r} is cut off or no JSON. Choose another folder."
-        ) from error
-    check_same(path.parent, known, settings, work)
-
-
-def check_same(
-    folder: Path,
-    known: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    work: str,
-    *,
-    remedy: str = "the same settings to go on",
-) -> None:
-    """Refuse settings other than those that a folder's work has."""
-    others = changes(known, json.loads(json.dumps(settings)))
-    if others:
-        raise ValueError(
-            f"{str(folder)!r} holds another {work}: {'; '.join(others)}. Choose "
-            f"another folder, or {remedy}."
-        )
-
-
-def claim(path: Path, settings: Mapping[str, Any]) -> None:
-    """Note which work a folder is for, and clear what a killed run left there."""
-    for part in path.parent.glob(".tfviz-*.part"):
-        part.unlink()
-    text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
-    write_safely(path, lambda file: file.write(text.encode()))
+# The number of characters of a value that a message shows.
+_LONGEST = 60
 
 
 def write_safely(path: Path, write: Callable[[Any], Any]) -> None:
-    """Write a file under another name, then rename it: whole or not there.
+    """Write a file so that it is either complete or not there.
+
+    The contents go to a temporary file in the same folder, which is then renamed.
 
     Args:
         path: The file.
-        write: Called with the opened file.
+        write: A function that is called with the opened file.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tfviz-", suffix=".part")
     try:
@@ -133,6 +49,110 @@ def write_safely(path: Path, write: Callable[[Any], Any]) -> None:
 
 
 def _umask() -> int:
+    # The only way to read it is to set it.
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write the settings of a folder's work, and delete a killed run's partial files.
+
+    Args:
+        path: The JSON file in the folder.
+        settings: The settings, as JSON values.
+    """
+    for part in path.parent.glob(".tfviz-*.part"):
+        part.unlink()
+    text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
+    write_safely(path, lambda file: file.write(text.encode()))
+
+
+def check_settings(path: Path, settings: Mapping[str, Any], work: str) -> None:
+    """Refuse a folder that holds work with other settings.
+
+    Args:
+        path: The JSON file in the folder that `write_settings` writes; if it does not
+            exist, the folder is free.
+        settings: The settings of the work to be done, as JSON values.
+        work: The kind of work, such as `"training"`, for messages.
+
+    Raises:
+        ValueError: If the settings differ, or the file cannot be read.
+    """
+    if not path.exists():
+        return
+    try:
+        saved = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(
+            f"{str(path)!r} is cut off or no JSON. Choose another folder."
+        ) from error
+    check_same_settings(path.parent, saved, settings, work)
+
+
+def check_same_settings(
+    folder: Path,
+    saved: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    work: str,
+    *,
+    remedy: str = "use the same settings to continue",
+) -> None:
+    """Refuse settings that differ from the saved ones of a folder.
+
+    Args:
+        folder: The folder.
+        saved: The settings of the work that it holds, as JSON values.
+        settings: The settings of the work to be done, as JSON values.
+        work: The kind of work, such as `"training"`.
+        remedy: What the user can do instead of choosing another folder.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    differences = list_differences(saved, json.loads(json.dumps(settings)))
+    if differences:
+        raise ValueError(
+            f"{str(folder)!r} holds another {work}: {'; '.join(differences)}. Choose "
+            f"another folder, or {remedy}."
+        )
+
+
+def list_differences(saved: Any, wanted: Any, name: str = "") -> list[str]:
+    """List the settings in which two trees of JSON values differ, with both values.
+
+    >>> saved = {"steps": 4, "size": {"h": 1}}
+    >>> list_differences(saved, {"steps": 5, "size": {"h": 1, "w": 2}})
+    ['size.w null, not 2', 'steps 4, not 5']
+    """
+    if isinstance(saved, dict) and isinstance(wanted, dict):
+        return [
+            difference
+            for key in sorted(saved.keys() | wanted.keys())
+            for difference in list_differences(
+                saved.get(key), wanted.get(key), f"{name}.{key}".strip(".")
+            )
+        ]
+    if saved == wanted:
+        return []
+    return [f"{name} {_shorten(saved)}, not {_shorten(wanted)}"]
+
+
+def _shorten(value: Any) -> str:
+    """Return a setting as JSON for a message, cut off where it is too long.
+
+    >>> _shorten([0.5, None]), len(_shorten("x" * 100))
+    ('[0.5, null]', 60)
+    """
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return a number for JSON, which has no nan and infinity: None in their place.
+
+    >>> finite_or_none(0.5), finite_or_none(float("nan"))
+    (0.5, None)
+    """
+    return float(value) if math.isfinite(value) else None

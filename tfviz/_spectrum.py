@@ -1,16 +1,16 @@
-"""Half spectra of real images: their frequencies, and the same at another size.
+"""Half spectra of real images: frequencies, energy, slope and other sizes.
 
-A half spectrum has the shape `(height, width // 2 + 1)` of `numpy.fft.rfft2`; its
-frequencies are in cycles per pixel, so that they mean the same at every size.
+A half spectrum has the shape `(height, width // 2 + 1)` of `numpy.fft.rfft2`. Its
+frequencies are in cycles per pixel, so that they have the same meaning at every size.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Below every amplitude that matters: only keeps logarithms finite.
+# Keeps logarithms finite; below every amplitude that matters.
 _TINY = 1e-12
-# Up to here, in cycles per pixel, a spectrum is that of the scene; the two octaves
-# above are as sharp as the lens, the scaling and the compression left them.
+# Up to this frequency, in cycles per pixel, a photograph's spectrum is that of the
+# scene; in the two octaves above, the lens, the scaling and the compression shape it.
 _HIGHEST_OF_SCENE = 1 / 8
 
 
@@ -24,7 +24,7 @@ def frequencies(height: int, width: int) -> NDArray[np.float64]:
 
 
 def nonzero_frequencies(height: int, width: int) -> NDArray[np.float64]:
-    """Return `frequencies`, but count the constant wave as the slowest of the others.
+    """Return `frequencies`, with the lowest other frequency for the constant wave.
 
     >>> nonzero_frequencies(1, 4).tolist()
     [[0.25, 0.25, 0.5]]
@@ -33,7 +33,7 @@ def nonzero_frequencies(height: int, width: int) -> NDArray[np.float64]:
 
 
 def column_counts(width: int) -> NDArray[np.float64]:
-    """Return how many waves of the full spectrum each column stands for.
+    """Return the number of waves of the full spectrum that each column stands for.
 
     >>> column_counts(6).tolist(), column_counts(5).tolist()
     ([1.0, 2.0, 2.0, 1.0], [1.0, 2.0, 2.0])
@@ -49,31 +49,31 @@ def energy(amplitude: NDArray, width: int) -> NDArray:
     """Return the sum of squares over the full spectrum, for each channel.
 
     Args:
-        amplitude: `(channels, height, width // 2 + 1)`.
-        width: Of the images.
+        amplitude: Amplitudes `(channels, height, width // 2 + 1)`.
+        width: The width of the images in pixels.
 
     Returns:
-        `(channels,)`.
+        The energy of each channel, `(channels,)`.
     """
     return np.sum(np.square(amplitude) * column_counts(width), axis=(-2, -1))
 
 
 def slope(amplitude: NDArray, width: int) -> NDArray[np.float64]:
-    """Fit `1 / frequency ** slope` to each channel, all octaves counting the same.
+    """Fit `1 / frequency ** slope` to each channel, with the same weight per octave.
 
     Only frequencies up to an eighth of a cycle per pixel are used.
 
     Args:
-        amplitude: `(channels, height, width // 2 + 1)`.
-        width: Of the images.
+        amplitude: Amplitudes `(channels, height, width // 2 + 1)`.
+        width: The width of the images in pixels.
 
     Returns:
-        `(channels,)`: a little above 1 for photographs.
+        The slope of each channel, `(channels,)`: a little above 1 for photographs.
     """
     frequency = frequencies(amplitude.shape[1], width)
     used = (frequency > 0) & (frequency <= _HIGHEST_OF_SCENE)
     position = np.log(frequency[used])
-    # An octave further up has four times as many waves.
+    # Each octave has four times as many waves as the one below.
     counts = np.broadcast_to(column_counts(width), frequency.shape)
     weight = counts[used] / frequency[used] ** 2
     weight /= weight.sum()
@@ -85,27 +85,28 @@ def slope(amplitude: NDArray, width: int) -> NDArray[np.float64]:
 def resample(amplitude: NDArray, height: int, width: int) -> NDArray[np.float64]:
     """Return the amplitudes of images of another size, with the same energy.
 
-    The power law is taken out before amplitudes are interpolated and put back after,
-    so that the interpolation sees a nearly flat function, which goes on as it ends
-    below the lowest frequency that was measured.
+    Amplitudes are divided by the power law before they are interpolated, and multiplied
+    by it afterwards, so that a nearly flat function is interpolated. Below the lowest
+    measured frequency this function is taken to be constant.
 
     Args:
-        amplitude: `(channels, size, size // 2 + 1)`, of square images.
-        height: Of the images that are wanted.
-        width: Of the images that are wanted.
+        amplitude: Amplitudes of square images, `(channels, size, size // 2 + 1)`.
+        height: The height of the other images in pixels.
+        width: The width of the other images in pixels.
 
     Returns:
-        `(channels, height, width // 2 + 1)`.
+        Amplitudes `(channels, height, width // 2 + 1)`.
     """
     size = amplitude.shape[1]
-    fall = slope(amplitude, size)[:, None, None]
+    exponent = slope(amplitude, size)[:, None, None]
     flat = np.log(np.maximum(amplitude, _TINY))
-    flat += fall * np.log(np.maximum(frequencies(size, size), 1 / size))
-    # How much the means of images differ says little of the waves next to it.
+    flat += exponent * np.log(np.maximum(frequencies(size, size), 1 / size))
+    # The constant wave, the variance of the images' means, says little about the waves
+    # next to it, so it is not interpolated.
     mean = flat[:, 0, 0].copy()
     flat[:, 0, 0] = (flat[:, 0, 1] + flat[:, 1, 0]) / 2
-    # Rows are put in the order of their frequencies, and those that stand for both
-    # ends of the band at each of them.
+    # Sort the rows by frequency, and repeat the first and the last one at the other
+    # end, as the spectrum is periodic.
     rows = np.fft.fftfreq(size)
     order = np.argsort(rows)
     rows, flat = rows[order], flat[:, order]
@@ -117,12 +118,12 @@ def resample(amplitude: NDArray, height: int, width: int) -> NDArray[np.float64]
     flat[:, 0, 0] = mean
     lowest = 1 / max(height, width)
     frequency = np.maximum(frequencies(height, width), lowest)
-    wanted = np.exp(flat - fall * np.log(frequency))
-    scale = np.sqrt(energy(amplitude, size) / energy(wanted, width))
-    return wanted * scale[:, None, None]
+    resampled = np.exp(flat - exponent * np.log(frequency))
+    scale = np.sqrt(energy(amplitude, size) / energy(resampled, width))
+    return resampled * scale[:, None, None]
 
 
-def _interpolation(known: NDArray, wanted: NDArray) -> NDArray[np.float64]:
-    """Return the matrix that interpolates values at `known` places to `wanted`."""
-    units = np.eye(len(known))
-    return np.stack([np.interp(wanted, known, unit) for unit in units], axis=1)
+def _interpolation(old: NDArray, new: NDArray) -> NDArray[np.float64]:
+    """Return the matrix that interpolates values at `old` positions to `new` ones."""
+    basis = np.eye(len(old))
+    return np.stack([np.interp(new, old, values) for values in basis], axis=1)

@@ -1,6 +1,6 @@
-"""Directions in the space of a layer's channels, as vectors of NumPy.
+"""Directions in the space of a layer's channels, as NumPy vectors.
 
-They add and subtract like any vectors, so "king - man + woman" is just that:
+They can be added and subtracted, as in "king - man + woman":
 
 >>> import numpy as np, tfviz
 >>> model = tfviz.adapt(tfviz.load_model("squeezenet"))
@@ -19,21 +19,21 @@ from tfviz.models.adapter import adapt
 
 __all__ = ["at_positions", "of_images", "random"]
 
-# Images that are seen at once.
+# The number of images that the model evaluates at once.
 _CHUNK = 16
 
 
 def of_images(
     model: Any, layer: str, images: ArrayLike, against: ArrayLike | None = None
 ) -> NDArray[np.float32]:
-    """Return what a set of images has in common in a layer.
+    """Return the mean activation of a layer over images: what they have in common.
 
     Args:
-        model: A Keras model, or an adapter made by `adapt`.
-        layer: Path of the layer.
-        images: `(n, height, width, channels)` in [0, 1], or a single one.
-        against: Images whose mean is subtracted: those of everything else, so that
-            only the difference remains.
+        model: A Keras model, or an adapter returned by `adapt`.
+        layer: The path of the layer.
+        images: Images `(n, height, width, channels)` in [0, 1], or a single image.
+        against: Images whose mean activation is subtracted, such as images of
+            everything else, so that only the difference remains.
 
     Returns:
         The mean activation over all images and positions, `(channels,)`.
@@ -52,12 +52,12 @@ def of_images(
 
 
 def at_positions(model: Any, layer: str, image: ArrayLike) -> NDArray[np.float32]:
-    """Return what a layer sees at each position of an image: an activation grid.
+    """Return the activations of a layer at each position of an image.
 
     Args:
-        model: A Keras model, or an adapter made by `adapt`.
-        layer: Path of the layer.
-        image: `(height, width, channels)` in [0, 1].
+        model: A Keras model, or an adapter returned by `adapt`.
+        layer: The path of the layer.
+        image: An image `(height, width, channels)` in [0, 1].
 
     Returns:
         The activations `(rows, columns, channels)`, a direction for each position;
@@ -71,7 +71,7 @@ def at_positions(model: Any, layer: str, image: ArrayLike) -> NDArray[np.float32
     >>> at_positions(model, "fire8", np.zeros((64, 96, 3))).shape
     (3, 5, 512)
     """
-    return adapt(model)(_listed(image), layer)[layer][0].numpy()
+    return adapt(model)(_as_batch(image), layer)[layer][0].numpy()
 
 
 def random(channels: int, seed: int) -> NDArray[np.float32]:
@@ -79,7 +79,7 @@ def random(channels: int, seed: int) -> NDArray[np.float32]:
 
     Args:
         channels: The number of channels of the layer.
-        seed: Another one gives another direction.
+        seed: Random seed; another seed gives another direction.
 
     Returns:
         A vector `(channels,)` of length 1.
@@ -92,7 +92,7 @@ def random(channels: int, seed: int) -> NDArray[np.float32]:
 
 
 def _mean(adapter: Any, layer: str, images: ArrayLike) -> NDArray[np.float32]:
-    pictures = _listed(images)
+    pictures = _as_batch(images)
     total = np.zeros((), np.float64)
     for first in range(0, len(pictures), _CHUNK):
         chunk = pictures[first : first + _CHUNK]
@@ -102,12 +102,12 @@ def _mean(adapter: Any, layer: str, images: ArrayLike) -> NDArray[np.float32]:
     return (total / len(pictures)).astype(np.float32)
 
 
-def _listed(images: ArrayLike) -> NDArray[np.float32]:
+def _as_batch(images: ArrayLike) -> NDArray[np.float32]:
     pictures = np.asarray(images, np.float32)
     pictures = pictures[None] if pictures.ndim == 3 else pictures
     if pictures.ndim != 4 or not len(pictures):
         raise ValueError(
-            "Images must have the shape (n, height, width, channels), with at least "
-            f"one. Received: {pictures.shape}"
+            "`images` must have the shape (n, height, width, channels) with n >= 1. "
+            f"Received: shape {pictures.shape}"
         )
     return pictures

@@ -1,4 +1,4 @@
-"""Pictures as files: with everything that is needed to make them again.
+"""Read and write pictures, together with the settings to render them again.
 
 Pictures are NumPy arrays `(height, width, channels)`, bytes or floats in [0, 1].
 """
@@ -20,32 +20,33 @@ from tfviz._files import write_safely
 
 
 def file_names(names: tuple[str, ...]) -> list[str]:
-    """Return a file name without suffix for each name, no two of them equal.
+    """Return a unique file name without suffix for each name.
 
-    Names that differ in letters that a file cannot have, or repeat, get a number.
+    Names that are repeated, or differ only in characters that are not allowed in file
+    names, get a number.
 
     >>> file_names(("a/conv:3", "-logit:goldfish", "a/conv:3"))
     ['a.conv-3', 'neg-logit-goldfish', 'a.conv-3_2']
     """
-    found: list[str] = []
+    unique_names: list[str] = []
     taken: set[str] = set()
     for name in names:
         plain = f"neg:{name[1:]}" if name.startswith("-") else name
         plain = plain.replace("/", ".").replace(":", "-")
-        # Letters that are safe on every system; at most what leaves room to count.
+        # Only characters that every system allows, and short enough for a number.
         plain = re.sub(r"[^\w.,@+()~#-]", "_", plain)[:180].lstrip(".") or "unit"
         unique, count = plain, 1
-        while unique.casefold() in taken:  # some systems ignore case
+        while unique.casefold() in taken:  # some file systems ignore case
             count += 1
             unique = f"{plain}_{count}"
         taken.add(unique.casefold())
-        found.append(unique)
-    return found
+        unique_names.append(unique)
+    return unique_names
 
 
 FORMATS = {".png": "PNG", ".webp": "WEBP"}
-# Where the description of a picture is kept: a text chunk of PNG, an EXIF field
-# (ImageDescription) of WebP.
+# The place of a picture's description: a text chunk of a PNG file, or an EXIF field
+# (ImageDescription) of a WebP file.
 _PNG_KEY = "tfviz"
 _EXIF_TAG = 0x010E
 
@@ -72,14 +73,15 @@ def to_floats(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def to_pil(picture: ArrayLike, alpha: ArrayLike | None = None) -> Image.Image:
-    """Return a picture for Pillow.
+    """Return a picture as an image of Pillow.
 
-    One channel is shown in grey, three in colour, and any other number as grey
-    pictures side by side, one a channel.
+    One channel becomes a grey image, three channels become a colour image, and any
+    other number of channels becomes grey images side by side, one per channel.
 
     Args:
-        picture: `(height, width, channels)`.
-        alpha: `(height, width)`, how opaque each pixel is, or None for no such layer.
+        picture: The picture, `(height, width, channels)`.
+        alpha: The opacity of each pixel, `(height, width)`, from 0 (transparent) to 1;
+            by default the image has no alpha channel.
     """
     picture = to_bytes(picture)
     channels = picture.shape[-1]
@@ -100,10 +102,10 @@ def sheet(
     """Draw pictures in a grid, with a line of text below each.
 
     Args:
-        pictures: Of equal sizes.
-        captions: One for each; what does not fit is cut. Without any, the pictures
-            stand close together.
-        columns: By default such that the grid is about square.
+        pictures: Pictures of equal sizes.
+        captions: One line of text for each picture, cut off where it is too long. If
+            all are empty, the pictures stand closer together.
+        columns: The number of columns; by default the grid is about square.
     """
     tiles = [to_pil(picture).convert("RGB") for picture in pictures]
     columns = columns or int(np.ceil(np.sqrt(len(tiles))))
@@ -127,15 +129,15 @@ def sheet(
 def save(
     image: Image.Image, path: str | os.PathLike, spec: Mapping[str, Any] | None = None
 ) -> None:
-    """Write an image with its description; complete or not at all.
+    """Write an image and its description to a file, which is complete or not written.
 
     Args:
-        image: What to write.
-        path: Ends in `.png` or `.webp`; both are written without loss.
-        spec: The description, as JSON values.
+        image: The image.
+        path: The file; its name must end in `.png` or `.webp`. Both are lossless.
+        spec: The description of how the image was made, as JSON values.
 
     Raises:
-        ValueError: If the name ends in something else.
+        ValueError: If the file's name has another ending.
     """
     path = Path(path)
     check_format(path)
@@ -159,10 +161,11 @@ def save(
 
 
 def read_spec(path: str | os.PathLike) -> dict[str, Any] | None:
-    """Return the description that tfviz saved a picture with, or None.
+    """Return the description that tfviz saved with a picture, or None.
 
     Raises:
-        ValueError: If the file is no image.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not an image.
     """
     try:
         with Image.open(path) as image:
@@ -176,29 +179,31 @@ def read_spec(path: str | os.PathLike) -> dict[str, Any] | None:
         raise ValueError(f"{os.fspath(path)!r} cannot be read as an image.") from error
     try:
         spec = json.loads(text or "null")
-    except ValueError:  # a description of another kind
+    except ValueError:  # a description by another program
         return None
     return spec if isinstance(spec, dict) and "tfviz" in spec else None
 
 
 def read(path: str | os.PathLike) -> NDArray[np.float32]:
-    """Return an image file as RGB `(height, width, 3)` in [0, 1], upright.
+    """Read an image file as RGB `(height, width, 3)` in [0, 1].
 
-    It is turned as its camera held it; what is transparent becomes white.
+    The image is turned upright as its EXIF orientation says, and transparent areas
+    become white.
 
     Raises:
-        ValueError: If the file is no image, has far too many pixels, or holds numbers
-            of no known range.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not an image, has far too many pixels, or holds
+            values whose range is unknown.
     """
     try:
         with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)  # cameras note how they were held
-            if upright.mode.startswith("I;16"):  # which Pillow would clip to 255
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I;16"):  # Pillow would clip the values to 255
                 upright = Image.fromarray(to_bytes(np.asarray(upright) / 65535))
             if upright.mode in ("I", "F"):
                 raise ValueError(
-                    f"{os.fspath(path)!r} holds numbers of no known range (mode "
-                    f"{upright.mode}). Save it with 8 bits a channel."
+                    f"{os.fspath(path)!r} holds values of unknown range (mode "
+                    f"{upright.mode}). Save it with 8 bits per channel."
                 )
             if upright.has_transparency_data:
                 upright = upright.convert("RGBA")
@@ -218,7 +223,7 @@ def read(path: str | os.PathLike) -> NDArray[np.float32]:
 def centre_crop(
     picture: NDArray[np.float32], size: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Scale a picture until it covers `size` (height, width), and cut its middle.
+    """Scale a picture until it covers `size` (height, width), and crop its middle.
 
     >>> centre_crop(np.zeros((40, 30, 3), np.float32), (20, 20)).shape
     (20, 20, 3)
@@ -236,9 +241,9 @@ def centre_crop(
 
 
 def check_format(path: Path) -> None:
-    """Refuse a name that does not end in a format for pictures."""
+    """Refuse a file name without a suffix of a supported picture format."""
     if path.suffix.lower() not in FORMATS:
         raise ValueError(
-            f"{str(path)!r} must end in {' or '.join(FORMATS)} to be written without "
-            "loss."
+            f"The name of a picture's file must end in {' or '.join(FORMATS)}, which "
+            f"are lossless. Received: {str(path)!r}"
         )

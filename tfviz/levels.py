@@ -1,8 +1,8 @@
-"""How active the channels of a model usually are.
+"""The usual activity of a model's channels, measured over real photos.
 
-That a channel responds with 12 to a photo says little; that this is five deviations
-above what it usually does says much. The usual level is measured once over real
-photos, and kept in a file.
+A response of 12 to a photo says little about a channel; a response of five standard
+deviations above its mean says much. The usual levels are measured once, over many
+photos, and saved in a file.
 """
 
 import os
@@ -27,8 +27,8 @@ __all__ = ["Level", "Levels", "bundled", "load", "measure"]
 BATCH = 16
 BUNDLED = ("squeezenet",)
 _STATISTICS = ("mean", "deviation", "highest")
-# Bits of a float's fraction that are not written: levels are good to three digits at
-# best, and zeros compress to nothing.
+# The number of bits of a float's fraction that are set to zero in files: levels are
+# accurate to three digits at best, and zeros compress well.
 _DROPPED_BITS = 12
 
 
@@ -36,12 +36,12 @@ _DROPPED_BITS = 12
 class Level:
     """The usual level of each channel of a layer.
 
-    An image's value of a channel is the mean over the channel's map.
+    The value of a channel in an image is the mean over the channel's map.
 
     Attributes:
-        mean: `(channels,)`, over the images.
-        deviation: `(channels,)`, the standard deviation over the images.
-        highest: `(channels,)`, over the images.
+        mean: The mean over the images, `(channels,)`.
+        deviation: The standard deviation over the images, `(channels,)`.
+        highest: The highest value in any image, `(channels,)`.
     """
 
     mean: NDArray[np.float32]
@@ -54,10 +54,11 @@ class Levels:
     """The usual levels of a model's channels.
 
     Attributes:
-        layers: By the path of the layer; the classes before the softmax are `:logits`.
-        count: Of the images.
-        fingerprint: Of the model, as `Adapter.fingerprint` gives it.
-        preprocess: The name of the range that the model was given.
+        layers: The levels of each layer by its path; those of the classes before the
+            softmax are under `:logits`.
+        count: The number of images.
+        fingerprint: The fingerprint of the model's weights, from `Adapter.fingerprint`.
+        preprocess: The name of the input range that the model was used with.
     """
 
     layers: Mapping[str, Level]
@@ -66,13 +67,13 @@ class Levels:
     preprocess: str
 
     def check(self, model: Any) -> None:
-        """Make sure that these levels are those of a model.
+        """Make sure that these levels were measured on a model.
 
         Args:
-            model: What `adapt` takes.
+            model: A Keras model, or an adapter returned by `adapt`.
 
         Raises:
-            ValueError: If they were measured on other weights or another range.
+            ValueError: If they were measured on other weights or with another range.
         """
         adapter = adapt(model)
         remedy = "Measure them again: `tfviz levels`, or levels.measure."
@@ -80,29 +81,31 @@ class Levels:
         if fingerprint != self.fingerprint:
             raise ValueError(
                 f"The levels are not those of model {adapter.name!r}: they were "
-                f"measured on weights with the fingerprint {self.fingerprint[:8]}, not "
-                f"{fingerprint[:8]}. {remedy}"
+                f"measured on weights with the fingerprint {self.fingerprint[:8]}, but "
+                f"the model's weights have {fingerprint[:8]}. {remedy}"
             )
         if adapter.preprocess.name != self.preprocess:
             raise ValueError(
                 f"The levels were measured with the range {self.preprocess}, but the "
-                f"model now gets {adapter.preprocess.name}. {remedy}"
+                f"model now uses {adapter.preprocess.name}. {remedy}"
             )
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the levels to a file, whole or not at all, to three digits.
+        """Write the levels, to three digits, to a file that is complete or not written.
 
         Args:
-            path: Ends in `.npz`.
+            path: The file; its name must end in `.npz`.
 
         Raises:
-            ValueError: If the name ends in something else.
+            ValueError: If the file's name has another ending.
         """
         path = Path(path)
         if path.suffix.lower() != ".npz":
-            raise ValueError(f"{str(path)!r} must end in .npz to hold levels.")
+            raise ValueError(
+                f"A file of levels must end in .npz. Received: {str(path)!r}"
+            )
         arrays: dict[str, Any] = {
-            f"layer:{name}": _rounded(
+            f"layer:{name}": _round_fractions(
                 np.stack([getattr(level, s) for s in _STATISTICS])
             )
             for name, level in self.layers.items()
@@ -116,21 +119,21 @@ class Levels:
 def measure(
     model: Any, images: Iterable[Any], layers: Sequence[str] | None = None
 ) -> Levels:
-    """Measure how active a model's channels are on real photos.
+    """Measure the usual activity of a model's channels on real photos.
 
     Args:
-        model: What `adapt` takes.
+        model: A Keras model, or an adapter returned by `adapt`.
         images: Files, or pictures `(height, width, channels)` as bytes or floats in
-            [0, 1], of any sizes. Taken one after the other, so any number of them.
-            The model sees their middles.
-        layers: Paths; by default all layers. The classes are always measured where
-            the model has some.
+            [0, 1], of any sizes. An iterable is consumed batch by batch, so it may be
+            larger than memory. The model sees the middle of each image.
+        layers: The paths of the layers; by default all layers. The classes of a model
+            that has some are always measured.
 
     Returns:
         The levels.
 
     Raises:
-        ValueError: If there is no such layer, an image does not fit, an activation is
+        ValueError: If a layer does not exist, an image does not fit, an activation is
             not finite, or there are fewer than two images.
 
     >>> import numpy as np, tfviz
@@ -140,24 +143,25 @@ def measure(
     (128,)
     """
     adapter = adapt(model)
-    paths = _paths(adapter, layers)
-    channel_means = _compiled(adapter, paths)
+    paths = _select_paths(adapter, layers)
+    channel_means = _compile_channel_means(adapter, paths)
     count = 0
-    totals: list[tuple[Any, Any, Any]] = []  # mean, squares about it, highest
+    # Of each layer: the mean, the sum of squares about the mean, the highest value.
+    totals: list[tuple[Any, Any, Any]] = []
     for batch in _batches(adapter, images):
         n = len(batch)
-        found = []
+        of_batch = []
         for path, tensor in zip(paths, channel_means(batch), strict=True):
             values = tensor.numpy().astype(np.float64)
             if not np.isfinite(values).all():
                 raise ValueError(
                     f"Layer {path!r} of model {adapter.name!r} has activations that "
-                    "are not finite. Does it get the right range? `tfviz check`"
+                    "are not finite. Check the input range with `tfviz check`."
                 )
             mean = values.mean(axis=0)
             squares = ((values - mean) ** 2).sum(axis=0)
-            found.append((mean, squares, values.max(axis=0)))
-        totals = _joined(totals, count, found, n) if count else found
+            of_batch.append((mean, squares, values.max(axis=0)))
+        totals = _merge(totals, count, of_batch, n) if count else of_batch
         count += n
     if count < 2:
         raise ValueError(f"Levels need at least 2 images. Received: {count}")
@@ -186,7 +190,7 @@ def load(path: str | os.PathLike) -> Levels:
         The levels.
 
     Raises:
-        ValueError: If the file holds none.
+        ValueError: If the file does not hold levels.
         FileNotFoundError: If there is no such file.
     """
     with Path(path).open("rb") as file:
@@ -198,24 +202,25 @@ def bundled(name: str = "squeezenet") -> Levels:
     """Return the levels of a bundled model, measured on 1000 photos of ImageNet.
 
     Args:
-        name: As `load_model` takes it.
+        name: The name of the bundled model, as in `load_model`.
 
     Raises:
-        ValueError: If there are none for that model.
+        ValueError: If no levels are bundled for this model.
 
     >>> bundled("squeezenet").count
     1000
     """
     if name not in BUNDLED:
         raise ValueError(
-            f"Levels are bundled for {', '.join(BUNDLED)} alone. Measure others with "
-            f"`tfviz levels` or levels.measure. Received: {name!r}"
+            f"Levels are bundled only for {', '.join(BUNDLED)}. Measure those of other "
+            f"models with `tfviz levels` or levels.measure. Received: {name!r}"
         )
-    with files("tfviz.models").joinpath("squeezenet_levels.npz").open("rb") as file:
-        return _read(file, "levels.npz")
+    file_name = f"{name}_levels.npz"
+    with files("tfviz.models").joinpath(file_name).open("rb") as file:
+        return _read(file, file_name)
 
 
-def _paths(adapter: Adapter, layers: Sequence[str] | None) -> list[str]:
+def _select_paths(adapter: Adapter, layers: Sequence[str] | None) -> list[str]:
     if layers is None:
         paths = [layer.path for layer in adapter.layers() if layer.units]
     else:
@@ -226,8 +231,8 @@ def _paths(adapter: Adapter, layers: Sequence[str] | None) -> list[str]:
     return paths + [LOGITS] * (adapter.classes is not None)
 
 
-def _compiled(adapter: Adapter, paths: list[str]) -> Any:
-    """Return a function from images to `(n, channels)` for each path."""
+def _compile_channel_means(adapter: Adapter, paths: list[str]) -> Any:
+    """Return a function from images to the means `(n, channels)` of each layer."""
 
     def channel_means(images: Any) -> list[Any]:
         values = adapter.forward(images, paths)
@@ -246,25 +251,28 @@ def _batches(adapter: Adapter, images: Iterable[Any]) -> Iterator[NDArray[np.flo
         yield np.stack(batch)
 
 
-def _joined(before: Any, count: int, found: Any, n: int) -> list[tuple[Any, Any, Any]]:
-    """Add a batch of n images to the statistics of `count` images.
+def _merge(
+    totals: Any, count: int, of_batch: Any, n: int
+) -> list[tuple[Any, Any, Any]]:
+    """Merge the statistics of a batch of n images into those of `count` images.
 
-    By the update of Chan, Golub and LeVeque (1979), as a sum of squares about zero
+    This is the update of Chan, Golub and LeVeque (1979). A sum of squares about zero
     would lose a small deviation around a large mean.
     """
     return [
         (
-            mean + (other - mean) * (n / (count + n)),
-            squares + more + (other - mean) ** 2 * (count * n / (count + n)),
-            np.maximum(highest, high),
+            mean + (mean_n - mean) * (n / (count + n)),
+            squares + squares_n + (mean_n - mean) ** 2 * (count * n / (count + n)),
+            np.maximum(highest, highest_n),
         )
-        for (mean, squares, highest), (other, more, high) in zip(
-            before, found, strict=True
+        for (mean, squares, highest), (mean_n, squares_n, highest_n) in zip(
+            totals, of_batch, strict=True
         )
     ]
 
 
-def _rounded(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _round_fractions(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Round floats to the nearest ones whose dropped bits are zero."""
     bits = np.asarray(values, np.float32).view(np.uint32)
     half = np.uint32(1 << (_DROPPED_BITS - 1))
     kept = np.uint32(0xFFFFFFFF ^ ((1 << _DROPPED_BITS) - 1))
@@ -280,13 +288,12 @@ def _read(file: IO[bytes], name: str) -> Levels:
                     mean, deviation, highest = arrays[key]
                     path = key.removeprefix("layer:")
                     layers[path] = Level(mean, deviation, highest)
-            facts = [
+            attributes = [
                 arrays[key].item() for key in ("count", "fingerprint", "preprocess")
             ]
     except DAMAGED as error:
         raise ValueError(
-            f"{name!r} holds no levels. Make a file of them with `tfviz levels`, or "
+            f"{name!r} holds no levels. Write such a file with `tfviz levels`, or "
             "levels.measure(...).save(path)."
         ) from error
-    count, fingerprint, preprocess = facts
-    return Levels(layers, count, fingerprint, preprocess)
+    return Levels(layers, *attributes)

@@ -1,7 +1,7 @@
-"""From display images in [0, 1] to what a model was trained on.
+"""Map images in [0, 1] to the input range that a model was trained on.
 
-A wrong range is the most common cause of bad feature visualizations, and nothing
-fails when it happens. So the map is stated, or found in the model and said.
+A wrong range is the most common cause of bad feature visualizations, and it raises no
+error. So the user states the range, or it is detected from the model and reported.
 """
 
 import math
@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-# The modes of keras.applications: name -> (blue first, scale, mean, deviation) for
-# images in [0, 1]. https://keras.io/api/applications/
+# The modes of keras.applications (https://keras.io/api/applications/), by name: whether
+# blue comes first, and the scale, mean and deviation for images in [0, 1].
 _MODES: dict[str, tuple[bool, float, Any, Any]] = {
     "caffe": (True, 255.0, (103.939, 116.779, 123.68), 1.0),
     "tf": (False, 2.0, 1.0, 1.0),
     "torch": (False, 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 
-# What keras.applications' networks without such layers inside were trained on. The
-# second half has them, unless it was built with `include_preprocessing=False`.
+# The modes or ranges that networks of keras.applications were trained with, where no
+# layer of theirs shows it. The second half of them has such layers, unless they were
+# built with `include_preprocessing=False`.
 _KNOWN_NAMES = (
     (r"resnet\d+v2", "tf"),
     (r"resnet\d+|vgg1[69]", "caffe"),
@@ -31,11 +32,11 @@ _KNOWN_NAMES = (
     (r"convnext_(tiny|small|base|large|xlarge)|efficientnetv2-b\d", "torch"),
     (r"efficientnetv2-[sml]", "-1,0.9921875"),  # bytes / 128 - 1
     (r"mobilenetv3(small|large)", "tf"),
-    (r"resnet-rs-\d+", "torch"),  # this and the next are in tf_keras only
+    (r"resnet-rs-\d+", "torch"),  # this and the next one are in tf_keras only
     (r"regnet[xy]\d+", "0,1"),
 )
 
-# Layers that leave the range of their input as it is.
+# Beginnings of the names of layers that do not change the range of their input.
 _NEUTRAL = (
     "InputLayer",
     "Resizing",
@@ -53,9 +54,9 @@ class Preprocess:
     """A map from images in [0, 1] to a model's input.
 
     Attributes:
-        name: A mode, a range `low,high`, or `custom`.
-        apply: `apply(images) -> inputs`, of the same shape.
-        source: In words, where this was found.
+        name: The name of a mode, a range `low,high`, or `custom`.
+        apply: The function `apply(images) -> inputs`, which keeps the shape.
+        source: A phrase that says where the map comes from.
     """
 
     name: str
@@ -63,25 +64,25 @@ class Preprocess:
     source: str
 
     def __str__(self) -> str:
-        """Return one line for people."""
+        """Return the name and the source on one line."""
         return f"{self.name} ({self.source})"
 
 
 def resolve(preprocess: Any, *, source: str = "as given") -> Preprocess:
-    """Turn what a user writes into a `Preprocess`.
+    """Turn an argument `preprocess` into a `Preprocess`.
 
     Args:
         preprocess: A mode of `keras.applications` (`caffe`, `tf`, `torch`), a range
             as `(low, high)` or `"low,high"`, a function from images in [0, 1] to
             inputs, or a `Preprocess`.
-        source: In words, where it comes from.
+        source: A phrase that says where the argument comes from.
 
     Returns:
         The map.
 
     Raises:
-        ValueError: If a text is neither a mode nor a range.
-        TypeError: If it is something else.
+        ValueError: If a string is neither a mode nor a range.
+        TypeError: If the argument has another type.
 
     >>> float(resolve((0, 255)).apply(0.5))
     127.5
@@ -102,25 +103,24 @@ def resolve(preprocess: Any, *, source: str = "as given") -> Preprocess:
 
 
 def detect(model: Any, operations: Iterable[tuple[str, Any]]) -> Preprocess | None:
-    """Find out what a model wants from its first layers, or else from its name.
+    """Detect the input range of a model from its first layers, or from its name.
 
-    A model of KerasHub has a preprocessor, which tells; an input of integers means
-    bytes.
+    Models of KerasHub state it in their preprocessor, and an integer input takes bytes.
 
     Args:
         model: A Keras model.
-        operations: The paths and layers of its forward pass, in order.
+        operations: The paths and layers of the model's forward pass, in order.
 
     Returns:
-        The map, with what was found as its source; None if nothing was.
+        The map, whose source names the evidence; None if there is no evidence.
     """
     converter = getattr(getattr(model, "preprocessor", None), "image_converter", None)
-    if converter is not None:  # of a model of KerasHub; not called by the model
+    if converter is not None:  # a KerasHub model, which does not call it by itself
         return _from_converter(converter, f"{converter.name} of its preprocessor")
     inputs = getattr(model, "inputs", None) or []
     dtype = tf.as_dtype(inputs[0].dtype) if len(inputs) == 1 else tf.float32
     if dtype.is_integer:
-        return _from_range(0, 255, f"the model's input is of {dtype.name}")
+        return _from_range(0, 255, f"the model's input has the type {dtype.name}")
     operations = list(operations)
     for path, operation in operations:
         kind = type(operation).__name__
@@ -136,19 +136,19 @@ def detect(model: Any, operations: Iterable[tuple[str, Any]]) -> Preprocess | No
                 0, high, f"the model has Normalization(mean up to {mean:g}) at {path}"
             )
         if any(other.startswith(f"{path}/") for other, _ in operations):
-            continue  # its own layers come next
+            continue  # a nested model, whose layers come next
         if getattr(operation, "weights", ()):
             kernel = getattr(operation, "kernel", None)
-            # Whoever gave such a network other channels has trained it anew.
+            # With other channels, the network was trained again, on other data.
             rgb = kernel is not None and kernel.shape[-2] == 3
             return _from_names(model, operations) if rgb else None
         if not kind.startswith(_NEUTRAL):
-            break  # arithmetic on the input, which its name does not tell of
+            break  # arithmetic on the input, which the model's name does not reveal
     return None
 
 
 def _from_converter(converter: Any, source: str) -> Preprocess:
-    """Turn the scale and offset that KerasHub gives bytes into a map."""
+    """Turn KerasHub's scale and offset, which apply to bytes, into a map."""
     scale = 255 * np.asarray(1.0 if converter.scale is None else converter.scale)
     offset = np.asarray(0.0 if converter.offset is None else converter.offset)
     low, high = np.broadcast_arrays(offset, offset + scale)
@@ -166,13 +166,15 @@ def _from_names(model: Any, operations: list[tuple[str, Any]]) -> Preprocess | N
     for name in (model.name, *(operation.name for _, operation in operations)):
         for pattern, mode in _KNOWN_NAMES:
             if re.fullmatch(pattern, name.lower()):
-                return _from_text(mode, f"{name} of keras.applications was trained so")
+                return _from_text(
+                    mode, f"{name} of keras.applications was trained with it"
+                )
     return None
 
 
 def assumed() -> Preprocess:
-    """Return the map that is used where nothing is known: none."""
-    return _from_range(0, 1, "nothing was found in the model: an assumption")
+    """Return the map for models without any evidence: images stay in [0, 1]."""
+    return _from_range(0, 1, "an assumption: the model does not reveal its range")
 
 
 def _from_text(text: str, source: str) -> Preprocess:
@@ -192,10 +194,10 @@ def _from_range(low: float, high: float, source: str) -> Preprocess:
     low, high = float(low), float(high)
     if not -math.inf < low < high < math.inf:
         raise ValueError(
-            "A range needs two finite numbers, the lower one first. "
+            "A range must be two finite numbers, the lower one first. "
             f"Received: ({low:g}, {high:g})"
         )
-    # Exact, as a saved picture is made again with it; but 255, not 255.0.
+    # All digits, as saved pictures are rendered again with it; but 255, not 255.0.
     name = ",".join(repr(end).removesuffix(".0") for end in (low, high))
     if (low, high) == (0, 1):
         return Preprocess(name, lambda images: images, source)

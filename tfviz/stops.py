@@ -1,9 +1,8 @@
-"""When to stop before all steps are taken.
+"""Stop rules, which end an optimization before all of its steps are taken.
 
-A `Stop` looks at the pictures of a batch every few steps and says which of them are
-finished. A finished picture is kept as it is then, while its neighbours go on, so
-that a picture does not depend on what is rendered beside it; those of one group stop
-together.
+Every few steps, a `Stop` decides which pictures of a batch are finished. A finished
+picture no longer changes while the others continue, so that a picture does not depend
+on the others in its batch. Only the pictures of one group stop together.
 """
 
 import math
@@ -19,14 +18,15 @@ __all__ = ["State", "Stop", "from_spec", "plateau", "seconds", "target"]
 
 @dataclass(frozen=True)
 class State:
-    """What a stop rule can look at.
+    """The state of a batch, from which a stop rule decides.
 
     Attributes:
-        history: `(steps, n)`, the scores so far, of the transformed images.
-        seconds: Since the first step of this batch, and what the choice of its starts
-            took.
-        unit_scores: `unit_scores()` returns the scores `(n,)` of the pictures as they
-            would be saved now, without transforms, penalties and diversity.
+        history: The scores of the transformed images so far, `(steps, n)`.
+        seconds: The time since the first step of this batch, plus the time that it took
+            to choose the start images.
+        unit_scores: A function without arguments that returns the scores `(n,)` of the
+            pictures as they would be saved now, without transforms, penalties and
+            diversity.
     """
 
     history: NDArray[np.float32]
@@ -36,12 +36,12 @@ class State:
 
 @dataclass(frozen=True)
 class Stop:
-    """A rule that ends the work on a picture.
+    """A rule that decides when a picture is finished.
 
     Attributes:
-        reached: `reached(state) -> (n,)`, which pictures are finished.
+        reached: The function `reached(state) -> (n,)`, true for finished pictures.
         spec: The name of the rule and its settings, as JSON values.
-        every: After how many steps it is asked, 16 at most.
+        every: The number of steps between two evaluations of the rule, at most 16.
     """
 
     reached: Callable[[State], NDArray[np.bool_]]
@@ -50,15 +50,16 @@ class Stop:
 
 
 def plateau(*, window: int = 64, tolerance: float = 0.02) -> Stop:
-    """Stop where the score no longer rises.
+    """Stop when the score no longer rises.
 
     The scores are smoothed by their mean over `window` steps. A picture is finished
     when the mean of the last window lies above that of the one before by less than
     `tolerance` times the rise since the first window.
 
     Args:
-        window: In steps, from 2. Nothing stops before three windows are full.
-        tolerance: A share of the whole rise, above 0.
+        window: The number of steps in a window, at least 2. No picture stops before
+            three windows are full.
+        tolerance: The least rise per window, as a share of the whole rise; above 0.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -68,8 +69,8 @@ def plateau(*, window: int = 64, tolerance: float = 0.02) -> Stop:
     """
     if int(window) != window or window < 2 or not tolerance > 0:
         raise ValueError(
-            "`window` must be a whole number from 2 and `tolerance` above 0. "
-            f"Received: window={window}, tolerance={tolerance}"
+            "`window` must be a whole number of at least 2, and `tolerance` must be "
+            f"above 0. Received: window={window}, tolerance={tolerance}"
         )
 
     def reached(state: State) -> NDArray[np.bool_]:
@@ -79,47 +80,49 @@ def plateau(*, window: int = 64, tolerance: float = 0.02) -> Stop:
         first = scores[:window].mean(axis=0)
         before = scores[-2 * window : -window].mean(axis=0)
         last = scores[-window:].mean(axis=0)
-        # Where nothing has risen yet, as at a dead start, nothing is finished.
+        # A score that has not risen yet, as of a dead unit, is no plateau.
         return (last > first) & (last - before < tolerance * (last - first))
 
     return Stop(reached, {"name": "plateau", "window": window, "tolerance": tolerance})
 
 
 def seconds(limit: float) -> Stop:
-    """Stop when a batch has taken this long, compilation aside.
+    """Stop when a batch has taken this long, not counting compilation.
 
-    The choice of starts counts. A batch may take four steps more. How far pictures
-    come then depends on the machine, so they cannot be made again byte for byte; how
-    many steps were taken is in the result.
+    The time to choose start images counts, and a batch may take up to four more steps.
+    The number of steps depends on the machine, so the pictures cannot be reproduced
+    byte for byte; the result says how many steps were taken.
 
     Args:
-        limit: In seconds, above 0.
+        limit: The time in seconds, above 0.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If the limit is not above 0 or not finite.
 
     >>> seconds(60).spec
     {'name': 'seconds', 'limit': 60}
     """
     if not 0 < limit < math.inf:
-        raise ValueError(f"`limit` must be above 0. Received: limit={limit}")
+        raise ValueError(
+            f"`limit` must be a finite number above 0. Received: limit={limit}"
+        )
 
     def reached(state: State) -> NDArray[np.bool_]:
         return np.full(state.history.shape[1], state.seconds >= limit)
 
-    # Often, as 16 steps of a large decoder take long.
+    # Evaluated often, because 16 steps of a large decoder take long.
     return Stop(reached, {"name": "seconds", "limit": limit}, every=4)
 
 
 def target(score: float) -> Stop:
-    """Stop when the unit responds this much.
+    """Stop when the unit's score of the picture reaches a value.
 
     Args:
-        score: Of the picture as it would be saved, without transforms, penalties and
-            diversity.
+        score: The score to reach, of the picture as it would be saved, without
+            transforms, penalties and diversity.
 
     Raises:
-        ValueError: If it is no finite number.
+        ValueError: If the score is not finite.
 
     >>> target(12.5).spec
     {'name': 'target', 'score': 12.5}
@@ -134,23 +137,26 @@ def target(score: float) -> Stop:
 
 
 def from_spec(spec: Mapping[str, Any]) -> Stop:
-    """Make a rule again from its description, as a saved picture holds it.
+    """Return the rule that a `spec` describes, such as the one of a saved picture.
+
+    Args:
+        spec: The name of the rule and its settings, as in `Stop.spec`.
 
     Raises:
-        ValueError: If no such rule is known here.
+        ValueError: If there is no rule of this name.
 
     >>> from_spec(target(3).spec).spec
     {'name': 'target', 'score': 3}
     """
     settings = dict(spec)
     name = settings.pop("name", None)
-    makers: dict[Any, Callable[..., Stop]] = {
+    factories: dict[Any, Callable[..., Stop]] = {
         "plateau": plateau,
         "seconds": seconds,
         "target": target,
     }
-    if name not in makers:
+    if name not in factories:
         raise ValueError(
-            f"There is no stop rule {name!r}; there are {', '.join(makers)}."
+            f"There is no stop rule {name!r}. The rules are {', '.join(factories)}."
         )
-    return makers[name](**settings)
+    return factories[name](**settings)

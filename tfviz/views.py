@@ -1,9 +1,9 @@
-"""What a model is shown of an image that has another size or other channels.
+"""Views, which fit images of another size or with other channels to a model's input.
 
-A view is a function `(images, shape) -> images` `(n, *shape)`, for images
-`(n, height, width, channels)` in [0, 1] and the `(height, width, channels)` that a
-model takes. It stands between a param and the transforms, and has no part in the
-picture that is saved: `Result.views` shows what it makes of it.
+A view is a function `(images, shape) -> images` from images `(n, height, width,
+channels)` in [0, 1] to images `(n, *shape)`, where `shape` is the `(height, width,
+channels)` of the model's input. It is applied between a param and the transforms, and
+does not change the picture that is saved: `Result.views` has the views of the pictures.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,12 @@ from tfviz.params._base import Param, Shape, check_positive_integers
 
 View = Callable[[Any, Shape], Any]
 
-# What is around an image that does not fill the view.
+# The value of the pixels around an image that does not fill the view.
 GREY = 0.5
 
 
 def resized() -> View:
-    """Show the whole image at the model's size; what shrinks is filtered first.
+    """Show the whole image at the model's size; images are filtered before they shrink.
 
     >>> resized()(tf.ones((2, 3, 4, 1)), (6, 8, 3)).shape
     TensorShape([2, 6, 8, 3])
@@ -36,10 +36,10 @@ def resized() -> View:
 
 
 def cropped() -> View:
-    """Show the middle of the image as it is, as DGN-AM does with 256 of 227 pixels.
+    """Show the middle of the image without scaling it.
 
-    Nguyen et al., https://arxiv.org/abs/1605.09304. Images that are smaller than what
-    the model takes are refused.
+    DGN-AM (Nguyen et al. 2016, https://arxiv.org/abs/1605.09304) does so with 227 of
+    256 pixels. The view refuses images that are smaller than the model's input.
 
     >>> cropped()(tf.ones((2, 8, 9, 3)), (5, 5, 3)).shape
     TensorShape([2, 5, 5, 3])
@@ -60,20 +60,20 @@ def cropped() -> View:
 
 
 def placed(top: int, left: int, height: int, width: int) -> View:
-    """Show the image in a box, on grey: a small picture for what a neuron can see.
+    """Show the image in a box on grey, such as the receptive field of a neuron.
 
-    As Wang and Ponce do with images of generators
-    (https://github.com/Animadversio/ActMax-Optimizer-Dev); `receptive_field` gives the
-    box of a layer.
+    Wang and Ponce do so with images of generators
+    (https://github.com/Animadversio/ActMax-Optimizer-Dev). `receptive_field` returns
+    the box of a neuron.
 
     Args:
-        top: Of the box, in pixels of what the model takes.
-        left: The same.
-        height: Of the box.
-        width: Of the box.
+        top: The first row of the box, in pixels of the model's input.
+        left: The first column of the box, in pixels of the model's input.
+        height: The height of the box in pixels.
+        width: The width of the box in pixels.
 
     Raises:
-        ValueError: If the box is empty, or later, does not lie in the view.
+        ValueError: If the box is empty; later, if it does not lie in the view.
 
     >>> shown = placed(1, 2, 3, 3)(tf.ones((1, 8, 8, 3)), (5, 6, 3))
     >>> shown[0, :, 2, 0].numpy().tolist()
@@ -95,8 +95,8 @@ def placed(top: int, left: int, height: int, width: int) -> View:
     return view
 
 
-def shown(images: Any, param: Param, adapter: Adapter) -> Any:
-    """Return what a model is shown of a param's images, before any transform."""
+def apply_view(images: Any, param: Param, adapter: Adapter) -> Any:
+    """Return a param's images as the model's input shows them, before any transform."""
     if param.view is None:
         return images
     return param.view(images, (*adapter.size, adapter.channels))
@@ -110,23 +110,24 @@ def receptive_field(
     *,
     size: tuple[int, int] | None = None,
 ) -> tuple[int, int, int, int]:
-    """Return which part of an image a place of a layer can see.
+    """Return the receptive field of a layer's neurons at one position of its map.
 
-    It is found by the gradient: where a change of the image can change the place.
+    It is the box of all pixels with a gradient: those that can change the activations.
 
     Args:
-        model: A Keras model, or an adapter made by `adapt`.
+        model: A Keras model, or an adapter returned by `adapt`.
         layer: The path of a layer with a map.
-        row: Of the place; the middle by default.
-        column: The same.
-        size: Height and width of the images; the model's, or 224 where it takes any,
-            by default.
+        row: The row of the position in the map; the middle by default.
+        column: The column of the position in the map; the middle by default.
+        size: Height and width of the images; by default those of the model's input, or
+            224 if it takes any size.
 
     Returns:
-        Top, left, height and width in pixels, as `placed` takes them.
+        Top, left, height and width of the box in pixels, as `placed` takes them.
 
     Raises:
-        ValueError: If the layer has no map or no such place, or sees nothing.
+        ValueError: If the layer has no map, the position is not in the map, or no
+            gradient leads from it to the image.
 
     >>> import keras
     >>> convolution = keras.layers.Conv2D(2, 3, strides=2, name="first")
@@ -136,49 +137,52 @@ def receptive_field(
     """
     adapter = adapt(model)
     height, width = size or adapter.size
-    found = adapter.layer(layer, (height, width)).shape
-    rows, columns = found[1:3] if len(found) == 4 else (None, None)
+    shape = adapter.layer(layer, (height, width)).shape
+    rows, columns = shape[1:3] if len(shape) == 4 else (None, None)
     if rows is None or columns is None:
         raise ValueError(
-            f"Layer {layer!r} has no map: its shape is {found}. All of it sees the "
-            "whole image."
+            f"Layer {layer!r} has no map: its shape is {shape}. Each of its units sees "
+            "the whole image."
         )
-    place = (
+    position = (
         rows // 2 if row is None else row,
         columns // 2 if column is None else column,
     )
-    if not (0 <= place[0] < rows and 0 <= place[1] < columns):
+    if not (0 <= position[0] < rows and 0 <= position[1] < columns):
         raise ValueError(
             f"Layer {layer!r} has {rows} rows and {columns} columns at this size. "
             f"Received: row={row}, column={column}"
         )
 
-    def slopes(images: Any) -> Any:
-        # All that a unit could see: also through units that are off, and through all
-        # inputs of a max-pool.
+    def gradients(images: Any) -> Any:
+        # Redirected through inactive units and through all inputs of a max-pool, so
+        # that the field does not depend on the image.
         activations = adapter.forward(images, [layer], redirect=True, smooth_pools=True)
-        here = activations[layer][:, place[0], place[1]]
-        return tf.gradients(here, images)[0]
+        neurons = activations[layer][:, position[0], position[1]]
+        return tf.gradients(neurons, images)[0]
 
-    compiled = tf.function(slopes, autograph=False)
+    compiled = tf.function(gradients, autograph=False)
     noise = np.random.default_rng(0).uniform(size=(4, height, width, adapter.channels))
-    found_slopes = compiled(tf.constant(noise, tf.float32)).numpy()
-    mattered = np.abs(found_slopes).max(axis=(0, 3)) > 0
-    seen = np.flatnonzero(mattered.any(1)), np.flatnonzero(mattered.any(0))
-    if not len(seen[0]):
+    gradient = compiled(tf.constant(noise, tf.float32)).numpy()
+    has_gradient = np.abs(gradient).max(axis=(0, 3)) > 0
+    field_rows = np.flatnonzero(has_gradient.any(axis=1))
+    field_columns = np.flatnonzero(has_gradient.any(axis=0))
+    if not len(field_rows):
         raise ValueError(
-            f"No gradient leads from layer {layer!r} to the image, so what it sees is "
-            "not known."
+            f"No gradient leads from layer {layer!r} to the image, so its receptive "
+            "field is unknown."
         )
-    top, left = int(seen[0][0]), int(seen[1][0])
-    return top, left, int(seen[0][-1]) + 1 - top, int(seen[1][-1]) + 1 - left
+    top, left = int(field_rows[0]), int(field_columns[0])
+    return top, left, int(field_rows[-1]) + 1 - top, int(field_columns[-1]) + 1 - left
 
 
 def with_channels(images: Any, channels: int) -> Any:
-    """Return grey images in colours, or the mean of colours as grey.
+    """Return images with another number of channels: grey as colour, colour as grey.
+
+    Grey is repeated in each channel, and the mean of all channels becomes grey.
 
     Raises:
-        ValueError: If neither has one channel, and they differ.
+        ValueError: If the numbers differ, and neither of them is 1.
 
     >>> with_channels(tf.ones((1, 2, 2, 3)), 1).shape
     TensorShape([1, 2, 2, 1])

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tfviz._files import DAMAGED, check_same, write_safely
+from tfviz._files import DAMAGED, check_same_settings, write_safely
 from tfviz.priors._trained import halved, write
 from tfviz.priors.training.samples import CollapsedError
 
@@ -71,7 +71,7 @@ def restore(
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             stored = json.loads(str(file["settings"]))
             current = {name: settings.get(name) for name in stored}
-            check_same(path.parent, stored, current, "training")
+            check_same_settings(path.parent, stored, current, "training")
             totals = json.loads(str(file["totals"])) if "totals" in file.files else {}
             step = int(file["step"])
             arrays = [file[f"v{k}"] for k in range(len(state))]

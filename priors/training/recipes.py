@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from tfviz._files import check, claim
+from tfviz._files import check_settings, write_settings
 from tfviz.models.adapter import Adapter, provenance
 from tfviz.priors._codes import COLOURS, GRID, Code
 from tfviz.priors._trained import halved
@@ -222,7 +222,7 @@ def _train_and_export(
         stop: As in `train_inverter`.
     """
     settings = settings | {"network": _describe_network(adapter)}
-    check(output / SETTINGS, settings, "training")
+    check_settings(output / SETTINGS, settings, "training")
     output.mkdir(parents=True, exist_ok=True)
     tell(f"looking at the images in {folder}")
     photos = find_photos(
@@ -231,7 +231,7 @@ def _train_and_export(
         fewest=settings.get("code", 0),  # as many photos as a code has components
         list_file=output / PHOTO_LIST,
     )
-    claim(output / SETTINGS, settings)
+    write_settings(output / SETTINGS, settings)
     size, steps, seed = (settings[name] for name in ("size", "steps", "seed"))
     tell(f"{len(photos.train)} to learn from, {len(photos.held_out)} held out")
     recipe = build(adapter, photos, output, settings)

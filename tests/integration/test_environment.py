@@ -28,16 +28,16 @@ def test_another_backend_gets_one_clear_line():
         )
 
 
-@pytest.mark.parametrize("given", [None, "0", "1"])
-def test_onednn_is_chosen_unless_the_user_has(given):
+@pytest.mark.parametrize("value", [None, "0", "1"])
+def test_onednn_is_turned_on_unless_the_user_decided(value):
     code = "import tfviz, os; print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'))"
-    environment = {} if given is None else {"TF_ENABLE_ONEDNN_OPTS": given}
+    environment = {} if value is None else {"TF_ENABLE_ONEDNN_OPTS": value}
 
-    assert python(code, **environment).stdout.strip() == (given or "1")
+    assert python(code, **environment).stdout.strip() == (value or "1")
 
 
 @pytest.mark.slow
-def test_a_tensorflow_without_onednn_that_came_first_is_warned_of():
+def test_a_tensorflow_without_onednn_imported_before_is_warned_of():
     code = (
         "import tensorflow as tf\n"
         "from tensorflow.python.util import _pywrap_util_port as port\n"

@@ -1,4 +1,4 @@
-"""Mistakes that other libraries made, and that no single module of ours would show."""
+"""Mistakes of other libraries that only tests of several modules together reveal."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ SMALL = params.fourier(32, 32)
 
 
 def test_penalties_are_of_the_image_and_not_of_what_a_transform_shows(toy_adapter):
-    """Guards against the edge of the padding, which would dominate its variation."""
+    """Guards against the edge of the padding, which would dominate the variation."""
     penalty = objectives.total_variation()
     moves = transforms.chain(transforms.pad(8, fill=0.0), transforms.crop(8))
     plain, padded = (
@@ -36,8 +36,8 @@ def test_penalties_are_of_the_image_and_not_of_what_a_transform_shows(toy_adapte
     assert plain == pytest.approx(grown, rel=1e-5)
 
 
-def test_transforms_leave_the_picture_itself_alone(toy_adapter):
-    """Guards against jitter and blur that pile up in the stored image."""
+def test_transforms_do_not_change_the_picture_itself(toy_adapter):
+    """Guards against jitter and blur that accumulate in the stored image."""
     far = transforms.chain(transforms.rotate([45.0]), transforms.jitter(9))
     start = np.random.default_rng(0).uniform(0.1, 0.9, (32, 32, 3))
     result = tfviz.render(
@@ -53,7 +53,7 @@ def test_transforms_leave_the_picture_itself_alone(toy_adapter):
 
 
 def test_no_transforms_means_none(toy_adapter):
-    """Guards against an empty list that is taken for the default one."""
+    """Guards against taking an empty list for the default transforms."""
     for empty in (transforms.none(), transforms.chain()):
         result = tfviz.render(toy_adapter, "conv_b:3", SMALL, empty)
         images = SMALL.decode(
@@ -66,7 +66,7 @@ def test_no_transforms_means_none(toy_adapter):
 
 
 def test_each_step_draws_anew(toy_adapter):
-    """Guards against chance that is frozen when the step is traced."""
+    """Guards against random numbers that are drawn once, while the step is traced."""
     start = np.random.default_rng(0).uniform(size=(32, 32, 3))
     result = tfviz.render(
         toy_adapter,
@@ -81,7 +81,7 @@ def test_each_step_draws_anew(toy_adapter):
 
 
 def test_the_last_image_is_returned_not_the_best(toy_adapter):
-    """Guards against an image that is none of those whose score is shown."""
+    """Guards against an image whose score is not in the history."""
     seen = []
     result = tfviz.render(
         toy_adapter,
@@ -95,7 +95,7 @@ def test_the_last_image_is_returned_not_the_best(toy_adapter):
 
 
 def test_contrast_is_not_stretched(toy_adapter):
-    """Guards against min-max scaling, which hides that little was found."""
+    """Guards against min-max scaling, which hides that a picture hardly changed."""
     result = tfviz.render(
         toy_adapter, "conv_b:3", SMALL, transforms.none(), steps=1, learning_rate=1e-4
     )
@@ -103,7 +103,7 @@ def test_contrast_is_not_stretched(toy_adapter):
 
 
 def test_rows_are_rows_and_columns_are_columns():
-    """Guards against x and y that are swapped, which only a long map shows."""
+    """Guards against swapped x and y, which only a map that is not square reveals."""
     image = keras.Input((20, 60, 3))
     x = keras.layers.Conv2D(4, 3, 4, name="map")(image)
     adapter = tfviz.adapt(keras.Model(image, x), (0, 1))
@@ -126,7 +126,7 @@ def test_rows_are_rows_and_columns_are_columns():
 
 
 def test_a_model_that_trains_by_default_is_seen_at_rest():
-    """Guards against dropout and batch statistics in the picture."""
+    """Guards against dropout and batch statistics while rendering."""
 
     class Restless(keras.Model):
         def __init__(self):
@@ -185,8 +185,8 @@ def test_half_precision_neither_overflows_nor_rounds_the_spectrum():
     assert np.isfinite(result.distances).all()
 
 
-def test_a_probability_near_one_still_says_what_it_is(toy_adapter):
-    """Guards against a target after the squashing that is taken for a logit."""
+def test_probabilities_are_the_softmax_of_the_logits(toy_adapter):
+    """Guards against logits that are taken after the softmax."""
     images = np.random.default_rng(0).uniform(size=(2, 32, 32, 3)).astype(np.float32)
     probabilities = toy_adapter.probabilities(images).numpy()
     logits = toy_adapter.logits(images).numpy()

@@ -977,7 +977,7 @@ def test_images_are_prepared_as_keras_applications_does(library, name):
             others.append((path, layer))
     found = tfviz.preprocessing.detect(model, others)
 
-    assert "was trained so" in found.source
+    assert "was trained with it" in found.source
     np.testing.assert_allclose(found.apply(tf.constant(images)), expected, atol=1e-4)
 
 

@@ -1,8 +1,9 @@
-"""Each measure against SciPy, scikit-learn, or numbers worked out by hand."""
+"""Each measure is compared with SciPy, scikit-learn, or values worked out by hand."""
 
 import doctest
 import inspect
 import io
+import json
 import subprocess
 import sys
 import zipfile
@@ -42,20 +43,57 @@ class TestDescriptions:
 
     @pytest.mark.parametrize("name", MEASURES)
     def test_each_is_described_in_full(self, name):
-        told = measures.describe(name)
+        facts = measures.describe(name)
 
-        assert list(told) == [
+        assert list(facts) == [
             *("label", "summary", "formula", "range", "better", "source", "bias"),
             "level",
         ]
-        assert all(text == " ".join(text.split()) and text for text in told.values())
-        assert told["better"] in ("higher", "lower", "neither")
-        assert told["level"] in ("picture", "unit", "method")
-        assert told["summary"].startswith("Measure ")
-        assert told["summary"].endswith(".")
-        assert told["bias"].endswith(".")
-        assert len(told["label"]) < 36
-        assert "Args" not in " ".join(told.values())
+        assert all(text == " ".join(text.split()) and text for text in facts.values())
+        assert facts["better"] in ("higher", "lower", "neither")
+        assert facts["level"] in ("picture", "unit", "method")
+        assert facts["summary"].startswith("Measure ")
+        assert facts["summary"].endswith(".")
+        assert facts["bias"].endswith(".")
+        assert len(facts["label"]) < 36
+        assert "Args" not in " ".join(facts.values())
+
+    @pytest.mark.parametrize("name", MEASURES)
+    def test_the_docstring_has_the_summary_and_all_sections(self, name):
+        facts = measures.describe(name)
+        paragraphs = inspect.getdoc(getattr(measures, name)).split("\n\n")
+
+        assert paragraphs[0] == facts["summary"]
+        for section, text in zip(
+            ["formula", "range", "better", "source", "bias"], paragraphs[1:6]
+        ):
+            assert " ".join(text.split()) == f"{section.capitalize()}: {facts[section]}"
+            assert all(len(line) <= 88 for line in text.splitlines())
+        assert paragraphs[6].startswith("Args:\n    ")
+        assert any(text.startswith("Raises:\n    ") for text in paragraphs)
+
+    def test_descriptions_do_not_need_docstrings(self):
+        """`python -OO` drops docstrings, but reports must not lose their texts."""
+        code = (
+            "import json\n"
+            "from tfviz import measures\n"
+            "names = [name for name in measures.__all__ if name != 'describe']\n"
+            "docs = [getattr(measures, name).__doc__ for name in names]\n"
+            "facts = {name: measures.describe(name) for name in names}\n"
+            "print(json.dumps([docs, facts]))"
+        )
+        result = subprocess.run(
+            [sys.executable, "-OO", "-c", code], check=True, capture_output=True
+        )
+        docs, facts = json.loads(result.stdout)
+
+        assert docs == [None] * len(MEASURES)
+        assert facts == {name: measures.describe(name) for name in MEASURES}
+
+    def test_a_description_cannot_be_changed_by_accident(self):
+        measures.describe("gain")["label"] = "loss"
+
+        assert measures.describe("gain")["label"] != "loss"
 
     @pytest.mark.parametrize("name", MEASURES)
     def test_each_has_an_example(self, name):
@@ -68,21 +106,21 @@ class TestDescriptions:
 
         assert len(labels) == len(MEASURES)
 
-    def test_sections_are_those_of_the_docstring(self):
-        told = measures.describe("top5")
+    def test_a_description_has_the_texts_of_its_measure(self):
+        facts = measures.describe("top5")
 
-        assert told["label"] == "class is among five"
-        assert told["formula"] == "1 if rank <= 5, else 0"
-        assert told["better"] == "higher"
-        assert told["level"] == "picture"
-        assert told["range"] == (
+        assert facts["label"] == "class is among five"
+        assert facts["formula"] == "1 if rank <= 5, else 0"
+        assert facts["better"] == "higher"
+        assert facts["level"] == "picture"
+        assert facts["range"] == (
             "0 or 1; 5 / k by chance with k classes, so nothing is told up to five."
         )
 
     def test_unknown_names_are_refused(self):
         with pytest.raises(ValueError, match="no measure 'relativ'. .* 'relative'"):
             measures.describe("relativ")
-        with pytest.raises(ValueError, match="no measure 'x'. There are diversity, "):
+        with pytest.raises(ValueError, match="'x'. The measures are diversity, gain, "):
             measures.describe("x")
 
     def test_tensorflow_is_not_needed(self):
@@ -99,9 +137,9 @@ class TestDescriptions:
 
 class TestRelative:
     def test_it_is_the_share_of_the_best_photo(self):
-        found = measures.relative([[2.0], [-1.0]], [-3.0, 0.5, 0.25])
+        values = measures.relative([[2.0], [-1.0]], [-3.0, 0.5, 0.25])
 
-        np.testing.assert_array_equal(found, [[4.0], [-2.0]])
+        np.testing.assert_array_equal(values, [[4.0], [-2.0]])
         assert measures.relative(2.0, [4.0]) == 0.5
 
     @pytest.mark.parametrize("photos", [[0.0, -1.0], [-2.0]])
@@ -119,13 +157,13 @@ class TestPercentile:
             measures.percentile(scores, photos).ravel(), expected
         )
 
-    def test_a_photo_s_mean_percentile_among_themselves_is_fifty(self, rng):
+    def test_the_mean_percentile_of_photos_among_themselves_is_fifty(self, rng):
         photos = rng.normal(size=101)
 
         assert measures.percentile(photos, photos).mean() == pytest.approx(50)
 
     def test_by_hand(self):
-        # One photo is below 2, two are level with it: 1 + 2 / 2 of 5.
+        # One photo is below 2, two are equal to it: 1 + 2 / 2 of 5.
         assert measures.percentile(2.0, [1, 2, 2, 3, 4]) == 40
 
 
@@ -145,20 +183,21 @@ class TestGain:
 
 class TestRobustness:
     def test_by_hand(self):
-        # Photos have 2 on average. The first picture leads by 8 and keeps 8, the second
-        # by 4 and keeps 1, the third falls below photos, the fourth led nothing.
+        # The photos' mean is 2. The first picture leads by 8 and keeps 8, the second
+        # leads by 4 and keeps 1, the third falls below the mean, the fourth has no
+        # lead.
         transformed = [[9.0, 11.0], [2.0, 4.0], [1.0, 1.0], [5.0, 5.0]]
-        found = measures.robustness(transformed, [1.0, 3.0], [10.0, 6.0, 4.0, 2.0])
+        values = measures.robustness(transformed, [1.0, 3.0], [10.0, 6.0, 4.0, 2.0])
 
-        np.testing.assert_allclose(found, [1, 0.25, -0.5, np.nan])
+        np.testing.assert_allclose(values, [1, 0.25, -0.5, np.nan])
 
     def test_one_picture_alone_is_as_among_others(self, rng):
         transformed, scores = rng.normal(size=(4, 3, 6)), rng.normal(4, size=(4, 3))
-        found = measures.robustness(transformed, [0.5], scores)
+        values = measures.robustness(transformed, [0.5], scores)
 
-        assert found.shape == (4, 3)
+        assert values.shape == (4, 3)
         assert (
-            measures.robustness(transformed[1, 2], [0.5], scores[1, 2]) == found[1, 2]
+            measures.robustness(transformed[1, 2], [0.5], scores[1, 2]) == values[1, 2]
         )
 
     @pytest.mark.parametrize(
@@ -175,9 +214,9 @@ class TestRanks:
         scores, target = rng.normal(size=(50, 11)), rng.integers(0, 11, size=50)
         ranks = scipy.stats.rankdata(-scores, method="max", axis=1)
         expected = ranks[np.arange(50), target]
-        found = measures.rank(scores, target)
+        values = measures.rank(scores, target)
 
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(values, expected)
         np.testing.assert_array_equal(measures.top1(scores, target), expected == 1)
         np.testing.assert_array_equal(measures.top5(scores, target), expected <= 5)
 
@@ -185,9 +224,9 @@ class TestRanks:
         scores = np.zeros((4, 1000))
         scores[1, 3] = 1
         scores[2, [3, 4]] = 1
-        found = measures.rank(scores, [3, 3, 3, 5])
+        values = measures.rank(scores, [3, 3, 3, 5])
 
-        np.testing.assert_array_equal(found, [1000, 1, 2, 1000])
+        np.testing.assert_array_equal(values, [1000, 1, 2, 1000])
         np.testing.assert_array_equal(measures.top1(scores, [3, 3, 3, 5]), [0, 1, 0, 0])
         np.testing.assert_array_equal(measures.top5(scores, [3, 3, 3, 5]), [0, 1, 1, 0])
 
@@ -221,17 +260,17 @@ class TestSpectrumSlope:
     )
     @pytest.mark.parametrize("power", [0, 1, 1.3])
     def test_a_power_law_has_its_power(self, height, width, channels, power, rng):
-        """Of power, so twice that of amplitudes; 0 for white noise."""
-        found = measures.spectrum_slope(
+        """Power falls twice as fast as amplitudes; the slope of white noise is 0."""
+        values = measures.spectrum_slope(
             noise(rng, power, 30, (height, width), channels)
         )
 
-        assert found.shape == (30,)
-        assert found.mean() == pytest.approx(-2 * power, abs=0.12)
-        assert found.std() < 0.25
+        assert values.shape == (30,)
+        assert values.mean() == pytest.approx(-2 * power, abs=0.12)
+        assert values.std() < 0.25
 
     def test_it_is_a_fit_to_the_full_spectrum(self, rng):
-        """The same with all waves in place of half of them, bin by bin."""
+        """Recomputed bin by bin, with all waves instead of half of them."""
         image = noise(rng, 1, 1, (47, 62), 3)
         grey = image[0] @ [0.299, 0.587, 0.114]
         window = np.outer(scipy.signal.windows.hann(49), scipy.signal.windows.hann(64))
@@ -252,25 +291,25 @@ class TestSpectrumSlope:
         )
 
     def test_a_picture_alone_is_as_among_others(self, rng):
-        found = noise(rng, 1, 3, (40, 51), 3)
-        slopes = measures.spectrum_slope(found)
+        pictures = noise(rng, 1, 3, (40, 51), 3)
+        slopes = measures.spectrum_slope(pictures)
 
-        assert measures.spectrum_slope(found[1:2])[0] == slopes[1]
+        assert measures.spectrum_slope(pictures[1:2])[0] == slopes[1]
         assert len(set(slopes)) == 3
 
     def test_turning_and_contrast_change_nothing(self, rng):
-        found = noise(rng, 1, 4, (40, 51), 1)
-        slopes = measures.spectrum_slope(found)
+        pictures = noise(rng, 1, 4, (40, 51), 1)
+        slopes = measures.spectrum_slope(pictures)
 
         np.testing.assert_allclose(
-            measures.spectrum_slope(found.swapaxes(1, 2)), slopes, atol=1e-9
+            measures.spectrum_slope(pictures.swapaxes(1, 2)), slopes, atol=1e-9
         )
         np.testing.assert_allclose(
-            measures.spectrum_slope(0.3 + 0.5 * found), slopes, atol=1e-6
+            measures.spectrum_slope(0.3 + 0.5 * pictures), slopes, atol=1e-6
         )
 
     def test_an_enlarged_picture_is_steep_until_its_cutoff_is_given(self, rng):
-        """A quarter of the waves is left, so those up to an eighth are as they were."""
+        """A quarter of the waves remains; those up to an eighth are unchanged."""
         small = noise(rng, 1, 8, (64, 64))
         waves = np.zeros((8, 256, 129), complex)
         half = np.fft.rfft2(small[..., 0])[:, :, :32]
@@ -283,17 +322,17 @@ class TestSpectrumSlope:
         assert below == pytest.approx(measures.spectrum_slope(small).mean(), abs=0.2)
 
     def test_bytes_are_as_floats(self, rng):
-        found = images.to_bytes(noise(rng, 1, 2, (40, 51), 3))
+        pictures = images.to_bytes(noise(rng, 1, 2, (40, 51), 3))
 
         np.testing.assert_allclose(
-            measures.spectrum_slope(found),
-            measures.spectrum_slope(images.to_floats(found)),
+            measures.spectrum_slope(pictures),
+            measures.spectrum_slope(images.to_floats(pictures)),
         )
 
     def test_a_picture_of_one_colour_has_none(self, rng):
-        found = noise(rng, 0, 2, (32, 32), 3)
-        found[0] = 0.3
-        slopes = measures.spectrum_slope(found)
+        pictures = noise(rng, 0, 2, (32, 32), 3)
+        pictures[0] = 0.3
+        slopes = measures.spectrum_slope(pictures)
 
         assert np.isnan(slopes[0])
         assert np.isfinite(slopes[1])
@@ -321,16 +360,17 @@ class TestSpectrumSlope:
 class TestPixels:
     def test_saturation_counts_what_becomes_0_or_255(self):
         values = np.array([0, 0.0019, 0.002, 0.5, 0.998, 0.9985, 1, 0.3])
-        found = measures.saturation(values.reshape(1, 2, 4, 1))
+        result = measures.saturation(values.reshape(1, 2, 4, 1))
 
-        # 0.0019 * 255 and 0.9985 * 255 round to an end, their neighbours do not.
-        np.testing.assert_array_equal(found, [4 / 8])
+        # 0.0019 * 255 and 0.9985 * 255 round to an end of the range, their neighbours
+        # do not.
+        np.testing.assert_array_equal(result, [4 / 8])
         assert measures.saturation(np.uint8([[[[0, 7, 255]]]])) == pytest.approx(2 / 3)
 
     def test_saturation_of_noise_is_that_of_two_values_in_256(self, rng):
-        found = rng.integers(0, 256, size=(3, 101, 97, 3), dtype=np.uint8)
+        pictures = rng.integers(0, 256, size=(3, 101, 97, 3), dtype=np.uint8)
 
-        np.testing.assert_allclose(measures.saturation(found), 2 / 256, atol=0.002)
+        np.testing.assert_allclose(measures.saturation(pictures), 2 / 256, atol=0.002)
 
     def test_total_variation_by_hand(self):
         # Two steps down (0.5, 0) and two to the right (1, 0.5), each of two channels.
@@ -340,24 +380,24 @@ class TestPixels:
 
     @pytest.mark.parametrize("shape", [(2, 9, 14, 3), (3, 1, 6, 1), (2, 7, 1, 2)])
     def test_total_variation_is_the_objective_s_as_a_mean(self, shape, rng):
-        found = rng.uniform(size=shape).astype(np.float32)
+        pictures = rng.uniform(size=shape).astype(np.float32)
         _, height, width, _ = shape
         neighbours = (height - 1) * width + height * (width - 1)
-        penalty = tfviz.objectives.total_variation().score({}, found, {}, {})
+        penalty = tfviz.objectives.total_variation().score({}, pictures, {}, {})
 
         np.testing.assert_allclose(
-            measures.total_variation(found) * neighbours / (height * width),
+            measures.total_variation(pictures) * neighbours / (height * width),
             penalty,
             rtol=1e-5,
         )
 
     def test_total_variation_of_noise_is_a_third(self, rng):
-        found = measures.total_variation(rng.uniform(size=(4, 111, 90, 3)))
+        values = measures.total_variation(rng.uniform(size=(4, 111, 90, 3)))
 
-        np.testing.assert_allclose(found, 1 / 3, atol=0.005)
+        np.testing.assert_allclose(values, 1 / 3, atol=0.005)
 
     def test_a_single_pixel_has_no_neighbours(self):
-        with pytest.raises(ValueError, match="single pixel"):
+        with pytest.raises(ValueError, match="single pixel, shape"):
             measures.total_variation(np.zeros((2, 1, 1, 3)))
 
     @pytest.mark.parametrize(
@@ -365,7 +405,7 @@ class TestPixels:
         [measures.saturation, measures.spectrum_slope, measures.total_variation],
     )
     @pytest.mark.parametrize(
-        ("given", "message"),
+        ("pictures", "message"),
         [
             (np.zeros((32, 32, 3)), r"Received: shape \(32, 32, 3\)"),
             (np.zeros((0, 32, 32, 3)), r"Received: shape \(0, 32, 32, 3\)"),
@@ -374,11 +414,11 @@ class TestPixels:
             (np.full((1, 32, 32, 3), np.nan), r"in \[0, 1\].*nan to nan"),
         ],
     )
-    def test_what_is_no_image_is_refused(self, function, given, message):
+    def test_arrays_that_are_no_images_are_refused(self, function, pictures, message):
         with pytest.raises(ValueError, match=message):
-            function(given)
+            function(pictures)
 
-    def test_what_rounding_leaves_outside_is_taken_for_the_end(self, rng):
+    def test_values_that_rounding_moves_out_of_the_range_are_clipped(self, rng):
         images = rng.integers(0, 2, (2, 32, 32, 3)).astype(np.float32)
         rounded = images + np.float32(4e-7) * (2 * images - 1)
 
@@ -391,21 +431,24 @@ class TestPixels:
 
 class TestNearestRatio:
     def test_it_is_that_of_scikit_learn(self, rng):
-        made, photos = rng.normal(size=(7, 5)), rng.normal(size=(31, 5))
-        u, v = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (made, photos))
-        found = NearestNeighbors(n_neighbors=1).fit(v)
-        usual = np.median(found.kneighbors()[0])  # of others than itself
+        pictures, photos = rng.normal(size=(7, 5)), rng.normal(size=(31, 5))
+        u, v = (
+            x / np.linalg.norm(x, axis=1, keepdims=True) for x in (pictures, photos)
+        )
+        neighbors = NearestNeighbors(n_neighbors=1).fit(v)
+        usual = np.median(neighbors.kneighbors()[0])  # the nearest other photo
 
         np.testing.assert_allclose(
-            measures.nearest_ratio(made, photos), found.kneighbors(u)[0][:, 0] / usual
+            measures.nearest_ratio(pictures, photos),
+            neighbors.kneighbors(u)[0][:, 0] / usual,
         )
 
     def test_photos_among_photos_have_one(self, rng):
         photos = rng.normal(size=(200, 12))
-        found = measures.nearest_ratio(photos, photos, exclude=np.arange(200))
+        values = measures.nearest_ratio(photos, photos, exclude=np.arange(200))
         others = measures.nearest_ratio(rng.normal(size=(200, 12)), photos)
 
-        assert np.median(found) == pytest.approx(1)
+        assert np.median(values) == pytest.approx(1)
         assert np.median(others) == pytest.approx(1, abs=0.05)
 
     def test_a_copy_has_zero_to_the_last_digit(self, rng):
@@ -414,52 +457,57 @@ class TestNearestRatio:
         np.testing.assert_array_equal(measures.nearest_ratio(photos, photos), 0)
 
     def test_brightness_of_features_does_not_count(self, rng):
-        made, photos = rng.normal(size=(4, 6)), rng.normal(size=(20, 6))
+        pictures, photos = rng.normal(size=(4, 6)), rng.normal(size=(20, 6))
 
         np.testing.assert_allclose(
-            measures.nearest_ratio(5 * made, photos),
-            measures.nearest_ratio(made, photos * np.arange(1, 21)[:, None]),
+            measures.nearest_ratio(5 * pictures, photos),
+            measures.nearest_ratio(pictures, photos * np.arange(1, 21)[:, None]),
         )
 
-    def test_what_is_far_from_photos_has_more_than_one(self, rng):
+    def test_pictures_far_from_photos_have_more_than_one(self, rng):
         photos = rng.normal(3, 1, size=(100, 16))
 
         assert (measures.nearest_ratio(rng.normal(size=(9, 16)), photos) > 1.5).all()
 
     def test_the_excluded_photo_is_passed_over_and_no_other(self, rng):
         photos = rng.normal(size=(20, 4))
-        found = measures.nearest_ratio(photos[:3], photos, exclude=[0, -1, 19])
+        values = measures.nearest_ratio(photos[:3], photos, exclude=[0, -1, 19])
         own = measures.nearest_ratio(photos[:1], photos[1:], exclude=None)
         scale = measures.nearest_ratio(photos[5:6], photos[1:], exclude=[4])
         whole = measures.nearest_ratio(photos[5:6], photos, exclude=[5])
 
-        # The usual distance changes with the set, the nearest of photo 5 does not.
-        assert found[0] == pytest.approx((own * whole / scale)[0])
-        np.testing.assert_array_equal(found[1:], 0)
+        # The median distance changes with the set, photo 5 keeps its nearest photo.
+        assert values[0] == pytest.approx((own * whole / scale)[0])
+        np.testing.assert_array_equal(values[1:], 0)
 
     def test_a_picture_without_features_has_none(self):
-        found = measures.nearest_ratio([[0.0, 0.0], [1.0, 1.0]], np.eye(2))
+        values = measures.nearest_ratio([[0.0, 0.0], [1.0, 1.0]], np.eye(2))
 
-        assert np.isnan(found[0])
-        assert np.isfinite(found[1])
+        assert np.isnan(values[0])
+        assert np.isfinite(values[1])
 
     @pytest.mark.parametrize(
-        ("given", "photos", "exclude", "message"),
+        ("features", "photos", "exclude", "message"),
         [
-            ([[1.0]], [[1.0]], None, r"`photos` must have the shape .* n from 2"),
+            ([[1.0]], [[1.0]], None, r"`photos` must have the shape .* n >= 2"),
             ([1.0], np.eye(2), None, r"`features` must have .*\(n, d\).*\(1,\)"),
             (np.eye(3), np.eye(2), None, r"same shape. Received: \(3,\) and \(2,\)"),
             (np.eye(2), np.eye(2), [0], "`exclude` must be 2 whole numbers"),
             (np.eye(2), np.eye(2), [0, 2], "`exclude` must lie from -1 to 1.* 0 to 2"),
-            (np.eye(2), [[1.0, 0.0]] * 3, None, "Half of the `photos` or more"),
-            (np.eye(2), [[1.0, 0.0], [0.0, 0.0]], None, "no features: only zeros"),
+            (np.eye(2), [[1.0, 0.0]] * 3, None, "half of the `photos` have the same"),
+            (
+                np.eye(2),
+                [[1.0, 0.0], [0.0, 0.0]],
+                None,
+                "some of the `photos` are zero",
+            ),
             (np.full((2, 2), np.inf), np.eye(2), None, "`features` must be finite"),
             (np.eye(2), [["a", "b"]], None, "`photos` must be an array of numbers"),
         ],
     )
-    def test_wrong_arguments_are_refused(self, given, photos, exclude, message):
+    def test_wrong_arguments_are_refused(self, features, photos, exclude, message):
         with pytest.raises(ValueError, match=message):
-            measures.nearest_ratio(given, photos, exclude=exclude)
+            measures.nearest_ratio(features, photos, exclude=exclude)
 
 
 class TestKernelDistance:
@@ -480,11 +528,11 @@ class TestKernelDistance:
 
     def test_it_is_unbiased_for_few_pictures(self, rng):
         """The mean over samples of five is that of the population, which is 0."""
-        found = [measures.kid(*rng.normal(size=(2, 5, 6))) for _ in range(3000)]
-        error = np.std(found) / np.sqrt(len(found))
+        distances = [measures.kid(*rng.normal(size=(2, 5, 6))) for _ in range(3000)]
+        error = np.std(distances) / np.sqrt(len(distances))
 
-        assert abs(np.mean(found)) < 3 * error
-        assert np.mean(np.array(found) < 0) > 0.3
+        assert abs(np.mean(distances)) < 3 * error
+        assert np.mean(np.array(distances) < 0) > 0.3
 
     def test_sets_of_one_kind_are_as_far_apart_as_photos_from_photos(self, rng):
         photos, pictures = rng.normal(size=(120, 8)), rng.normal(size=(60, 8))
@@ -519,8 +567,8 @@ class TestKernelDistance:
         )
         assert measures.kid_floor(x, size=5) == measures.kid_floor(x, size=5, seed=0)
 
-    def test_a_part_is_one_of_the_parts_there_are(self):
-        """With parts of 2 out of 3, all nine distances are known."""
+    def test_each_part_is_one_of_all_possible_parts(self):
+        """With parts of 2 out of 3 there are only nine distances, all computed here."""
         x, y = np.array([[0.0], [1.0], [3.0]]), np.array([[2.0], [2.0], [5.0]])
         parts = list(combinations(range(3), 2))
         each = [measures.kid(x[list(a)], y[list(b)]) for a, b in product(parts, parts)]
@@ -546,7 +594,7 @@ class TestKernelDistance:
     @pytest.mark.parametrize(
         ("call", "message"),
         [
-            (lambda: measures.kid([[1.0]], np.eye(1)), "`features` .* n from 2"),
+            (lambda: measures.kid([[1.0]], np.eye(1)), "`features` .* n >= 2"),
             (lambda: measures.kid(np.eye(2), np.eye(3)), r"\(2,\) and \(3,\)"),
             (
                 lambda: measures.kid(np.eye(2), np.eye(2) * np.nan),
@@ -558,10 +606,10 @@ class TestKernelDistance:
             ),
             (
                 lambda: measures.kid_spread(np.eye(5), np.eye(5), size=2, draws=1),
-                "`draws` from 2. .*draws=1",
+                "`draws` must be at least 2. .*draws=1",
             ),
             (lambda: measures.kid_floor(np.eye(5), size=3), "from 2 to 2 .*size=3"),
-            (lambda: measures.kid_floor(np.eye(3), size=2), "`photos` .* n from 4"),
+            (lambda: measures.kid_floor(np.eye(3), size=2), "`photos` .* n >= 4"),
         ],
     )
     def test_wrong_arguments_are_refused(self, call, message):
@@ -593,7 +641,7 @@ class TestDiversity:
             0, abs=1e-12
         )
 
-    def test_what_is_not_defined_is_missing(self):
+    def test_undefined_values_are_nan(self):
         same = np.tile([0.1, 0.2, 0.7], (3, 1))
 
         assert np.isnan(measures.relative_diversity(np.eye(3), same))
@@ -602,11 +650,11 @@ class TestDiversity:
     @pytest.mark.parametrize(
         ("call", "message"),
         [
-            (lambda: measures.diversity([[1.0, 2.0]]), r"`features` .* s from 2"),
+            (lambda: measures.diversity([[1.0, 2.0]]), r"`features` .* s >= 2"),
             (lambda: measures.diversity([[1.0], [np.nan]]), "1 of 2 that are not"),
             (
                 lambda: measures.relative_diversity(np.eye(2), [[1.0, 2.0]]),
-                "`photos` .* m from 2",
+                "`photos` .* m >= 2",
             ),
             (
                 lambda: measures.relative_diversity(np.eye(2), np.eye(3)),
@@ -621,13 +669,13 @@ class TestDiversity:
 
 class TestPathSimilarity:
     def layer(self, rng, n, centre, *, height=5, width=4, channels=3):
-        """Activations about a map that a unit's photos have in common, with zeros."""
+        """Activations, some of them 0, that vary about the map of a unit's photos."""
         values = centre + rng.normal(size=(n, height, width, channels))
         return np.maximum(values, 0)
 
     def test_it_is_made_of_scipy_s_correlations(self, rng):
         one, other = rng.normal(size=(2, 5, 4, 3))
-        made = self.layer(rng, 2, one)
+        pictures = self.layer(rng, 2, one)
         same, different = self.layer(rng, 4, one), self.layer(rng, 3, other)
 
         def mean(pairs):
@@ -641,9 +689,9 @@ class TestPathSimilarity:
         assert np.mean(same == 0) > 0.2  # so that ties count
         apart = mean(product(same, different))
         among = mean(combinations(same, 2))
-        expected = (mean(product(made, same)) - apart) / (among - apart)
+        expected = (mean(product(pictures, same)) - apart) / (among - apart)
 
-        assert measures.path_similarity(made, same, different) == pytest.approx(
+        assert measures.path_similarity(pictures, same, different) == pytest.approx(
             expected
         )
 
@@ -651,22 +699,22 @@ class TestPathSimilarity:
         one, other = rng.normal(size=(2, 5, 4, 3)) * 2
         same, different = self.layer(rng, 60, one), self.layer(rng, 60, other)
 
-        def found(centre):
-            made = self.layer(rng, 60, centre)
-            return measures.path_similarity(made, same, different)
+        def value(centre):
+            pictures = self.layer(rng, 60, centre)
+            return measures.path_similarity(pictures, same, different)
 
-        assert found(one) == pytest.approx(1, abs=0.05)
-        assert found(other) == pytest.approx(0, abs=0.05)
+        assert value(one) == pytest.approx(1, abs=0.05)
+        assert value(other) == pytest.approx(0, abs=0.05)
 
     def test_any_rising_function_of_activations_is_the_same(self, rng):
-        made, same, different = rng.normal(size=(3, 4, 11))
+        pictures, same, different = rng.normal(size=(3, 4, 11))
         same[:] = same[:1] + 0.3 * same
 
         assert measures.path_similarity(
-            np.exp(made), same**3, different
-        ) == pytest.approx(measures.path_similarity(made, same, different))
+            np.exp(pictures), same**3, different
+        ) == pytest.approx(measures.path_similarity(pictures, same, different))
 
-    def test_what_is_not_defined_is_missing(self, rng):
+    def test_undefined_values_are_nan(self, rng):
         one, other = rng.normal(size=(2, 12))
         same = np.stack([one, other])
 
@@ -677,8 +725,8 @@ class TestPathSimilarity:
         ("shapes", "message"),
         [
             (((2,), (2, 3), (1, 3)), r"`pictures` must have the shape \(n, ...\)"),
-            (((1, 3), (1, 3), (1, 3)), r"`same` .* n from 2. Received: shape \(1, 3\)"),
-            (((1, 3), (2, 3), (0, 3)), "`different` .* n from 1"),
+            (((1, 3), (1, 3), (1, 3)), r"`same` .* n >= 2. Received: shape \(1, 3\)"),
+            (((1, 3), (2, 3), (0, 3)), "`different` .* n >= 1"),
             (((1, 3), (2, 4), (1, 4)), r"`pictures` and `same` .*\(3,\) and \(4,\)"),
             (((1, 4), (2, 4), (1, 3)), r"`different` and `same` .*\(3,\) and \(4,\)"),
             (((1, 2, 3), (2, 3, 2), (1, 2, 3)), r"\(2, 3\) and \(3, 2\)"),
@@ -720,26 +768,26 @@ class TestTwoAlternative:
         natural = others[np.argsort(other_scores)[-5:]]
         random = [others[rng.choice(400, 5)] for _ in range(100)]
 
-        def found(shown):
+        def share(shown):
             return measures.two_alternative(shown, features, scores)
 
-        assert found(wanted[None]) > 0.99
-        assert 0.8 < found(natural) <= found(wanted[None])
-        assert np.mean([found(shown) for shown in random]) == pytest.approx(
+        assert share(wanted[None]) > 0.99
+        assert 0.8 < share(natural) <= share(wanted[None])
+        assert np.mean([share(shown) for shown in random]) == pytest.approx(
             0.5, abs=0.05
         )
-        assert found(1 - wanted[None]) < 0.1
+        assert share(1 - wanted[None]) < 0.1
 
     def test_the_more_extreme_the_photos_the_easier(self, rng):
         features, scores, wanted = self.photos(rng)
         shown = wanted[None] + 0.6 * np.abs(rng.normal(size=(2, 16)))
-        found = [
+        values = [
             measures.two_alternative(shown, features, scores, share=share)
             for share in (0.02, 0.1, 0.5)
         ]
 
-        assert found == sorted(found, reverse=True)
-        assert found[0] > found[2] + 0.05
+        assert values == sorted(values, reverse=True)
+        assert values[0] > values[2] + 0.05
 
     def test_the_order_of_photos_does_not_matter_though_many_do_not_excite(self, rng):
         features, scores, wanted = self.photos(rng, 101)
@@ -751,23 +799,23 @@ class TestTwoAlternative:
         ) == measures.two_alternative(wanted[None], features[order], scores[order])
 
     def test_ties_by_hand(self):
-        # Of length 1, the mean is 0. The first top photo is at 0 degrees as the
-        # reference, the second at 90, the bottom ones at 180 and 270: the first wins
-        # twice, the second once and once is level.
+        # Scaled to length 1, the mean is 0. The first top photo is at 0 degrees, like
+        # the reference, the second at 90, the bottom ones at 180 and 270: the first
+        # wins twice, the second wins once and ties once.
         features = [[2.0, 0.0], [0.0, 1.0], [-3.0, 0.0], [0.0, -1.0]]
-        found = measures.two_alternative(
+        values = measures.two_alternative(
             [[5.0, 0.0]], features, [4.0, 3.0, 2.0, 1.0], share=0.5
         )
 
-        assert found == (1 + 1 + 1 + 0.5) / 4
+        assert values == (1 + 1 + 1 + 0.5) / 4
 
-    def test_what_all_photos_share_does_not_count(self, rng):
-        """Any photo would tell them apart by what the unit and all photos have."""
+    def test_features_that_all_photos_share_do_not_count(self, rng):
+        """Otherwise any photo would separate the parts by these features."""
         features, scores, wanted = self.photos(rng)
         features = features * (1 + 4 * wanted)
         extreme = np.abs(scipy.stats.rankdata(scores) - 200.5) > 160
         shown = [features[rng.choice(400, 5)] for _ in range(100)]
-        found = [measures.two_alternative(v, features, scores) for v in shown]
+        values = [measures.two_alternative(v, features, scores) for v in shown]
         plain = [
             roc_auc_score(
                 scores[extreme] > np.median(scores),
@@ -776,16 +824,16 @@ class TestTwoAlternative:
             for v in shown
         ]
 
-        assert np.mean(found) == pytest.approx(0.5, abs=0.07)
+        assert np.mean(values) == pytest.approx(0.5, abs=0.07)
         assert np.mean(plain) > 0.8
 
     def test_the_length_of_features_does_not_count(self, rng):
         features, scores, wanted = self.photos(rng)
         shown = wanted[None] + 0.6 * np.abs(rng.normal(size=(2, 16)))
-        found = measures.two_alternative(shown, features, scores)
+        values = measures.two_alternative(shown, features, scores)
 
-        assert measures.two_alternative(shown / 9, 5 * features, scores) == found
-        assert 0.6 < found < 1
+        assert measures.two_alternative(shown / 9, 5 * features, scores) == values
+        assert 0.6 < values < 1
 
     def test_a_unit_that_responds_to_all_alike_has_none(self):
         assert np.isnan(measures.two_alternative(np.eye(2), np.eye(2), [1.0, 1.0]))
@@ -795,23 +843,27 @@ class TestTwoAlternative:
         [
             ({"references": np.zeros(2)}, r"`references` .*\(r, d\).*\(2,\)"),
             ({"references": np.eye(3)}, r"same shape. Received: \(3,\) and \(2,\)"),
-            ({"features": np.ones((1, 2))}, "`features` .* q from 2"),
+            ({"features": np.ones((1, 2))}, "`features` .* q >= 2"),
             ({"scores": [1.0, 2.0, 3.0]}, "3 scores for 2 features"),
             ({"scores": [1.0, np.nan]}, "`scores` must be finite"),
-            ({"share": 0}, "`share` must be above 0 to 0.5. Received: share=0"),
-            ({"share": 0.6}, "`share` must be above 0 to 0.5. Received: share=0.6"),
+            ({"share": 0}, r"`share` must lie in \(0, 0.5\]. Received: share=0$"),
+            ({"share": 0.6}, r"`share` must lie in \(0, 0.5\]. Received: share=0.6"),
         ],
     )
     def test_wrong_arguments_are_refused(self, changes, message):
-        given = {"references": np.eye(2), "features": np.eye(2), "scores": [1.0, 2.0]}
+        arguments = {
+            "references": np.eye(2),
+            "features": np.eye(2),
+            "scores": [1.0, 2.0],
+        }
         with pytest.raises(ValueError, match=message):
-            measures.two_alternative(**given | changes)
+            measures.two_alternative(**arguments | changes)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: measures.relative(1.0, []), r"`photo_scores` .*\(m,\), m from 1"),
+        (lambda: measures.relative(1.0, []), r"`photo_scores` .*\(m,\) with m >= 1"),
         (lambda: measures.relative(np.nan, [1.0]), "`score` must be finite.*1 of 1"),
         (lambda: measures.percentile(1.0, [[1.0]]), r"`photo_scores` .*\(1, 1\)"),
         (lambda: measures.percentile(1.0, [np.inf]), "`photo_scores` must be finite"),

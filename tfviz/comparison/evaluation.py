@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz import measures
-from tfviz._files import finite
+from tfviz._files import finite_or_none
 from tfviz.comparison.records import TOP, Photos, Record, places_by_unit
 from tfviz.images import to_bytes, to_floats
 from tfviz.judges import Judge
@@ -399,4 +399,4 @@ class Evaluator:
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return numbers as JSON has them: None for nan."""
-    return {name: finite(value) for name, value in row.items()}
+    return {name: finite_or_none(value) for name, value in row.items()}

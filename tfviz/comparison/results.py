@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tfviz import images, measures
 from tfviz._errors import reason_of
-from tfviz._files import finite, write_safely
+from tfviz._files import finite_or_none, write_safely
 from tfviz.comparison.baselines import (
     RandomPictures,
     draw_random_pictures,
@@ -162,7 +162,7 @@ class Trial:
                 continue
             found, curve, of_all = court.rows(records)
             rows += [self._row(e, row) for e, row in zip(records, found, strict=True)]
-            curves[method["name"]] = [finite(value) for value in curve]
+            curves[method["name"]] = [finite_or_none(value) for value in curve]
             whole += [
                 _of_method(method["name"], measure, *found, records)
                 for measure, found in of_all.items()
@@ -313,7 +313,9 @@ class Trial:
                 "steps": spec["steps_taken"],
                 "evaluations": spec["evaluations"],
                 "stuck": spec["stuck"],
-                **{k: finite(v) for k, v in spec.get("diagnostics", {}).items()},
+                **{
+                    k: finite_or_none(v) for k, v in spec.get("diagnostics", {}).items()
+                },
             }
             records.append(
                 Record(

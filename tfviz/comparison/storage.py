@@ -11,7 +11,7 @@ from PIL import Image
 
 from tfviz import images
 from tfviz._errors import reason_of
-from tfviz._files import check, claim
+from tfviz._files import check_settings, write_settings
 from tfviz.comparison.methods import PHOTOS, Contender, beside
 from tfviz.images import file_names, to_floats
 from tfviz.models.adapter import Adapter
@@ -106,13 +106,13 @@ class PictureStore:
         Raises:
             ValueError: If it is, or does not tell.
         """
-        check(self.folder / CLAIM, settings, "comparison")
+        check_settings(self.folder / CLAIM, settings, "comparison")
 
     def claim(self, settings: Mapping[str, Any]) -> None:
         """Make the folder, and say which comparison it is of."""
         for unit in self._units:
             (self.folder / PICTURES / unit).mkdir(parents=True, exist_ok=True)
-        claim(self.folder / CLAIM, settings)
+        write_settings(self.folder / CLAIM, settings)
 
 
 def make_job(

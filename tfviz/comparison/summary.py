@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tfviz._files import finite
+from tfviz._files import finite_or_none
 from tfviz.comparison.methods import random_of
 
 # With fewer units a percentile interval is far too narrow to be shown.
@@ -223,8 +223,8 @@ def summary(
                     "median": median.value,
                     "q1": lower,
                     "q3": upper,
-                    "low": finite(median.low),
-                    "high": finite(median.high),
+                    "low": finite_or_none(median.low),
+                    "high": finite_or_none(median.high),
                     "mean": float(np.nanmean(values)),
                     "units": median.units,
                 }
@@ -259,8 +259,8 @@ def differences(
                     "first": first,
                     "second": second,
                     "mean": between.value,
-                    "low": finite(between.low),
-                    "high": finite(between.high),
+                    "low": finite_or_none(between.low),
+                    "high": finite_or_none(between.high),
                     "units": between.units,
                     "distinct": distinct(between.low, between.high),
                 }

@@ -1,12 +1,12 @@
-"""Numbers that tell what a visualization is worth, one function for each.
+"""Measures of the quality of visualizations, one function for each.
 
     tfviz.measures.relative(score, photo_scores)
     tfviz.measures.describe("relative")["bias"]
 
-They take NumPy arrays: scores of units, features of a network that judges, or the
-pictures themselves, as they are saved. What is wrong with the arrays is an error; where
-a number is not defined for a picture, it is nan. No measure tells enough by itself, and
-each has something it is blind to, which its docstring says.
+Measures take NumPy arrays: the scores of units, the features of a judging network, or
+the pictures themselves, as they are saved. Wrong arrays raise a ValueError; a value
+that is not defined for a picture is nan. No measure is sufficient by itself, and each
+has blind spots, which its docstring and `describe` name.
 """
 
 from tfviz.measures._base import describe

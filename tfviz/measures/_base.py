@@ -1,54 +1,34 @@
-"""Which measures there are, and what their docstrings say of them.
+"""The table of measures, and the checks of their arguments."""
 
-A measure is defined in its docstring and nowhere else: a report shows the sections
-`Formula`, `Range`, `Better`, `Source` and `Bias` as they stand there.
-"""
-
-import difflib
 import inspect
-import re
+import textwrap
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tfviz._errors import did_you_mean
 from tfviz.images import to_floats
 
-_SECTIONS = ("formula", "range", "better", "source", "bias")
-# What has one number: a picture, all pictures of a unit, or all of a method.
-Level = Literal["picture", "unit", "method"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_TABLE: dict[str, tuple[Callable[..., Any], str, Level]] = {}
-
-
-def measure(label: str, level: Level) -> Callable[[Function], Function]:
-    """Enter a function in the table of measures.
-
-    Args:
-        label: A few words for the head of a column.
-        level: What has one number.
-    """
-
-    def enter(function: Function) -> Function:
-        _TABLE[function.__name__] = (function, label, level)
-        return function
-
-    return enter
+# The function and the description of each measure, by its name.
+_TABLE: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {}
 
 
 def describe(name: str) -> dict[str, str]:
-    """Return what a measure is, for people: read from its docstring.
+    """Return the description of a measure, as a report shows it.
 
     Args:
-        name: Of the function, such as `"relative"`.
+        name: The name of the measure's function, such as `"relative"`.
 
     Returns:
-        `label`, a few words; `summary`, a sentence; `formula`; `range`, of its values;
-        `better`: `"higher"`, `"lower"` or `"neither"`; `source`, the paper it is from;
-        `bias`, what it is blind to; `level`, what has one number: `"picture"`,
-        `"unit"` or `"method"`.
+        `label`, a few words for the head of a column; `summary`, a sentence;
+        `formula`; `range`, of the values; `better`: `"higher"`, `"lower"` or
+        `"neither"`; `source`, the paper that the measure is from; `bias`, the
+        measure's blind spots; `level`, the items that get a value each: `"picture"`,
+        `"unit"` (all pictures of a unit) or `"method"` (all pictures of a method).
 
     Raises:
         ValueError: If there is no such measure.
@@ -57,59 +37,105 @@ def describe(name: str) -> dict[str, str]:
     'score - best_of_n'
     """
     if name not in _TABLE:
-        close = difflib.get_close_matches(name, _TABLE, 1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"There are {_names()}."
-        raise ValueError(f"There is no measure {name!r}. {hint}")
-    function, label, level = _TABLE[name]
-    text = inspect.getdoc(function) or ""
-    lines: dict[str, list[str]] = {}
-    section = ""
-    for line in text.splitlines():
-        if re.fullmatch(r"[A-Z][a-z]+:", line):
-            section = line[:-1].lower()
-        elif line.startswith("    "):
-            lines.setdefault(section, []).append(line.strip())
-        elif line:  # sections are over
-            section = ""
-    told = {"label": label, "summary": text.partition("\n")[0]}
-    told |= {section: " ".join(lines[section]) for section in _SECTIONS}
-    return told | {"level": level}
+        hint = did_you_mean(name, _TABLE)
+        raise ValueError(
+            f"There is no measure {name!r}."
+            + (hint or f" The measures are {', '.join(sorted(_TABLE))}.")
+        )
+    _, description = _TABLE[name]
+    return dict(description)
 
 
-def _names() -> str:
-    return ", ".join(sorted(_TABLE))
+def measure(
+    label: str,
+    *,
+    level: Literal["picture", "unit", "method"],
+    summary: str,
+    formula: str,
+    range: str,
+    better: Literal["higher", "lower", "neither"],
+    source: str,
+    bias: str,
+) -> Callable[[Function], Function]:
+    """Enter a function in the table of measures, and complete its docstring.
+
+    The description is passed as arguments, because Python drops docstrings under
+    `-OO`. Where the function has a docstring, it must start with the summary; the other
+    texts are inserted below it for readers of `help`.
+
+    Args:
+        label: A few words for the head of a column.
+        level: The items that get a value each.
+        summary: One sentence, the first line of the docstring.
+        formula: The formula of the value.
+        range: The range of the values, and the values that mark its ends.
+        better: The direction in which pictures get better.
+        source: The paper that the measure is from.
+        bias: The measure's blind spots, and the pictures that it flatters.
+    """
+    sections = {
+        "formula": formula,
+        "range": range,
+        "better": better,
+        "source": source,
+        "bias": bias,
+    }
+
+    def enter(function: Function) -> Function:
+        description = {"label": label, "summary": summary, **sections, "level": level}
+        _TABLE[function.__name__] = (function, description)
+        if function.__doc__:
+            first, _, rest = inspect.cleandoc(function.__doc__).partition("\n\n")
+            inserted = [_section(*section) for section in sections.items()]
+            function.__doc__ = "\n\n".join([first, *inserted, rest])
+        return function
+
+    return enter
 
 
-# How far resizing and the like can leave [0, 1].
+def _section(name: str, text: str) -> str:
+    """Return a section of a docstring.
+
+    >>> print(_section("better", "lower"))
+    Better:
+        lower
+    """
+    lines = textwrap.fill(text, 84, break_long_words=False, break_on_hyphens=False)
+    return f"{name.capitalize()}:\n{textwrap.indent(lines, '    ')}"
+
+
+# Resizing and similar operations leave [0, 1] by no more than this.
 ROUNDING = 1e-5
 
 
-def numbers(
+def as_numbers(
     name: str, values: ArrayLike, axes: str = "", fewest: int = 1
 ) -> NDArray[np.float64]:
-    """Return finite numbers of a given shape.
+    """Return an argument as an array of finite numbers.
 
     Args:
-        name: Of the argument, for the message.
-        values: What was given.
-        axes: A letter for each, or none for any shape.
-        fewest: How long the first axis must be.
+        name: The name of the argument, for messages.
+        values: The value of the argument.
+        axes: One letter for each axis that the array must have; any shape if empty.
+        fewest: The least length of the first axis.
 
     Raises:
-        ValueError: If they are of another shape, or some are not finite.
+        ValueError: If the array has another shape, or some numbers are not finite.
     """
     try:
-        found = np.asarray(values, np.float64)
+        numbers = np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"`{name}` must be an array of numbers: {error}") from error
-    if axes and (found.ndim != len(axes) or len(found) < fewest or not found.size):
+    if axes and (
+        numbers.ndim != len(axes) or len(numbers) < fewest or not numbers.size
+    ):
         shape = f"({', '.join(axes)}{',' if len(axes) == 1 else ''})"
         raise ValueError(
-            f"`{name}` must have the shape {shape}, {axes[0]} from {fewest}. "
-            f"Received: shape {found.shape}"
+            f"`{name}` must have the shape {shape} with {axes[0]} >= {fewest}. "
+            f"Received: shape {numbers.shape}"
         )
-    check_finite(name, found)
-    return found
+    check_finite(name, numbers)
+    return numbers
 
 
 def check_finite(name: str, values: NDArray) -> None:
@@ -118,11 +144,11 @@ def check_finite(name: str, values: NDArray) -> None:
     if bad:
         raise ValueError(
             f"`{name}` must be finite numbers. Received: {bad} of {values.size} that "
-            "are not. Leave out what failed."
+            "are not. Leave out the pictures or photos that they belong to."
         )
 
 
-def alike(name: str, values: NDArray, other: str, others: NDArray) -> None:
+def check_same_rows(name: str, values: NDArray, other: str, others: NDArray) -> None:
     """Refuse arrays whose rows differ in shape."""
     if values.shape[1:] != others.shape[1:]:
         raise ValueError(
@@ -131,46 +157,47 @@ def alike(name: str, values: NDArray, other: str, others: NDArray) -> None:
         )
 
 
-def indices(
+def as_indices(
     name: str, values: ArrayLike, count: int, low: int, high: int
 ) -> NDArray[np.intp]:
-    """Return `count` whole numbers from `low` to below `high`.
+    """Return an argument as `count` whole numbers from `low` to below `high`.
 
     Raises:
-        ValueError: If they are something else.
+        ValueError: If it is anything else.
     """
-    found = np.asarray(values)
-    if found.shape != (count,) or found.dtype.kind not in "iu":
+    indices = np.asarray(values)
+    if indices.shape != (count,) or indices.dtype.kind not in "iu":
         raise ValueError(
             f"`{name}` must be {count} whole numbers, one for each picture. Received: "
-            f"shape {found.shape}, {found.dtype}"
+            f"shape {indices.shape}, {indices.dtype}"
         )
-    if found.min(initial=low) < low or found.max(initial=low) >= high:
+    if indices.min(initial=low) < low or indices.max(initial=low) >= high:
         raise ValueError(
-            f"`{name}` must lie from {low} to {high - 1}. Received: {found.min()} to "
-            f"{found.max()}"
+            f"`{name}` must lie from {low} to {high - 1}. Received: {indices.min()} to "
+            f"{indices.max()}"
         )
-    return found.astype(np.intp)
+    return indices.astype(np.intp)
 
 
-def pictures(images: ArrayLike) -> NDArray[np.floating]:
+def as_pictures(images: ArrayLike) -> NDArray[np.floating]:
     """Return images as floats in [0, 1].
 
     Raises:
-        ValueError: If they are no images.
+        ValueError: If the array does not hold images.
     """
-    found = np.asarray(images)
-    is_bytes = found.dtype == np.uint8
-    if found.ndim != 4 or not found.size or not (is_bytes or found.dtype.kind == "f"):
+    pictures = np.asarray(images)
+    is_bytes = pictures.dtype == np.uint8
+    is_numeric = is_bytes or pictures.dtype.kind == "f"
+    if pictures.ndim != 4 or not pictures.size or not is_numeric:
         raise ValueError(
             "`images` must have the shape (n, height, width, channels), as bytes or "
-            f"floats. Received: shape {found.shape}, {found.dtype}"
+            f"floats. Received: shape {pictures.shape}, {pictures.dtype}"
         )
     if is_bytes:
-        return to_floats(found)
-    if not (found.min() >= -ROUNDING and found.max() <= 1 + ROUNDING):
+        return to_floats(pictures)
+    if not (pictures.min() >= -ROUNDING and pictures.max() <= 1 + ROUNDING):
         raise ValueError(
             "`images` must lie in [0, 1], or be bytes. "
-            f"Received: {found.min():g} to {found.max():g}"
+            f"Received: {pictures.min():g} to {pictures.max():g}"
         )
-    return np.clip(found, 0, 1)
+    return np.clip(pictures, 0, 1)

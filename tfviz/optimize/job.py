@@ -37,7 +37,7 @@ from tfviz.params import Param
 from tfviz.params._base import check_unit_range
 from tfviz.stops import State
 from tfviz.transforms import Transform
-from tfviz.views import shown, with_channels
+from tfviz.views import apply_view, with_channels
 
 # Steps in one call of the compiled loop: the grain of callbacks and of Ctrl-C.
 BLOCK = 16
@@ -144,7 +144,7 @@ class Job:
     def shown(self, images: Any) -> Any:
         """Return what the model is shown of images, before any transform."""
         images = tf.convert_to_tensor(images, tf.float32)
-        return shown(images, self.param, self.adapter)
+        return apply_view(images, self.param, self.adapter)
 
     def run(
         self, skip: Set[int] = frozenset(), callbacks: Sequence[Callback] = ()

@@ -18,7 +18,7 @@ from tfviz.optimize.options import Options
 from tfviz.params import Param
 from tfviz.params._base import Latents
 from tfviz.transforms import Transform
-from tfviz.views import shown
+from tfviz.views import apply_view
 
 # For so many steps a dead unit may use the redirected gradient, as in Lucid.
 REDIRECTED_STEPS = 16
@@ -116,7 +116,7 @@ def compute_step(
     """
     param, options = problem.param, problem.options
     images = gradient_shaper(options)(param.decode(latents))
-    seen = shown(images, param, problem.adapter)
+    seen = apply_view(images, param, problem.adapter)
     seen = tf.identity(problem.transforms(seen, seeds))
     evaluation = evaluate(problem, latents, images, seen, units)
     gradients = evaluation.gradients()
@@ -291,7 +291,7 @@ def score_untransformed(
 ) -> tuple[Any, Any, Any]:
     """Return activations, scores, and unit scores of images without transforms."""
     objective = problem.objective
-    seen = shown(images, problem.param, problem.adapter)
+    seen = apply_view(images, problem.param, problem.adapter)
     activations = problem.adapter.forward(seen, objective.layers)
     return activations, *_scores(objective, activations, images, latents, units)
 
