@@ -92,9 +92,9 @@ size_option = click.option(
 def list_(as_json: bool) -> None:
     """List the priors that come with the package, and which others there are."""
     options.quiet_tensorflow()
-    from tfviz.priors._trained import bundled_file, told  # noqa: PLC0415
+    from tfviz.priors._trained import bundled_file, read_facts  # noqa: PLC0415
 
-    found = {name: told(bundled_file(name)) for name in types.PriorSource.bundled}
+    found = {name: read_facts(bundled_file(name)) for name in types.PriorSource.bundled}
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import scaled
 from tfviz.models.introspection import LOGITS
-from tfviz.priors._codes import Code, measured
+from tfviz.priors._codes import Code, fit_code
 from tfviz.priors._networks import discriminator, inverter_generator
 from tfviz.priors.training.layers import judged
 from tfviz.priors.training.losses import (
@@ -103,7 +103,7 @@ class Inverter:
             "zoom": zoom,
         }
         self._encode = tf.function(
-            lambda photos: code.seen_in(adapter, photos),
+            lambda photos: code.encode(adapter, photos),
             autograph=False,
             reduce_retracing=True,
         )
@@ -122,7 +122,7 @@ class Inverter:
         code = self._encode(photos)
         shift = random_shift(seed)
         true = self._features.of(photos, self._code.layers, shift=shift)
-        wanted = self._code.of(true, photos)
+        wanted = self._code.encode_activations(true, photos)
         share = self._adversary.plan.share_at(progress)
         variables = self.generator.trainable_variables
         values = [v.value for v in variables]
@@ -133,7 +133,7 @@ class Inverter:
             seen = self._features.of(pictures, self._code.layers, shift=shift)
             features = self._features.distance(true, seen)
             pixels = tf.reduce_mean(tf.abs(_small(pictures) - _small(photos)))
-            again = self._code.of(seen, pictures)
+            again = self._code.encode_activations(seen, pictures)
             codes = tf.reduce_mean(tf.math.squared_difference(wanted, again))
             common = self._mean_image.distance(pictures, photos)
             classes = self._classes_apart(true, seen)
@@ -266,6 +266,6 @@ def prepared(
     size: int = 128,
 ) -> tuple[Code, dict[str, NDArray[np.float32]]]:
     """Measure the code of some layers and the variances of the layers compared."""
-    code = measured(adapter, code_layers, images, length=length, size=size)
+    code = fit_code(adapter, code_layers, images, length=length, size=size)
     larger = scaled(images[:1000], (code.size, code.size))
     return code, variances(adapter, tuple(layers), np.asarray(larger))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tfviz._files import check, claim
 from tfviz.models.adapter import Adapter, origin
 from tfviz.priors._codes import COLOURS, GRID, Code
-from tfviz.priors._trained import halved
+from tfviz.priors._trained import to_float16
 from tfviz.priors.training import autoencoder as _train_autoencoder
 from tfviz.priors.training import checkpoint
 from tfviz.priors.training import inverter as _train_inverter
@@ -56,7 +56,7 @@ def inverter_recipe(
             size=seen,
         )
         arrays = {"code/mean": code.mean, "code/basis": code.basis}
-        halved(arrays)  # refuses what the prior's file could not hold
+        to_float16(arrays)  # refuses what the prior's file could not hold
         return arrays | _named(found)
 
     arrays = _kept(output, settings, measured)

@@ -84,7 +84,7 @@ def test_it_is_known_what_network_it_was_trained_with(prior, squeezenet):
 
 
 def test_the_file_tells_how_it_was_made(name):
-    facts = _store.told(_trained.bundled_file(name))
+    facts = _store.read_facts(_trained.bundled_file(name))
     assert facts["kind"] == name
     assert facts["steps"] > 10_000
     assert facts["photos"] == 62_000

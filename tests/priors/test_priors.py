@@ -202,11 +202,11 @@ class TestInputs:
     def test_other_inputs_are_refused(self, model):
         with pytest.raises(ValueError, match="no input 'rwo'. Did you mean 'row'?"):
             gan(model, value_range=(-1, 1), latents={"n": 0, "rwo": 1})
-        with pytest.raises(ValueError, match=r'whole numbers.* latents={"n": 0}'):
+        with pytest.raises(ValueError, match=r'takes integers.* latents={"n": 0}'):
             gan(model, value_range=(-1, 1))
         with pytest.raises(ValueError, match="a class from 0 to 3. Received: index=9"):
             gan(model, value_range=(-1, 1), latents={"n": 0, "row": 9})
-        with pytest.raises(ValueError, match="A class is a whole number"):
+        with pytest.raises(ValueError, match="a class must be a whole number"):
             gan(model, value_range=(-1, 1), latents={"n": 0, "row": 0.5})
 
 
@@ -223,21 +223,23 @@ class TestWrongGenerators:
     def test_whole_numbers_as_images(self):
         model = generator()
         outputs = keras.ops.cast(127 * model.output, "uint8")
-        self.refused("gives uint8, which has no", keras.Model(model.input, outputs))
+        self.refused(
+            "the type uint8, which has no gradient", keras.Model(model.input, outputs)
+        )
 
     def test_whole_numbers_as_input(self):
         given = keras.Input((8,), dtype="int32", name="label")
         model = keras.Model(given, generator()(keras.ops.cast(given, "float32")))
-        self.refused("'label' of the generator takes whole numbers", model)
+        self.refused("'label' of the generator takes integers", model)
 
     def test_no_word_of_its_inputs(self):
-        self.refused("does not tell what it takes", lambda z, training: z)
+        self.refused("does not list its inputs", lambda z, training: z)
 
     def test_an_input_that_does_nothing(self):
         z, unused = keras.Input((8,), name="z"), keras.Input((3,), name="unused")
         images = generator()(z) + 0 * keras.ops.sum(unused)
         model = keras.Model([z, unused], images)
-        self.refused("gradient in the latent 'unused' is 0", model)
+        self.refused("gradient of the latent 'unused' is 0", model)
 
     def test_rounding(self):
         model = generator()
@@ -256,11 +258,13 @@ class TestWrongGenerators:
 
     def test_no_images(self):
         model = keras.Sequential([keras.Input((8,)), layers.Dense(3)])
-        self.refused("must give images .n, height, width, channels", model)
+        self.refused("must return images .n, height, width, channels", model)
 
     @pytest.mark.parametrize("value_range", [None, (1, 0), (0,), "0,1", (0, np.nan)])
     def test_no_range(self, value_range):
-        self.refused("`value_range` must say", generator(), value_range=value_range)
+        self.refused(
+            "`value_range` must be the values", generator(), value_range=value_range
+        )
 
 
 @pytest.mark.data
@@ -484,7 +488,7 @@ class TestCalibrate:
         images = rng.uniform(size=(3, 8, 8, 3))
         with pytest.raises(ValueError, match="no encoder to measure images with"):
             prior.calibrate(images)
-        with pytest.raises(ValueError, match="with n from 2"):
+        with pytest.raises(ValueError, match="with at least 2 images"):
             self.prior().calibrate(images[:1])
         with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
             self.prior().calibrate(255 * images)
@@ -585,7 +589,9 @@ class TestAutoencoder:
         np.testing.assert_allclose(found, encoder(2 * images - 1)[0], atol=1e-5)
 
     def test_maps_of_any_size_need_one(self):
-        with pytest.raises(ValueError, match="maps of any size: .* Say with `height`"):
+        with pytest.raises(
+            ValueError, match="maps of any size: .* with `height` and `width`"
+        ):
             autoencoder(TestCalibrate().decoder(), value_range=(0, 1))
 
     def test_others_are_refused(self):

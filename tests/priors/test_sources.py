@@ -115,8 +115,12 @@ class TestLoad:
     @pytest.mark.parametrize(
         ("name", "options", "message"),
         [
-            ("gan.keras", {}, "does not tell what black and white are .* 0,1 after"),
-            ("module", {"given": {"label": 0}}, "does not tell what black and white"),
+            ("gan.keras", {}, "does not say which values are black .* 0,1 if it is"),
+            (
+                "module",
+                {"given": {"label": 0}},
+                "does not say which values are black and white",
+            ),
             ("gan.keras", {"value_range": (0, 1), "size": 32}, "takes no `size`"),
             (
                 "decoder.keras",
@@ -139,12 +143,14 @@ class TestLoad:
     def test_what_is_no_prior_is_refused(self, models):
         (models / "notes.txt").write_text("none")
         with pytest.raises(
-            ValueError, match=r"notes.txt' is no prior. Expected a file"
+            ValueError, match=r"notes.txt' is not a prior. Expected a file"
         ):
             priors.load(models / "notes.txt")
-        with pytest.raises(FileNotFoundError, match="no prior 'no.keras'. Bundled are"):
+        with pytest.raises(
+            FileNotFoundError, match="no prior 'no.keras'. The bundled priors are"
+        ):
             priors.load("no.keras", value_range=(0, 1))
-        with pytest.raises(ValueError, match="no description of a prior"):
+        with pytest.raises(ValueError, match="not the description of a prior"):
             priors.from_spec({"name": "fourier"})
 
 
@@ -333,7 +339,7 @@ class TestCommands:
 
     def test_a_range_that_is_missing(self, run, models):
         result = run("priors", "info", models / "gan.keras", code=1)
-        assert "does not tell what black and white are" in error_of(result)
+        assert "does not say which values are black and white" in error_of(result)
 
 
 class TestRender:

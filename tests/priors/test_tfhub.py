@@ -426,7 +426,7 @@ class TestChoices:
             (("gen", "bs8"), lambda: s3gan(8)),
         )
         batches = {
-            str(tags): _modules._loaded(path, "module", None, None, tags).batch
+            str(tags): _modules._load_module(path, "module", None, None, tags).batch
             for tags in (None, (), ("gen", "bs8"))
         }
 
@@ -443,7 +443,7 @@ class TestChoices:
         )
 
         assert priors.saved_model(path, latents=SEVENTH).shape == (16, 16, 3)
-        with pytest.raises(ValueError, match="another image of a latent beside others"):
+        with pytest.raises(ValueError, match="different images of the same latent"):
             priors.saved_model(path, latents=SEVENTH, tags=["train"])
 
     def test_no_tags_are_usual(self, tmp_path):
@@ -502,21 +502,23 @@ class TestRefused:
         assert "\n" not in str(caught.value)
 
     def test_no_range(self, folder):
-        self.refused(r"Write value_range=\(-1, 1\) if its last", folder("unknown"))
+        self.refused(r"Give value_range=\(-1, 1\) if its last", folder("unknown"))
 
     def test_a_range_that_is_none(self, folder):
-        self.refused("`value_range` must say", folder("progan"), value_range=())
+        self.refused(
+            "`value_range` must be the values", folder("progan"), value_range=()
+        )
 
     def test_biggan_without_a_class(self, folder):
         self.refused(
-            r'1000 classes .* latents={"y": 207}',
+            r'1000 classes. .* latents={"y": 207}',
             folder("biggan"),
         )
 
     @pytest.mark.parametrize("truncation", [0, 1.5])
     def test_biggan_s_truncation(self, truncation, folder):
         latents = {**CHOSEN, "truncation": priors.held(truncation)}
-        message = f"not above 1. Received: truncation={truncation:g}"
+        message = f"at most 1. Received: truncation={truncation:g}"
         self.refused(message, folder("biggan"), latents=latents)
 
     def test_an_unknown_input(self, folder):
@@ -542,14 +544,14 @@ class TestRefused:
 
     def test_whole_numbers_that_nobody_chose(self, folder):
         self.refused(
-            r"'labels' of .* takes int32, which has no gradient. Hold it: "
+            r"'labels' of .* takes int32, which has no gradient. Hold it constant: "
             r'latents={"labels": 0}',
             folder("s3gan"),
         )
 
     def test_whole_numbers_cannot_be_optimized(self, folder):
         self.refused(
-            "'labels' of .* takes int32, .* cannot be optimized. Hold it",
+            "'labels' of .* takes int32, .* cannot be optimized. Hold it constant",
             folder("s3gan"),
             latents={"labels": priors.gaussian()},
         )
@@ -571,14 +573,14 @@ class TestRefused:
     def test_one_number_for_all(self, folder):
         options = {"signature": "generate", "output": "a", "value_range": (-1, 1)}
         self.refused(
-            r"'psi' of .* one number for all images. Hold it: "
+            r"'psi' of .* one number for all images. Hold it constant: "
             r'latents={"psi": 0.5}',
             folder("psi"),
             **options,
         )
         for latent in (priors.gaussian(), priors.gaussian(optimized=False)):
             self.refused(
-                "'psi' of .* no image can have its own. Give it with priors.held",
+                "'psi' of .* images cannot have different ones. Use priors.held",
                 folder("psi"),
                 latents={"psi": latent},
                 **options,
@@ -602,7 +604,9 @@ class TestRefused:
             return {"default": ({"z": z}, {"default": images})}
 
         path = save(tmp_path / "module", build)
-        self.refused(r"'z' of .* shape \(None, None\); say with `latents`", path)
+        self.refused(
+            r"'z' of .* shape \(None, None\), .* Give one with `latents`", path
+        )
         latents = {"z": priors.gaussian(48)}
         param = priors.saved_model(path, latents=latents, value_range=(-1, 1))
         assert param.shape == (4, 4, 3)
@@ -618,7 +622,7 @@ class TestRefused:
             return {"default": ({"z": z, "extra": unused}, {"default": images})}
 
         path = save(tmp_path / "module", build)
-        self.refused("in the latent 'extra' is 0", path, value_range=(-1, 1))
+        self.refused("of the latent 'extra' is 0", path, value_range=(-1, 1))
 
     def test_nothing_that_moves(self, folder):
         latents = {**SEVENTH, "z": priors.gaussian(120, optimized=False)}
@@ -644,7 +648,7 @@ class TestRefused:
             return {"default": ({"z": z}, {"default": tf.tanh(z)})}
 
         path = save(tmp_path / "module", build)
-        self.refused("must give images .n, height", path, value_range=(-1, 1))
+        self.refused("must return images .n, height", path, value_range=(-1, 1))
 
     def test_no_signature(self, tmp_path):
         tf.saved_model.save(Exported(), str(tmp_path), signatures={})
@@ -652,13 +656,13 @@ class TestRefused:
 
     def test_no_saved_model(self, folder, tmp_path):
         self.refused("There is no SavedModel", tmp_path / "none", FileNotFoundError)
-        self.refused(r"no folder with a saved_model.pb\.$", tmp_path)
+        self.refused(r"not a folder with a saved_model.pb\.$", tmp_path)
         path = folder("progan")
         self.refused(f"Did you mean '{path}'", path.parent)
         self.refused(f"Give its folder: '{path}'", path / "saved_model.pb")
         keras_file = tmp_path / "model.keras"
         keras_file.write_bytes(b"")
-        self.refused("a file of a Keras model is for `gan`", keras_file)
+        self.refused("for the file of a Keras model, use `gan`", keras_file)
 
     def test_a_damaged_one(self, folder, tmp_path):
         broken = tmp_path / "broken"

@@ -443,7 +443,9 @@ class TestInverter:
 
     def test_the_network_must_be_the_one_it_was_trained_on(self, trained, held_out):
         output, _, _ = trained
-        with pytest.raises(ValueError, match="'toy', which its file cannot name"):
+        with pytest.raises(
+            ValueError, match="'toy', which cannot be loaded by its name"
+        ):
             _trained.load(output / "inverter.npz").encode(held_out)
         toy = build_toy()
         toy.layers[0].bias.assign_add(np.ones(8))
@@ -458,7 +460,7 @@ class TestInverter:
         output, _, _ = trained
         settings, arrays = store.read(output / "inverter.npz")
         generator = _train_inverter.inverter_generator(6, settings["widths"])
-        _trained._fill(generator, arrays, "generator")
+        _trained._set_weights(generator, arrays, "generator")
         param = _trained.load(output / "inverter.npz", network=toy_adapter)
         squares = _photos.squares(photos.train, SIZE)
         codes = param.encode(squares)["code"]
@@ -478,7 +480,9 @@ class TestFile:
         whole, cut = file.read_bytes(), tmp_path / "cut.npz"
         for end in (0, 10, len(whole) // 2, len(whole) - 1):
             cut.write_bytes(whole[:end])
-            with pytest.raises(ValueError, match="holds no prior, or not all of it"):
+            with pytest.raises(
+                ValueError, match="not the file of a prior, or it is incomplete"
+            ):
                 _trained.load(cut)
 
     def test_weights_that_are_no_numbers(self, file, tmp_path):
@@ -494,7 +498,9 @@ class TestFile:
         settings, arrays = store.read(file)
         path = tmp_path / "other.npz"
         store.write(path, settings | {"kind": "diffusion"}, arrays)
-        with pytest.raises(ValueError, match="of the kind 'diffusion'; known are"):
+        with pytest.raises(
+            ValueError, match="of the kind 'diffusion'. The known kinds are"
+        ):
             _trained.load(path)
         del arrays["generator/3"]
         store.write(path, settings, arrays)
