@@ -225,7 +225,7 @@ def _inverter(
         )
 
     def encode(images: Any) -> Latents:
-        # Resized before the compiled function, inside of which sizes are not known.
+        # Resized outside of the compiled function, in which sizes are unknown.
         images = scaled(tf.convert_to_tensor(images, tf.float32), (native, native))
         return {"code": load_encoder()(images)}
 
