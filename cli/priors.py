@@ -126,9 +126,11 @@ def list_priors(as_json: bool) -> None:
     tfviz priors list
     """
     options.import_tensorflow()
-    from tfviz.priors._trained import bundled_file, told  # noqa: PLC0415
+    from tfviz.priors._trained import bundled_file, read_facts  # noqa: PLC0415
 
-    bundled = {name: told(bundled_file(name)) for name in types.PriorSource.bundled}
+    bundled = {
+        name: read_facts(bundled_file(name)) for name in types.PriorSource.bundled
+    }
     if as_json:
         click.echo(json.dumps(bundled, indent=2))
         return

@@ -1,16 +1,36 @@
-"""Learned priors: params whose decoder is a trained network.
+"""Learned priors: params whose decoder is a trained image generator.
 
-What is optimized is what a generator takes, so that only its images can be reached:
+A feature visualization optimizes an image until a unit of a network responds strongly.
+With the plain params of `tfviz.params` the image can be anything, noise included. With
+a learned prior the optimization instead changes the input (the latent) of a trained
+generator, such as a GAN or the decoder of an autoencoder, so that only images that the
+generator can make are reached (https://arxiv.org/abs/1605.09304):
 
     from tfviz import priors
     param = priors.load("faces.keras", value_range=(-1, 1))
     tfviz.render(model, "fire8:20", param)
 
-`load` finds out what a file or folder is. `gan`, `autoencoder`, `taesd` and
-`keras_hub_vae` make params of models in memory; `saved_model` and `hub` of generators
-of TF-Hub, such as BigGAN and ProGAN, and others in SavedModels; `assembled` of any
-function, from latents that say where each starts, how fast it moves and where it may
-go.
+Ways to get a prior:
+
+* `load` takes the name of a bundled prior, a file, a folder or a URL; `from_spec` makes
+  a prior again from the description in a saved picture.
+* `gan`, `autoencoder`, `taesd` and `keras_hub_vae` wrap models in memory.
+* `saved_model` and `hub` wrap SavedModels and modules of TF-Hub, such as BigGAN and
+  ProGAN.
+* `assembled` wraps any function that makes images.
+
+All of them return a `Prior`, which `render` takes like any other param. `checked` tests
+whether its random images look as they should.
+
+A `Latent` describes one input of the generator: where the search starts, how large the
+steps are and which values are allowed.
+
+* Latents that are optimized: `gaussian`, `waves`, `mixture`, `embedding`.
+* Latents that stay constant: `held`, `chosen`.
+* Domains, to which latents are projected after each step: `box`, `shell`, `ball`,
+  `simplex`; `usual_length` computes a radius.
+* Penalties on latents: `near_shell`, `near_mean`, `near_moments`.
+* `within` clips images to [0, 1], but lets clipped pixels return.
 """
 
 from tfviz.priors._constraints import (

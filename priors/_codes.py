@@ -1,4 +1,4 @@
-"""Codes of images: what a layer sees in them, as independent normal numbers."""
+"""Codes of images: activations of a network as independent, about normal numbers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,32 +11,35 @@ from numpy.typing import NDArray
 from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import resize
 
-# What the parts of a code count beside its first layer, in parts of its variance: the
-# image's colours, and every further layer.
+# The variance of the image's colours, and of every further layer, in a code, relative
+# to that of the first layer.
 COLOUR_SHARE, FURTHER_SHARE = 0.8, 0.5
-# Cells along each axis over which layers and colours are averaged.
+# The number of cells along each axis over which activations and colours are averaged.
 GRID, COLOURS = 2, 8
-# Directions in which features vary less than this part of the first are rounding.
-LEAST = 1e-7
+# Principal components with less than this fraction of the largest variance are
+# rounding errors.
+LEAST_VARIANCE = 1e-7
+# The number of images that go through the network together.
+BATCH = 64
 
 
 @dataclass(frozen=True)
 class Code:
-    """How an image becomes a code.
+    """A function from images to codes, as `fit_code` fits it.
 
     The square roots of layers' activations, averaged over a coarse grid, and the
-    image's mean colours over a finer one are projected to their first principal
-    components and scaled to unit variance. So the codes of images are about normal,
-    and so are those that decode to images. Layers without a map, such as the logits,
-    are taken as they are.
+    image's mean colours over a finer grid are projected to their first principal
+    components and scaled to unit variance. The codes of images are therefore about
+    normally distributed, and random normal codes decode to images. Layers without a
+    map, such as the logits, are used as they are.
 
     Attributes:
         layers: The paths of the layers.
-        size: Images are resized to this before the network sees them, in pixels.
-        grid: Maps are averaged over `grid` by `grid` cells.
-        colours: The image is averaged over `colours` by `colours` cells.
-        mean: `(d,)`, of the features.
-        basis: `(d, code)`, from features to codes.
+        size: The size in pixels to which images are resized for the network.
+        grid: The number of cells along each axis over which maps are averaged.
+        colours: The number of cells along each axis over which colours are averaged.
+        mean: The mean of the features, `(d,)`.
+        basis: The projection from features to codes, `(d, length)`.
     """
 
     layers: tuple[str, ...]
@@ -48,40 +51,55 @@ class Code:
 
     @property
     def length(self) -> int:
-        """How many numbers a code has."""
+        """The number of components of a code."""
         return self.basis.shape[1]
 
-    def seen_in(self, adapter: Adapter, images: Any) -> Any:
-        """Return the codes `(n, length)` of images in [0, 1], in a graph."""
-        seen = resize(images, (self.size, self.size))
-        return self.of(adapter.forward(seen, self.layers), images)
+    def encode(self, adapter: Adapter, images: Any) -> Any:
+        """Return the codes `(n, length)` of images in [0, 1], inside a graph."""
+        resized = resize(images, (self.size, self.size))
+        return self.encode_activations(adapter.forward(resized, self.layers), images)
 
-    def of(self, activations: Mapping[str, Any], images: Any) -> Any:
-        """Return the codes `(n, length)` of images and what the layers show of them."""
-        seen = [activations[layer] for layer in self.layers]
-        found = tf.concat(parts(seen, images, self.grid, self.colours), axis=1)
-        return tf.matmul(found - self.mean, self.basis)
+    def encode_activations(self, activations: Mapping[str, Any], images: Any) -> Any:
+        """Return the codes `(n, length)` of images from their layers' activations."""
+        maps = [activations[layer] for layer in self.layers]
+        features = tf.concat(features_of(maps, images, self.grid, self.colours), axis=1)
+        return tf.matmul(features - self.mean, self.basis)
 
 
-def parts(seen: Sequence[Any], images: Any, grid: int, colours: int) -> list[Any]:
-    """Return what codes are made of: `(n, d)` for each layer, and for the colours."""
-    found = []
-    for values in seen:
+def features_of(
+    activations: Sequence[Any], images: Any, grid: int, colours: int
+) -> list[Any]:
+    """Return the features of which codes are made.
+
+    Args:
+        activations: The activations of each layer, `(n, h, w, c)` or `(n, c)`.
+        images: The images, `(n, h, w, 3)`, from which the colours are taken.
+        grid: The number of cells along each axis over which maps are averaged.
+        colours: The number of cells along each axis over which colours are averaged.
+
+    Returns:
+        An array `(n, d)` for each layer, and one for the colours.
+
+    Raises:
+        ValueError: If activations are neither maps nor vectors.
+    """
+    features = []
+    for values in activations:
         if values.shape.rank == 4:
-            means = _flat(_cells(values, grid))
+            means = _flatten(_average_cells(values, grid))
             # Rectified activations have a long tail; roots are closer to normal.
-            found.append(tf.sign(means) * (tf.sqrt(tf.abs(means) + 1e-2) - 0.1))
+            features.append(tf.sign(means) * (tf.sqrt(tf.abs(means) + 1e-2) - 0.1))
         elif values.shape.rank == 2:
-            found.append(values)
+            features.append(values)
         else:
             raise ValueError(
-                "A code is made of layers with a map (n, h, w, c) or with vectors "
-                f"(n, c). Received a layer of the shape {tuple(values.shape)}."
+                "A code needs layers whose activations are maps (n, h, w, c) or "
+                f"vectors (n, c). Received a layer of the shape {tuple(values.shape)}."
             )
-    return [*found, _flat(_cells(images, colours))]
+    return [*features, _flatten(_average_cells(images, colours))]
 
 
-def measured(
+def fit_code(
     adapter: Adapter,
     layers: Sequence[str],
     images: NDArray[np.float32],
@@ -91,22 +109,25 @@ def measured(
     grid: int = GRID,
     colours: int = COLOURS,
 ) -> Code:
-    """Measure the code of some layers from many images.
+    """Fit the code of some layers to many images.
 
     Args:
-        adapter: Of the network.
-        layers: The paths of layers with a map or a vector; the first counts most.
-        images: `(n, h, w, 3)` in [0, 1]; ten times `length` or more.
-        length: How many numbers a code has.
-        size: As in `Code`.
-        grid: As in `Code`.
-        colours: As in `Code`.
+        adapter: The network, as an `Adapter`.
+        layers: The paths of layers with maps or vectors; the first has the most weight.
+        images: Images `(n, h, w, 3)` in [0, 1], at least ten times as many as `length`.
+        length: The number of components of a code.
+        size: The size in pixels to which images are resized for the network.
+        grid: The number of cells along each axis over which maps are averaged.
+        colours: The number of cells along each axis over which colours are averaged.
 
     Raises:
-        ValueError: If a layer has neither, or the code is longer than the features.
+        ValueError: If a layer has neither maps nor vectors, or the features do not vary
+            in as many directions as the code is long.
     """
     compiled = tf.function(
-        lambda part: _seen(adapter, layers, part, size, grid=grid, colours=colours),
+        lambda batch: _network_features(
+            adapter, layers, batch, size, grid=grid, colours=colours
+        ),
         autograph=False,
     )
     spec = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
@@ -114,38 +135,38 @@ def measured(
     widths = [part.shape[1] for part in concrete.structured_outputs]
     if length > min(sum(widths), len(images)):
         raise ValueError(
-            f"A code of {length} numbers needs as many features and images. "
-            f"{', '.join(layers)} and the colours have {sum(widths)}, of {len(images)} "
-            "images."
+            f"A code of {length} numbers needs at least {length} features and images. "
+            f"{', '.join(layers)} and the colours have {sum(widths)} features, and "
+            f"there are {len(images)} images."
         )
     batches = [
-        [part.numpy() for part in concrete(tf.constant(images[i : i + 64]))]
-        for i in range(0, len(images), 64)
+        [part.numpy() for part in concrete(tf.constant(images[i : i + BATCH]))]
+        for i in range(0, len(images), BATCH)
     ]
-    columns = [np.concatenate(column) for column in zip(*batches, strict=True)]
-    spreads = [float(column.var(axis=0, dtype=np.float64).sum()) for column in columns]
-    for name, spread in zip([*layers, "colours"], spreads, strict=True):
-        if not 0 < spread < np.inf:
+    parts = [np.concatenate(part) for part in zip(*batches, strict=True)]
+    variances = [float(part.var(axis=0, dtype=np.float64).sum()) for part in parts]
+    for name, variance in zip([*layers, "colours"], variances, strict=True):
+        if not 0 < variance < np.inf:
             raise ValueError(
-                f"{name!r} cannot be a part of a code: over the images its variance is "
-                f"{spread:g}. Choose another layer."
+                f"{name!r} cannot be a part of a code: its variance over the images is "
+                f"{variance:g}. Choose another layer."
             )
     shares = [1.0, *[FURTHER_SHARE] * (len(layers) - 1), COLOUR_SHARE]
     weights = np.repeat(
-        [np.sqrt(s / v) for s, v in zip(shares, spreads, strict=True)], widths
+        [np.sqrt(s / v) for s, v in zip(shares, variances, strict=True)], widths
     ).astype(np.float32)
-    found = np.concatenate(columns, axis=1)
-    mean = found.mean(axis=0)
-    found = (found - mean) * weights
-    covariance = found.T @ found / len(found)
+    features = np.concatenate(parts, axis=1)
+    mean = features.mean(axis=0)
+    features = (features - mean) * weights
+    covariance = features.T @ features / len(features)
     values, vectors = np.linalg.eigh(covariance.astype(np.float64))
     values, vectors = values[::-1][:length], vectors[:, ::-1][:, :length]
-    if values[-1] < LEAST * values[0]:
-        many = int((values >= LEAST * values[0]).sum())
+    if values[-1] < LEAST_VARIANCE * values[0]:
+        directions = int((values >= LEAST_VARIANCE * values[0]).sum())
         raise ValueError(
-            f"What {', '.join(layers)} and the colours show of the images varies in "
-            f"{many} directions, too few for a code of {length} numbers. Ask for a "
-            "shorter code, or further layers."
+            f"The activations of {', '.join(layers)} and the colours of the images "
+            f"vary in {directions} directions, too few for a code of {length} numbers. "
+            "Ask for a shorter code, or add layers."
         )
     basis = weights[:, None] * vectors / np.sqrt(values)
     return Code(
@@ -158,7 +179,7 @@ def measured(
     )
 
 
-def _seen(
+def _network_features(
     adapter: Adapter,
     layers: Sequence[str],
     images: Any,
@@ -168,26 +189,26 @@ def _seen(
     colours: int,
 ) -> list[Any]:
     activations = adapter.forward(resize(images, (size, size)), tuple(layers))
-    return parts([activations[layer] for layer in layers], images, grid, colours)
+    return features_of([activations[layer] for layer in layers], images, grid, colours)
 
 
-def _flat(values: Any) -> Any:
+def _flatten(values: Any) -> Any:
     length = values.shape[1] * values.shape[2] * values.shape[3]
     return tf.reshape(values, (tf.shape(values)[0], length))
 
 
-def _cells(values: Any, count: int) -> Any:
-    """Average maps over `count` by `count` cells, which need not be equal."""
-    rows = tf.constant(_averaging(values.shape[1], count))
-    columns = tf.constant(_averaging(values.shape[2], count))
+def _average_cells(values: Any, count: int) -> Any:
+    """Average maps over `count` by `count` cells, whose borders may divide pixels."""
+    rows = tf.constant(_averaging_matrix(values.shape[1], count))
+    columns = tf.constant(_averaging_matrix(values.shape[2], count))
     return tf.einsum("ih,nhwc,jw->nijc", rows, values, columns)
 
 
-def _averaging(size: int, count: int) -> NDArray[np.float32]:
-    """Return `(count, size)`: how much each place belongs to each cell."""
+def _averaging_matrix(size: int, count: int) -> NDArray[np.float32]:
+    """Return the weight of each position in the mean of each cell, `(count, size)`."""
     edges = np.linspace(0, size, count + 1)
     low, high = edges[:-1, None], edges[1:, None]
-    places = np.arange(size)
-    overlap = np.minimum(high, places + 1) - np.maximum(low, places)
+    positions = np.arange(size)
+    overlap = np.minimum(high, positions + 1) - np.maximum(low, positions)
     overlap = np.maximum(overlap, 0)
     return (overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32)

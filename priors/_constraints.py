@@ -1,4 +1,10 @@
-"""Where latents may go: what brings them back after each step."""
+"""Constraints that keep latents where the generator makes good images.
+
+A domain is a set of allowed latents: a function that moves latents to the nearest
+allowed ones, applied after each step of the optimization (`box`, `shell`, `ball`,
+`simplex`). A penalty is subtracted from the score and pulls latents gradually towards
+likely ones (`near_shell`, `near_mean`, `near_moments`).
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,19 +13,21 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-# A set of latents: takes values to the nearest that are in it.
+# `domain(values) -> values`: the nearest allowed latents.
 Domain = Callable[[Any], Any]
+# `penalty(values) -> (n,)`, in units of the score.
+Penalty = Callable[[Any], Any]
 
 
 def box(low: ArrayLike, high: ArrayLike) -> Domain:
     """Keep each number between two bounds.
 
     Args:
-        low: One number, or one for each unit of a latent.
-        high: The same.
+        low: The lower bound: one number, or one for each unit of a latent.
+        high: The upper bound, in the same form.
 
     Raises:
-        ValueError: If a lower bound is above an upper one.
+        ValueError: If a lower bound is above the corresponding upper bound.
 
     >>> box(-1, [1, 2])(tf.constant([[-3.0, 3.0]])).numpy().tolist()
     [[-1.0, 2.0]]
@@ -28,22 +36,23 @@ def box(low: ArrayLike, high: ArrayLike) -> Domain:
     if not (lowest <= highest).all():
         raise ValueError(
             "`low` must nowhere be above `high`. Received: "
-            f"low up to {lowest.max():g}, high from {highest.min():g}"
+            f"`low` up to {lowest.max():g}, `high` from {highest.min():g}"
         )
     return lambda values: tf.clip_by_value(values, lowest, highest)
 
 
 def shell(radius: float) -> Domain:
-    """Keep each latent at a distance from zero.
+    """Keep the length of each latent equal to a radius.
 
-    Nearly all normal latents of `d` numbers are about the root of `d` away from zero
-    (Menon et al., PULSE, https://arxiv.org/abs/2003.03808).
+    For latents of many numbers: the length of a latent of `d` independent normal
+    numbers is nearly always close to the square root of `d` (Menon et al., PULSE,
+    https://arxiv.org/abs/2003.03808).
 
     Args:
-        radius: The distance.
+        radius: The Euclidean length of each latent.
 
     Raises:
-        ValueError: If it is not above 0.
+        ValueError: If `radius` is not above 0.
 
     >>> shell(2.0)(tf.constant([[0.0, 0.5]])).numpy().tolist()
     [[0.0, 2.0]]
@@ -60,15 +69,15 @@ def shell(radius: float) -> Domain:
 
 
 def ball(radius: float) -> Domain:
-    """Keep each latent within a distance from zero.
+    """Keep the length of each latent at or below a radius.
 
-    For few numbers, whose lengths vary more than those of many; see `shell`.
+    For latents of few numbers, whose lengths vary more than those of many; see `shell`.
 
     Args:
-        radius: The largest distance.
+        radius: The largest Euclidean length of a latent.
 
     Raises:
-        ValueError: If it is not above 0.
+        ValueError: If `radius` is not above 0.
 
     >>> ball(2.0)(tf.constant([[0.0, 4.0], [1.0, 0.0]])).numpy().tolist()
     [[0.0, 2.0], [1.0, 0.0]]
@@ -85,9 +94,13 @@ def ball(radius: float) -> Domain:
 
 
 def usual_length(size: int) -> float:
-    """Return the length that 95 of 100 vectors of normal numbers do not exceed.
+    """Return the length that 95 % of vectors of normal numbers do not exceed.
 
-    The approximation of Wilson and Hilferty (1931) to the chi-squared distribution.
+    It uses the approximation of Wilson and Hilferty (1931) to the chi-squared
+    distribution.
+
+    Args:
+        size: The number of independent normal numbers in a vector.
 
     >>> round(usual_length(1), 2), round(usual_length(100), 2)  # exactly 1.96, 11.15
     (1.94, 11.15)
@@ -97,10 +110,10 @@ def usual_length(size: int) -> float:
 
 
 def simplex() -> Domain:
-    """Keep the numbers of a latent from 0 on, and their sum at 1: shares of classes.
+    """Keep the numbers of a latent non-negative with a sum of 1, as shares of classes.
 
-    The Euclidean projection of Duchi et al. (2008), Efficient projections onto the
-    l1-ball.
+    This is the Euclidean projection onto the simplex of Duchi et al. (2008), "Efficient
+    projections onto the l1-ball".
 
     >>> simplex()(tf.constant([[0.75, 0.5, -1.0]])).numpy().tolist()
     [[0.625, 0.375, 0.0]]
@@ -122,13 +135,14 @@ def simplex() -> Domain:
     return project
 
 
-Penalty = Callable[[Any], Any]
-
-
 def near_shell(weight: float) -> Penalty:
-    """Penalize latents whose length is not that of normal ones: the root of their size.
+    """Penalize latents whose length differs from the usual one, the root of their size.
 
-    `weight * (length / sqrt(size) - 1)^2`, as for ProGAN in the tutorial of TF-Hub.
+    The penalty is `weight * (length / sqrt(size) - 1)^2`, as in the tutorial of TF-Hub
+    for ProGAN.
+
+    Args:
+        weight: The factor of the penalty, in units of the score.
 
     >>> near_shell(2.0)(tf.constant([[1.0, 1.0], [0.0, 0.0]])).numpy().round(4).tolist()
     [0.0, 2.0]
@@ -146,6 +160,9 @@ def near_shell(weight: float) -> Penalty:
 def near_mean(weight: float) -> Penalty:
     """Penalize latents far from their mean: `weight` times their mean square.
 
+    Args:
+        weight: The factor of the penalty, in units of the score.
+
     >>> near_mean(3.0)(tf.constant([[1.0, 0.0]])).numpy().tolist()
     [1.5]
     """
@@ -157,10 +174,14 @@ def near_mean(weight: float) -> Penalty:
 
 
 def near_moments(weight: float) -> Penalty:
-    """Penalize maps whose channels have another mean or deviation than those of photos.
+    """Penalize maps whose channels have an unusual mean or standard deviation.
 
-    `weight` times the mean over channels of `mean^2 + (stddev - 1)^2`, both over the
-    places of the map. Unlike `near_mean` it lets single places be unusual.
+    The penalty is `weight` times the mean over channels of `mean^2 + (stddev - 1)^2`,
+    where both are computed over the positions of the map. Unlike `near_mean`, it allows
+    single positions to be unusual.
+
+    Args:
+        weight: The factor of the penalty, in units of the score.
 
     >>> flat = tf.constant([2.0, 2.0, 2.0, 2.0], shape=(1, 2, 2, 1))
     >>> near_moments(0.5)(flat).numpy().round(3).tolist()  # (2^2 + 1^2) / 2

@@ -1,4 +1,4 @@
-"""Whether a prior makes what it should."""
+"""A check of whether the random images of a prior look as they should."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,42 +7,46 @@ from tfviz.models.inputs import resize
 from tfviz.priors._prior import Prior
 from tfviz.priors.training.samples import variety
 
-# A generator that overshoots more often than this probably has another range.
+# A generator of which a larger share of values is clipped probably has another range.
 OUT_OF_RANGE = 0.1
-# The darkest hundredth of random images is darker, and the brightest is brighter.
+# The darkest hundredth of the pixels of random images is below the first of these, and
+# the brightest hundredth is above the second.
 DARK, BRIGHT = 0.35, 0.65
-# Random images that are all nearer to each other than this, in root mean square of
-# their coarse colours, are one image.
+# Random images whose coarse colours differ by less than this, as root mean square, are
+# practically the same image.
 ALIKE = 0.02
+# The size, in pixels, at which coarse colours are compared.
 COARSE = 8
 
 
 def checked(prior: Prior, count: int = 32) -> tuple[dict[str, float], list[str]]:
-    """Look at random images of a prior, and at the gradients of its latents.
+    """Check the random images of a prior, and the gradients of its latents.
 
     Args:
-        prior: What to look at.
-        count: How many images, from 2.
+        prior: The prior to check.
+        count: The number of random images, at least 2.
 
     Returns:
-        What was found, by name: `out_of_range`, the share of numbers that are clipped;
-        `dark` and `bright`, the 1st and the 99th percentile of all pixels; `variety`,
-        the root mean square between the coarse colours of two images, averaged over
-        pairs; and for each latent that is optimized, the largest slope of an image's
-        brightness. And what looks wrong, in words.
+        A pair of measurements and warnings. The measurements are numbers by name:
+        `not_finite`, the share of pixel values that are NaN or infinite;
+        `out_of_range`, the share of values that are clipped; `dark` and `bright`, the
+        1st and the 99th percentile of all pixels; `variety`, the root mean square
+        difference between the coarse colours of two images, averaged over pairs; and
+        for each latent that is optimized, `slope_in_NAME`, the largest absolute
+        gradient of the mean brightness. The warnings say in words what looks wrong.
     """
     seeds = [[0, number] for number in range(count)]
     stored = {k: tf.convert_to_tensor(v) for k, v in prior.init(seeds).items()}
-    moving = [name for name, latent in prior.latents.items() if latent.optimized]
+    optimized = [name for name, latent in prior.latents.items() if latent.optimized]
     with tf.GradientTape() as tape:
         tape.watch(stored)
-        made = prior.decode(stored)
-        brightness = tf.reduce_mean(made)
-    slopes = tape.gradient(brightness, {name: stored[name] for name in moving})
-    images = made.numpy()
+        decoded = prior.decode(stored)
+        brightness = tf.reduce_mean(decoded)
+    gradients = tape.gradient(brightness, {name: stored[name] for name in optimized})
+    images = decoded.numpy()
     finite = np.isfinite(images)
     dark, bright = np.percentile(images[finite], [1, 99]) if finite.any() else (0, 0)
-    facts = {
+    measurements = {
         "not_finite": float(1 - finite.mean()),
         "out_of_range": float(
             np.mean(np.asarray(prior.diagnostics["out_of_range"](stored)))
@@ -53,29 +57,32 @@ def checked(prior: Prior, count: int = 32) -> tuple[dict[str, float], list[str]]
             resize(np.where(finite, images, 0), (COARSE, COARSE)).numpy()
         ),
     }
-    for name, slope in slopes.items():
-        facts[f"slope_in_{name}"] = float(np.abs(slope).max())
-    return facts, _warnings(facts)
+    for name, gradient in gradients.items():
+        measurements[f"slope_in_{name}"] = float(np.abs(gradient).max())
+    return measurements, _warnings(measurements)
 
 
-def _warnings(facts: dict[str, float]) -> list[str]:
-    found = []
-    if facts["not_finite"]:
-        found.append(
-            f"{facts['not_finite']:.0%} of the pixels of random images are not finite."
+def _warnings(measurements: dict[str, float]) -> list[str]:
+    warnings = []
+    if measurements["not_finite"]:
+        warnings.append(
+            f"{measurements['not_finite']:.0%} of the pixels of random images are not "
+            "finite."
         )
-    if facts["out_of_range"] > OUT_OF_RANGE:
-        found.append(
-            f"{facts['out_of_range']:.0%} of the pixels leave the range; is it wider?"
+    if measurements["out_of_range"] > OUT_OF_RANGE:
+        warnings.append(
+            f"{measurements['out_of_range']:.0%} of the pixels lie outside of the "
+            "value range; is it wider?"
         )
-    if facts["dark"] > DARK or facts["bright"] < BRIGHT:
-        found.append(
-            f"random images go from {facts['dark']:.2f} to {facts['bright']:.2f} of "
-            "the range, where 0 is black and 1 is white; is it narrower?"
+    if measurements["dark"] > DARK or measurements["bright"] < BRIGHT:
+        warnings.append(
+            f"random images go from {measurements['dark']:.2f} to "
+            f"{measurements['bright']:.2f} of the value range, where 0 is black and 1 "
+            "is white; is it narrower?"
         )
-    if facts["variety"] < ALIKE:
-        found.append(
+    if measurements["variety"] < ALIKE:
+        warnings.append(
             "random images are all alike: the generator has collapsed, or does not "
             "use its latents."
         )
-    return found
+    return warnings

@@ -1,4 +1,4 @@
-"""Kinds of generators as params."""
+"""Priors from generators in memory: GANs, autoencoders, TAESD and KerasHub's VAE."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,18 +15,18 @@ from tfviz.priors import _taesd
 from tfviz.priors._constraints import usual_length
 from tfviz.priors._latents import (
     Latent,
-    eighths,
-    fixed,
+    cast_to_input,
+    constant_latent,
+    default_latent,
     gaussian,
     held,
-    proposed,
-    typed,
-    usual_waves,
+    latent_map_size,
+    waves_of_usual_length,
 )
 from tfviz.priors._prior import Prior, assembled
 
-# What the latents of photos that the TAESD encoder gives are, channel by channel.
-# Measured on 1,000 photos of ImageNet at 128 pixels.
+# The mean and the standard deviation of each channel of the latents that the encoder of
+# TAESD makes of photos, measured on 1,000 photos of ImageNet at 128 pixels.
 TAESD_MEAN = (0.200, -0.022, 0.043, 0.078)
 TAESD_STDDEV = (0.834, 0.914, 0.693, 0.681)
 
@@ -38,29 +38,31 @@ def gan(
     latents: Mapping[str, Latent | float] | None = None,
     pack: Callable[[Latents], Any] | None = None,
 ) -> Prior:
-    """Optimize what a generator is given, so that only its images can be reached.
+    """Make a prior of a Keras generator, whose inputs are optimized.
 
     Nguyen et al., "Synthesizing the preferred inputs for neurons in neural networks
     via deep generator networks" (2016), https://arxiv.org/abs/1605.09304.
 
     Args:
-        generator: A Keras model, or a file that holds one.
-        value_range: What black and white are in its images: (-1, 1) after tanh,
-            (0, 1) after a sigmoid.
-        latents: What it takes, by the names of its inputs. By default a `gaussian`
-            for each, kept where normal latents are: on a shell if it is long, in a
-            ball if it is short. A number is held: a class, for an input of whole
-            numbers or of one number for each class.
-        pack: `pack(values) -> inputs`, for a generator that takes several things in
-            one input, or whole numbers. By default inputs are given by their order.
+        generator: A Keras model, or the name of a file that holds one.
+        value_range: The values of black and white in the generator's images: (-1, 1)
+            after tanh, (0, 1) after a sigmoid.
+        latents: The latent of each input, by the input's name. By default each input
+            gets a `gaussian` whose length stays usual for normal numbers: on a shell if
+            it is long, in a ball if it is short; maps are stored as `waves`. A number
+            makes a constant latent: a class, for an input of integers or a one-hot
+            vector.
+        pack: `pack(values) -> inputs`, for a generator that takes several latents in
+            one input, or integers. By default the latents are passed in the order of
+            the inputs.
 
     Returns:
-        A param of the generator's size. Its spec is empty: a description cannot hold
-        the generator.
+        A param whose images have the generator's size. Its `spec` is empty, because a
+        description cannot hold the generator.
 
     Raises:
-        ValueError: If the generator has several outputs, an input of whole numbers
-            without `pack`, or cannot be used as `assembled` says.
+        ValueError: If the generator has several outputs, has an input of integers
+            without a constant latent, or is refused by `assembled`.
 
     >>> import keras
     >>> inputs = keras.Input((8,))
@@ -69,36 +71,36 @@ def gan(
     >>> gan(model, value_range=(0, 1)).shape
     (2, 2, 3)
     """
-    model = _loaded(generator)
+    model = _load_model(generator)
     inputs = {
-        _input_name(given, place): given
-        for place, given in enumerate(getattr(model, "inputs", None) or [])
+        _input_name(tensor, index): tensor
+        for index, tensor in enumerate(getattr(model, "inputs", None) or [])
     }
     if not inputs and not latents:
         raise ValueError(
-            "The generator does not tell what it takes. Say it with `latents`, such as "
-            '{"z": priors.gaussian(128)}.'
+            "The generator does not list its inputs. Describe them with `latents`, "
+            'such as {"z": priors.gaussian(128)}.'
         )
     if pack is None and inputs:
-        given: dict[str, Any] = _for_inputs(inputs, latents or {})
+        all_latents: dict[str, Any] = _latents_for_inputs(inputs, latents or {})
     else:
-        given = {
+        all_latents = {
             name: held(value) if isinstance(value, (int, float)) else value
-            for name, value in (latents or _for_inputs(inputs, {})).items()
+            for name, value in (latents or _latents_for_inputs(inputs, {})).items()
         }
 
-    def packed(values: Latents) -> Any:
+    def pack_inputs(values: Latents) -> Any:
         if pack is not None:
             return pack(values)
         if not inputs:
             ordered = list(values.values())
         else:
-            ordered = [typed(values[k], v.dtype) for k, v in inputs.items()]
+            ordered = [cast_to_input(values[k], v.dtype) for k, v in inputs.items()]
         return ordered[0] if len(ordered) == 1 else ordered
 
     return assembled(
-        given,
-        lambda values: _called(model, packed(values), values),
+        all_latents,
+        lambda values: _generate(model, pack_inputs(values), values),
         value_range=value_range,
     )
 
@@ -114,28 +116,30 @@ def autoencoder(
     stddev: ArrayLike = 1.0,
     decay: float = 1.0,
 ) -> Prior:
-    """Optimize the latents of an autoencoder, or of a variational one.
+    """Make a prior of the decoder of an autoencoder, variational or not.
 
     Args:
-        decoder: A Keras model of one input, a vector or a map, or a file that holds
-            one.
-        encoder: The same from images to latents, in the decoder's `value_range`, to
-            start from images and to calibrate; of several outputs, the first.
-        value_range: What black and white are in the images of both: (-1, 1) after
-            tanh, (0, 1) after a sigmoid.
-        height: Of a map of latents that has no size of its own.
-        width: The same; by default as high.
-        mean: Of the latents of photos, one number or one for each channel.
-        stddev: The same.
-        decay: How the waves of a map of latents fall, as in `waves`.
+        decoder: A Keras model with one input, a vector or a map, or the name of a file
+            that holds one.
+        encoder: A Keras model from images in `value_range` to latents, or the name of a
+            file that holds one. It is needed to start from images and to calibrate. Of
+            several outputs, the first is used.
+        value_range: The values of black and white in the images of both models: (-1, 1)
+            after tanh, (0, 1) after a sigmoid.
+        height: The height of the latent map, if the decoder takes maps of any size.
+        width: The width of the latent map; by default the same as `height`.
+        mean: The mean of the latents of photos: one number, or one for each channel.
+        stddev: Their standard deviation, in the same form.
+        decay: The exponent with which the amplitude of the waves of a latent map falls,
+            as in `waves`.
 
     Returns:
-        A param of the decoder's size. `calibrate` measures mean, deviation and
-        spectrum of the latents, where there is an encoder. Its spec is empty.
+        A param whose images have the decoder's size. With an encoder, its `calibrate`
+        measures the mean, standard deviation and spectrum of the latents of photos. Its
+        `spec` is empty, because a description cannot hold the models.
 
     Raises:
-        ValueError: If the decoder takes something else, or cannot be used as
-            `assembled` says.
+        ValueError: If the decoder has other inputs, or is refused by `assembled`.
 
     >>> import keras
     >>> inputs = keras.Input((None, None, 4))
@@ -143,13 +147,13 @@ def autoencoder(
     >>> autoencoder(keras.Model(inputs, x), value_range=(0, 1), height=6).shape
     (12, 12, 3)
     """
-    decode, encode = (_loaded(model) for model in (decoder, encoder))
+    decode, encode = (_load_model(model) for model in (decoder, encoder))
     inputs = list(getattr(decode, "inputs", None) or [])
     shape = tuple(inputs[0].shape[1:]) if len(inputs) == 1 else ()
     if len(shape) not in (1, 3) or shape[-1] is None:
         raise ValueError(
-            "A decoder takes one input, a vector (n, d) or a map (n, height, width, c)."
-            f" Received: {[tuple(given.shape) for given in inputs]}"
+            "A decoder must have one input, a vector (n, d) or a map (n, height, "
+            f"width, c). Received: {[tuple(tensor.shape) for tensor in inputs]}"
         )
     statistics: dict[str, Any] = {"mean": mean, "stddev": stddev}
     if len(shape) == 1:
@@ -159,72 +163,26 @@ def autoencoder(
         columns = shape[1] or width or height
         if rows is None or columns is None:
             raise ValueError(
-                f"The decoder takes maps of any size: {inputs[0].shape}. Say with "
-                "`height` and `width` how large the map of latents is."
+                f"The decoder takes maps of any size: {inputs[0].shape}. Give the size "
+                "of the latent map with `height` and `width`."
             )
-        latent = usual_waves(rows, columns, shape[2], **statistics, decay=decay)
-    # `assembled` tells what is wrong with another.
+        latent = waves_of_usual_length(
+            rows, columns, shape[2], **statistics, decay=decay
+        )
+    # Anything else is refused by `assembled` below.
     low, high = value_range if np.shape(value_range) == (2,) else (0, 0)
 
-    def inverse(images: Any) -> Latents:
-        found = encode(images * (high - low) + low, training=False)
-        if isinstance(found, Mapping):
-            found = list(found.values())
-        return {"latent": found[0] if isinstance(found, Sequence) else found}
+    def encode_images(images: Any) -> Latents:
+        outputs = encode(images * (high - low) + low, training=False)
+        if isinstance(outputs, Mapping):
+            outputs = list(outputs.values())
+        return {"latent": outputs[0] if isinstance(outputs, Sequence) else outputs}
 
     return assembled(
         {"latent": latent},
-        lambda values: _called(decode, values["latent"], values),
+        lambda values: _generate(decode, values["latent"], values),
         value_range=value_range,
-        encode=None if encode is None else inverse,
-    )
-
-
-def keras_hub_vae(
-    backbone: Any,
-    *,
-    height: int = 128,
-    width: int | None = None,
-) -> Prior:
-    """Optimize the latents of a `keras_hub.models.VAEBackbone`.
-
-    Args:
-        backbone: The model; `tfviz[kerashub]` installs KerasHub.
-        height: Of the images, in pixels: a multiple of 8.
-        width: The same; by default as high.
-
-    Returns:
-        A param whose latents are scaled as those of diffusion models are, to a
-        deviation of about 1.
-
-    Raises:
-        ValueError: If it is no such model, or a size is no multiple of 8.
-    """
-    lacking = [
-        name
-        for name in ("encode", "decode", "scale", "shift")
-        if not hasattr(backbone, name)
-    ]
-    if lacking:
-        raise ValueError(
-            f"{type(backbone).__name__} has no {', '.join(lacking)}: expected a "
-            "keras_hub.models.VAEBackbone."
-        )
-    rows, columns = eighths(height, width)
-    scale, shift = float(backbone.scale), float(backbone.shift)
-    # Found by the encoder, as its number of channels has no public name.
-    blank = np.zeros((1, 8 * rows, 8 * columns, 3), np.float32)
-    channels = int(backbone.encode(blank).shape[-1])
-    latent = usual_waves(rows, columns, channels)
-    return assembled(
-        {"latent": latent},
-        lambda values: backbone.decode(
-            values["latent"] / scale + shift, training=False
-        ),
-        value_range=(-1, 1),
-        encode=lambda images: {
-            "latent": (backbone.encode(2 * images - 1, training=False) - shift) * scale
-        },
+        encode=None if encode is None else encode_images,
     )
 
 
@@ -237,31 +195,32 @@ def taesd(
     mean: ArrayLike = TAESD_MEAN,
     stddev: ArrayLike = TAESD_STDDEV,
 ) -> Prior:
-    """Optimize the latents of a tiny autoencoder for Stable Diffusion.
+    """Make a prior of TAESD, the tiny autoencoder for Stable Diffusion.
 
-    Its images are made of what photographs are made of, in any arrangement: the map
-    of latents is held as waves, the slow ones strong, as that of a photo.
-    https://github.com/madebyollin/taesd
+    Its images consist of the same local structures as photographs, in any arrangement.
+    The latent map is stored as waves, of which slow ones are strong, as in the latents
+    of photos. https://github.com/madebyollin/taesd
 
     Args:
-        decoder: `taesd_decoder.safetensors`.
-        encoder: `taesd_encoder.safetensors`, to start from an image.
-        height: Of the images, a multiple of 8 pixels.
-        width: The same; by default as high.
-        mean: Of each channel of the latents of photos.
-        stddev: Of each channel.
+        decoder: The path of `taesd_decoder.safetensors`.
+        encoder: The path of `taesd_encoder.safetensors`, which is needed to start from
+            an image and to calibrate.
+        height: The height of the images in pixels, a multiple of 8.
+        width: The width of the images; by default the same as `height`.
+        mean: The mean of each channel of the latents of photos.
+        stddev: The standard deviation of each channel.
 
     Raises:
-        ValueError: If a size is no multiple of 8, or a file cannot be read or holds
+        ValueError: If a size is not a multiple of 8, or a file cannot be read or holds
             another network.
     """
-    rows, columns = eighths(height, width)
+    rows, columns = latent_map_size(height, width)
     channels = len(np.atleast_1d(mean))
-    decode = _taesd.decoder(_taesd.weights(decoder, _taesd.DECODER, channels))
+    decode = _taesd.decoder(_taesd.read_weights(decoder, _taesd.DECODER, channels))
     encode = None
     if encoder is not None:
-        encode = _taesd.encoder(_taesd.weights(encoder, _taesd.ENCODER, 3))
-    latent = usual_waves(rows, columns, channels, mean=mean, stddev=stddev)
+        encode = _taesd.encoder(_taesd.read_weights(encoder, _taesd.ENCODER, 3))
+    latent = waves_of_usual_length(rows, columns, channels, mean=mean, stddev=stddev)
     return assembled(
         {"latent": latent},
         lambda values: decode(values["latent"]),
@@ -270,72 +229,121 @@ def taesd(
     )
 
 
-def _for_inputs(
-    inputs: Mapping[str, Any], latents: Mapping[str, Any]
-) -> dict[str, Latent]:
-    """Return a latent for each input of a model: the given or the usual one."""
-    for name in latents:
-        if name not in inputs:
-            hint = did_you_mean(name, inputs)
-            raise ValueError(
-                f"The generator has no input {name!r}.{hint} It takes "
-                f"{', '.join(f'{k} {tuple(v.shape)}' for k, v in inputs.items())}."
-            )
-    found = {}
-    for name, given in inputs.items():
-        shape = tuple(given.shape[1:])
-        floating = tf.as_dtype(given.dtype).is_floating
-        latent = latents.get(name)
-        if isinstance(latent, (int, float)):
-            latent = fixed(latent, shape, floating=floating)
-        if latent is None and (None in shape or not shape):
-            raise ValueError(
-                f"Input {name!r} of the generator has the shape {tuple(given.shape)}; "
-                "say with `latents` what to give it."
-            )
-        if not floating and (latent is None or latent.optimized):
-            raise ValueError(
-                f"Input {name!r} of the generator takes whole numbers, which have no "
-                f'gradient. Hold it: latents={{"{name}": 0}}.'
-            )
-        found[name] = latent or proposed(*shape)
-    return found
+def keras_hub_vae(
+    backbone: Any,
+    *,
+    height: int = 128,
+    width: int | None = None,
+) -> Prior:
+    """Make a prior of a `keras_hub.models.VAEBackbone`.
+
+    Args:
+        backbone: The model; `pip install 'tfviz[kerashub]'` installs KerasHub.
+        height: The height of the images in pixels, a multiple of 8.
+        width: The width of the images; by default the same as `height`.
+
+    Returns:
+        A param whose latents are scaled as in diffusion models, to a standard deviation
+        of about 1.
+
+    Raises:
+        ValueError: If `backbone` is another model, or a size is not a multiple of 8.
+    """
+    lacking = [
+        name
+        for name in ("encode", "decode", "scale", "shift")
+        if not hasattr(backbone, name)
+    ]
+    if lacking:
+        raise ValueError(
+            f"{type(backbone).__name__} has no {', '.join(lacking)}: expected a "
+            "keras_hub.models.VAEBackbone."
+        )
+    rows, columns = latent_map_size(height, width)
+    scale, shift = float(backbone.scale), float(backbone.shift)
+    # Encoding an image is the only public way to learn the number of channels.
+    blank = np.zeros((1, 8 * rows, 8 * columns, 3), np.float32)
+    channels = int(backbone.encode(blank).shape[-1])
+    latent = waves_of_usual_length(rows, columns, channels)
+    return assembled(
+        {"latent": latent},
+        lambda values: backbone.decode(
+            values["latent"] / scale + shift, training=False
+        ),
+        value_range=(-1, 1),
+        encode=lambda images: {
+            "latent": (backbone.encode(2 * images - 1, training=False) - shift) * scale
+        },
+    )
 
 
-def _loaded(model: Any) -> Any:
+def _load_model(model: Any) -> Any:
     """Load a model if it is the name of a file."""
     return load_model(model) if isinstance(model, (str, os.PathLike)) else model
 
 
-def _called(model: Any, given: Any, values: Latents) -> Any:
-    """Return the images that a model makes."""
+def _input_name(tensor: Any, index: int) -> str:
+    return str(getattr(tensor, "name", None) or f"input_{index}").split(":")[0]
+
+
+def _latents_for_inputs(
+    inputs: Mapping[str, Any], latents: Mapping[str, Any]
+) -> dict[str, Latent]:
+    """Return a latent for each input: that of the user, or the default one."""
+    for name in latents:
+        if name not in inputs:
+            hint = did_you_mean(name, inputs)
+            raise ValueError(
+                f"The generator has no input {name!r}.{hint} Its inputs are "
+                f"{', '.join(f'{k} {tuple(v.shape)}' for k, v in inputs.items())}."
+            )
+    all_latents = {}
+    for name, tensor in inputs.items():
+        shape = tuple(tensor.shape[1:])
+        floating = tf.as_dtype(tensor.dtype).is_floating
+        latent = latents.get(name)
+        if isinstance(latent, (int, float)):
+            latent = constant_latent(latent, shape, floating=floating)
+        if latent is None and (None in shape or not shape):
+            raise ValueError(
+                f"Input {name!r} of the generator has the shape {tuple(tensor.shape)}, "
+                "for which there is no default latent. Give one with `latents`."
+            )
+        if not floating and (latent is None or latent.optimized):
+            raise ValueError(
+                f"Input {name!r} of the generator takes integers, which have no "
+                f'gradient. Hold it constant: latents={{"{name}": 0}}.'
+            )
+        all_latents[name] = latent or default_latent(*shape)
+    return all_latents
+
+
+def _generate(model: Any, inputs: Any, values: Latents) -> Any:
+    """Return the images that a model makes of its packed inputs."""
     try:
-        made = model(given, training=False)
+        outputs = model(inputs, training=False)
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         shapes = ", ".join(f"{n} {tuple(v.shape)}" for n, v in values.items())
         raise ValueError(
             f"The generator cannot take {shapes}: {reason_of(error)}"
         ) from error
-    return _single(made)
+    return _single_output(outputs)
 
 
-def _input_name(given: Any, place: int) -> str:
-    return str(getattr(given, "name", None) or f"input_{place}").split(":")[0]
-
-
-def _single(made: Any) -> Any:
-    if isinstance(made, Mapping):
-        made = list(made.values())
-    if isinstance(made, Sequence):
-        if len(made) != 1:
+def _single_output(outputs: Any) -> Any:
+    """Return the only output of a model, or refuse others."""
+    if isinstance(outputs, Mapping):
+        outputs = list(outputs.values())
+    if isinstance(outputs, Sequence):
+        if len(outputs) != 1:
             raise ValueError(
-                f"The generator has {len(made)} outputs. Wrap it in a model of the one "
-                "that is the image."
+                f"The generator has {len(outputs)} outputs. Wrap it in a model whose "
+                "only output is the image."
             )
-        made = made[0]
-    if not made.dtype.is_floating:
+        outputs = outputs[0]
+    if not outputs.dtype.is_floating:
         raise ValueError(
-            f"The generator gives {made.dtype.name}, which has no gradient. Take the "
-            "output before it is rounded."
+            f"The generator's output has the type {outputs.dtype.name}, which has no "
+            "gradient. Use the images before they are rounded."
         )
-    return made
+    return outputs

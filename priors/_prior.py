@@ -1,4 +1,4 @@
-"""A generator with its latents as a param."""
+"""The class of learned priors, and the function that makes one of any generator."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -14,34 +14,40 @@ from tfviz import transforms, views
 from tfviz.params import Param
 from tfviz.params._base import Latents, check_positive_integers, check_unit_range
 from tfviz.priors import _calibration
-from tfviz.priors._calibration import Measured
+from tfviz.priors._calibration import Statistics
 from tfviz.priors._latents import Latent
 from tfviz.views import View
 
-# How strongly pixels are pulled back that leave the range: what the mean squared
-# distance counts.
+# The weight of the mean squared distance of the pixels from the value range.
 PULL = 1.0
-# What suits generators; see `render`.
+# Arguments of `render` that suit generators.
 DEFAULTS: Mapping[str, Any] = {
     "learning_rate": 0.05,
     "transforms": transforms.gentle(),
     "candidates": 32,
 }
-# Images that are decoded or encoded together.
-AT_ONCE = 32
+# The number of images that are decoded or encoded together.
+BATCH = 32
+# Multiplied by the index of a latent, this separates the random numbers of latents.
+_SEED_STEP = 7919
 
 
 @dataclass(frozen=True)
 class Prior(Param):
-    """A param whose images a generator makes.
+    """A param whose images are made by a trained generator.
+
+    The attributes of `Param` use latents in the form that is stored and optimized;
+    `generate` and `invert` use the values that the generator takes.
 
     Attributes:
-        latents: What the generator takes, by name.
-        generate: `generate(values) -> images` in `value_range`, from what it takes.
-        value_range: What black and white are in those images.
-        invert: `invert(images) -> values`, for images in [0, 1], or None.
-        pull: How strongly pixels are pulled back that leave the range; see `within`.
-        measured: Statistics of the latents, by name, once `calibrate` has found them.
+        latents: The latents of the generator's inputs, by name.
+        generate: `generate(values) -> images`, the generator; its images lie in
+            `value_range`.
+        value_range: The values of black and white in the generator's images.
+        invert: `invert(images) -> values`, the encoder, for images in [0, 1], or None.
+        pull: The strength with which pixels outside of the value range are pulled back;
+            see `within`.
+        measured: Statistics of the latents, by name; empty before `calibrate`.
     """
 
     latents: Mapping[str, Latent] = field(default_factory=dict)
@@ -49,65 +55,95 @@ class Prior(Param):
     value_range: tuple[float, float] = (0.0, 1.0)
     invert: Callable[[Any], Latents] | None = None
     pull: float = PULL
-    measured: Mapping[str, Measured] = field(default_factory=dict)
+    measured: Mapping[str, Statistics] = field(default_factory=dict)
 
     def calibrate(
         self, of: ArrayLike | int | str | os.PathLike, *, seed: int = 0
     ) -> "Prior":
-        """Return this prior with its latents where those of images are.
+        """Return this prior with its latents limited to the usual ones of images.
 
-        Each unit of a latent, or each channel of a map, starts from the mean and the
-        deviation that were measured, and stays between the 0.1st and the 99.9th
-        percentile (DGN-AM, https://arxiv.org/abs/1605.09304, bounds units so). Maps
-        also get the spectrum that was measured.
+        Each unit of a latent vector, or each channel of a latent map, starts with the
+        measured mean and standard deviation and stays between the measured 0.1st and
+        99.9th percentiles, similar to the bounds of units in DGN-AM
+        (https://arxiv.org/abs/1605.09304). Maps also get the measured spectrum.
 
-        A description does not tell where latents were measured, so its `spec` is empty.
+        The returned prior has an empty `spec`, because a description cannot hold the
+        measurements.
 
         Args:
-            of: Images `(n, height, width, channels)` in [0, 1], which are encoded; or
-                a number of random draws, for latents that are made of other random
-                numbers; or a file that `save_calibration` wrote.
-            seed: Of random draws.
+            of: Images `(n, height, width, channels)` in [0, 1], which are encoded; or a
+                number of random starts, for a prior without an encoder; or a file that
+                `save_calibration` wrote.
+            seed: The random seed of the random starts.
 
         Raises:
-            ValueError: If there is no encoder for images, fewer than two are given, or
-                a file is of other latents.
+            ValueError: If the prior has no encoder for images, there are fewer than two
+                images, or the file belongs to other latents.
         """
         if isinstance(of, (str, os.PathLike)):
-            measures = _calibration.load(of)
+            measured = _calibration.load(of)
         else:
-            measures = self._measures(of, seed)
+            measured = self._measure_latents(of, seed)
         latents = dict(self.latents)
-        for name, statistics in measures.items():
-            known = latents.get(name)
-            shape = known.shape if known else None
-            # Of maps, channels are measured.
-            wanted = shape[-1:] if shape and len(shape) == 3 else shape
-            if known is None or statistics.mean.shape != wanted:
+        for name, statistics in measured.items():
+            latent = latents.get(name)
+            shape = latent.shape if latent else None
+            # The statistics of maps are those of their channels.
+            expected = shape[-1:] if shape and len(shape) == 3 else shape
+            if latent is None or statistics.mean.shape != expected:
                 raise ValueError(
                     f"The calibration is of a latent {name!r} of the shape "
                     f"{statistics.mean.shape}; this prior has "
                     + ", ".join(f"{n!r} {v.shape}" for n, v in self.latents.items())
                 )
-            if known.calibrated:
-                latents[name] = known.calibrated(statistics)
-        return replace(self._with(latents), measured=measures)
+            if latent.calibrated:
+                latents[name] = latent.calibrated(statistics)
+        return replace(self._with_latents(latents), measured=measured)
+
+    def save_calibration(self, path: str | os.PathLike) -> None:
+        """Write the statistics that `calibrate` measured to a file that it can read.
+
+        Args:
+            path: The name of the file, which ends in `.npz`.
+
+        Raises:
+            ValueError: If nothing was measured, or the name does not end in `.npz`.
+        """
+        if not self.measured:
+            raise ValueError("Nothing was measured yet: call `calibrate` first.")
+        _calibration.save(path, self.measured)
 
     def white(self) -> "Prior | None":
-        """Return this prior with maps of latents whose places are independent.
+        """Return this prior with latent maps whose positions are independent.
 
-        Decoders make texture without objects of those, which shows what the waves are
-        for. None without such maps.
+        Decoders turn such maps into texture without objects, which shows the effect of
+        storing maps as waves. None if no latent of the prior is such a map.
         """
         changed = {
             name: replace(latent.white(), usual=latent.usual)
             for name, latent in self.latents.items()
             if latent.white
         }
-        return self._with({**self.latents, **changed}) if changed else None
+        return self._with_latents({**self.latents, **changed}) if changed else None
 
-    def _with(self, latents: Mapping[str, Latent]) -> "Prior":
-        made = assembled(
+    def sample(self, count: int, *, seed: int = 0) -> NDArray[np.float32]:
+        """Return random images `(count, height, width, channels)` in [0, 1].
+
+        Args:
+            count: The number of images.
+            seed: Random seed; another seed gives other images. With the same seed, a
+                smaller `count` gives the first of the same images.
+        """
+        check_positive_integers(count=count)
+        seeds = np.array([[seed, number] for number in range(count)], np.int32)
+        parts = [
+            np.asarray(self.decode(self.init(seeds[first : first + BATCH])))
+            for first in range(0, count, BATCH)
+        ]
+        return np.clip(np.concatenate(parts), 0, 1)
+
+    def _with_latents(self, latents: Mapping[str, Latent]) -> "Prior":
+        prior = assembled(
             latents,
             self.generate,
             value_range=self.value_range,
@@ -116,24 +152,9 @@ class Prior(Param):
             view=self.view,
             defaults=self.defaults,
         )
-        return replace(made, trained=self.trained, measured=self.measured)
+        return replace(prior, trained=self.trained, measured=self.measured)
 
-    def sample(self, count: int, *, seed: int = 0) -> NDArray[np.float32]:
-        """Return random images `(count, height, width, channels)` in [0, 1].
-
-        Args:
-            count: How many.
-            seed: Of them all; the first ones do not depend on `count`.
-        """
-        check_positive_integers(count=count)
-        seeds = np.array([[seed, number] for number in range(count)], np.int32)
-        parts = [
-            np.asarray(self.decode(self.init(seeds[first : first + AT_ONCE])))
-            for first in range(0, count, AT_ONCE)
-        ]
-        return np.clip(np.concatenate(parts), 0, 1)
-
-    def _measures(self, of: Any, seed: int) -> dict[str, Measured]:
+    def _measure_latents(self, of: Any, seed: int) -> dict[str, Statistics]:
         parts: list[Latents] = []
         if isinstance(of, int):
             check_positive_integers(n=of - 1)
@@ -144,37 +165,24 @@ class Prior(Param):
             if self.invert is None:
                 raise ValueError(
                     "This prior has no encoder to measure images with. Give a number "
-                    "of random draws instead."
+                    "of random starts instead."
                 )
             images = np.asarray(of, np.float32)
             if images.ndim != 4 or len(images) < 2:
                 raise ValueError(
-                    "Images to measure have the shape (n, height, width, channels), "
-                    f"with n from 2. Received: {images.shape}"
+                    "Images to measure must have the shape (n, height, width, "
+                    f"channels), with at least 2 images. Received: {images.shape}"
                 )
             check_unit_range(images, "images")
-            for first in range(0, len(images), AT_ONCE):
-                parts.append(self.invert(images[first : first + AT_ONCE]))
+            for first in range(0, len(images), BATCH):
+                parts.append(self.invert(images[first : first + BATCH]))
         return {
-            name: _calibration.measured(
+            name: _calibration.measure(
                 np.concatenate([np.asarray(part[name]) for part in parts])
             )
             for name, latent in self.latents.items()
             if latent.optimized and name in parts[0]
         }
-
-    def save_calibration(self, path: str | os.PathLike) -> None:
-        """Write what `calibrate` measured to a file that it reads.
-
-        Args:
-            path: Ends in `.npz`.
-
-        Raises:
-            ValueError: If nothing was measured, or the name ends in something else.
-        """
-        if not self.measured:
-            raise ValueError("Nothing was measured yet: call `calibrate` first.")
-        _calibration.save(path, self.measured)
 
 
 def assembled(
@@ -188,39 +196,45 @@ def assembled(
     view: View | None = None,
     defaults: Mapping[str, Any] | None = None,
 ) -> Prior:
-    """Return a param whose images a generator makes.
+    """Make a prior of any function from latents to images.
 
     Args:
-        latents: What the generator takes, by name.
+        latents: The latents of the function's inputs, by name.
         decode: `decode(values) -> images` `(n, height, width, channels)`, from a dict
             with a tensor `(n, ...)` for each latent.
-        value_range: What black and white are in those images.
+        value_range: The values of black and white in those images.
         encode: `encode(images) -> values`, for images in [0, 1], or None.
-        spec: What makes the param up, as JSON values.
-        pull: As in `within`.
-        view: What a model is shown of the images; `views.resized()` by default.
-        defaults: Arguments of `render` that suit it, beside or instead of
-            `priors.DEFAULTS`.
+        spec: A description of the prior, as JSON values. It is stored with pictures;
+            `from_spec` can read only those of `load`.
+        pull: The strength with which pixels outside of the value range are pulled back;
+            see `within`.
+        view: The function from the prior's images to the images that the model sees;
+            `views.resized()` by default.
+        defaults: Arguments of `render` that suit this prior. They take precedence over
+            those for all priors: a learning rate of 0.05, gentle transforms and 32
+            candidates.
 
     Raises:
-        ValueError: If the range is none, no latent shall be optimized, one that shall
-            be gets no gradient, or the generator gives no finite images.
+        ValueError: If `value_range` is not a range, no latent is optimized, an
+            optimized latent gets no gradient, or the images are not finite.
     """
-    low, high = _checked_range(value_range)
+    low, high = _check_range(value_range)
 
     def init(seeds: Any) -> Latents:
         seeds = tf.convert_to_tensor(seeds, tf.int32)
-        # Two latents of one shape shall not be the same numbers.
+        # Otherwise two latents of the same shape would start from the same numbers.
         return {
-            name: latent.start(_apart(seeds, place))
-            for place, (name, latent) in enumerate(latents.items())
+            name: latent.start(_shift_seeds(seeds, index))
+            for index, (name, latent) in enumerate(latents.items())
         }
 
     def values(stored: Latents) -> Latents:
-        found = {name: latent.values(stored[name]) for name, latent in latents.items()}
+        by_name = {
+            name: latent.values(stored[name]) for name, latent in latents.items()
+        }
         return {
             name: value if latents[name].optimized else tf.stop_gradient(value)
-            for name, value in found.items()
+            for name, value in by_name.items()
         }
 
     def unclipped(stored: Latents) -> Any:
@@ -240,20 +254,20 @@ def assembled(
     penalties = {n: v.penalty for n, v in latents.items() if v.penalty is not None}
 
     def penalty(stored: Latents) -> Any:
-        found = values(stored)
-        return tf.add_n([term(found[name]) for name, term in penalties.items()])
+        by_name = values(stored)
+        return tf.add_n([term(by_name[name]) for name, term in penalties.items()])
 
     def inverse(pictures: Any, encode: Callable[[Any], Latents]) -> Latents:
-        found = encode(tf.convert_to_tensor(pictures, tf.float32))
-        return {n: latents[n].stored(value) for n, value in found.items()}
+        encoded = encode(tf.convert_to_tensor(pictures, tf.float32))
+        return {n: latents[n].stored(value) for n, value in encoded.items()}
 
-    moving = [name for name, latent in latents.items() if latent.optimized]
-    if not moving:
+    optimized = [name for name, latent in latents.items() if latent.optimized]
+    if not optimized:
         raise ValueError(
             f"No latent would be optimized: {', '.join(latents) or 'there are none'}. "
-            "At least one must move."
+            "At least one must not be constant."
         )
-    shape = _tested(init, images, moving)
+    shape = _check_decoding(init, images, optimized)
     return Prior(
         init,
         images,
@@ -275,116 +289,121 @@ def assembled(
     )
 
 
+def within(images: Any, pull: float = PULL) -> Any:
+    """Clip images to [0, 1] in a way that lets pixels return from outside.
+
+    The gradient of the score passes through the clipping where a step along it leads
+    back towards the range, as in VQGAN-CLIP (https://arxiv.org/abs/2204.08583). In
+    addition, pixels are pulled back by the gradient of `-pull` times their mean squared
+    distance from the range.
+
+    Args:
+        images: Images `(n, height, width, channels)`, not limited to [0, 1].
+        pull: The weight of the squared distance, in units of the score.
+    """
+
+    @tf.custom_gradient
+    def clip(images: Any) -> Any:
+        inside = tf.clip_by_value(images, 0, 1)
+
+        def gradient(upstream: Any) -> Any:
+            excess = images - inside
+            # With a plain clip, pixels that are once outside would never return.
+            leads_back = excess * upstream <= 0
+            size = tf.cast(tf.reduce_prod(tf.shape(images)[1:]), tf.float32)
+            return tf.where(leads_back, upstream, 0) - 2 * pull * excess / size
+
+        return inside, gradient
+
+    return clip(images)
+
+
 def _diagnostics(
     latents: Mapping[str, Latent], unclipped: Callable[[Latents], Any]
 ) -> dict[str, Callable[[Latents], Any]]:
-    """Return what is told of latents at the end of a search."""
+    """Return the functions that describe the latents at the end of a search."""
 
-    def outside(stored: Latents) -> Any:
-        made = unclipped(stored)
-        over = tf.cast((made < 0) | (made > 1), tf.float32)
-        return tf.reduce_mean(over, axis=(1, 2, 3))
+    def out_of_range(stored: Latents) -> Any:
+        images = unclipped(stored)
+        outside = tf.cast((images < 0) | (images > 1), tf.float32)
+        return tf.reduce_mean(outside, axis=(1, 2, 3))
 
-    def percentile(stored: Latents, name: str, standard: Any) -> Any:
-        found = standard(latents[name].values(stored[name]))
-        squares = tf.reduce_sum(found**2, axis=tuple(range(1, found.shape.rank)))
+    def norm_percentile(stored: Latents, name: str, standard: Any) -> Any:
+        z = standard(latents[name].values(stored[name]))
+        squares = tf.reduce_sum(z**2, axis=tuple(range(1, z.shape.rank)))
         size = float(np.prod(latents[name].shape))
         # The squared length of d normal numbers has the chi-squared distribution.
         return 100 * tf.math.igamma(size / 2, squares / 2)
 
     def unusual(stored: Latents, name: str, usual: Any) -> Any:
-        found = latents[name].values(stored[name])
-        over = tf.cast((found < usual[0]) | (found > usual[1]), tf.float32)
-        return tf.reduce_mean(over, axis=tuple(range(1, found.shape.rank)))
+        values = latents[name].values(stored[name])
+        outside = tf.cast((values < usual[0]) | (values > usual[1]), tf.float32)
+        return tf.reduce_mean(outside, axis=tuple(range(1, values.shape.rank)))
 
-    told: dict[str, Callable[[Latents], Any]] = {"out_of_range": outside}
+    functions: dict[str, Callable[[Latents], Any]] = {"out_of_range": out_of_range}
     for name, latent in latents.items():
         if latent.optimized and latent.standard:
-            told[f"{name}/norm_percentile"] = partial(
-                percentile, name=name, standard=latent.standard
+            functions[f"{name}/norm_percentile"] = partial(
+                norm_percentile, name=name, standard=latent.standard
             )
         if latent.optimized and latent.usual:
-            told[f"{name}/unusual"] = partial(unusual, name=name, usual=latent.usual)
-    return told
+            functions[f"{name}/unusual"] = partial(
+                unusual, name=name, usual=latent.usual
+            )
+    return functions
 
 
-def within(images: Any, pull: float = PULL) -> Any:
-    """Clip images to [0, 1] so that what is outside can come back.
-
-    The gradient passes where a step along it leads into the range (as in VQGAN-CLIP,
-    https://arxiv.org/abs/2204.08583), and that of `-pull` times the mean squared
-    distance from the range is added.
-
-    Args:
-        images: `(n, height, width, channels)`.
-        pull: In units of the score.
-    """
-
-    @tf.custom_gradient
-    def clipped(images: Any) -> Any:
-        inside = tf.clip_by_value(images, 0, 1)
-
-        def gradient(upstream: Any) -> Any:
-            over = images - inside
-            # The scores' gradient passes only where it leads back; a plain clip would
-            # hold for ever what is outside.
-            leads_back = over * upstream <= 0
-            size = tf.cast(tf.reduce_prod(tf.shape(images)[1:]), tf.float32)
-            return tf.where(leads_back, upstream, 0) - 2 * pull * over / size
-
-        return inside, gradient
-
-    return clipped(images)
-
-
-def _tested(
-    init: Callable[[Any], Latents], images: Callable[[Latents], Any], moving: list[str]
+def _check_decoding(
+    init: Callable[[Any], Latents],
+    images_of: Callable[[Latents], Any],
+    optimized: list[str],
 ) -> tuple[int, int, int]:
-    """Return the shape of the images, once each latent is known to reach them."""
+    """Return the shape of the images, after checking the gradient of each latent."""
     stored = {k: tf.convert_to_tensor(v) for k, v in init([[0, 1]]).items()}
     with tf.GradientTape() as tape:
-        for name in moving:
+        for name in optimized:
             tape.watch(stored[name])
-        made = images(stored)
-        # Any picture but a flat one has a variance.
-        spread = tf.reduce_sum(made * tf.random.stateless_normal(made.shape, [0, 1]))
-    if made.shape.rank != 4 or None in made.shape:
+        images = images_of(stored)
+        # Random weights, so that any change of an image changes the sum.
+        total = tf.reduce_sum(images * tf.random.stateless_normal(images.shape, [0, 1]))
+    if images.shape.rank != 4 or None in images.shape:
         raise ValueError(
-            "The generator must give images (n, height, width, channels). Received: "
-            f"shape {made.shape}"
+            "The generator must return images (n, height, width, channels). Received: "
+            f"shape {images.shape}"
         )
-    if not np.isfinite(made.numpy()).all():
+    if not np.isfinite(images.numpy()).all():
         raise ValueError(
-            "The generator gives images that are not finite; are its weights?"
+            "The generator returns images that are not finite. Check its weights."
         )
-    for name, slope in tape.gradient(spread, {n: stored[n] for n in moving}).items():
-        if slope is None:
+    gradients = tape.gradient(total, {name: stored[name] for name in optimized})
+    for name, gradient in gradients.items():
+        if gradient is None:
             raise ValueError(
-                f"No gradient reaches the latent {name!r}. Is it a whole number, or "
-                "does the generator round? Hold it instead, with `optimized=False`."
+                f"No gradient reaches the latent {name!r}. Is it an integer, or does "
+                "the generator round? Hold it constant with `optimized=False`."
             )
-        size = np.abs(tf.convert_to_tensor(slope).numpy()).max()
+        size = np.abs(tf.convert_to_tensor(gradient).numpy()).max()
         if not (np.isfinite(size) and size > 0):
             raise ValueError(
-                f"The gradient in the latent {name!r} is {size:g} at the start. "
-                "Does the generator use it? Hold it with `optimized=False`, or start "
-                "elsewhere."
+                f"The gradient of the latent {name!r} is {size:g} at the start. Does "
+                "the generator use it? Hold it constant with `optimized=False`, or "
+                "choose another start."
             )
-    return tuple(made.shape[1:])
+    return tuple(images.shape[1:])
 
 
-def _apart(seeds: Any, place: int) -> Any:
-    return tf.stack([seeds[:, 0], seeds[:, 1] + 7919 * place], axis=1)
+def _shift_seeds(seeds: Any, index: int) -> Any:
+    return tf.stack([seeds[:, 0], seeds[:, 1] + _SEED_STEP * index], axis=1)
 
 
-def _checked_range(value_range: tuple[float, float]) -> tuple[float, float]:
+def _check_range(value_range: tuple[float, float]) -> tuple[float, float]:
     try:
         low, high = (float(end) for end in value_range)
     except (TypeError, ValueError):
         low = high = float("nan")
     if not low < high:
         raise ValueError(
-            "`value_range` must say what black and white are in the generator's "
+            "`value_range` must be the values of black and white in the generator's "
             "images: (-1, 1) after tanh, (0, 1) after a sigmoid. Received: "
             f"value_range={value_range}"
         )

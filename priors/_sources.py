@@ -1,4 +1,4 @@
-"""Priors by name: bundled ones, files, folders and handles."""
+"""Priors by name: bundled priors, files, folders and modules of TF-Hub."""
 
 import hashlib
 import os
@@ -17,13 +17,13 @@ from tfviz.models.sources import (
     is_url,
     split_choices,
 )
-from tfviz.priors import _generators as families
-from tfviz.priors import _trained
+from tfviz.priors import _generators, _trained
 from tfviz.priors._calibration import SUFFIX
 from tfviz.priors._prior import Prior
 from tfviz.priors._tfhub import hub, saved_model
 from tfviz.priors._trained import BUNDLED
 
+# The name of learned priors in descriptions, in place of the name of a factory.
 NAME = "prior"
 
 
@@ -37,37 +37,41 @@ def load(
     calibrated: bool = True,
     network: Adapter | None = None,
 ) -> Prior:
-    """Load a prior from what its name tells.
+    """Load a prior by its name, or from a file, a folder or a URL.
 
     Args:
-        source: `inverter` or `autoencoder`, which come with the package; a file that
+        source: The name of a bundled prior, `inverter` or `autoencoder`; a file that
             `tfviz priors train` wrote (.npz); a decoder of TAESD (.safetensors); a
             Keras model (.keras, .h5) that takes vectors or a map; the folder of a
-            SavedModel; or the URL of a module of TF-Hub. Of several functions or
-            outputs of the latter two, `SOURCE?signature=NAME&output=NAME` takes one.
-        size: Of the images, in pixels, where it can be chosen: one number, or height
-            and width.
-        value_range: What black and white are in its images. Needed for Keras models
-            and SavedModels: (-1, 1) after tanh, (0, 1) after a sigmoid.
-        given: Numbers that the generator takes and that do not change: a class, a
-            truncation; by the names of its inputs.
-        encoder: A file, to start from images: for TAESD and Keras models.
-        calibrated: Whether to use `SOURCE.calibration.npz`, where it is there.
-        network: What an inverter's `encode` sees images with: the one that it was
-            trained on, if that is in a file of your own. Others are loaded.
+            SavedModel; or the URL of a module of TF-Hub. If one of the latter two has
+            several functions or outputs, `SOURCE?signature=NAME&output=NAME` selects
+            one.
+        size: The size of the images in pixels, if it can be chosen: one number, or
+            height and width.
+        value_range: The values of black and white in the generator's images, which
+            Keras models and SavedModels need: (-1, 1) after tanh, (0, 1) after a
+            sigmoid.
+        given: Constant numbers for inputs of the generator, such as a class or a
+            truncation, by the names of the inputs.
+        encoder: The file of an encoder, for TAESD and Keras models. It is needed to
+            start from images and to calibrate.
+        calibrated: Whether to use the file `SOURCE.calibration.npz`, if it exists.
+        network: The network on which an inverter was trained, which its `encode` needs.
+            By default it is loaded by its name; give it if it is a model of your own.
 
     Returns:
-        A param that can be made again from its `spec`, while its file is there.
+        A param that can be made again from its `spec`, as long as its file exists.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it holds no generator, or something else must be said.
+        ValueError: If the source is not a generator, or an option is missing or not
+            supported.
 
     >>> load("no/such.keras", value_range=(0, 1))
     Traceback (most recent call last):
     FileNotFoundError: There is no prior 'no/such.keras'. ...
     """
-    name, chosen = split_choices(os.fspath(source), *CHOICES)
+    name, selection = split_choices(os.fspath(source), *CHOICES)
     spec: dict[str, Any] = {
         "name": NAME,
         "source": os.fspath(source),
@@ -79,89 +83,102 @@ def load(
     }
     options = {"value_range": value_range, "latents": given or None}
     if name in BUNDLED or Path(name).suffix.lower() == ".npz":
-        _check_unused(name, encoder=encoder, **options, **chosen)
+        _check_unused(name, encoder=encoder, **options, **selection)
         prior = _trained.load(name, size, network=network)
     else:
         _check_unused(name, network=network)
-        prior = _found(name, size, encoder, options, chosen)
+        prior = _load_generator(name, size, encoder, options, selection)
     files = [str(_trained.bundled_file(name)) if name in BUNDLED else name]
     files += [spec["encoder"]] * (encoder is not None)
-    beside = f"{Path(name)}{SUFFIX}"
-    if calibrated and name not in BUNDLED and Path(beside).is_file():
-        files.append(beside)
-        prior = prior.calibrate(files[-1])
+    calibration = f"{Path(name)}{SUFFIX}"
+    if calibrated and name not in BUNDLED and Path(calibration).is_file():
+        files.append(calibration)
+        prior = prior.calibrate(calibration)
     spec["digest"] = _digest(files)
     return replace(prior, spec=spec)
 
 
 def from_spec(spec: Mapping[str, Any]) -> Prior:
-    """Make a prior again from its description, as a saved picture holds it.
+    """Make a prior again from its description, as saved pictures hold it.
+
+    Args:
+        spec: The `spec` of a prior that `load` returned.
 
     Raises:
-        FileNotFoundError: If its file is not there any more.
-        ValueError: If the description is of something else.
+        FileNotFoundError: If the prior's file does not exist any more.
+        ValueError: If the description is not of a prior.
     """
     settings = dict(spec)
     if settings.pop("name", None) != NAME:
-        raise ValueError(f"This is no description of a prior: {dict(spec)}")
+        raise ValueError(f"This is not the description of a prior: {dict(spec)}")
     settings.pop("digest", None)
     size = settings.pop("size")
     return load(settings.pop("source"), size and tuple(size), **settings)
 
 
-def _found(
+def _load_generator(
     name: str,
     size: Any,
     encoder: str | os.PathLike | None,
     options: dict[str, Any],
-    chosen: Mapping[str, Any],
+    selection: Mapping[str, Any],
 ) -> Prior:
+    """Load a generator that was not trained with `tfviz priors train`.
+
+    Args:
+        name: A file, a folder or a URL.
+        size: As in `load`.
+        encoder: As in `load`.
+        options: The arguments `value_range` and `latents` of the factories.
+        selection: The selected `signature` and `output` of a SavedModel.
+    """
     path = Path(name)
     suffix = path.suffix.lower()
     if is_url(handle := name.removeprefix(HUB)):
         _check_unused(name, size=size, encoder=encoder)
-        return hub(handle, **options, **chosen)
+        return hub(handle, **options, **selection)
     if not path.exists():
         raise FileNotFoundError(
-            f"There is no prior {name!r}. Bundled are {', '.join(BUNDLED)}; else give "
-            "a file, a SavedModel's folder or hub:URL."
+            f"There is no prior {name!r}. The bundled priors are {', '.join(BUNDLED)}. "
+            "Give one of these, a file, the folder of a SavedModel or hub:URL."
         )
     if is_saved_model(path):
         _check_unused(name, size=size, encoder=encoder)
-        return saved_model(name, **options, **chosen)
-    _check_unused(name, **chosen)
+        return saved_model(name, **options, **selection)
+    _check_unused(name, **selection)
     if suffix == ".safetensors":
         _check_unused(name, **options)
         height, width = _pair(size) or (112, 112)
-        return families.taesd(name, encoder, height=height, width=width)
+        return _generators.taesd(name, encoder, height=height, width=width)
     if suffix not in SUFFIXES:
         raise ValueError(
-            f"{name!r} is no prior. Expected a file that ends in .npz, .safetensors, "
-            f"{', '.join(SUFFIXES)}, or a SavedModel's folder."
+            f"{name!r} is not a prior. Expected a file that ends in .npz, "
+            f".safetensors, {', '.join(SUFFIXES)}, or the folder of a SavedModel."
         )
     if options["value_range"] is None:
         raise ValueError(
-            f"{name!r} does not tell what black and white are in its images. Give its "
-            "range: -1,1 if its last layer is a tanh, 0,1 after a sigmoid."
+            f"{name!r} does not say which values are black and white in its images. "
+            "Give its value range: -1,1 if its last layer is a tanh, 0,1 if it is a "
+            "sigmoid."
         )
-    return _of_keras(name, size, encoder, options)
+    return _load_keras_generator(name, size, encoder, options)
 
 
-def _of_keras(
+def _load_keras_generator(
     name: str, size: Any, encoder: str | os.PathLike | None, options: dict[str, Any]
 ) -> Prior:
     model = load_model(name)
     inputs = list(getattr(model, "inputs", None) or [])
-    a_map = len(inputs) == 1 and len(inputs[0].shape) == 4
-    if encoder is None and not a_map:
+    takes_map = len(inputs) == 1 and len(inputs[0].shape) == 4
+    if encoder is None and not takes_map:
         _check_unused(name, size=size)
-        return families.gan(model, **options)
+        return _generators.gan(model, **options)
     _check_unused(name, latents=options["latents"])
     value_range = options["value_range"]
-    height, width = _map_size(model, name, size) if a_map else (None, None)
-    if not a_map:
+    height, width = _map_size(model, name, size) if takes_map else (None, None)
+    if not takes_map:
         _check_unused(name, size=size)
-    return families.autoencoder(
+    return _generators.autoencoder(
         model, encoder, value_range=value_range, height=height, width=width
     )
 
@@ -169,28 +186,30 @@ def _of_keras(
 def _map_size(
     decoder: Any, name: str, size: int | tuple[int, int] | None
 ) -> tuple[int | None, int | None]:
-    """Return the size of the latents of which a decoder makes images of a size."""
-    taken = decoder.inputs[0].shape
+    """Return the size of the latent map from which a decoder makes images of a size."""
+    input_shape = decoder.inputs[0].shape
     pixels = _pair(size)
-    if pixels is None or None not in taken[1:3]:
+    if pixels is None or None not in input_shape[1:3]:
         _check_unused(name, size=size)
         return None, None
-    # How much larger an image is, of a map of 4 by 4.
-    made = decoder.compute_output_shape((1, 4, 4, taken[3]))[1:3]
-    if any(n * 4 % m or n < m // 4 for n, m in zip(pixels, made, strict=True)):
+    # The size of the images of a map of 4 by 4 shows how much the decoder enlarges.
+    of_four = decoder.compute_output_shape((1, 4, 4, input_shape[3]))[1:3]
+    if any(n * 4 % m or n < m // 4 for n, m in zip(pixels, of_four, strict=True)):
         raise ValueError(
             f"{name!r} makes images whose height and width are multiples of "
-            f"{made[0] // 4} and {made[1] // 4} pixels. Received: size={size}"
+            f"{of_four[0] // 4} and {of_four[1] // 4} pixels. Received: size={size}"
         )
-    return 4 * pixels[0] // made[0], 4 * pixels[1] // made[1]
+    return 4 * pixels[0] // of_four[0], 4 * pixels[1] // of_four[1]
 
 
 def _check_unused(name: str, **options: Any) -> None:
+    """Refuse options that a kind of prior does not support."""
     for argument, value in options.items():
         option = "given" if argument == "latents" else argument
         if value is not None:
             raise ValueError(
-                f"{name!r} takes no `{option}`: it is fixed there. Leave it out."
+                f"{name!r} takes no `{option}`, because it is fixed for this kind of "
+                "prior. Leave it out."
             )
 
 
@@ -201,12 +220,12 @@ def _pair(size: int | tuple[int, int] | None) -> list[int] | None:
 
 
 def _digest(names: list[str]) -> str:
-    """Return a hash of the files that make up a prior."""
+    """Return a hash of the contents of the files and folders of a prior."""
     digest = hashlib.blake2b(digest_size=16)
     for path in map(Path, names):
-        found = [path] if path.is_file() else []
+        files = [path] if path.is_file() else []
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.is_file())
-        for file in found:
+            files = sorted(file for file in path.rglob("*") if file.is_file())
+        for file in files:
             digest.update(file.read_bytes())
     return digest.hexdigest()

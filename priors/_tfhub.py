@@ -1,4 +1,4 @@
-"""Generators in SavedModels and modules of TF-Hub as params."""
+"""Priors from generators in SavedModels and modules of TF-Hub."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -15,15 +15,22 @@ from tfviz.models.load import fetch_module
 from tfviz.models.sources import GRAPH_FILES, is_saved_model
 from tfviz.params._base import Latents
 from tfviz.priors._constraints import box
-from tfviz.priors._latents import Latent, fixed, gaussian, held, proposed, typed
+from tfviz.priors._latents import (
+    Latent,
+    cast_to_input,
+    constant_latent,
+    default_latent,
+    gaussian,
+    held,
+)
 from tfviz.priors._prior import Prior, assembled
 
-# Which graph to take of several: one that takes any number of images before one that
-# takes 64, and none that is for training.
+# The tags of the graph to use if a module has several, in order of preference: first
+# that for any number of images, last that for 64 images, and never one for training.
 USUAL_TAGS: tuple[list[str], ...] = (["bsNone", "gen"], ["serve"], [])
-# Of `z` in the modules of BigGAN and BigGAN-deep for 128, 256 and 512 pixels.
+# The sizes of `z` in the modules of BigGAN and BigGAN-deep for 128, 256 and 512 pixels.
 BIGGAN_SIZES = (120, 128, 140)
-# BigGAN's numbers are drawn anew that are further than this from zero, before they are
+# The bound of the truncated normal distribution of BigGAN's `z`, before `z` is
 # multiplied by the truncation.
 BIGGAN_EDGE = 2.0
 
@@ -37,35 +44,38 @@ def saved_model(
     latents: Mapping[str, Latent | float] | None = None,
     tags: Sequence[str] | None = None,
 ) -> Prior:
-    """Optimize what a generator in a SavedModel is given.
+    """Make a prior of a generator in a SavedModel, whose inputs are optimized.
 
-    BigGAN, ProGAN and S3GAN are known by what they take, and need no `value_range`.
-    BigGAN and S3GAN want to know the class, as a row of numbers or as one number:
+    BigGAN, ProGAN and S3GAN are recognized by their inputs and need no `value_range`.
+    BigGAN and S3GAN need the number of a class:
 
         priors.saved_model("biggan", latents={"y": 207})
         priors.saved_model("s3gan", latents={"labels": 207})
 
     Args:
-        path: The folder of a SavedModel, or of a module of TF-Hub.
-        value_range: What black and white are in its images: (-1, 1) after tanh,
-            (0, 1) after a sigmoid.
-        signature: Which of its functions; by default the usual one.
-        output: Which of the function's outputs; by default `default` or the only one.
-        latents: What the function takes, by the names of its inputs. By default
-            normal numbers for each; BigGAN's are truncated at its `truncation`, 0.5.
-            An input of whole numbers, or of one number for all images, must be `held`:
-            a number alone is, and stands for a class in an input of a row.
-        tags: Of one of several graphs; by default of the one that is not for training.
+        path: The folder of a SavedModel or of a module of TF-Hub.
+        value_range: The values of black and white in the generator's images: (-1, 1)
+            after tanh, (0, 1) after a sigmoid.
+        signature: The name of the function that makes images; by default the usual one.
+        output: The name of the function's output that holds the images; by default
+            `default`, or the only one.
+        latents: The latent of each input, by the input's name. By default each input
+            starts from normal numbers; those of BigGAN are truncated at its
+            `truncation`, which is 0.5 by default. An input of integers, or of one
+            number for all images, must be constant (`held`, or just a number). For an
+            input that is a vector, a number means a class, as a one-hot vector.
+        tags: The tags of the graph to use, if there are several; by default those of a
+            graph that is not for training.
 
     Returns:
-        A param of the generator's size. Its spec is empty: a description cannot hold
-        the generator.
+        A param whose images have the generator's size. Its `spec` is empty, because a
+        description cannot hold the generator.
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If it has no such function, something must be said about it that
-            is not, or it cannot be used as `assembled` says.
-        TypeError: If `latents` holds anything else.
+        ValueError: If the module has no such function, an argument is missing, or the
+            generator is refused by `assembled`.
+        TypeError: If `latents` holds something that is not a `Latent` or a number.
 
     >>> from tempfile import TemporaryDirectory
     >>> net = tf.Module()
@@ -81,8 +91,8 @@ def saved_model(
     (2, 2, 3)
     """
     folder = Path(path)
-    module = _loaded(folder, str(folder), signature, output, tags)
-    return _param(module, value_range, latents or {})
+    module = _load_module(folder, str(folder), signature, output, tags)
+    return _prior_of(module, value_range, latents or {})
 
 
 def hub(
@@ -94,24 +104,24 @@ def hub(
     latents: Mapping[str, Latent | float] | None = None,
     tags: Sequence[str] | None = None,
 ) -> Prior:
-    """Optimize what a generator of TF-Hub is given.
+    """Make a prior of a generator of TF-Hub, whose inputs are optimized.
 
         priors.hub("https://tfhub.dev/google/progan-128/1")
 
     Args:
-        handle: The URL of a module that `tensorflow_hub` fetches or has in its cache.
+        handle: The URL of a module, which `tensorflow_hub` fetches or has in its cache.
         value_range: As in `saved_model`.
-        signature: The same.
-        output: The same.
-        latents: The same.
-        tags: The same.
+        signature: As in `saved_model`.
+        output: As in `saved_model`.
+        latents: As in `saved_model`.
+        tags: As in `saved_model`.
 
     Raises:
-        ValueError: If it cannot be fetched, or used as `saved_model` says.
-        TypeError: If `latents` holds anything else.
+        ValueError: If the module cannot be fetched, or is refused by `saved_model`.
+        TypeError: If `latents` holds something that is not a `Latent` or a number.
     """
-    module = _loaded(fetch_module(handle), handle, signature, output, tags)
-    return _param(module, value_range, latents or {})
+    module = _load_module(fetch_module(handle), handle, signature, output, tags)
+    return _prior_of(module, value_range, latents or {})
 
 
 @dataclass(frozen=True)
@@ -119,12 +129,14 @@ class _Module:
     """A function of a SavedModel that makes images.
 
     Attributes:
-        name: What the user calls it.
-        loaded: What holds its variables, to which the function only refers.
+        name: The folder or URL that the user gave, for messages.
+        loaded: The loaded SavedModel, kept because the function does not keep its
+            variables alive.
         call: The function.
-        inputs: Shape and type of each of its inputs, by name.
-        output: The name of the output that is the images.
-        batch: How many images it makes at a time; None for any number.
+        inputs: The shape and type of each input, by name.
+        output: The name of the output that holds the images.
+        batch: The number of images that the function makes at a time, or None if it
+            takes any number.
     """
 
     name: str
@@ -137,44 +149,50 @@ class _Module:
     def __call__(self, values: Latents) -> Any:
         """Return the images of any number of latents."""
         if self.batch is None:
-            return self._made(values)
+            return self._generate(values)
         (n,) = {value.shape[0] for value in values.values()}
         starts = range(0, n, self.batch)
-        filled = {k: _filled(v, len(starts) * self.batch) for k, v in values.items()}
+        padded = {k: _pad_batch(v, len(starts) * self.batch) for k, v in values.items()}
         parts = [
-            self._made({k: v[start : start + self.batch] for k, v in filled.items()})
+            self._generate(
+                {k: v[start : start + self.batch] for k, v in padded.items()}
+            )
             for start in starts
         ]
         return tf.concat(parts, axis=0)[:n]
 
-    def _made(self, values: Latents) -> Any:
-        given = {name: _given(values[name], spec) for name, spec in self.inputs.items()}
-        # By their names: by their order, they would be taken as sorted by name.
-        return self.call(**given)[self.output]
+    def _generate(self, values: Latents) -> Any:
+        arguments = {
+            name: _input_value(values[name], spec) for name, spec in self.inputs.items()
+        }
+        # Positional arguments would be taken in the order of the names.
+        return self.call(**arguments)[self.output]
 
 
-def _param(
+def _prior_of(
     module: _Module,
     value_range: tuple[float, float] | None,
-    given: Mapping[str, Latent | float],
+    latents: Mapping[str, Latent | float],
 ) -> Prior:
-    known_range, latents = _found_latents(module, given)
-    value_range = known_range if value_range is None else value_range
+    """Make a prior of a module, with the latents that the user gave."""
+    default_range, all_latents = _latents_for_inputs(module, latents)
+    value_range = default_range if value_range is None else value_range
     if value_range is None:
         raise ValueError(
-            f"Module {module.name!r} does not tell what black and white are in its "
-            "images. Write value_range=(-1, 1) if its last layer is a tanh, "
-            "value_range=(0, 1) after a sigmoid."
+            f"Module {module.name!r} does not say which values are black and white in "
+            "its images. Give value_range=(-1, 1) if its last layer is a tanh, "
+            "value_range=(0, 1) if it is a sigmoid."
         )
     try:
-        param = assembled(latents, module, value_range=value_range)
-        _check_alone(param, module.name)
+        prior = assembled(all_latents, module, value_range=value_range)
+        _check_independence(prior, module.name)
     except tf.errors.OpError as error:
         raise ValueError(f"Module {module.name!r} fails: {reason_of(error)}") from error
-    return param
+    return prior
 
 
 def _check_folder(folder: Path, name: str) -> None:
+    """Refuse a path that is not the folder of a SavedModel, with a hint."""
     if is_saved_model(folder):
         return
     if not folder.exists():
@@ -182,15 +200,15 @@ def _check_folder(folder: Path, name: str) -> None:
     if folder.name in GRAPH_FILES:
         hint = f"Give its folder: {str(folder.parent)!r}"
     elif not folder.is_dir():
-        hint = "Give a folder; a file of a Keras model is for `gan`."
+        hint = "Give a folder; for the file of a Keras model, use `gan`."
     else:
-        within = sorted(p for p in folder.iterdir() if is_saved_model(p))
-        hint = f"Did you mean {str(within[0])!r}?" if within else ""
-    reason = f"it is no folder with a {GRAPH_FILES[0]}. {hint}".rstrip()
-    raise ValueError(f"{name!r} is no SavedModel: {reason}")
+        inside = sorted(p for p in folder.iterdir() if is_saved_model(p))
+        hint = f"Did you mean {str(inside[0])!r}?" if inside else ""
+    reason = f"it is not a folder with a {GRAPH_FILES[0]}. {hint}".rstrip()
+    raise ValueError(f"{name!r} is not a SavedModel: {reason}")
 
 
-def _loaded(
+def _load_module(
     folder: Path,
     name: str,
     signature: str | None,
@@ -202,7 +220,7 @@ def _loaded(
         graphs = tag_sets(folder)
     except Exception as error:
         raise _unreadable(name, error) from error
-    tags = _chosen_tags(graphs, name, tags)
+    tags = _select_tags(graphs, name, tags)
     try:
         loaded = tf.saved_model.load(str(folder), tags=tags)
     except Exception as error:
@@ -217,27 +235,28 @@ def _loaded(
             f"Module {name!r} has no signature. Export it with "
             "tf.saved_model.save(..., signatures=function)."
         )
-    chosen = _choice("signature", signature, functions, DEFAULT_SIGNATURES, name)
-    function = functions[chosen]
+    function = functions[
+        _select("signature", signature, functions, DEFAULT_SIGNATURES, name)
+    ]
     outputs = {
         key: f"{key} {tensor.dtype.name} {tensor.shape}"
         for key, tensor in sorted(function.structured_outputs.items())
     }
-    output = _choice("output", output, outputs, ("default",), name)
+    output = _select("output", output, outputs, ("default",), name)
     dtype = function.structured_outputs[output].dtype
     if not dtype.is_floating:
         raise ValueError(
             f"Output {output!r} of module {name!r} is {dtype.name}, which has no "
-            "gradient. Choose another with `output`, or export the images before they "
-            "are rounded."
+            "gradient. Choose another one with `output`, or export the images before "
+            "they are rounded."
         )
-    # Their order differs from one process to the next, and what a latent starts from
-    # depends on its place.
+    # Sorted, because their order differs between processes, and the start of a latent
+    # depends on its index.
     inputs = dict(sorted(function.structured_input_signature[1].items()))
     batches = {spec.shape[0] for spec in inputs.values() if spec.shape.rank} - {None}
     if len(batches) > 1:
         raise ValueError(
-            f"Module {name!r} takes {_described(inputs)}: no number of images fits all."
+            f"Module {name!r} takes {_describe(inputs)}: no number of images fits all."
         )
     return _Module(name, loaded, function, inputs, output, next(iter(batches), None))
 
@@ -246,85 +265,98 @@ def _unreadable(name: str, error: Exception) -> ValueError:
     return ValueError(f"{name!r} cannot be loaded as a SavedModel: {reason_of(error)}")
 
 
-def _chosen_tags(
-    there: list[list[str]], name: str, tags: Sequence[str] | None
+def _select_tags(
+    available: list[list[str]], name: str, tags: Sequence[str] | None
 ) -> list[str] | None:
+    """Return the tags of the graph to load, or None if there is only one graph."""
     if tags is not None:
         tags = sorted([tags] if isinstance(tags, str) else tags)
-        if there and tags not in there:
+        if available and tags not in available:
             raise ValueError(
                 f"Module {name!r} has no graph with the tags {tags}. It has "
-                f"{', '.join(map(str, there))}."
+                f"{', '.join(map(str, available))}."
             )
         return tags
-    if len(there) < 2:
+    if len(available) < 2:
         return None
-    usual = next((choice for choice in USUAL_TAGS if choice in there), None)
+    usual = next((choice for choice in USUAL_TAGS if choice in available), None)
     if usual is None:
         raise ValueError(
             f"Module {name!r} has several graphs, with the tags "
-            f"{', '.join(map(str, there))}. Choose one with `tags`."
+            f"{', '.join(map(str, available))}. Choose one with `tags`."
         )
     return usual
 
 
-def _choice(
+def _select(
     argument: str,
     wanted: str | None,
-    there: Mapping[str, Any],
+    options: Mapping[str, Any],
     usual: Sequence[str],
     name: str,
 ) -> str:
-    """Return which of the things that are there is wanted, or the usual one."""
+    """Return the name of the wanted signature or output, or the usual one.
+
+    Args:
+        argument: The name of the argument that selects it, for messages.
+        wanted: The name that the user gave, or None.
+        options: The available ones by name, with descriptions as values if they are
+            strings.
+        usual: The names to use by default, in order of preference.
+        name: The name of the module, for messages.
+    """
     if wanted is None:
-        likely = [key for key in usual if key in there] or list(there)
+        likely = [key for key in usual if key in options] or list(options)
         if len(likely) == 1 or likely[0] in usual:
             return likely[0]
-    elif wanted in there:
+    elif wanted in options:
         return wanted
-    listed = ", ".join(v if isinstance(v, str) else k for k, v in there.items())
+    listed = ", ".join(v if isinstance(v, str) else k for k, v in options.items())
     if wanted is None:
         raise ValueError(
             f"Module {name!r} has several {argument}s: {listed}. Choose one, such as "
-            f"{argument}={next(iter(there))!r}, or {name}?{argument}=NAME."
+            f"{argument}={next(iter(options))!r}, or {name}?{argument}=NAME."
         )
     raise ValueError(
         f"Module {name!r} has no {argument} {wanted!r}."
-        f"{did_you_mean(wanted, there, most=2)} It has {listed}."
+        f"{did_you_mean(wanted, options, most=2)} It has {listed}."
     )
 
 
-def _found_latents(
-    module: _Module, given: Mapping[str, Any]
+def _latents_for_inputs(
+    module: _Module, latents: Mapping[str, Any]
 ) -> tuple[tuple[float, float] | None, dict[str, Latent]]:
-    """Return the range of the images, if it is known, and what each input is given."""
+    """Return the value range, or None if it is unknown, and a latent for each input."""
     inputs = module.inputs
-    latents: dict[str, Any] = dict(given)
-    for name, latent in given.items():
+    user_latents: dict[str, Any] = dict(latents)
+    for name, latent in latents.items():
         if name not in inputs:
             raise ValueError(
                 f"Module {module.name!r} has no input {name!r}."
-                f"{did_you_mean(name, inputs, most=2)} It takes {_described(inputs)}."
+                f"{did_you_mean(name, inputs, most=2)} It takes {_describe(inputs)}."
             )
         if isinstance(latent, (int, float)):
             spec = inputs[name]
             shape = tuple(spec.shape[1:]) if spec.shape.rank else ()
             floating = spec.dtype.is_floating
-            latents[name] = fixed(latent, shape, floating=floating)
-        _check_latent(name, latents[name], module)
-    given = latents
-    value_range, known = _recognized(module, given)
-    known = {**known, **given}
+            user_latents[name] = constant_latent(latent, shape, floating=floating)
+        _check_latent(name, user_latents[name], module)
+    value_range, special_latents = _recognize(module, user_latents)
+    all_latents = {**special_latents, **user_latents}
     return value_range, {
-        name: known[name] if name in known else _proposal(name, module)
+        name: all_latents[name] if name in all_latents else _default(name, module)
         for name in inputs
     }
 
 
-def _recognized(
-    module: _Module, given: Mapping[str, Any]
+def _recognize(
+    module: _Module, latents: Mapping[str, Any]
 ) -> tuple[tuple[float, float] | None, dict[str, Latent]]:
-    """Return range and latents of a generator that is known by what it takes."""
+    """Return the value range and special latents of a well-known kind of generator.
+
+    The kind is recognized by the names and shapes of the inputs. For others, the range
+    is None and there are no special latents.
+    """
     inputs, names = module.inputs, set(module.inputs)
     sizes = {k: tuple(v.shape[1:]) for k, v in inputs.items() if v.shape.rank}
     if (
@@ -333,25 +365,27 @@ def _recognized(
         and sizes.get("z") in [(size,) for size in BIGGAN_SIZES]
         and inputs["truncation"].shape.rank == 0
     ):
-        return (-1, 1), _of_biggan(module, given)
+        return (-1, 1), _biggan_latents(module, latents)
     if names == {"latent"} and sizes.get("latent") == (512,):  # ProGAN
         return (0, 1), {}
     if module.output == "generated" and "z" in names <= {"z", "labels"}:
-        return (0, 1), {}  # S3GAN, SSGAN and others of compare_gan
+        return (0, 1), {}  # S3GAN, SSGAN and other models of compare_gan
     return None, {}
 
 
-def _of_biggan(module: _Module, given: Mapping[str, Latent]) -> dict[str, Latent]:
-    if "y" not in given:
+def _biggan_latents(
+    module: _Module, latents: Mapping[str, Latent]
+) -> dict[str, Latent]:
+    if "y" not in latents:
         raise ValueError(
-            f"Module {module.name!r} is a BigGAN, whose `y` says which of 1000 classes "
-            'to make. Choose one: latents={"y": 207}.'
+            f"Module {module.name!r} is a BigGAN, whose input `y` selects one of 1000 "
+            'classes. Choose one: latents={"y": 207}.'
         )
-    truncation = given.get("truncation", held(0.5))
+    truncation = latents.get("truncation", held(0.5))
     amount = float(truncation.values(truncation.start([[0, 1]]))[0])
     if not 0 < amount <= 1:
         raise ValueError(
-            "BigGAN's `truncation` must be above 0 and not above 1. Received: "
+            "BigGAN's `truncation` must be above 0 and at most 1. Received: "
             f"truncation={amount:g}"
         )
     edge = BIGGAN_EDGE * amount
@@ -364,29 +398,31 @@ def _of_biggan(module: _Module, given: Mapping[str, Latent]) -> dict[str, Latent
     return {"z": z, "truncation": truncation}
 
 
-def _proposal(name: str, module: _Module) -> Latent:
+def _default(name: str, module: _Module) -> Latent:
+    """Return the default latent of an input, or refuse an input that has none."""
     spec = module.inputs[name]
     if spec.shape.rank == 0 and spec.dtype == tf.bool:
-        return held(False)  # whether it is to be trained
+        return held(False)  # The switch between training and inference.
     if spec.shape.rank == 0:
         raise ValueError(
             f"Input {name!r} of module {module.name!r} is one number for all images. "
-            f'Hold it: latents={{"{name}": 0.5}}.'
+            f'Hold it constant: latents={{"{name}": 0.5}}.'
         )
     if not spec.dtype.is_floating:
         raise ValueError(
             f"Input {name!r} of module {module.name!r} takes {spec.dtype.name}, which "
-            f'has no gradient. Hold it: latents={{"{name}": 0}}.'
+            f'has no gradient. Hold it constant: latents={{"{name}": 0}}.'
         )
     if spec.shape.rank is None or None in spec.shape[1:]:
         raise ValueError(
-            f"Input {name!r} of module {module.name!r} has the shape {spec.shape}; say "
-            "with `latents` what to give it."
+            f"Input {name!r} of module {module.name!r} has the shape {spec.shape}, for "
+            "which there is no default latent. Give one with `latents`."
         )
-    return proposed(*spec.shape[1:])
+    return default_latent(*spec.shape[1:])
 
 
 def _check_latent(name: str, latent: Any, module: _Module) -> None:
+    """Refuse a latent that an input cannot take, or that cannot be optimized."""
     spec = module.inputs[name]
     wanted = spec.shape if spec.shape.rank == 0 else spec.shape[1:]
     if not isinstance(latent, Latent):
@@ -403,40 +439,40 @@ def _check_latent(name: str, latent: Any, module: _Module) -> None:
     if latent.optimized and not spec.dtype.is_floating:
         raise ValueError(
             f"Input {name!r} of module {module.name!r} takes {spec.dtype.name}, which "
-            "has no gradient, so it cannot be optimized. Hold it, with priors.held or "
-            "optimized=False."
+            "has no gradient, so it cannot be optimized. Hold it constant, with "
+            "priors.held or optimized=False."
         )
     if spec.shape.rank == 0:
         first, second = latent.values(latent.start([[0, 1], [2, 3]])).numpy()
         if latent.optimized or first != second:
             raise ValueError(
                 f"Input {name!r} of module {module.name!r} is one number for all "
-                "images, so no image can have its own. Give it with priors.held."
+                "images, so images cannot have different ones. Use priors.held."
             )
 
 
-def _check_alone(param: Prior, name: str) -> None:
+def _check_independence(prior: Prior, name: str) -> None:
     """Refuse a module that mixes the images of a batch, or draws random numbers."""
-    stored = param.init([[0, 1], [0, 2]])
-    alone = param.decode({k: v[1:] for k, v in stored.items()})
-    if not np.allclose(param.decode(stored)[1:], alone, 1e-3, 1e-3):
+    stored = prior.init([[0, 1], [0, 2]])
+    alone = prior.decode({k: v[1:] for k, v in stored.items()})
+    if not np.allclose(prior.decode(stored)[1:], alone, 1e-3, 1e-3):
         raise ValueError(
-            f"Module {name!r} makes another image of a latent beside others than "
-            "alone: it is in training mode, or draws random numbers. Choose another "
+            f"Module {name!r} makes different images of the same latent alone and in a "
+            "batch: it is in training mode, or draws random numbers. Choose another "
             "graph with `tags` or `signature`, or export it for inference."
         )
 
 
-def _given(values: Any, spec: tf.TensorSpec) -> Any:
-    """Return values as an input of a module takes them."""
-    return typed(values[0] if spec.shape.rank == 0 else values, spec.dtype)
+def _input_value(values: Any, spec: tf.TensorSpec) -> Any:
+    """Return values in the shape and type of an input of a module."""
+    return cast_to_input(values[0] if spec.shape.rank == 0 else values, spec.dtype)
 
 
-def _filled(values: Any, size: int) -> Any:
-    """Repeat values until there are `size`; other values might have no image at all."""
+def _pad_batch(values: Any, size: int) -> Any:
+    """Pad values to `size` by repeating them, as other values might be invalid."""
     repeats = -(-size // values.shape[0])
     return tf.tile(values, [repeats] + [1] * (values.shape.rank - 1))[:size]
 
 
-def _described(inputs: Mapping[str, tf.TensorSpec]) -> str:
+def _describe(inputs: Mapping[str, tf.TensorSpec]) -> str:
     return ", ".join(f"{k} {v.dtype.name} {v.shape}" for k, v in inputs.items())

@@ -1,4 +1,10 @@
-"""Priors that `tfviz priors train` made, as params."""
+"""Priors that `tfviz priors train` trained, and the format of their files.
+
+Such a prior is an `.npz` file that holds weights with 16 bits a number, and settings as
+JSON: its kind (`inverter` or `autoencoder`), its sizes, and facts about its training.
+Two of them come with the package. `load` makes a `Prior` of a file; `write`, `read` and
+`read_facts` implement the file format, which the training uses as well.
+"""
 
 import json
 import os
@@ -19,7 +25,11 @@ from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import resize
 from tfviz.params._base import Latents
 from tfviz.priors._codes import Code
-from tfviz.priors._latents import eighths, proposed, usual_waves
+from tfviz.priors._latents import (
+    default_latent,
+    latent_map_size,
+    waves_of_usual_length,
+)
 from tfviz.priors._networks import (
     autoencoder_decoder,
     autoencoder_encoder,
@@ -27,9 +37,65 @@ from tfviz.priors._networks import (
 )
 from tfviz.priors._prior import Prior, assembled
 
-# Raised where an older file would be read wrongly.
+# The priors that come with the package, which are also the kinds of trained priors.
+BUNDLED = ("inverter", "autoencoder")
+# The size of an autoencoder's images, in pixels, if none is asked for.
+DEFAULT_SIZE = 224
+# The version of the file format; a new one is needed if older files would be misread.
 VERSION = 3
+# The name under which a file holds its settings, beside the weights.
 _SETTINGS = "settings"
+
+
+def load(
+    name: str | os.PathLike,
+    size: int | tuple[int, int] | None = None,
+    *,
+    network: Adapter | None = None,
+) -> Prior:
+    """Load a prior that was trained with `tfviz priors train`.
+
+    Args:
+        name: The name of a bundled prior, `inverter` or `autoencoder`, or a file.
+        size: The size of an autoencoder's images in pixels: one number, or height and
+            width, which are multiples of 8; 224 by default. The images of an inverter
+            have the size at which it was trained.
+        network: The network on which an inverter was trained, which its `encode` needs.
+            By default it is loaded by its name; give it if it is a model of your own.
+
+    Returns:
+        A param whose `decode` makes images `(n, height, width, 3)` in [0, 1]. Its
+        `encode` takes images of any size and returns the latents of similar images.
+
+    Raises:
+        ValueError: If the file is not a prior, or the prior does not have this size.
+        FileNotFoundError: If there is no such file.
+    """
+    path = Path(name)
+    if str(name) in BUNDLED:
+        path = bundled_file(name)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"This copy of tfviz comes without the weights of {str(name)!r}. "
+                f"Install it again, or train a prior with `tfviz priors train {name}` "
+                "and give its file."
+            )
+    settings, arrays = read(path)
+    if settings.get("kind") not in BUNDLED:
+        raise ValueError(
+            f"{str(path)!r} holds a prior of the kind {settings.get('kind')!r}. The "
+            f"known kinds are {', '.join(BUNDLED)}."
+        )
+    if settings["kind"] == "inverter":
+        prior = _inverter(settings, arrays, size, network)
+    else:
+        prior = _autoencoder(settings, arrays, size)
+    return replace(prior, trained={"network": settings["network"]["hash"]})
+
+
+def bundled_file(name: str | os.PathLike) -> Path:
+    """Return the path of a prior that comes with the package."""
+    return Path(__file__).with_name(f"{name}.npz")
 
 
 def write(
@@ -37,59 +103,38 @@ def write(
     settings: Mapping[str, Any],
     arrays: Mapping[str, NDArray[np.floating]],
 ) -> None:
-    """Write a prior, whole or not at all, with weights of 16 bits.
+    """Write a prior to a file, either completely or not at all.
 
     Args:
-        path: Ends in `.npz`.
-        settings: `kind` and what else makes it up, as JSON values.
-        arrays: Weights by name.
+        path: The name of the file, which ends in `.npz`.
+        settings: The `kind` of the prior and its other settings, as JSON values.
+        arrays: The weights by name, which are stored with 16 bits a number.
 
     Raises:
-        ValueError: If the name ends in something else, or a weight cannot be held in
-            16 bits.
+        ValueError: If the name does not end in `.npz`, or a weight is too large for 16
+            bits.
     """
     path = Path(path)
     if path.suffix.lower() != ".npz":
-        raise ValueError(f"A file of a prior ends in .npz. Received: {path}")
-    held: dict[str, Any] = {**halved(arrays)}
-    held[_SETTINGS] = json.dumps(dict(settings) | {"version": VERSION}, sort_keys=True)
-    write_safely(path, lambda file: np.savez_compressed(file, **held))
-
-
-def halved(
-    arrays: Mapping[str, NDArray[np.floating]],
-) -> dict[str, NDArray[np.float16]]:
-    """Return arrays with 16 bits a number.
-
-    Raises:
-        ValueError: If a number cannot be held in 16 bits.
-    """
-    with np.errstate(over="ignore"):
-        small = {name: np.asarray(v).astype(np.float16) for name, v in arrays.items()}
-    for name, values in small.items():
-        if not np.isfinite(values).all():
-            raise ValueError(
-                f"{name!r} holds numbers that are not finite in 16 bits: up to "
-                f"{np.abs(arrays[name]).max():g}"
-            )
-    return small
-
-
-def told(path: str | os.PathLike) -> dict[str, Any] | None:
-    """Return the settings alone of a prior, or None if there is no such file."""
-    if not Path(path).is_file():
-        return None
-    with np.load(path, allow_pickle=False) as file:
-        return json.loads(str(file[_SETTINGS]))
+        raise ValueError(
+            f"The name of a prior's file must end in .npz. Received: {path}"
+        )
+    contents: dict[str, Any] = {**to_float16(arrays)}
+    contents[_SETTINGS] = json.dumps(
+        dict(settings) | {"version": VERSION}, sort_keys=True
+    )
+    write_safely(path, lambda file: np.savez_compressed(file, **contents))
 
 
 def read(
     path: str | os.PathLike,
 ) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
-    """Return the settings and the weights in a file that `save` wrote.
+    """Read the settings and the weights from a file that `write` wrote.
 
     Raises:
-        ValueError: If it is no such file, is cut off, or holds NaN.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file has another format or version, is truncated, or holds
+            NaN.
     """
     try:
         with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
@@ -103,74 +148,48 @@ def read(
         raise
     except DAMAGED as error:
         raise ValueError(
-            f"{os.fspath(path)!r} holds no prior, or not all of it. Expected a file "
-            "that `tfviz priors train` wrote."
+            f"{os.fspath(path)!r} is not the file of a prior, or it is incomplete. "
+            "Expected a file that `tfviz priors train` wrote."
         ) from error
     if settings.get("version") != VERSION:
         raise ValueError(
-            f"{os.fspath(path)!r} is of version {settings.get('version')} of such "
-            f"files; this tfviz reads version {VERSION}."
+            f"{os.fspath(path)!r} has version {settings.get('version')} of the file "
+            f"format of priors. This tfviz reads version {VERSION}."
         )
     for name, values in arrays.items():
         if not np.isfinite(values).all():
             raise ValueError(
-                f"{os.fspath(path)!r} holds NaN in {name!r}; get or train it anew."
+                f"{os.fspath(path)!r} holds NaN in {name!r}. Download or train the "
+                "prior again."
             )
     return settings, arrays
 
 
-BUNDLED = ("inverter", "autoencoder")
-DEFAULT_SIZE = 224
+def read_facts(path: str | os.PathLike) -> dict[str, Any] | None:
+    """Read only the settings of a prior's file, or return None if there is none."""
+    if not Path(path).is_file():
+        return None
+    with np.load(path, allow_pickle=False) as file:
+        return json.loads(str(file[_SETTINGS]))
 
 
-def load(
-    name: str | os.PathLike,
-    size: int | tuple[int, int] | None = None,
-    *,
-    network: Adapter | None = None,
-) -> Prior:
-    """Load a prior that was trained with `tfviz priors train`.
-
-    Args:
-        name: `inverter` or `autoencoder`, which come with the package, or a file.
-        size: Of an autoencoder's images: one number, or height and width, multiples
-            of 8 pixels; 224 by default. An inverter has the size it was trained at.
-        network: What an inverter's `encode` sees images with: the one that it was
-            trained on, if that is in a file of your own. Others are loaded.
-
-    Returns:
-        A param. `decode` makes images `(n, height, width, 3)` in [0, 1]; `encode`
-        takes images of any size and gives the latents of the nearest that it knows.
+def to_float16(
+    arrays: Mapping[str, NDArray[np.floating]],
+) -> dict[str, NDArray[np.float16]]:
+    """Return arrays with 16 bits a number.
 
     Raises:
-        ValueError: If the file holds no prior, or has no such size.
-        FileNotFoundError: If there is no such file.
+        ValueError: If a number is too large for 16 bits, or was not finite before.
     """
-    path = Path(name)
-    if str(name) in BUNDLED:
-        path = bundled_file(name)
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"This copy of tfviz is without the weights of {str(name)!r}. Install "
-                f"it anew, or train some with `tfviz priors train {name}` and give the "
-                "file."
+    with np.errstate(over="ignore"):
+        small = {name: np.asarray(v).astype(np.float16) for name, v in arrays.items()}
+    for name, values in small.items():
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"{name!r} holds numbers that are not finite in 16 bits: up to "
+                f"{np.abs(arrays[name]).max():g}"
             )
-    settings, arrays = read(path)
-    if settings.get("kind") not in BUNDLED:
-        raise ValueError(
-            f"{str(path)!r} holds a prior of the kind {settings.get('kind')!r}; known "
-            f"are {', '.join(BUNDLED)}."
-        )
-    if settings["kind"] == "inverter":
-        prior = _inverter(settings, arrays, size, network)
-    else:
-        prior = _autoencoder(settings, arrays, size)
-    return replace(prior, trained={"network": settings["network"]["hash"]})
-
-
-def bundled_file(name: str | os.PathLike) -> Path:
-    """Return where a prior is that comes with the package."""
-    return Path(__file__).with_name(f"{name}.npz")
+    return small
 
 
 def _inverter(
@@ -193,60 +212,69 @@ def _inverter(
         arrays["code/basis"],
     )
     generator = inverter_generator(code.length, settings["widths"])
-    _fill(generator, arrays, "generator")
+    _set_weights(generator, arrays, "generator")
 
     @cache
-    def coder() -> Any:
-        # Only those who start from an image need the network.
-        adapter = _network(settings["network"], network)
+    def load_encoder() -> Any:
+        # Only starting from an image needs the network, so it is loaded at that time.
+        adapter = _encoding_network(settings["network"], network)
         return tf.function(
-            lambda images: code.seen_in(adapter, images),
+            lambda images: code.encode(adapter, images),
             autograph=False,
             reduce_retracing=True,
         )
 
     def encode(images: Any) -> Latents:
-        # Before it is compiled, where sizes are known.
+        # Resized outside of the compiled function, in which sizes are unknown.
         images = resize(tf.convert_to_tensor(images, tf.float32), (native, native))
-        return {"code": coder()(images)}
+        return {"code": load_encoder()(images)}
 
     return assembled(
-        {"code": proposed(code.length)},
+        {"code": default_latent(code.length)},
         lambda values: generator(values["code"], training=False),
         value_range=(-1, 1),
         encode=encode,
-        # At half of that, one class in eight is not found within 256 steps.
+        # With half this rate, one class in eight is not reached within 256 steps.
         defaults={"learning_rate": 0.2},
     )
 
 
-def _network(known: Mapping[str, Any], given: Adapter | None) -> Adapter:
-    """Return the network whose codes an inverter decodes."""
-    if given is None:
-        if known["source"] is None or known["preprocess"] == "custom":
+def _encoding_network(facts: Mapping[str, Any], network: Adapter | None) -> Adapter:
+    """Return the network with which an inverter encodes images.
+
+    Args:
+        facts: The network on which the inverter was trained, from its settings.
+        network: The network that the user gave, or None to load it.
+
+    Raises:
+        ValueError: If the network cannot be loaded, or another one was given.
+    """
+    if network is None:
+        if facts["source"] is None or facts["preprocess"] == "custom":
             raise ValueError(
-                f"This inverter encodes images with the model {known['name']!r}, which "
-                "its file cannot name. Give it: load(..., network=tfviz.adapt(model))."
+                f"This inverter encodes images with the model {facts['name']!r}, which "
+                "cannot be loaded by its name. Give it: load(..., "
+                "network=tfviz.adapt(model))."
             )
-        given = adapt(
-            load_model(known["source"]),
-            known["preprocess"],
-            held=known["held"] or None,
-            image_input=known["image_input"],
-            output=known["output"],
+        network = adapt(
+            load_model(facts["source"]),
+            facts["preprocess"],
+            held=facts["held"] or None,
+            image_input=facts["image_input"],
+            output=facts["output"],
         )
-    if given.fingerprint() != known["hash"]:
+    if network.fingerprint() != facts["hash"]:
         raise ValueError(
-            f"This inverter encodes images with the weights of {known['name']!r} that "
-            f"it was trained on (hash {known['hash'][:8]}). Received: {given.name!r} "
-            f"with others (hash {given.fingerprint()[:8]})."
+            f"This inverter encodes images with the weights of {facts['name']!r} that "
+            f"it was trained on (hash {facts['hash'][:8]}). Received: {network.name!r} "
+            f"with other weights (hash {network.fingerprint()[:8]})."
         )
-    if given.preprocess.name != known["preprocess"]:
+    if network.preprocess.name != facts["preprocess"]:
         raise ValueError(
-            f"This inverter was trained with the preprocessing {known['preprocess']!r} "
-            f"of {known['name']!r}. Received: {given.preprocess.name!r}"
+            f"This inverter was trained with the preprocessing {facts['preprocess']!r} "
+            f"of {facts['name']!r}. Received: {network.preprocess.name!r}"
         )
-    return given
+    return network
 
 
 def _autoencoder(
@@ -255,16 +283,16 @@ def _autoencoder(
     height, width = (
         (size, size) if isinstance(size, int) else size or (DEFAULT_SIZE,) * 2
     )
-    rows, columns = eighths(height, width)
+    rows, columns = latent_map_size(height, width)
     channels = settings["channels"]
     encoder, decoder = autoencoder_encoder(channels), autoencoder_decoder(channels)
-    _fill(encoder, arrays, "encoder")
-    _fill(decoder, arrays, "decoder")
+    _set_weights(encoder, arrays, "encoder")
+    _set_weights(decoder, arrays, "decoder")
     statistics = {
         name: arrays[f"latent/{name}"] for name in ("mean", "stddev", "decay")
     }
     latent = replace(
-        usual_waves(rows, columns, channels, **statistics),
+        waves_of_usual_length(rows, columns, channels, **statistics),
         usual=(arrays["latent/low"], arrays["latent/high"]),
     )
 
@@ -280,13 +308,13 @@ def _autoencoder(
     )
 
 
-def _fill(model: keras.Model, arrays: Mapping[str, NDArray], name: str) -> None:
-    """Give a network its weights."""
-    wanted = [f"{name}/{k}" for k in range(len(model.weights))]
-    missing = [key for key in wanted if key not in arrays]
+def _set_weights(model: keras.Model, arrays: Mapping[str, NDArray], name: str) -> None:
+    """Set the weights of a network from the arrays whose names start with its name."""
+    keys = [f"{name}/{k}" for k in range(len(model.weights))]
+    missing = [key for key in keys if key not in arrays]
     if missing:
         raise ValueError(
-            f"The file lacks {len(missing)} of the {len(wanted)} weights of the {name}."
+            f"The file lacks {len(missing)} of the {len(keys)} weights of the {name}."
         )
-    model.set_weights([arrays[key] for key in wanted])
+    model.set_weights([arrays[key] for key in keys])
     model.trainable = False

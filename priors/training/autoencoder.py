@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz.models.adapter import Adapter
-from tfviz.priors._calibration import measured
+from tfviz.priors._calibration import measure
 from tfviz.priors._networks import (
     autoencoder_decoder,
     autoencoder_encoder,
@@ -193,7 +193,7 @@ class Autoencoder:
             held_out[i : i + self.batch] for i in range(0, len(held_out), self.batch)
         ]
         latents = np.concatenate([self.encode(part) for part in parts])
-        statistics = measured(latents)
+        statistics = measure(latents)
         settings = {
             "kind": "autoencoder",
             "size": self.size,

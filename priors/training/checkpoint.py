@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfviz._files import DAMAGED, check_same_settings, write_safely
-from tfviz.priors._trained import halved, write
+from tfviz.priors._trained import to_float16, write
 from tfviz.priors.training.samples import CollapsedError
 
 CHECKPOINT = "checkpoint.npz"
@@ -186,7 +186,7 @@ def export(
     """
     recipe.finalize(photos)
     values = {name: np.asarray(v) for name, v in recipe.exported.items()}
-    for name, value in halved(values).items():
+    for name, value in to_float16(values).items():
         recipe.exported[name].assign(value.astype(np.float32))
     fidelity = psnr(recipe, held_out)
     if not np.isfinite(fidelity):

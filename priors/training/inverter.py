@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import resize
 from tfviz.models.introspection import LOGITS
-from tfviz.priors._codes import Code, measured
+from tfviz.priors._codes import Code, fit_code
 from tfviz.priors._networks import discriminator, inverter_generator
 from tfviz.priors.training.layers import select_discriminator_layers
 from tfviz.priors.training.losses import (
@@ -128,7 +128,7 @@ class Inverter:
             "zoom": zoom,
         }
         self._encode = tf.function(
-            lambda photos: code.seen_in(adapter, photos),
+            lambda photos: code.encode(adapter, photos),
             autograph=False,
             reduce_retracing=True,
         )
@@ -151,7 +151,7 @@ class Inverter:
         code = self._encode(photos)
         shift = random_shift(seed)
         true = self._features.extract(photos, self._code.layers, shift=shift)
-        target_code = self._code.of(true, photos)
+        target_code = self._code.encode_activations(true, photos)
         share = self._adversary.schedule.share_at(progress)
         variables = self.generator.trainable_variables
         values = [v.value for v in variables]
@@ -162,7 +162,7 @@ class Inverter:
             seen = self._features.extract(pictures, self._code.layers, shift=shift)
             features = self._features.distance(true, seen)
             pixels = tf.reduce_mean(tf.abs(_shrink(pictures) - _shrink(photos)))
-            made_code = self._code.of(seen, pictures)
+            made_code = self._code.encode_activations(seen, pictures)
             codes = tf.reduce_mean(tf.math.squared_difference(target_code, made_code))
             mean_image = self._mean_image.distance(pictures, photos)
             classes = self._class_divergence(true, seen)
@@ -310,7 +310,7 @@ def measure_code(
         The transformation from images to codes, and the variance of each channel of
         `layers`.
     """
-    code = measured(adapter, code_layers, images, length=length, size=size)
+    code = fit_code(adapter, code_layers, images, length=length, size=size)
     larger = resize(images[:1000], (code.size, code.size))
     return code, channel_variances(adapter, tuple(layers), np.asarray(larger))
 

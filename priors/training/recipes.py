@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tfviz._files import check_settings, write_settings
 from tfviz.models.adapter import Adapter, provenance
 from tfviz.priors._codes import COLOURS, GRID, Code
-from tfviz.priors._trained import halved
+from tfviz.priors._trained import to_float16
 from tfviz.priors.training import autoencoder, checkpoint, inverter
 from tfviz.priors.training.checkpoint import FINAL_BATCHES, SETTINGS, export
 from tfviz.priors.training.layers import select_code_layers, select_compared_layers
@@ -277,7 +277,7 @@ def _build_inverter(
             size=seen_size,
         )
         arrays = {"code/mean": code.mean, "code/basis": code.basis}
-        halved(arrays)  # refuses values that the prior's file could not hold
+        to_float16(arrays)  # refuses values that the prior's file could not hold
         return arrays | _variance_arrays(variances)
 
     arrays = _measured_once(output, settings, measure)

@@ -111,8 +111,8 @@ class TestRender:
             error_of(result)
         )
         assert error_of(result).endswith(
-            ". Choose another folder, or use the same settings to continue, or replace these "
-            "pictures with --force."
+            ". Choose another folder, or use the same settings to continue, or replace "
+            "these pictures with --force."
         )
         assert {f: (Path("out") / f).read_bytes() for f in names("out")} == before
 

@@ -1,4 +1,4 @@
-"""Generators that others trained, under the bundled network."""
+"""Priors of generators that others trained, rendered for the bundled network."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tfviz import priors, transforms
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 
-# What is to be said of each file.
+# The options that each file needs.
 GENERATORS = {
     "anime_faces_gan_64.h5": {},
     "cat_faces_gan_64.h5": {},
@@ -22,7 +22,7 @@ GENERATORS = {
 
 @pytest.mark.filterwarnings("ignore:.*is loaded with tf_keras")
 @pytest.mark.parametrize("name", GENERATORS)
-def test_a_generator_raises_a_unit_above_the_best_of_its_starts(name, data, squeezenet):
+def test_rendering_raises_the_score_above_that_of_random_images(name, data, squeezenet):
     path = data / "models" / "generators" / name
     param = priors.load(path, value_range=(0, 1), **GENERATORS[name])
     result = tfviz.render(squeezenet, "fire8:5", param, transforms.none(), steps=60)
@@ -38,6 +38,6 @@ def test_taesd_reaches_classes(data, squeezenet):
     units = [f"logit:{index}" for index in classes.values()]
     result = tfviz.render(squeezenet, units, param, steps=100)
 
-    found = tf.nn.softmax(squeezenet.logits(result.views)).numpy()
-    reached = found[np.arange(4), list(classes.values())]
+    probabilities = tf.nn.softmax(squeezenet.logits(result.views)).numpy()
+    reached = probabilities[np.arange(4), list(classes.values())]
     assert (reached > 0.9).all(), reached

@@ -1,4 +1,4 @@
-"""The priors that come with the package, as their users meet them."""
+"""The bundled priors, as users meet them: sizes, descriptions, quality, units."""
 
 import io
 import json
@@ -7,14 +7,12 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 import tfviz
-from tfviz import measures, priors
-from tfviz.priors import _trained as _store, _trained
-
 from support import names
-
+from tfviz import measures, priors
+from tfviz.priors import _trained
 
 SIZES = {"autoencoder": (48, 40), "inverter": None}
-# Numbers in the latents of these.
+# The number of components of each latent at these sizes.
 NUMBERS = {"autoencoder": {"latent": 6 * 5 * 8}, "inverter": {"code": 320}}
 
 
@@ -30,7 +28,7 @@ def prior(name):
 
 @pytest.fixture(scope="module")
 def photos(data):
-    """Return the middles of 24 photos of different classes."""
+    """Return the centre crops of 24 photos of different classes."""
     with ZipFile(data / "imagenet-1000-samples.zip") as archive:
         files = sorted(n for n in archive.namelist() if n.endswith(".JPEG"))[::42]
         read = [tfviz.images.read(io.BytesIO(archive.read(file))) for file in files]
@@ -54,7 +52,7 @@ def test_images_and_latents(prior, name):
     images = np.asarray(prior.decode(latents))
     assert images.shape == (2, *prior.shape)
     assert np.isfinite(images).all()
-    assert images.std(axis=(1, 2)).min() > 0.02  # no plain grey
+    assert images.std(axis=(1, 2)).min() > 0.02  # not uniformly grey
     assert np.abs(images[0] - images[1]).mean() > 0.02
 
     again = prior.init(np.array([[0, 2]], np.int32))
@@ -64,12 +62,12 @@ def test_images_and_latents(prior, name):
 
 
 @pytest.mark.parametrize("size", [(57, 90), (64, 64), (224, 130)])
-def test_images_of_any_size_are_encoded(prior, size, rng):
+def test_images_of_any_size_can_be_encoded(prior, size, rng):
     latents = prior.encode(rng.uniform(size=(2, *size, 3)).astype("float32"))
     assert np.asarray(prior.decode(latents)).shape == (2, *prior.shape)
 
 
-def test_a_description_makes_it_again(prior):
+def test_a_prior_is_made_again_from_its_description(prior):
     spec = json.loads(json.dumps(prior.spec))
     again = priors.from_spec(spec)
     assert again.spec == prior.spec
@@ -79,12 +77,12 @@ def test_a_description_makes_it_again(prior):
     )
 
 
-def test_it_is_known_what_network_it_was_trained_with(prior, squeezenet):
+def test_the_network_of_the_training_is_recorded(prior, squeezenet):
     assert prior.trained == {"network": squeezenet.fingerprint()}
 
 
-def test_the_file_tells_how_it_was_made(name):
-    facts = _store.told(_trained.bundled_file(name))
+def test_the_file_records_facts_of_the_training(name):
+    facts = _trained.read_facts(_trained.bundled_file(name))
     assert facts["kind"] == name
     assert facts["steps"] > 10_000
     assert facts["photos"] == 62_000
@@ -92,52 +90,52 @@ def test_the_file_tells_how_it_was_made(name):
     assert facts["network"]["source"] == "squeezenet"
 
 
-def test_weights_have_16_bits(name):
+def test_weights_are_stored_with_16_bits(name):
     with np.load(_trained.bundled_file(name), allow_pickle=False) as file:
         kinds = {file[key].dtype.str for key in file.files if key != "settings"}
     assert kinds == {"<f2"}
 
 
 @pytest.mark.data
-def test_the_autoencoder_gives_photos_back(photos):
-    """As the card says of 1,000, with some room: at least 21 dB, at 128 pixels."""
+def test_the_autoencoder_reconstructs_photos(photos):
+    """Checks the error and the spectrum of the model card, with some tolerance."""
     prior = priors.load("autoencoder", 128)
-    made, true = remade(prior, photos)
+    made, true = reconstruct(prior, photos)
     error = ((made - true) ** 2).mean(axis=(1, 2, 3))
     assert -10 * np.log10(error).mean() > 24
     slopes = [measures.spectrum_slope(images).mean() for images in (made, true)]
     assert slopes[0] == pytest.approx(slopes[1], abs=0.4)
-    # No grid: nothing stands out at the waves that strides of 2, 4 and 8 would leave.
-    apart = power_at_waves(made) / power_at_waves(true)
-    assert apart[[16, 32, 63]].max() < 1.5
+    # No grid: power does not stand out at the periods of strides of 2, 4 and 8.
+    ratio = power_at_waves(made) / power_at_waves(true)
+    assert ratio[[16, 32, 63]].max() < 1.5
 
 
 @pytest.mark.data
-def test_the_inverter_gives_what_the_network_saw(photos, squeezenet):
-    """Of another 1,000 the card says more; 24 tell codes that are of no use."""
+def test_the_inverter_reconstructs_codes(photos, squeezenet):
+    """Checks that codes are useful; the model card has numbers for 1,000 photos."""
     prior = priors.load("inverter")
-    made, true = remade(prior, photos)
-    seen, wanted = (prior.encode(images)["code"] for images in (made, true))
-    # Of its own photo a picture's code is nearer than of all others, nearly always.
-    products = normalized(seen) @ normalized(wanted).T
+    made, true = reconstruct(prior, photos)
+    codes, expected = (prior.encode(images)["code"] for images in (made, true))
+    # The code of a reconstruction is nearly always nearest to that of its own photo.
+    products = normalized(codes) @ normalized(expected).T
     assert (products.argmax(axis=1) == np.arange(len(products))).mean() > 0.9
 
 
 def test_random_images_of_the_inverter_have_no_lattice():
-    """What is at the same place in all of them adds up, as nothing else does."""
+    """A lattice is at the same position in all images, so it survives their mean."""
     images = np.clip(priors.load("inverter").sample(256), 0, 1)
     grey = images.mean(axis=-1)
     waves = np.fft.rfft2(grey - grey.mean(axis=(1, 2), keepdims=True))
     common = np.abs(waves.mean(axis=0)) ** 2 / (np.abs(waves) ** 2).mean(axis=0)
-    # Of images that have nothing in common, 1 / 256; a lattice had 0.7.
+    # Independent images would give 1 / 256; a lattice gave 0.7.
     assert common[4:-4, 4:].max() < 0.1
     assert common[4:-4, 4:].mean() < 0.01
-    # Photos of 64 pixels have -2.74.
+    # The slope of photos of 64 pixels is -2.74.
     assert measures.spectrum_slope(images).mean() == pytest.approx(-2.74, abs=0.4)
 
 
 @pytest.mark.slow
-def test_pictures_of_units(name, squeezenet):
+def test_rendering_reaches_classes_reproducibly(name, squeezenet):
     prior = priors.load(name, {"autoencoder": 96}.get(name))
     options = {"steps": 64, "seed": 1}
     units = ["logit:goldfish", "logit:lion"]
@@ -150,25 +148,25 @@ def test_pictures_of_units(name, squeezenet):
     np.testing.assert_array_equal(result.images, again.images)
 
 
-def test_the_command_line_knows_them_by_name(run):
+def test_commands_take_bundled_priors_by_name(run):
     run("priors", "sample", "autoencoder", "--size", "48", "-n", "4", "-o", "a.png")
     run("priors", "sample", "inverter", "-n", "4", "-o", "b.png")
     assert names(".") == ["a.png", "b.png"]
-    told = json.loads(
+    info = json.loads(
         run("priors", "info", "autoencoder", "--size", "48x40", "--json").stdout
     )
-    assert told["encoder"] is True
-    assert told["images"] == [48, 40, 3]
-    told = json.loads(run("priors", "info", "inverter", "--json").stdout)
-    assert told["encoder"] is True
-    assert told["images"] == [64, 64, 3]
+    assert info["encoder"] is True
+    assert info["images"] == [48, 40, 3]
+    info = json.loads(run("priors", "info", "inverter", "--json").stdout)
+    assert info["encoder"] is True
+    assert info["images"] == [64, 64, 3]
     listed = run("priors", "list").stdout
     assert "autoencoder   trained in " in listed
     assert "inverter      trained in " in listed
 
 
-def remade(prior, photos):
-    """Return what comes back of photos, and the photos at the prior's size."""
+def reconstruct(prior, photos):
+    """Return the reconstructions of photos, and the photos at the prior's size."""
     made = np.clip(prior.decode(prior.encode(photos)), 0, 1)
     return made, np.clip(tfviz.views.resized()(photos, prior.shape), 0, 1)
 
@@ -179,7 +177,7 @@ def normalized(codes):
 
 
 def power_at_waves(images):
-    """Return the mean power at each number of waves across, of grey images."""
+    """Return the mean power of grey images at each frequency, along both axes."""
     grey = images.mean(axis=-1)
     power = np.abs(np.fft.fft2(grey - grey.mean(axis=(1, 2), keepdims=True))) ** 2
     power = power.mean(axis=0)

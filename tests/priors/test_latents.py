@@ -4,14 +4,12 @@ import scipy.optimize
 import scipy.stats
 import tensorflow as tf
 from support import seeds_for
-
 from tfviz.priors import _calibration as calibration
-from tfviz.priors import _constraints as domains
+from tfviz.priors import _constraints as constraints
 from tfviz.priors import _latents as latents
 from tfviz.priors._latents import waves
-from tfviz.priors import _constraints as penalties
 
-EVERY = {
+LATENTS = {
     "gaussian": lambda: latents.gaussian(5, mean=2.0, stddev=3.0, rate=0.5),
     "truncated": lambda: latents.gaussian(5, truncation=1.5),
     "waves": lambda: waves(6, 9, 2, mean=[1.0, -2.0], stddev=[0.5, 3.0]),
@@ -24,28 +22,28 @@ EVERY = {
 }
 
 
-def drawn(latent, count, first=0):
-    """Return values of many random starts, in parts: each seed is traced by itself."""
+def start_values(latent, count, first=0):
+    """Return the values of many random starts, from a compiled function."""
     start = tf.function(latent.start, autograph=False)
     parts = [start(seeds_for(50, first + done)) for done in range(0, count, 50)]
     return latent.values(tf.concat(parts, 0)).numpy()
 
 
-@pytest.mark.parametrize("name", EVERY)
-class TestEveryLatent:
+@pytest.mark.parametrize("name", LATENTS)
+class TestAllLatents:
     def test_values_have_the_shape(self, name):
-        latent = EVERY[name]()
+        latent = LATENTS[name]()
 
         assert latent.values(latent.start(seeds_for(3))).shape == (3, *latent.shape)
 
-    def test_alone_and_in_a_batch_agree(self, name):
-        latent = EVERY[name]()
+    def test_a_start_does_not_depend_on_the_batch(self, name):
+        latent = LATENTS[name]()
         together = latent.start(seeds_for(4)).numpy()
 
         np.testing.assert_array_equal(latent.start(seeds_for(4)[2:3])[0], together[2])
 
-    def test_what_is_stored_gives_back_the_values(self, name):
-        latent = EVERY[name]()
+    def test_stored_inverts_values(self, name):
+        latent = LATENTS[name]()
         values = latent.values(latent.start(seeds_for(3)))
 
         np.testing.assert_allclose(
@@ -54,28 +52,28 @@ class TestEveryLatent:
 
 
 class TestGaussian:
-    def test_mean_and_deviation_are_as_asked(self):
+    def test_mean_and_deviation_are_those_of_the_arguments(self):
         latent = latents.gaussian(4, mean=[0, 1, 2, 3], stddev=[1, 2, 3, 4])
-        values = drawn(latent, 2000)
+        values = start_values(latent, 2000)
 
         np.testing.assert_allclose(values.mean(0), [0, 1, 2, 3], atol=0.3)
         np.testing.assert_allclose(values.std(0), [1, 2, 3, 4], rtol=0.05)
 
-    def test_truncated_numbers_are_distributed_as_in_scipy(self):
+    def test_truncated_starts_have_the_distribution_of_scipy(self):
         values = latents.gaussian(50, truncation=1.2).start(seeds_for(200)).numpy()
 
         assert np.abs(values).max() <= 1.2
         expected = scipy.stats.truncnorm(-1.2, 1.2)
         assert scipy.stats.kstest(values.ravel(), expected.cdf).pvalue > 1e-3
 
-    def test_the_rate_is_how_far_a_step_goes(self):
+    def test_the_rate_scales_steps(self):
         slow, fast = (latents.gaussian(3, rate=rate) for rate in (0.1, 1.0))
-        moved = [
+        changes = [
             v.values(v.start(seeds_for(1)) + 1) - v.values(v.start(seeds_for(1)))
             for v in (slow, fast)
         ]
 
-        np.testing.assert_allclose(moved[0], 0.1 * moved[1], rtol=1e-5)
+        np.testing.assert_allclose(changes[0], 0.1 * changes[1], rtol=1e-5)
 
     @pytest.mark.parametrize("rate", [0, -1, float("nan")])
     def test_a_rate_must_be_above_zero(self, rate):
@@ -87,7 +85,7 @@ class TestWaves:
     @pytest.mark.parametrize("shape", [(8, 8), (7, 5), (6, 9), (9, 6), (1, 8)])
     def test_values_have_the_mean_and_the_deviation(self, shape):
         latent = waves(*shape, 2, mean=[3.0, -1.0], stddev=[0.5, 2.0])
-        values = drawn(latent, 1000)
+        values = start_values(latent, 1000)
 
         np.testing.assert_allclose(values.mean((0, 1, 2)), [3, -1], atol=0.1)
         deviation = np.sqrt(((values - [3, -1]) ** 2).mean((0, 1, 2)))
@@ -95,14 +93,14 @@ class TestWaves:
 
     def test_power_falls_with_the_frequency(self):
         latent = waves(16, 16, 1, decay=1.0)
-        values = drawn(latent, 2000)[..., 0]
+        values = start_values(latent, 2000)[..., 0]
         power = (np.abs(np.fft.fft2(values)) ** 2).mean(0)
 
-        for wave in (2, 4):  # the square of one over the frequency
+        for wave in (2, 4):  # power falls with the squared frequency
             assert power[0, wave] / power[0, 1] == pytest.approx(wave**-2, rel=0.15)
             assert power[wave, 0] / power[1, 0] == pytest.approx(wave**-2, rel=0.15)
 
-    def test_each_channel_can_fall_by_itself(self):
+    def test_each_channel_can_have_its_own_decay(self):
         latent = waves(12, 10, 2, stddev=[2.0, 1.0], decay=[0.0, 1.0])
         alone = [
             waves(12, 10, 1, stddev=stddev, decay=decay)
@@ -116,16 +114,16 @@ class TestWaves:
                 atol=1e-6,
             )
 
-    def test_white_places_are_independent_and_of_the_same_size(self):
+    def test_white_positions_are_independent_with_the_same_deviation(self):
         latent = waves(8, 7, 2, mean=[3.0, -1.0], stddev=[0.5, 2.0], decay=1.0)
         white = latent.white()
-        values = drawn(white, 1000)
+        values = start_values(white, 1000)
         standard = (values - [3, -1]) / [0.5, 2.0]
 
-        # The slowest wave of all, the mean, is as strong as others.
+        # Around the given mean, as the constant wave is as strong as the others.
         np.testing.assert_allclose((standard**2).mean((0, 1, 2)), 1, rtol=0.05)
-        beside = (standard[:, :, 1:] * standard[:, :, :-1]).mean((0, 1, 2))
-        np.testing.assert_allclose(beside, 0, atol=0.03)
+        products = (standard[:, :, 1:] * standard[:, :, :-1]).mean((0, 1, 2))
+        np.testing.assert_allclose(products, 0, atol=0.03)
         assert white.white is None
 
     def test_gradients_agree_with_finite_differences(self, rng):
@@ -139,8 +137,8 @@ class TestWaves:
 
         with tf.GradientTape() as tape:
             tape.watch(stored)
-            found = total(stored)
-        slope = tf.reduce_sum(tape.gradient(found, stored) * direction)
+            value = total(stored)
+        slope = tf.reduce_sum(tape.gradient(value, stored) * direction)
         step = 1e-2
         ahead, behind = (total(stored + sign * step * direction) for sign in (1, -1))
         np.testing.assert_allclose(slope, (ahead - behind) / (2 * step), rtol=2e-2)
@@ -148,24 +146,26 @@ class TestWaves:
 
 class TestChosen:
     @pytest.mark.parametrize("index", [-1, 4])
-    def test_a_class_must_be_there(self, index):
+    def test_a_class_must_exist(self, index):
         with pytest.raises(ValueError, match="class from 0 to 3"):
             latents.chosen(index, 4)
 
 
 class TestMixture:
-    def test_all_mixtures_are_alike(self):
-        """Of three classes the first's share is spread as a triangle's height."""
+    def test_starts_are_uniform_over_mixtures(self):
+        """Each of three shares then has the distribution beta(1, 2)."""
         latent = latents.mixture(3)
-        shares = drawn(latent, 600)
+        shares = start_values(latent, 600)
 
         np.testing.assert_allclose(shares.sum(1), 1, atol=1e-5)
         assert (
             scipy.stats.kstest(shares[:, 0], scipy.stats.beta(1, 2).cdf).pvalue > 0.01
         )
 
-    def test_a_mixture_has_classes(self):
-        with pytest.raises(ValueError, match="needs 2 classes. Received: classes=1"):
+    def test_a_mixture_needs_two_classes(self):
+        with pytest.raises(
+            ValueError, match="needs at least 2 classes. Received: classes=1"
+        ):
             latents.mixture(1)
 
 
@@ -174,24 +174,24 @@ class TestEmbedding:
 
     def test_it_starts_near_the_mean_class(self):
         latent = latents.embedding(self.TABLE, spread=0.2)
-        values = drawn(latent, 2000)
+        values = start_values(latent, 2000)
 
         np.testing.assert_allclose(values.mean(0), self.TABLE.mean(0), atol=0.05)
         np.testing.assert_allclose(values.std(0), 0.2 * self.TABLE.std(0), rtol=0.1)
 
-    def test_it_stays_between_the_classes(self):
+    def test_it_stays_between_the_bounds_of_the_classes(self):
         inside = latents.embedding(self.TABLE, reach=0.5).domain
 
         np.testing.assert_allclose(inside(tf.fill((1, 3), 99.0)), [[1.5, 3, 3]])
         np.testing.assert_allclose(inside(tf.fill((1, 3), -99.0)), [[0.5, 1.5, -0.5]])
 
-    def test_a_table_has_rows(self):
+    def test_a_table_must_have_two_axes(self):
         with pytest.raises(ValueError, match=r"shape \(classes, d\). Received: \(3,\)"):
             latents.embedding([1.0, 2.0, 3.0])
 
 
 class TestHeld:
-    def test_each_image_gets_the_same(self):
+    def test_each_image_gets_the_same_constant(self):
         held = latents.held([0.5, 2.0])
 
         assert held.shape == (2,)
@@ -200,19 +200,23 @@ class TestHeld:
 
 
 class TestDomains:
-    ALL = (domains.box(-1, [1.0, 2.0, 0.5]), domains.shell(2.0), domains.simplex())
+    ALL = (
+        constraints.box(-1, [1.0, 2.0, 0.5]),
+        constraints.shell(2.0),
+        constraints.simplex(),
+    )
 
     @pytest.mark.parametrize("domain", ALL, ids=["box", "shell", "simplex"])
-    def test_what_is_inside_stays(self, domain, rng):
+    def test_projecting_twice_is_projecting_once(self, domain, rng):
         values = tf.constant(3 * rng.normal(size=(20, 3)).astype(np.float32))
         once = domain(values)
 
         np.testing.assert_allclose(domain(once), once, atol=1e-6)
         assert np.abs(once - values).max() > 0.1
 
-    def test_the_simplex_is_the_nearest_point(self, rng):
+    def test_the_simplex_projects_to_the_nearest_point(self, rng):
         for point in 2 * rng.normal(size=(6, 4)):
-            found = domains.simplex()(tf.constant(point[None], tf.float32))
+            found = constraints.simplex()(tf.constant(point[None], tf.float32))
             expected = scipy.optimize.minimize(
                 lambda x, point=point: ((x - point) ** 2).sum(),
                 np.full(4, 0.25),
@@ -223,34 +227,34 @@ class TestDomains:
 
     def test_a_shell_keeps_the_direction(self, rng):
         values = rng.normal(size=(5, 2, 3)).astype(np.float32)
-        found = domains.shell(3.0)(tf.constant(values)).numpy()
+        found = constraints.shell(3.0)(tf.constant(values)).numpy()
         length = np.sqrt((values**2).sum((1, 2), keepdims=True))
 
         np.testing.assert_allclose(found, 3 * values / length, rtol=1e-5)
 
-    def test_a_ball_leaves_what_is_inside(self, rng):
+    def test_a_ball_changes_only_longer_latents(self, rng):
         values = rng.normal(size=(5, 2, 3)).astype(np.float32)
         values[0] *= 0.01
-        found = domains.ball(2.0)(tf.constant(values)).numpy()
+        found = constraints.ball(2.0)(tf.constant(values)).numpy()
         length = np.sqrt((values**2).sum((1, 2), keepdims=True))
 
         np.testing.assert_allclose(found, values * np.minimum(1, 2 / length), rtol=1e-5)
-        again = domains.ball(2.0)(tf.constant(found))
+        again = constraints.ball(2.0)(tf.constant(found))
         np.testing.assert_allclose(again, found, rtol=1e-5)
 
     @pytest.mark.parametrize("size", [2, 16, 128, 3000])
     def test_the_usual_length_agrees_with_scipy(self, size):
         expected = np.sqrt(scipy.stats.chi2.ppf(0.95, size))
 
-        np.testing.assert_allclose(domains.usual_length(size), expected, rtol=5e-3)
+        np.testing.assert_allclose(constraints.usual_length(size), expected, rtol=5e-3)
 
-    def test_a_box_must_not_be_inside_out(self):
+    def test_bounds_of_a_box_must_be_ordered(self):
         with pytest.raises(ValueError, match="`low` must nowhere be above `high`"):
-            domains.box([0, 3], [1, 2])
+            constraints.box([0, 3], [1, 2])
 
-    def test_a_shell_must_have_a_radius(self):
+    def test_a_radius_must_be_above_zero(self):
         with pytest.raises(ValueError, match="`radius` must be above 0"):
-            domains.shell(0)
+            constraints.shell(0)
 
 
 class TestPenalties:
@@ -259,7 +263,7 @@ class TestPenalties:
         length = np.sqrt((values**2).sum((1, 2)))
         expected = 2.5 * (length / np.sqrt(6) - 1) ** 2
 
-        found = penalties.near_shell(2.5)(tf.constant(values))
+        found = constraints.near_shell(2.5)(tf.constant(values))
         np.testing.assert_allclose(found, expected, rtol=1e-4)
 
     def test_near_mean_agrees_with_numpy(self, rng):
@@ -268,7 +272,7 @@ class TestPenalties:
         expected = 1.5 * (((values - mean) / stddev) ** 2).mean((1, 2))
 
         latent = latents.gaussian(
-            3, 2, mean=mean, stddev=stddev, penalty=penalties.near_mean(1.5)
+            3, 2, mean=mean, stddev=stddev, penalty=constraints.near_mean(1.5)
         )
         found = latent.penalty(tf.constant(values))
         np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -278,13 +282,13 @@ class TestPenalties:
         mean, stddev = values.mean((1, 2)), values.std((1, 2))
         expected = 0.7 * (mean**2 + (stddev - 1) ** 2).mean(-1)
 
-        found = penalties.near_moments(0.7)(tf.constant(values))
+        found = constraints.near_moments(0.7)(tf.constant(values))
         np.testing.assert_allclose(found, expected, rtol=1e-4)
 
-    def test_waves_pay_in_deviations(self, rng):
+    def test_penalties_of_waves_use_standardized_values(self, rng):
         mean, stddev = np.array([0.5, -1.0]), np.array([2.0, 0.5])
         latent = waves(
-            3, 4, 2, mean=mean, stddev=stddev, penalty=penalties.near_mean(1.0)
+            3, 4, 2, mean=mean, stddev=stddev, penalty=constraints.near_mean(1.0)
         )
         values = rng.normal(size=(2, 3, 4, 2)).astype(np.float32)
         expected = (((values - mean) / stddev) ** 2).mean((1, 2, 3))
@@ -294,28 +298,28 @@ class TestPenalties:
 
 
 class TestStandard:
-    """Values as independent normal numbers."""
+    """`standard`: the values as independent standard normal numbers."""
 
     @pytest.mark.parametrize("name", ["gaussian", "waves", "odd waves"])
-    def test_their_squared_length_is_chi_squared(self, name):
-        latent = EVERY[name]()
+    def test_the_squared_length_is_chi_squared(self, name):
+        latent = LATENTS[name]()
         standard = latent.standard(latent.values(latent.start(seeds_for(400)))).numpy()
         squares = (standard.reshape(400, -1) ** 2).sum(1)
 
         expected = scipy.stats.chi2(np.prod(latent.shape))
         assert scipy.stats.kstest(squares, expected.cdf).pvalue > 0.01
 
-    def test_not_of_those_that_are_not_normal(self):
+    def test_latents_that_are_not_normal_have_none(self):
         assert latents.gaussian(3, truncation=1.0).standard is None
         assert latents.gaussian(3, stddev=0.0).standard is None
         assert latents.mixture(3).standard is None
 
 
 class TestCalibrated:
-    def test_units_start_and_stay_as_measured(self, rng):
+    def test_units_start_and_stay_in_the_measured_range(self, rng):
         values = rng.normal([1, -2, 0], [0.5, 3, 1], size=(2000, 3)).astype(np.float32)
-        latent = latents.gaussian(3, rate=0.5).calibrated(calibration.measured(values))
-        found = drawn(latent, 2000)
+        latent = latents.gaussian(3, rate=0.5).calibrated(calibration.measure(values))
+        found = start_values(latent, 2000)
 
         np.testing.assert_allclose(found.mean(0), values.mean(0), atol=0.2)
         np.testing.assert_allclose(found.std(0), values.std(0), rtol=0.05)
@@ -325,22 +329,22 @@ class TestCalibrated:
         np.testing.assert_allclose(far[0], expected[1], rtol=1e-5)
 
     @pytest.mark.parametrize("decay", [0.3, 1.0, [1.6, 0.5]])
-    def test_waves_fall_as_measured(self, decay):
+    def test_waves_have_the_measured_decay(self, decay):
         made = waves(16, 11, 2, mean=[1, 0], stddev=[0.5, 2], decay=decay)
-        values = drawn(made, 200)
-        found = calibration.measured(values)
+        values = start_values(made, 200)
+        found = calibration.measure(values)
 
         np.testing.assert_allclose(found.decay, decay, atol=0.05)
         np.testing.assert_allclose(found.mean, [1, 0], atol=0.2)
         np.testing.assert_allclose(found.stddev, [0.5, 2], rtol=0.1)
         again = made.calibrated(found)
-        more = drawn(again, 200, 7)
+        more = start_values(again, 200, 7)
         np.testing.assert_allclose(more.std((0, 1, 2)), [0.5, 2], rtol=0.1)
 
-    def test_a_file_gives_back_what_was_measured(self, rng, tmp_path):
+    def test_a_file_restores_the_statistics(self, rng, tmp_path):
         found = {
-            "z": calibration.measured(rng.normal(size=(9, 4)).astype(np.float32)),
-            "map": calibration.measured(rng.normal(size=(3, 5, 4, 2)).astype("f4")),
+            "z": calibration.measure(rng.normal(size=(9, 4)).astype(np.float32)),
+            "map": calibration.measure(rng.normal(size=(3, 5, 4, 2)).astype("f4")),
         }
         calibration.save(tmp_path / "a.npz", found)
         again = calibration.load(tmp_path / "a.npz")
@@ -355,7 +359,7 @@ class TestCalibrated:
         (tmp_path / "a.npz").write_bytes(b"not one")
         np.savez(tmp_path / "b.npz", mean=np.ones(3))
         for name in ("a.npz", "b.npz"):
-            with pytest.raises(ValueError, match="holds no calibration"):
+            with pytest.raises(ValueError, match="not a calibration file"):
                 calibration.load(tmp_path / name)
-        with pytest.raises(ValueError, match=r"ends in .npz. Received: .*c.json"):
+        with pytest.raises(ValueError, match=r"must end in .npz. Received: .*c.json"):
             calibration.save(tmp_path / "c.json", {})

@@ -36,8 +36,8 @@ class TestWithin:
             within(images).numpy().ravel(), np.float32([0, 0, 0.3, 1, 1])
         )
 
-    def test_the_gradient_passes_where_it_leads_back(self):
-        """Guards against a clip from which nothing comes back."""
+    def test_the_gradient_passes_if_it_leads_back_into_the_range(self):
+        """Guards against a clip from which pixels never return."""
         images = tf.constant([-0.5, -0.5, 0.3, 1.7, 1.7])[None, :, None, None]
         uphill = tf.constant([1.0, -1.0, -2.0, 1.0, -1.0])[None, :, None, None]
         with tf.GradientTape() as tape:
@@ -47,7 +47,7 @@ class TestWithin:
         found = tape.gradient(total, images).numpy().ravel()
         np.testing.assert_array_equal(found, [1, 0, -2, 0, -1])
 
-    def test_the_pull_is_that_of_a_penalty(self, rng):
+    def test_the_pull_is_the_gradient_of_a_penalty(self, rng):
         images = tf.constant(2 * rng.normal(size=(2, 5, 4, 3)).astype(np.float32))
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(images)
@@ -61,7 +61,7 @@ class TestWithin:
 
 
 class TestGan:
-    def test_images_are_the_generator_s(self):
+    def test_images_are_those_of_the_generator(self):
         model = generator()
         param = gan(model, value_range=(-1, 1))
         stored = param.init(seeds_for(3))
@@ -82,14 +82,14 @@ class TestGan:
         assert (result.scores > result.history[0] + 1e-3).all()
         assert not np.allclose(result.images[0], start[0], atol=0.05)
 
-    def test_large_latents_stay_on_their_shell(self):
+    def test_long_latents_stay_on_a_shell(self):
         param = gan(generator(inputs=100), value_range=(-1, 1))
         moved = {"z": 5 * param.init(seeds_for(2))["z"]}
 
         length = np.linalg.norm(param.project(moved)["z"], axis=1)
         np.testing.assert_allclose(length, 10, rtol=1e-5)
 
-    def test_a_picture_alone_has_the_bytes_of_a_batch_s(self, toy_adapter):
+    def test_a_picture_does_not_depend_on_its_batch(self, toy_adapter):
         param = gan(generator(), value_range=(-1, 1))
         results = [
             tfviz.render(
@@ -100,7 +100,7 @@ class TestGan:
 
         np.testing.assert_array_equal(results[0].images[0], results[1].images[0])
 
-    def test_a_class_is_held(self, toy_adapter):
+    def test_a_class_stays_constant(self, toy_adapter):
         z, label = keras.Input((8,), name="z"), keras.Input((4,), name="label")
         inner = generator(inputs=12)
         model = keras.Model([z, label], inner(layers.Concatenate()([z, label])))
@@ -126,7 +126,7 @@ class TestGan:
         )
         assert result.scores[0] > result.history[0, 0]
 
-    def test_a_number_for_what_is_packed_is_held(self):
+    def test_a_number_makes_a_constant_latent_with_pack(self):
         param = gan(
             generator(inputs=9),
             value_range=(-1, 1),
@@ -140,10 +140,10 @@ class TestGan:
     @pytest.mark.parametrize(
         "optimizer", [keras.optimizers.AdamW(0.05, weight_decay=0.1), "normalized"]
     )
-    def test_optimizers_leave_what_is_held(self, toy_adapter, optimizer):
-        """Weights that decay would make another class of it."""
+    def test_optimizers_do_not_change_constant_latents(self, toy_adapter, optimizer):
+        """Weight decay, for example, would change the class."""
         model, z = generator(inputs=12), latents.gaussian(8)
-        # The same class: as a latent that is held, and as none.
+        # The same class, as a constant latent and as a part of the packing.
         held = {"z": z, "label": latents.chosen(2, 4)}
         fixed = tf.one_hot([2], 4)
         packed = (
@@ -167,7 +167,7 @@ class TestGan:
 
 
 class TestInputs:
-    """A generator of a vector, a class of whole numbers, and a row of classes."""
+    """A generator that takes a vector, a class as an integer, and a one-hot vector."""
 
     @pytest.fixture(scope="class")
     def model(self):
@@ -180,7 +180,7 @@ class TestInputs:
         x = layers.Concatenate()([z, one_hot, row])
         return keras.Model([z, label, row], generator(inputs=16)(x))
 
-    def test_numbers_are_held_as_an_input_takes_them(self, model):
+    def test_numbers_become_constants_of_the_form_of_the_input(self, model):
         prior = gan(model, value_range=(-1, 1), latents={"n": 3, "row": 1})
         stored = prior.init(seeds_for(2))
         row = tf.constant([[0.0, 1.0, 0.0, 0.0]] * 2)
@@ -191,7 +191,7 @@ class TestInputs:
         )
         assert [name for name, v in prior.latents.items() if v.optimized] == ["z"]
 
-    def test_classes_can_mix(self, model, toy_adapter):
+    def test_classes_can_be_mixed(self, model, toy_adapter):
         given = {"n": 0, "row": latents.mixture(4)}
         prior = gan(model, value_range=(-1, 1), latents=given)
         result = tfviz.render(
@@ -199,14 +199,14 @@ class TestInputs:
         )
         assert result.scores[0] > result.history[0, 0]
 
-    def test_other_inputs_are_refused(self, model):
+    def test_latents_that_do_not_fit_are_refused(self, model):
         with pytest.raises(ValueError, match="no input 'rwo'. Did you mean 'row'?"):
             gan(model, value_range=(-1, 1), latents={"n": 0, "rwo": 1})
-        with pytest.raises(ValueError, match=r'whole numbers.* latents={"n": 0}'):
+        with pytest.raises(ValueError, match=r'takes integers.* latents={"n": 0}'):
             gan(model, value_range=(-1, 1))
         with pytest.raises(ValueError, match="a class from 0 to 3. Received: index=9"):
             gan(model, value_range=(-1, 1), latents={"n": 0, "row": 9})
-        with pytest.raises(ValueError, match="A class is a whole number"):
+        with pytest.raises(ValueError, match="a class must be a whole number"):
             gan(model, value_range=(-1, 1), latents={"n": 0, "row": 0.5})
 
 
@@ -220,24 +220,26 @@ class TestWrongGenerators:
         outputs = [model.output, model.layers[1].output]
         self.refused("has 2 outputs", keras.Model(model.input, outputs))
 
-    def test_whole_numbers_as_images(self):
+    def test_images_of_integers(self):
         model = generator()
         outputs = keras.ops.cast(127 * model.output, "uint8")
-        self.refused("gives uint8, which has no", keras.Model(model.input, outputs))
+        self.refused(
+            "the type uint8, which has no gradient", keras.Model(model.input, outputs)
+        )
 
-    def test_whole_numbers_as_input(self):
+    def test_an_input_of_integers(self):
         given = keras.Input((8,), dtype="int32", name="label")
         model = keras.Model(given, generator()(keras.ops.cast(given, "float32")))
-        self.refused("'label' of the generator takes whole numbers", model)
+        self.refused("'label' of the generator takes integers", model)
 
-    def test_no_word_of_its_inputs(self):
-        self.refused("does not tell what it takes", lambda z, training: z)
+    def test_unknown_inputs(self):
+        self.refused("does not list its inputs", lambda z, training: z)
 
-    def test_an_input_that_does_nothing(self):
+    def test_an_input_without_effect(self):
         z, unused = keras.Input((8,), name="z"), keras.Input((3,), name="unused")
         images = generator()(z) + 0 * keras.ops.sum(unused)
         model = keras.Model([z, unused], images)
-        self.refused("gradient in the latent 'unused' is 0", model)
+        self.refused("gradient of the latent 'unused' is 0", model)
 
     def test_rounding(self):
         model = generator()
@@ -248,19 +250,21 @@ class TestWrongGenerators:
         wrong = {"z": latents.gaussian(9)}
         self.refused(r"cannot take z \(1, 9\): ", generator(), latents=wrong)
 
-    def test_weights_that_are_no_numbers(self):
+    def test_weights_that_are_not_finite(self):
         model = generator()
         weights = model.get_weights()
         model.set_weights([np.full_like(w, np.nan) for w in weights])
         self.refused("images that are not finite", model)
 
-    def test_no_images(self):
+    def test_an_output_that_is_not_an_image(self):
         model = keras.Sequential([keras.Input((8,)), layers.Dense(3)])
-        self.refused("must give images .n, height, width, channels", model)
+        self.refused("must return images .n, height, width, channels", model)
 
     @pytest.mark.parametrize("value_range", [None, (1, 0), (0,), "0,1", (0, np.nan)])
-    def test_no_range(self, value_range):
-        self.refused("`value_range` must say", generator(), value_range=value_range)
+    def test_a_value_range_that_is_not_a_range(self, value_range):
+        self.refused(
+            "`value_range` must be the values", generator(), value_range=value_range
+        )
 
 
 @pytest.mark.data
@@ -281,7 +285,7 @@ class TestTaesd:
                 found.append(tfviz.images.centre_crop(picture, (96, 128)))
         return np.stack(found)
 
-    def test_photos_come_back(self, files, photos):
+    def test_photos_are_reconstructed(self, files, photos):
         param = taesd(*files, height=96, width=128)
         found = param.decode(param.encode(photos)).numpy()
 
@@ -289,7 +293,7 @@ class TestTaesd:
         error = ((found - photos) ** 2).mean((1, 2, 3))
         assert (-10 * np.log10(error)).mean() > 20
 
-    def test_random_latents_vary_as_those_of_photos(self, files):
+    def test_random_images_have_the_contrast_of_photos(self, files):
         param = taesd(files[0], height=64)
         images = param.decode(param.init(seeds_for(8))).numpy()
 
@@ -297,11 +301,11 @@ class TestTaesd:
         assert 0.1 < images.std() < 0.35
 
     @pytest.mark.parametrize("size", [{"height": 60}, {"height": 64, "width": 0}])
-    def test_sizes_are_multiples_of_eight(self, files, size):
+    def test_sizes_must_be_multiples_of_eight(self, files, size):
         with pytest.raises(ValueError, match="must be multiples of 8"):
             taesd(files[0], **size)
 
-    def test_another_part_or_another_kind_is_refused(self, files):
+    def test_files_of_other_networks_are_refused(self, files):
         with pytest.raises(ValueError, match=r"expected an array '1\.weight' for 4 ch"):
             taesd(files[1])
         with pytest.raises(ValueError, match=r"for 16 channels.* of the shape \(64, 4"):
@@ -309,7 +313,7 @@ class TestTaesd:
         with pytest.raises(ValueError, match=r"'0\.weight' for 3 channels"):
             taesd(files[0], files[0])
 
-    def test_a_file_that_is_cut_off(self, files, tmp_path):
+    def test_a_truncated_file_is_refused(self, files, tmp_path):
         cut = tmp_path / "cut.safetensors"
         cut.write_bytes(files[0].read_bytes()[:-1000])
         for damaged in (b"", b"\0" * 100, files[0].read_bytes()[:500]):
@@ -321,7 +325,7 @@ class TestTaesd:
             read_safetensors(cut)
 
 
-def test_the_start_of_an_image_is_what_it_encodes_to():
+def test_decoding_inverts_encoding():
     latent = latents.gaussian(4, 4, 3, rate=0.3)
     param = assembled(
         {"image": latent},
@@ -346,15 +350,15 @@ class TestDiagnostics:
             view=views.resized(),
         )
 
-    def told(self, prior, values):
+    def diagnose(self, prior, values):
         values = tf.constant(values, tf.float32)
         stored = prior.latents["image"].stored(values)
-        found = {n: of({"image": stored}) for n, of in prior.diagnostics.items()}
-        return {name: value.numpy() for name, value in found.items()}
+        functions = prior.diagnostics.items()
+        return {name: of({"image": stored}).numpy() for name, of in functions}
 
-    def test_the_norm_s_percentile_is_that_of_chi_squared(self, rng):
+    def test_the_norm_percentile_is_that_of_chi_squared(self, rng):
         values = rng.normal(0.5, 0.1, size=(5, 2, 2, 3))
-        found = self.told(self.prior(rate=0.3), values)
+        found = self.diagnose(self.prior(rate=0.3), values)
         squares = (((values - 0.5) / 0.1) ** 2).sum((1, 2, 3))
 
         np.testing.assert_allclose(
@@ -366,7 +370,7 @@ class TestDiagnostics:
     def test_pixels_out_of_range_are_counted(self):
         values = np.full((2, 2, 2, 3), 0.5)
         values[1, 0, 0] = [-0.2, 1.5, 0.9]
-        found = self.told(self.prior(), values)
+        found = self.diagnose(self.prior(), values)
 
         np.testing.assert_allclose(found["out_of_range"], [0, 2 / 12])
 
@@ -375,9 +379,9 @@ class TestDiagnostics:
         values = np.full((1, 2, 2, 3), 0.5)
         values[0, 0] = 0.9
 
-        np.testing.assert_allclose(self.told(prior, values)["image/unusual"], 0.5)
+        np.testing.assert_allclose(self.diagnose(prior, values)["image/unusual"], 0.5)
 
-    def test_a_result_tells_them(self, toy_adapter):
+    def test_results_hold_diagnostics(self, toy_adapter):
         result = tfviz.render(
             toy_adapter,
             "conv_b:3-4",
@@ -393,11 +397,11 @@ class TestDiagnostics:
         ]
         assert (result.diagnostics["clip_rate"] > 0.1).all()
         assert (result.diagnostics["clip_rate"] <= 1).all()
-        told = result.picture_spec(0)["diagnostics"]
-        assert told["out_of_range"] == 0
+        diagnostics = result.picture_spec(0)["diagnostics"]
+        assert diagnostics["out_of_range"] == 0
 
-    def test_nothing_is_clipped_where_all_is_allowed(self, toy_adapter):
-        """Waves that go to values and back are not clipped by rounding."""
+    def test_wide_bounds_clip_nothing(self, toy_adapter):
+        """Rounding, as waves are converted to values and back, does not count."""
         latent = waves(4, 5, 3, domain=domains.box(-99, 99))
         prior = assembled({"image": latent}, lambda v: v["image"], value_range=(-3, 3))
         result = tfviz.render(
@@ -423,7 +427,7 @@ class TestCalibrate:
             self.decoder(), self.encoder(), value_range=(0, 1), height=4, **options
         )
 
-    def test_channels_are_measured_over_images_and_places(self, rng):
+    def test_channels_are_measured_over_images_and_positions(self, rng):
         images = rng.uniform(size=(50, 8, 8, 3)).astype(np.float32)
         prior = self.prior().calibrate(images)
         codes = np.asarray(self.encoder()(images))
@@ -434,12 +438,12 @@ class TestCalibrate:
         values = prior.values(prior.init(seeds_for(300)))["latent"].numpy()
         np.testing.assert_allclose(values.mean((0, 1, 2)), found.mean, atol=0.05)
         spread = np.tile(codes.mean((0, 1, 2)), (1, 4, 4, 1))
-        spread[0, 1, 2] += 4 * codes.std((0, 1, 2))  # further than nearly all
+        spread[0, 1, 2] += 4 * codes.std((0, 1, 2))  # beyond nearly all measured values
         far = prior.latents["latent"].domain(tf.constant(spread, tf.float32))
         expected = np.percentile(codes, 99.9, axis=(0, 1, 2))
         np.testing.assert_allclose(far[0, 1, 2], expected, rtol=1e-4)
 
-    def test_a_file_does_the_same(self, rng, tmp_path):
+    def test_a_file_gives_the_same_calibration(self, rng, tmp_path):
         images = rng.uniform(size=(20, 8, 8, 3)).astype(np.float32)
         prior = self.prior().calibrate(images)
         prior.save_calibration(tmp_path / "a.npz")
@@ -448,7 +452,7 @@ class TestCalibrate:
         one, other = (p.decode(p.init(seeds_for(2))).numpy() for p in (prior, again))
         np.testing.assert_array_equal(one, other)
 
-    def test_what_was_chosen_is_kept(self, rng):
+    def test_settings_are_kept(self, rng):
         prior = assembled(
             {"z": latents.gaussian(2, 2, 3)},
             lambda values: values["z"],
@@ -461,30 +465,30 @@ class TestCalibrate:
         again = prior.calibrate(40)
         stored = {"z": tf.fill((1, 2, 2, 3), 2.0)}
 
-        def slope(of):
+        def gradient(of):
             with tf.GradientTape() as tape:
                 tape.watch(stored["z"])
                 total = 0 * tf.reduce_sum(of.decode(stored))
             return tape.gradient(total, stored["z"]).numpy()
 
-        assert np.abs(slope(prior)).min() > 0
-        np.testing.assert_allclose(slope(again), slope(prior))
+        assert np.abs(gradient(prior)).min() > 0
+        np.testing.assert_allclose(gradient(again), gradient(prior))
         assert again.view is prior.view
         assert again.defaults["candidates"] == 3
-        assert again.spec == {}  # it is not made again from that of the other
+        assert again.spec == {}  # the description cannot hold the calibration
 
-    def test_random_draws_do_without_an_encoder(self):
+    def test_random_starts_need_no_encoder(self):
         prior = gan(generator(), value_range=(-1, 1)).calibrate(500)
 
         np.testing.assert_allclose(prior.measured["z"].stddev, 1, atol=0.15)
         assert prior.measured["z"].count == 500
 
-    def test_what_cannot_be_measured_is_refused(self, rng, tmp_path):
+    def test_wrong_calibrations_are_refused(self, rng, tmp_path):
         prior = gan(generator(), value_range=(-1, 1))
         images = rng.uniform(size=(3, 8, 8, 3))
         with pytest.raises(ValueError, match="no encoder to measure images with"):
             prior.calibrate(images)
-        with pytest.raises(ValueError, match="with n from 2"):
+        with pytest.raises(ValueError, match="with at least 2 images"):
             self.prior().calibrate(images[:1])
         with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
             self.prior().calibrate(255 * images)
@@ -496,7 +500,7 @@ class TestCalibrate:
 
 
 class TestWhite:
-    def test_maps_lose_their_waves_and_nothing_else(self):
+    def test_white_maps_keep_everything_but_their_waves(self):
         prior = replace(
             assembled(
                 {"map": waves(6, 5, 3, domain=domains.box(-9, 2))},
@@ -523,9 +527,9 @@ class TestWhite:
         assert shifts[1] > 0.3
         far = {"map": white.latents["map"].stored(tf.fill((1, 6, 5, 3), 5.0))}
         held = white.values(white.project(far))["map"]
-        np.testing.assert_allclose(held, 2, atol=1e-4)  # the box is still there
+        np.testing.assert_allclose(held, 2, atol=1e-4)  # the box is kept
 
-    def test_what_was_measured_stays(self, rng):
+    def test_statistics_are_kept(self, rng):
         prior = assembled(
             {"map": waves(6, 5, 3)},
             lambda values: values["map"],
@@ -540,7 +544,7 @@ class TestWhite:
         )
         assert list(white.diagnostics) == list(prior.diagnostics)
 
-    def test_vectors_are_white_already(self):
+    def test_priors_without_maps_have_no_white_version(self):
         prior = assembled(
             {"z": latents.gaussian(12)},
             lambda values: tf.reshape(values["z"], (-1, 2, 2, 3)),
@@ -551,7 +555,7 @@ class TestWhite:
 
 
 class TestAutoencoder:
-    def test_images_come_back_as_the_models_make_them(self, rng):
+    def test_reconstructions_are_those_of_the_models(self, rng):
         case = TestCalibrate()
         prior = case.prior()
         images = rng.uniform(size=(2, 8, 8, 3)).astype(np.float32)
@@ -561,8 +565,8 @@ class TestAutoencoder:
             prior.decode(prior.encode(images)), expected, atol=1e-5
         )
 
-    def test_encoders_see_the_decoder_s_range(self):
-        """Guards against an encoder of [-1, 1] that is shown [0, 1]."""
+    def test_encoders_get_images_in_the_value_range(self):
+        """Guards against passing images in [0, 1] to an encoder for [-1, 1]."""
         seen = []
 
         def encoder(images, training):
@@ -573,7 +577,7 @@ class TestAutoencoder:
         prior.encode(np.linspace(0, 1, 192, dtype=np.float32).reshape(1, 8, 8, 3))
         assert (seen[0].min(), seen[0].max()) == (-1, 1)
 
-    def test_the_first_output_of_a_variational_one_is_its_mean(self, rng):
+    def test_the_first_output_of_a_variational_encoder_is_used(self, rng):
         inputs = keras.Input((16, 16, 3))
         flat = layers.Flatten()(inputs)
         outputs = [layers.Dense(8, name=n)(flat) for n in ("mean", "log_variance")]
@@ -584,11 +588,13 @@ class TestAutoencoder:
         found = prior.values(prior.encode(images))["latent"]
         np.testing.assert_allclose(found, encoder(2 * images - 1)[0], atol=1e-5)
 
-    def test_maps_of_any_size_need_one(self):
-        with pytest.raises(ValueError, match="maps of any size: .* Say with `height`"):
+    def test_decoders_of_any_size_need_a_size(self):
+        with pytest.raises(
+            ValueError, match="maps of any size: .* with `height` and `width`"
+        ):
             autoencoder(TestCalibrate().decoder(), value_range=(0, 1))
 
-    def test_others_are_refused(self):
+    def test_models_that_do_not_fit_are_refused(self):
         inputs = [keras.Input((3,)), keras.Input((4,))]
         model = keras.Model(inputs, layers.Concatenate()(inputs))
         with pytest.raises(
@@ -598,7 +604,7 @@ class TestAutoencoder:
 
 
 class FakeBackbone:
-    """What KerasHub's VAEBackbone promises: 16 channels at an eighth of the size."""
+    """The interface of KerasHub's VAEBackbone: 16 channels at an eighth of the size."""
 
     scale, shift = 1.5, 0.25
 
@@ -615,7 +621,7 @@ class FakeBackbone:
 
 
 class TestKerasHub:
-    def test_latents_are_scaled_as_diffusion_models_do(self, rng):
+    def test_latents_are_scaled_as_in_diffusion_models(self, rng):
         backbone = FakeBackbone()
         prior = keras_hub_vae(backbone, height=16, width=24)
         images = rng.uniform(size=(2, 16, 24, 3)).astype(np.float32)
@@ -629,7 +635,7 @@ class TestKerasHub:
         np.testing.assert_allclose(prior.decode(stored), expected, atol=1e-4)
         assert prior.shape == (16, 24, 3)
 
-    def test_others_are_refused(self):
+    def test_models_that_do_not_fit_are_refused(self):
         with pytest.raises(ValueError, match="has no encode, decode, scale, shift"):
             keras_hub_vae(generator())
         with pytest.raises(ValueError, match="must be multiples of 8"):

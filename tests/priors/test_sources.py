@@ -8,7 +8,7 @@ import tensorflow as tf
 from support import FAST, error_of, names, seeds_for
 from tfviz import priors
 from tfviz.images import read_spec
-from tfviz.priors import _trained as _store, _trained
+from tfviz.priors import _trained
 from tfviz.priors._diagnostics import checked
 
 layers = keras.layers
@@ -75,7 +75,9 @@ class TestLoad:
             ("module", {"value_range": (0, 1), "given": {"label": 2}}, (4, 4, 3)),
         ],
     )
-    def test_each_kind_is_made_again_from_its_spec(self, name, options, shape, models):
+    def test_each_kind_is_made_again_from_its_description(
+        self, name, options, shape, models
+    ):
         prior = priors.load(models / name, **options)
         again = priors.from_spec(json.loads(json.dumps(prior.spec)))
 
@@ -97,7 +99,7 @@ class TestLoad:
             prior.decode(prior.encode(images)), expected, atol=1e-4
         )
 
-    def test_a_calibration_beside_the_file_is_used(self, tmp_path):
+    def test_a_calibration_file_beside_the_prior_is_used(self, tmp_path):
         gan_model().save(tmp_path / "gan.keras")
         plain = priors.load(tmp_path / "gan.keras", value_range=(-1, 1))
         measured = plain.calibrate(50)
@@ -115,8 +117,12 @@ class TestLoad:
     @pytest.mark.parametrize(
         ("name", "options", "message"),
         [
-            ("gan.keras", {}, "does not tell what black and white are .* 0,1 after"),
-            ("module", {"given": {"label": 0}}, "does not tell what black and white"),
+            ("gan.keras", {}, "does not say which values are black .* 0,1 if it is"),
+            (
+                "module",
+                {"given": {"label": 0}},
+                "does not say which values are black and white",
+            ),
             ("gan.keras", {"value_range": (0, 1), "size": 32}, "takes no `size`"),
             (
                 "decoder.keras",
@@ -132,23 +138,25 @@ class TestLoad:
             ("fixed.keras", {"value_range": (0, 1), "size": 16}, "takes no `size`"),
         ],
     )
-    def test_what_does_not_fit_is_refused(self, name, options, message, models):
+    def test_wrong_options_are_refused(self, name, options, message, models):
         with pytest.raises(ValueError, match=message):
             priors.load(models / name, **options)
 
-    def test_what_is_no_prior_is_refused(self, models):
+    def test_other_files_and_descriptions_are_refused(self, models):
         (models / "notes.txt").write_text("none")
         with pytest.raises(
-            ValueError, match=r"notes.txt' is no prior. Expected a file"
+            ValueError, match=r"notes.txt' is not a prior. Expected a file"
         ):
             priors.load(models / "notes.txt")
-        with pytest.raises(FileNotFoundError, match="no prior 'no.keras'. Bundled are"):
+        with pytest.raises(
+            FileNotFoundError, match="no prior 'no.keras'. The bundled priors are"
+        ):
             priors.load("no.keras", value_range=(0, 1))
-        with pytest.raises(ValueError, match="no description of a prior"):
+        with pytest.raises(ValueError, match="not the description of a prior"):
             priors.from_spec({"name": "fourier"})
 
 
-def test_one_of_several_functions_is_chosen_by_name(run, tmp_path):
+def test_one_of_several_functions_is_selected_by_name(run, tmp_path):
     net = tf.Module()
     for name, sign in (("make", 1.0), ("unmake", -1.0)):
         made = tf.function(
@@ -183,35 +191,35 @@ def test_one_of_several_functions_is_chosen_by_name(run, tmp_path):
 
 
 class TestChecked:
-    def of(self, head="tanh", value_range=(-1, 1), model=None):
+    def check(self, head="tanh", value_range=(-1, 1), model=None):
         return checked(priors.gan(model or gan_model(head), value_range=value_range))
 
-    def test_nothing_is_wrong_with_a_good_one(self):
+    def test_a_good_prior_has_no_warnings(self):
         model = gan_model("linear")
         model.layers[-1].kernel.assign(5 * model.layers[-1].kernel)
-        facts, warnings = self.of(
+        facts, warnings = self.check(
             model=keras.Model(model.input, keras.ops.tanh(model.output))
         )
         assert warnings == []
         assert facts["slope_in_z"] > 0
         assert facts["variety"] > 0.05
 
-    def test_a_range_that_is_too_wide_is_seen(self):
-        _, warnings = self.of("sigmoid", (-1, 1))
+    def test_a_range_that_is_too_wide_is_reported(self):
+        _, warnings = self.check("sigmoid", (-1, 1))
         assert "is it narrower?" in warnings[0]
 
-    def test_a_range_that_is_too_narrow_is_seen(self):
-        _, warnings = self.of("tanh", (-0.05, 0.05))
+    def test_a_range_that_is_too_narrow_is_reported(self):
+        _, warnings = self.check("tanh", (-0.05, 0.05))
         assert "is it wider?" in warnings[0]
 
-    def test_one_image_over_and_over_is_seen(self):
+    def test_images_that_are_all_alike_are_reported(self):
         model = gan_model()
         model.layers[1].kernel.assign(1e-4 * model.layers[1].kernel)
         model.layers[1].bias.assign(tf.random.stateless_normal((96,), (0, 1)))
-        _, warnings = self.of(model=model)
+        _, warnings = self.check(model=model)
         assert any("all alike" in warning for warning in warnings)
 
-    def test_numbers_that_are_none_are_seen(self):
+    def test_images_that_are_not_finite_are_reported(self):
         model = gan_model()
         z = priors.gaussian(*model.input_shape[1:])
 
@@ -229,7 +237,7 @@ class TestChecked:
 class TestCommands:
     def test_list(self, run, tmp_path, monkeypatch):
         facts = {"steps": 1600, "photos": 62_000, "size": 64, "psnr": 17.25}
-        _store.write(tmp_path / "inverter.npz", facts, {"w": np.ones(2, np.float32)})
+        _trained.write(tmp_path / "inverter.npz", facts, {"w": np.ones(2, np.float32)})
         monkeypatch.setattr(
             _trained, "bundled_file", lambda name: tmp_path / f"{name}.npz"
         )
@@ -303,7 +311,7 @@ class TestCommands:
         assert measured.count == 20
         assert (measured.stddev > 0).any()
 
-    def test_calibrate_asks_where_to_where_there_is_no_file(self, run):
+    def test_calibrate_needs_an_output_for_bundled_priors(self, run):
         result = run("priors", "calibrate", "autoencoder", "-n", 20, code=2)
         assert "Say with -o where the calibration of autoencoder" in error_of(result)
 
@@ -331,9 +339,9 @@ class TestCommands:
         given = [a.format(models=models) for a in arguments]
         assert message in error_of(run("priors", "info", *given, code=2))
 
-    def test_a_range_that_is_missing(self, run, models):
+    def test_a_missing_range(self, run, models):
         result = run("priors", "info", models / "gan.keras", code=1)
-        assert "does not tell what black and white are" in error_of(result)
+        assert "does not say which values are black and white" in error_of(result)
 
 
 class TestRender:
@@ -357,7 +365,7 @@ class TestRender:
         ]
         assert tfviz.images.read("out/fire8-20.png").shape == (16, 16, 3)
 
-    def test_a_picture_is_made_again(self, run, models):
+    def test_a_picture_is_rendered_again_from_its_file(self, run, models):
         fast = ["--steps", "3", "--candidates", "2", "--restarts", "2"]
         run("render", "fire8:20", *self.prior(models), *fast, "-o", "out")
         run("render", "--from", "out/fire8-20.png", "-o", "again")
@@ -368,7 +376,7 @@ class TestRender:
         np.testing.assert_array_equal(one, other)
 
     @pytest.mark.slow
-    def test_another_file_is_told(self, run, tmp_path):
+    def test_a_changed_or_missing_file_is_reported(self, run, tmp_path):
         gan_model().save(tmp_path / "gan.keras")
         fast = ["--steps", "2", "--candidates", "1"]
         run("render", "fire8:20", *self.prior(tmp_path), *fast, "-o", "out")
@@ -382,7 +390,7 @@ class TestRender:
         assert "There is no prior" in error_of(result)
 
     @pytest.mark.slow
-    def test_the_normalized_ascent_by_name(self, run, models):
+    def test_the_normalized_optimizer_by_name(self, run, models):
         run(
             *("render", "fire8:20", *self.prior(models), "--steps", "3"),
             *("--optimizer", "normalized", "--candidates", "1", "-o", "out"),

@@ -11,18 +11,19 @@ from tfviz.priors import _tfhub as _modules
 
 v1 = tf.compat.v1
 
-EACH_CLASS = 1000
+CLASSES = 1000
 
 
 def save(folder, build, *others, tags=(), resource=False):
-    """Write a module as tensorflow_hub 0.x did, for TensorFlow 1.
+    """Write a module in the format of tensorflow_hub 0.x, for TensorFlow 1.
 
     Args:
-        folder: Where to.
-        build: Makes a graph and returns `{signature: (inputs, outputs)}`.
+        folder: The folder of the module.
+        build: A function that makes a graph and returns
+            `{signature: (inputs, outputs)}`.
         *others: Pairs of tags and such a function, for further graphs of the same
             variables.
-        tags: Of the first graph.
+        tags: The tags of the first graph.
         resource: Whether variables are resources, as in later versions.
     """
     builder = v1.saved_model.Builder(str(folder))
@@ -40,20 +41,20 @@ def save(folder, build, *others, tags=(), resource=False):
 
 
 def signatures_of(build, resource):
-    def described(tensors):
+    def tensor_infos(tensors):
         return {k: v1.saved_model.build_tensor_info(t) for k, t in tensors.items()}
 
     with v1.variable_scope("module", use_resource=resource):
         return {
             name: v1.saved_model.build_signature_def(
-                described(inputs), described(outputs)
+                tensor_infos(inputs), tensor_infos(outputs)
             )
             for name, (inputs, outputs) in build().items()
         }
 
 
 def network(code, size=16, fill=None):
-    """Return images in (-1, 1) of `(n, d)`, by a matrix and a convolution."""
+    """Make images in (-1, 1) from codes `(n, d)`, by a matrix and a convolution."""
 
     def weights(name, shape, seed):
         make = v1.random_normal_initializer(stddev=0.15, seed=seed)
@@ -73,7 +74,7 @@ def placeholder(name, shape, dtype=tf.float32):
 
 
 def biggan(size=128):
-    y, z = placeholder("y", [None, EACH_CLASS]), placeholder("z", [None, size])
+    y, z = placeholder("y", [None, CLASSES]), placeholder("z", [None, size])
     truncation = v1.placeholder_with_default(tf.constant(1.0), [], "truncation")
     images = network(tf.concat([z, 3 * y, z * truncation], axis=1))
     inputs = {"y": y, "z": z, "truncation": truncation}
@@ -133,7 +134,7 @@ class Exported(tf.Module):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Return a function that returns the folder of a module; each is made once."""
+    """Return a function from names to the folders of modules, each written once."""
     made = {}
 
     def find(name):
@@ -161,17 +162,17 @@ def export(path, net):
     return path
 
 
-CHOSEN = {"y": priors.chosen(207, EACH_CLASS)}
-SEVENTH = {"labels": priors.held(7)}
-EXPORTED = {"y": priors.chosen(2, 8)}
-# What to write for each module, and what its images are.
+CLASS_207 = {"y": priors.chosen(207, CLASSES)}
+CLASS_7 = {"labels": priors.held(7)}
+CLASS_2 = {"y": priors.chosen(2, 8)}
+# The arguments for each module, and the shape and value range of its images.
 WORKING = {
-    "biggan": ({"latents": CHOSEN}, (16, 16, 3), (-1, 1)),
+    "biggan": ({"latents": CLASS_207}, (16, 16, 3), (-1, 1)),
     "progan": ({}, (32, 32, 3), (0, 1)),
-    "s3gan": ({"latents": SEVENTH}, (16, 16, 3), (0, 1)),
-    "s3gan 4": ({"latents": SEVENTH}, (16, 16, 3), (0, 1)),
+    "s3gan": ({"latents": CLASS_7}, (16, 16, 3), (0, 1)),
+    "s3gan 4": ({"latents": CLASS_7}, (16, 16, 3), (0, 1)),
     "unknown": ({"value_range": (-1, 1)}, (16, 16, 3), (-1, 1)),
-    "exported": ({"value_range": (-1, 1), "latents": EXPORTED}, (8, 8, 3), (-1, 1)),
+    "exported": ({"value_range": (-1, 1), "latents": CLASS_2}, (8, 8, 3), (-1, 1)),
 }
 
 
@@ -203,8 +204,8 @@ def render(param, adapter):
     return tfviz.render(adapter, "conv_b:3-4", param, transforms.none(), steps=20)
 
 
-def called(folder, stored, value_range):
-    """Return what a module itself gives, in [0, 1]."""
+def call_module(folder, stored, value_range):
+    """Return the images of a module without a prior, scaled to [0, 1]."""
     loaded = tf.saved_model.load(str(folder))
     (function,) = loaded.signatures.values()
     given = {}
@@ -217,8 +218,8 @@ def called(folder, stored, value_range):
 
 
 @pytest.mark.parametrize("name", WORKING)
-class TestEveryModule:
-    def test_images_are_the_module_s(self, name, param_of, folder):
+class TestAllModules:
+    def test_images_are_those_of_the_module(self, name, param_of, folder):
         _, shape, value_range = WORKING[name]
         param = param_of(name)
         stored = param.init(seeds_for(4))
@@ -228,10 +229,10 @@ class TestEveryModule:
         assert images.shape == (4, *shape)
         assert images.std(0).max() > 0.01
         np.testing.assert_allclose(
-            images, called(folder(name), stored, value_range), atol=1e-6
+            images, call_module(folder(name), stored, value_range), atol=1e-6
         )
 
-    def test_gradients_are_those_of_finite_differences(self, name, param_of, rng):
+    def test_gradients_agree_with_finite_differences(self, name, param_of, rng):
         param = param_of(name)
         stored = param.init(seeds_for(3))
         moving = next(k for k in ("z", "latent", "w") if k in stored)
@@ -262,7 +263,7 @@ class TestEveryModule:
 
 @pytest.mark.parametrize("name", ["biggan", "exported"])
 def test_a_start_does_not_depend_on_the_order_of_inputs(name, param_of):
-    """What the file says of them comes in another order in each process."""
+    """TensorFlow lists the inputs of a file in a different order in each process."""
     stored = param_of(name).init(seeds_for(1))
 
     assert list(stored) == sorted(stored)
@@ -274,14 +275,14 @@ def test_the_same_seed_gives_the_same_bytes(rendered, param_of, toy_adapter):
     np.testing.assert_array_equal(again.images, rendered("s3gan 4").images)
 
 
-class TestKnown:
-    def test_biggan_s_z_is_truncated_and_stays_so(self, param_of):
+class TestRecognizedModules:
+    def test_z_of_biggan_starts_and_stays_truncated(self, param_of):
         param = param_of("biggan")
         stored = param.init(seeds_for(20))
         z = stored["z"].numpy()
 
         assert np.abs(z).max() <= 1
-        assert 0.35 < z.std() < 0.5  # 0.5 times 0.88, of a normal number within 2
+        assert 0.35 < z.std() < 0.5  # 0.5 times 0.88, for normal numbers truncated at 2
         np.testing.assert_array_equal(stored["truncation"], np.full(20, 0.5))
         moved = param.project({**stored, "z": 9 * stored["z"]})
         np.testing.assert_allclose(moved["z"], np.clip(9 * z, -1, 1), rtol=1e-6)
@@ -289,12 +290,12 @@ class TestKnown:
     @pytest.mark.parametrize("size", [120, 140])
     def test_biggan_of_other_sizes(self, size, tmp_path):
         path = save(tmp_path / "module", lambda: biggan(size))
-        param = priors.saved_model(path, latents=CHOSEN)
+        param = priors.saved_model(path, latents=CLASS_207)
 
         assert np.abs(param.init(seeds_for(9))["z"]).max() <= 1
 
-    def test_biggan_s_z_follows_another_truncation(self, folder):
-        latents = {**CHOSEN, "truncation": priors.held(0.1)}
+    def test_z_of_biggan_follows_the_truncation(self, folder):
+        latents = {**CLASS_207, "truncation": priors.held(0.1)}
         param = priors.saved_model(folder("biggan"), latents=latents)
 
         assert 0.15 < np.abs(param.init(seeds_for(20))["z"]).max() <= 0.2
@@ -307,11 +308,11 @@ class TestKnown:
                 {"y": 207, "truncation": 0.25},
                 {"truncation": priors.held(0.25)},
             ),
-            ("s3gan", {"labels": 7}, SEVENTH),
+            ("s3gan", {"labels": 7}, CLASS_7),
         ],
     )
-    def test_a_number_is_held(self, name, number, same, folder):
-        same = {**CHOSEN, **same} if name == "biggan" else same
+    def test_a_number_makes_a_constant_latent(self, name, number, same, folder):
+        same = {**CLASS_207, **same} if name == "biggan" else same
         one, other = (
             priors.saved_model(folder(name), latents=latents)
             for latents in (number, same)
@@ -320,7 +321,7 @@ class TestKnown:
             one.decode(one.init(seeds_for(2))), other.decode(other.init(seeds_for(2)))
         )
 
-    def test_biggan_s_classes_can_be_mixed(self, folder):
+    def test_classes_of_biggan_can_be_mixed(self, folder):
         shares = priors.gaussian(
             1000, mean=1e-3, stddev=0.0, rate=0.01, domain=priors.simplex()
         )
@@ -336,19 +337,19 @@ class TestKnown:
             np.sum(0.01 * param.project(moved)["y"], axis=1), 1, rtol=1e-4
         )
 
-    def test_progan_s_latents_stay_on_their_shell(self, param_of):
+    def test_latents_of_progan_stay_on_a_shell(self, param_of):
         param = param_of("progan")
         moved = param.project({"latent": 3 * param.init(seeds_for(2))["latent"]})
 
         length = np.linalg.norm(moved["latent"], axis=1)
         np.testing.assert_allclose(length, np.sqrt(512), rtol=1e-5)
 
-    def test_what_is_known_can_be_overruled(self, folder):
+    def test_arguments_override_recognized_properties(self, folder):
         z = priors.gaussian(120, stddev=0.0)
         param = priors.saved_model(
-            folder("s3gan"), latents={**SEVENTH, "z": z}, value_range=(0, 2)
+            folder("s3gan"), latents={**CLASS_7, "z": z}, value_range=(0, 2)
         )
-        plain = priors.saved_model(folder("s3gan"), latents={**SEVENTH, "z": z})
+        plain = priors.saved_model(folder("s3gan"), latents={**CLASS_7, "z": z})
         stored = param.init(seeds_for(1))
 
         assert not stored["z"].numpy().any()
@@ -358,7 +359,7 @@ class TestKnown:
 
 
 class TestHeld:
-    def test_the_class_matters(self, folder):
+    def test_the_class_changes_the_image(self, folder):
         made = []
         for index in (7, 3):
             latents = {"labels": priors.held(index)}
@@ -367,7 +368,7 @@ class TestHeld:
 
         assert np.abs(made[0] - made[1]).max() > 0.02
 
-    def test_what_is_held_gets_no_gradient(self, param_of):
+    def test_constant_latents_get_no_gradient(self, param_of):
         for name, held in (("biggan", ("y", "truncation")), ("s3gan", ("labels",))):
             stored = param_of(name).init(seeds_for(2))
             with tf.GradientTape() as tape:
@@ -377,7 +378,7 @@ class TestHeld:
 
             assert {k for k, slope in slopes.items() if slope is None} == {*held}
 
-    def test_a_switch_for_training_is_off(self, param_of, tmp_path):
+    def test_the_switch_for_training_is_off(self, param_of, tmp_path):
         without = export(tmp_path / "net", Exported(training=False))
         options, _, _ = WORKING["exported"]
         param = priors.saved_model(without, **options)
@@ -390,7 +391,7 @@ class TestHeld:
 
 class TestFixedBatch:
     @pytest.mark.parametrize("n", [1, 4, 6, 9])
-    def test_any_number_of_images_is_as_without(self, n, param_of):
+    def test_any_number_of_images_can_be_made(self, n, param_of):
         fixed, free = param_of("s3gan 4"), param_of("s3gan")
         stored = free.init(seeds_for(n))
         uphill = tf.random.stateless_normal((n, 16, 16, 3), [1, 2])
@@ -406,7 +407,7 @@ class TestFixedBatch:
             assert one.shape == other.shape
             np.testing.assert_allclose(one, other, atol=1e-5)
 
-    def test_in_a_graph_as_eagerly(self, param_of):
+    def test_graphs_and_eager_calls_agree(self, param_of):
         param = param_of("s3gan 4")
         stored = param.init(seeds_for(5))
 
@@ -417,7 +418,7 @@ class TestFixedBatch:
 
 class TestChoices:
     def test_tags(self, tmp_path):
-        """As compare_gan writes them: without tags it takes 64 images."""
+        """The tags of compare_gan, whose graph without tags has a fixed batch."""
         path = save(
             tmp_path / "module",
             lambda: s3gan(4),
@@ -426,7 +427,7 @@ class TestChoices:
             (("gen", "bs8"), lambda: s3gan(8)),
         )
         batches = {
-            str(tags): _modules._loaded(path, "module", None, None, tags).batch
+            str(tags): _modules._load_module(path, "module", None, None, tags).batch
             for tags in (None, (), ("gen", "bs8"))
         }
 
@@ -434,7 +435,7 @@ class TestChoices:
         with pytest.raises(ValueError, match=r"tags \['gen'\]. It has \[\], \['bsN"):
             priors.saved_model(path, tags="gen")
 
-    def test_a_graph_for_training_is_not_taken(self, tmp_path):
+    def test_a_graph_for_training_is_not_used(self, tmp_path):
         path = save(
             tmp_path / "module",
             lambda: s3gan(training=True),
@@ -442,14 +443,14 @@ class TestChoices:
             tags=("train",),
         )
 
-        assert priors.saved_model(path, latents=SEVENTH).shape == (16, 16, 3)
-        with pytest.raises(ValueError, match="another image of a latent beside others"):
-            priors.saved_model(path, latents=SEVENTH, tags=["train"])
+        assert priors.saved_model(path, latents=CLASS_7).shape == (16, 16, 3)
+        with pytest.raises(ValueError, match="different images of the same latent"):
+            priors.saved_model(path, latents=CLASS_7, tags=["train"])
 
-    def test_no_tags_are_usual(self, tmp_path):
+    def test_unusual_tags_must_be_given(self, tmp_path):
         path = save(tmp_path / "m", s3gan, (("b",), s3gan), tags=("a",))
         with pytest.raises(ValueError, match=r"tags \['a'\], \['b'\]. Choose one with"):
-            priors.saved_model(path, latents=SEVENTH)
+            priors.saved_model(path, latents=CLASS_7)
 
     def test_signature_and_output(self, folder):
         options = {"value_range": (-1, 1), "latents": {"psi": priors.held(0.7)}}
@@ -484,7 +485,7 @@ class TestHub:
         with pytest.raises(ValueError, match=f"{self.URL}' has no output 'images'"):
             priors.hub(self.URL, output="images")
 
-    def test_what_cannot_be_fetched(self, monkeypatch):
+    def test_a_module_that_cannot_be_fetched(self, monkeypatch):
         import tensorflow_hub
 
         def offline(handle):
@@ -501,22 +502,24 @@ class TestRefused:
             priors.saved_model(folder, **options)
         assert "\n" not in str(caught.value)
 
-    def test_no_range(self, folder):
-        self.refused(r"Write value_range=\(-1, 1\) if its last", folder("unknown"))
+    def test_a_missing_range(self, folder):
+        self.refused(r"Give value_range=\(-1, 1\) if its last", folder("unknown"))
 
-    def test_a_range_that_is_none(self, folder):
-        self.refused("`value_range` must say", folder("progan"), value_range=())
+    def test_a_value_range_that_is_not_a_range(self, folder):
+        self.refused(
+            "`value_range` must be the values", folder("progan"), value_range=()
+        )
 
     def test_biggan_without_a_class(self, folder):
         self.refused(
-            r'1000 classes .* latents={"y": 207}',
+            r'1000 classes. .* latents={"y": 207}',
             folder("biggan"),
         )
 
     @pytest.mark.parametrize("truncation", [0, 1.5])
-    def test_biggan_s_truncation(self, truncation, folder):
-        latents = {**CHOSEN, "truncation": priors.held(truncation)}
-        message = f"not above 1. Received: truncation={truncation:g}"
+    def test_a_truncation_of_biggan_outside_of_its_range(self, truncation, folder):
+        latents = {**CLASS_207, "truncation": priors.held(truncation)}
+        message = f"at most 1. Received: truncation={truncation:g}"
         self.refused(message, folder("biggan"), latents=latents)
 
     def test_an_unknown_input(self, folder):
@@ -526,7 +529,7 @@ class TestRefused:
             latents={"label": priors.held(7)},
         )
 
-    def test_no_latent(self, folder):
+    def test_an_argument_that_is_not_a_latent(self, folder):
         for name, latents, example in (
             ("biggan", {"y": "dog"}, r"chosen\(0, 1000\). Received: 'dog'"),
             ("s3gan", {"labels": [7]}, r"held\(0\). Received: \[7\]"),
@@ -540,21 +543,21 @@ class TestRefused:
             latents={"y": priors.chosen(2, 10)},
         )
 
-    def test_whole_numbers_that_nobody_chose(self, folder):
+    def test_integers_need_a_constant(self, folder):
         self.refused(
-            r"'labels' of .* takes int32, which has no gradient. Hold it: "
+            r"'labels' of .* takes int32, which has no gradient. Hold it constant: "
             r'latents={"labels": 0}',
             folder("s3gan"),
         )
 
-    def test_whole_numbers_cannot_be_optimized(self, folder):
+    def test_integers_cannot_be_optimized(self, folder):
         self.refused(
-            "'labels' of .* takes int32, .* cannot be optimized. Hold it",
+            "'labels' of .* takes int32, .* cannot be optimized. Hold it constant",
             folder("s3gan"),
             latents={"labels": priors.gaussian()},
         )
 
-    def test_a_class_that_is_not_there(self, tmp_path):
+    def test_a_class_that_does_not_exist(self, tmp_path):
         def build():
             z, labels = placeholder("z", [None, 8]), placeholder("y", [None], tf.int64)
             table = tf.constant(np.eye(5, dtype=np.float32))
@@ -568,23 +571,23 @@ class TestRefused:
             latents={"y": priors.held(5)},
         )
 
-    def test_one_number_for_all(self, folder):
+    def test_one_number_for_all_images(self, folder):
         options = {"signature": "generate", "output": "a", "value_range": (-1, 1)}
         self.refused(
-            r"'psi' of .* one number for all images. Hold it: "
+            r"'psi' of .* one number for all images. Hold it constant: "
             r'latents={"psi": 0.5}',
             folder("psi"),
             **options,
         )
         for latent in (priors.gaussian(), priors.gaussian(optimized=False)):
             self.refused(
-                "'psi' of .* no image can have its own. Give it with priors.held",
+                "'psi' of .* images cannot have different ones. Use priors.held",
                 folder("psi"),
                 latents={"psi": latent},
                 **options,
             )
 
-    def test_several_numbers_of_images(self, tmp_path):
+    def test_inputs_with_different_batch_sizes(self, tmp_path):
         def build():
             z, noise = placeholder("z", [4, 8]), placeholder("noise", [8, 2])
             images = network(z) + tf.reduce_mean(noise)
@@ -595,33 +598,35 @@ class TestRefused:
             r"takes noise float32 \(8, 2\), z float32 \(4, 8\): no number", path
         )
 
-    def test_an_open_size(self, tmp_path):
+    def test_an_input_without_a_fixed_size(self, tmp_path):
         def build():
             z = placeholder("z", [None, None])
             images = tf.reshape(tf.tanh(z), [-1, 4, 4, 3])
             return {"default": ({"z": z}, {"default": images})}
 
         path = save(tmp_path / "module", build)
-        self.refused(r"'z' of .* shape \(None, None\); say with `latents`", path)
+        self.refused(
+            r"'z' of .* shape \(None, None\), .* Give one with `latents`", path
+        )
         latents = {"z": priors.gaussian(48)}
         param = priors.saved_model(path, latents=latents, value_range=(-1, 1))
         assert param.shape == (4, 4, 3)
 
-    def test_bytes(self, tmp_path):
+    def test_images_of_integers(self, tmp_path):
         path = save(tmp_path / "m", lambda: unknown(dtype=tf.uint8))
         self.refused("Output 'a' of .* is uint8, which has no gradient. Choose", path)
 
-    def test_an_input_that_does_nothing(self, tmp_path):
+    def test_an_input_without_effect(self, tmp_path):
         def build():
             z, unused = placeholder("z", [None, 8]), placeholder("extra", [None, 2])
             images = network(tf.concat([z, 0 * unused], axis=1))
             return {"default": ({"z": z, "extra": unused}, {"default": images})}
 
         path = save(tmp_path / "module", build)
-        self.refused("in the latent 'extra' is 0", path, value_range=(-1, 1))
+        self.refused("of the latent 'extra' is 0", path, value_range=(-1, 1))
 
-    def test_nothing_that_moves(self, folder):
-        latents = {**SEVENTH, "z": priors.gaussian(120, optimized=False)}
+    def test_only_constant_latents(self, folder):
+        latents = {**CLASS_7, "z": priors.gaussian(120, optimized=False)}
         self.refused(
             "No latent would be optimized: labels, z", folder("s3gan"), latents=latents
         )
@@ -634,33 +639,33 @@ class TestRefused:
         path = save(tmp_path / "module", build)
         self.refused("latent 'z'", path, value_range=(-1, 1))
 
-    def test_weights_that_are_no_numbers(self, tmp_path):
+    def test_weights_that_are_not_finite(self, tmp_path):
         path = save(tmp_path / "module", lambda: progan(fill=np.nan))
         self.refused("images that are not finite", path)
 
-    def test_no_images(self, tmp_path):
+    def test_an_output_that_is_not_an_image(self, tmp_path):
         def build():
             z = placeholder("z", [None, 8])
             return {"default": ({"z": z}, {"default": tf.tanh(z)})}
 
         path = save(tmp_path / "module", build)
-        self.refused("must give images .n, height", path, value_range=(-1, 1))
+        self.refused("must return images .n, height", path, value_range=(-1, 1))
 
     def test_no_signature(self, tmp_path):
         tf.saved_model.save(Exported(), str(tmp_path), signatures={})
         self.refused("has no signature. Export it with", tmp_path)
 
-    def test_no_saved_model(self, folder, tmp_path):
+    def test_paths_that_are_not_saved_models(self, folder, tmp_path):
         self.refused("There is no SavedModel", tmp_path / "none", FileNotFoundError)
-        self.refused(r"no folder with a saved_model.pb\.$", tmp_path)
+        self.refused(r"not a folder with a saved_model.pb\.$", tmp_path)
         path = folder("progan")
         self.refused(f"Did you mean '{path}'", path.parent)
         self.refused(f"Give its folder: '{path}'", path / "saved_model.pb")
         keras_file = tmp_path / "model.keras"
         keras_file.write_bytes(b"")
-        self.refused("a file of a Keras model is for `gan`", keras_file)
+        self.refused("for the file of a Keras model, use `gan`", keras_file)
 
-    def test_a_damaged_one(self, folder, tmp_path):
+    def test_a_damaged_module(self, folder, tmp_path):
         broken = tmp_path / "broken"
         shutil.copytree(folder("progan"), broken)
         shutil.rmtree(broken / "variables")

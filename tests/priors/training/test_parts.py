@@ -322,7 +322,7 @@ class TestCode:
     @pytest.mark.parametrize("count", [2, 4])
     def test_cells_need_not_divide_a_map(self, size, count, rng):
         values = rng.normal(size=(2, *size, 3)).astype(np.float32)
-        actual = _code._flat(_code._cells(tf.constant(values), count))
+        actual = _code._flatten(_code._average_cells(tf.constant(values), count))
 
         np.testing.assert_allclose(actual, cells_of(values, count), atol=1e-5)
 
@@ -333,12 +333,12 @@ class TestCode:
         low = rng.uniform(size=(300, 4, 5, 3)).astype(np.float32)
         images = tf.image.resize(low, size).numpy()
         layers = ("conv_b", "head")
-        code = _code.measured(
+        code = _code.fit_code(
             toy_adapter, layers, images, length=20, size=32, grid=2, colours=3
         )
         resized = tf.image.resize(images, (32, 32), antialias=True)
         seen = toy_adapter(resized, layers)
-        codes = code.of(seen, tf.constant(images)).numpy()
+        codes = code.encode_activations(seen, tf.constant(images)).numpy()
 
         assert code.length == 20
         np.testing.assert_allclose(codes.mean(axis=0), 0, atol=1e-2)
@@ -366,9 +366,9 @@ class TestCode:
         images = rng.uniform(size=(40, 32, 32, 3)).astype(np.float32)
 
         def measured(layers, length, images=images):
-            _code.measured(toy_adapter, layers, images, length=length, size=32)
+            _code.fit_code(toy_adapter, layers, images, length=length, size=32)
 
-        with pytest.raises(ValueError, match="200 numbers needs as many .* 40 images"):
+        with pytest.raises(ValueError, match="200 numbers needs at least .* 40 images"):
             measured(("conv_b",), 200)
         with pytest.raises(ValueError, match="'conv_b' cannot be a part of a code"):
             measured(("conv_b",), 4, images=np.ones_like(images))

@@ -468,7 +468,9 @@ class TestInverter:
 
     def test_codes_need_the_network_of_the_training(self, trained, held_out):
         output, _ = trained
-        with pytest.raises(ValueError, match="'toy', which its file cannot name"):
+        with pytest.raises(
+            ValueError, match="'toy', which cannot be loaded by its name"
+        ):
             _trained.load(output / "inverter.npz").encode(held_out)
         toy = build_toy()
         toy.layers[0].bias.assign_add(np.ones(8))
@@ -483,7 +485,7 @@ class TestInverter:
         output, _ = trained
         settings, arrays = _trained.read(output / "inverter.npz")
         generator = inverter.inverter_generator(6, settings["widths"])
-        _trained._fill(generator, arrays, "generator")
+        _trained._set_weights(generator, arrays, "generator")
         param = _trained.load(output / "inverter.npz", network=toy_adapter)
         squares = _photos.centre_squares(photos.train, SIZE)
         codes = param.encode(squares)["code"]
@@ -503,7 +505,9 @@ class TestFile:
         whole, cut = file.read_bytes(), tmp_path / "cut.npz"
         for end in (0, 10, len(whole) // 2, len(whole) - 1):
             cut.write_bytes(whole[:end])
-            with pytest.raises(ValueError, match="holds no prior, or not all of it"):
+            with pytest.raises(
+                ValueError, match="not the file of a prior, or it is incomplete"
+            ):
                 _trained.load(cut)
 
     def test_weights_that_are_nan_are_refused(self, file, tmp_path):
@@ -519,7 +523,9 @@ class TestFile:
         settings, arrays = _trained.read(file)
         path = tmp_path / "other.npz"
         _trained.write(path, settings | {"kind": "diffusion"}, arrays)
-        with pytest.raises(ValueError, match="of the kind 'diffusion'; known are"):
+        with pytest.raises(
+            ValueError, match="of the kind 'diffusion'. The known kinds are"
+        ):
             _trained.load(path)
         del arrays["generator/3"]
         _trained.write(path, settings, arrays)
