@@ -428,7 +428,7 @@ def _job_again(ctx: click.Context, source: str) -> tuple[Any, str]:
             f"--from takes {names} from the file. Leave it out, or name the unit "
             "instead of --from."
         )
-    options.quiet_tensorflow(ctx.params["threads"])
+    options.import_tensorflow(ctx.params["threads"])
     from tfviz.priors._again import (  # noqa: PLC0415
         adapter_settings,
         job_from_spec,

@@ -296,7 +296,7 @@ class TestDirections:
         assert abs(one @ other) < 0.2
 
     def test_an_empty_set_of_images_is_refused(self, toy_adapter):
-        with pytest.raises(ValueError, match="at least one. Received: .0, 2, 2, 3."):
+        with pytest.raises(ValueError, match="n >= 1. Received: shape .0, 2, 2, 3."):
             directions.of_images(toy_adapter, "conv_b", np.zeros((0, 2, 2, 3)))
 
     @pytest.mark.parametrize(
