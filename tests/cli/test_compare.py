@@ -204,10 +204,10 @@ def test_wrong_arguments_are_refused_before_anything_is_loaded(
     ("units", "arguments", "message"),
     [
         (["fier2:3"], [], "Did you mean 'fire2'"),
-        (["fire2:3", "fire2:3"], [], "Units are there twice: fire2:3"),
+        (["fire2:3", "fire2:3"], [], "Some units are given twice: fire2:3"),
         (["logit:goldfsh"], [], "Did you mean 'goldfish'"),
-        (["fire2:3"], ["--images", "photos/more"], "20 photos or more"),
-        (["fire2:3"], ["--judge", "judge.keras"] * 2, "names of their own"),
+        (["fire2:3"], ["--images", "photos/more"], "at least 20 photos"),
+        (["fire2:3"], ["--judge", "judge.keras"] * 2, "a name of its own"),
         (["fire2:3"], ["--judge", "squeezenet"], "the network that is visualized"),
         (["fire2:3"], ["--range", "faces=0,1"], "not a prior of this comparison"),
         (

@@ -563,7 +563,7 @@ TWICE = np.repeat(PHOTOS[:10], 2, axis=0)
         ({"steps": None, "seconds": 0}, "`seconds` must be above 0"),
         ({"units": "knwn:0"}, "Did you mean 'known'"),
         ({"units": "known:99"}, "99"),
-        ({"units": ["known:1", "known:0-2"]}, "there twice: known:1. Leave out"),
+        ({"units": ["known:1", "known:0-2"]}, "given twice: known:1. Leave out"),
         ({"units": tfviz.objectives.channel("known", 1) + tfviz.objectives.diversity("known", 2)},  # noqa: E501
          "groups of 2"),
         ({"methods": {"bad": Contender(pixels(), kind="baseline")}}, "one of method"),
@@ -575,11 +575,11 @@ TWICE = np.repeat(PHOTOS[:10], 2, axis=0)
         ({"methods": {"bad": params.pixels(8, 8, 1)}}, "Method 'bad': .* 3 channels"),
         ({"methods": {"bad": Contender(pixels(), model=build_known(3))}},
          "other classes"),
-        ({"images": PHOTOS[:19]}, "needs 20 photos or more.*Received: 19"),
+        ({"images": PHOTOS[:19]}, "needs at least 20 photos.*Received: 19"),
         ({"images": [*PHOTOS[:30], "no.png"]}, "no.png"),
         ({"images": 300 * PHOTOS}, "floats in \\[0, 1\\]"),
         ({"images": TWICE}, "Leave out copies"),
-        ({"judges": [EYE, EYE]}, "names of their own.*eye, eye"),
+        ({"judges": [EYE, EYE]}, "a name of its own.*eye, eye"),
         ({"units": "logit:1", "judges": [replace(EYE, classes=3)]}, "has 3 classes"),
     ],
 )  # fmt: skip

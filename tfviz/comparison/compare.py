@@ -1,4 +1,4 @@
-"""The same units by several methods, with the same budget, judged alike."""
+"""Compare methods: the same units, the same budget, the same evaluation."""
 
 import hashlib
 import math
@@ -16,11 +16,17 @@ from tfviz import stops
 from tfviz.comparison.evaluation import UnitScorer, evaluate_photos
 from tfviz.comparison.methods import Contender, checked
 from tfviz.comparison.records import Unit
-from tfviz.comparison.results import Comparison, Temporary, Trial
+from tfviz.comparison.results import (
+    Comparison,
+    RenderedComparison,
+    TemporaryFolder,
+    build_results,
+    write_results,
+)
 from tfviz.comparison.storage import (
     Errors,
     PictureStore,
-    failure,
+    describe_failure,
     make_job,
     render_unit,
 )
@@ -31,25 +37,26 @@ from tfviz.models.inputs import fit_photo
 from tfviz.objectives._base import Objective
 from tfviz.objectives._grammar import as_objectives
 from tfviz.optimize.job import Job
+from tfviz.optimize.options import STEPS
 from tfviz.params._base import check_positive_integers
 
-# Steps where seconds are what ends them.
+# The number of steps where only the time ends them.
 ENDLESS = 100_000
-STEPS = 256
-# What is done when all pictures are there, as callbacks are told.
+# The `method` of the progress when all pictures are rendered.
 JUDGING = "judging"
-# Photos from which distances among them, and parts for kernels, can be had.
+# The fewest photos among which distances mean something.
 FEWEST_PHOTOS = 20
 
 
 @dataclass(frozen=True)
 class ComparisonProgress:
-    """Where a comparison is, as callbacks see it.
+    """How far a comparison is; callbacks get one.
 
     Attributes:
-        method: Name of the method that is rendered; `judging` when all of them are.
-        done: Pictures that are there.
-        total: Pictures in all.
+        method: The name of the method that is rendered; `judging` when all pictures
+            are rendered.
+        done: The number of pictures that are rendered.
+        total: The number of all pictures.
     """
 
     method: str
@@ -75,36 +82,36 @@ def compare(
 ) -> Comparison:
     """Compare methods on the same units, with the same budget.
 
-    Each picture is judged as it is saved. Beside the methods stand the photos to which
-    the units respond most, random pictures of each method, and the best of as many of
-    them as it asked the network for.
+    Each picture is evaluated as it is saved. Each method is compared with the photos to
+    which the units respond most, with random pictures of its own, and with the best of
+    as many random pictures as it asked the network for.
 
     Args:
         model: A Keras model, or an adapter made by `adapt`.
         objectives: The units, as for `render`: an objective, a text, or a list.
-        methods: Params or contenders by name.
+        methods: Params or contenders, by name.
         images: The photos to compare with: files, or pictures `(h, w, c)` as bytes or
-            floats in [0, 1]. The network sees their middles.
-        judges: Other networks; see `tfviz.judges`. Without any, only what the network
-            itself tells is measured.
-        steps: Of each picture; 256 by default.
-        seconds: For each picture instead of `steps`, compilation aside. A batch may
-            take four steps more. How far a method comes then depends on the machine,
-            and the rate of the optimizer `normalized` hardly falls.
-        seeds: Pictures of each unit by each method.
-        seed: Makes other pictures.
-        folder: Where to; a comparison that was cut off there is gone on with. By
-            default a temporary one, which is gone with what is returned.
-        title: For readers.
-        command: How to make it again, for readers.
-        callbacks: Called with a `ComparisonProgress` after each batch.
+            floats in [0, 1]. The network sees their centres.
+        judges: Other networks that evaluate the pictures; see `tfviz.judges`. Without
+            any, only the network itself does.
+        steps: The number of gradient steps for each picture; 256 by default.
+        seconds: The time for each picture, without compilation, instead of `steps`. A
+            batch may take four steps more. How far a method comes then depends on the
+            machine, and the learning rate of the optimizer `normalized` hardly falls.
+        seeds: The number of pictures of each unit by each method.
+        seed: The random seed; another seed gives other pictures.
+        folder: The folder to write to, in which an interrupted comparison continues; by
+            default a temporary one, which is deleted with the result.
+        title: The title of the report.
+        command: The command that makes the comparison again, for the report.
+        callbacks: Functions called with a `ComparisonProgress` after each batch.
 
     Returns:
         The comparison.
 
     Raises:
         ValueError: If something does not fit: units, photos, judges, the folder.
-        TypeError: If methods are none.
+        TypeError: If methods are neither params nor contenders.
 
     >>> import numpy as np, tfviz
     >>> photos = np.random.default_rng(0).random((20, 64, 64, 3))
@@ -117,63 +124,65 @@ def compare(
     check_positive_integers(seeds=seeds)
     rules, budget = _budget(steps, seconds, seeds)
     adapter = adapt(model)
-    units, told = _units(adapter, objectives)
+    bound, units = _list_units(adapter, objectives)
     contenders = checked(methods)
-    _check_judges(judges, adapter, told)
+    _check_judges(judges, adapter, units)
     jobs = {
-        name: _job(
-            adapter, name, contender, units, seeds, steps=budget, seed=seed, stop=rules
+        name: _make_job(
+            adapter, name, contender, bound, seeds, steps=budget, seed=seed, stop=rules
         )
         for name, contender in contenders.items()
     }
-    temporary = None if folder is not None else Temporary()
+    temporary = None if folder is not None else TemporaryFolder()
     folder = Path(temporary.name if temporary else folder or "")
-    cells = PictureStore(folder, [unit.name for unit in told], tuple(contenders), seeds)
+    names = [unit.name for unit in units]
+    store = PictureStore(folder, names, tuple(contenders), seeds)
     settings = {
         "steps": None if seconds is not None else budget,
         "seconds": seconds,
         "seeds": seeds,
         "seed": seed,
-        "units": [unit.text for unit in told],
+        "units": [unit.text for unit in units],
     }
-    made_of = {name: _fixed(job) for name, job in jobs.items()}
-    cells.check(settings | {"methods": made_of})
-    pictures = _photos(adapter, images)
-    scorer = UnitScorer(adapter, units)
-    # Before any picture: what does not fit is to be known early.
+    method_settings = {name: _fixed_settings(job) for name, job in jobs.items()}
+    store.check(settings | {"methods": method_settings})
+    pictures = _fit_photos(adapter, images)
+    scorer = UnitScorer(adapter, bound)
+    # Photos come before any picture, so that what does not fit is known early.
     photos = evaluate_photos(pictures, scorer, judges)
-    cells.claim(settings | {"methods": made_of})
-    errors = _fill(jobs, cells, callbacks)
-    trial = Trial(
+    store.claim(settings | {"methods": method_settings})
+    errors = _render_missing(jobs, store, callbacks)
+    rendered = RenderedComparison(
         adapter,
         scorer,
-        told,
+        units,
         photos,
         judges,
         contenders=contenders,
         jobs=jobs,
-        cells=cells,
+        store=store,
         seed=seed,
+        errors=errors,
     )
     results = {
         "title": title or f"How {adapter.name} is shown by {', '.join(contenders)}",
         "settings": settings | {"size": list(adapter.size), "photos": len(pictures)},
         "provenance": {
             **{k: v for k, v in provenance(adapter).items() if k != "held"},
-            "methods": made_of,
+            "methods": method_settings,
             "images": {"count": len(pictures), "digest": _digest(pictures)},
             "judges": {judge.name: dict(judge.spec) for judge in judges},
             "command": command,
         },
-    } | trial.held(errors)
-    trial.write(results)
+    } | build_results(rendered)
+    write_results(results, folder)
     return Comparison(folder, results, temporary)
 
 
 def _budget(
     steps: int | None, seconds: float | None, seeds: int
 ) -> tuple[list[stops.Stop], int]:
-    """Return the rules that end a batch, and the steps that it has at most."""
+    """Return the rules that end a batch, and its largest number of steps."""
     if seconds is None:
         return [], STEPS if steps is None else steps
     if steps is not None:
@@ -186,7 +195,7 @@ def _budget(
     return [stops.seconds(seconds * seeds)], ENDLESS
 
 
-def _job(
+def _make_job(
     adapter: Adapter,
     name: str,
     contender: Contender,
@@ -194,7 +203,11 @@ def _job(
     seeds: int,
     **settings: Any,
 ) -> Job:
-    """Return the job of a method, or say which method does not fit."""
+    """Return the job of a method.
+
+    Raises:
+        ValueError: If the method does not fit; the message has its name.
+    """
     try:
         job = make_job(adapter, contender, units, seeds, **settings)
     except ValueError as error:
@@ -202,44 +215,46 @@ def _job(
     wanted, given = ((a.channels, a.size, a.classes) for a in (adapter, job.adapter))
     if wanted != given:
         raise ValueError(
-            f"Method {name!r} has a model of other channels, another size or other "
+            f"Method {name!r} has a model with other channels, another size or other "
             f"classes: expected {wanted}. Received: {given}"
         )
     return job
 
 
-def _fill(
+def _render_missing(
     jobs: Mapping[str, Job],
-    cells: PictureStore,
+    store: PictureStore,
     callbacks: Sequence[Callable[[ComparisonProgress], Any]],
 ) -> Errors:
-    """Render what is missing; return why some pictures could not be made."""
+    """Render the missing pictures; return why some of them could not be made."""
     errors: dict[tuple[str, int], str] = {}
     total = sum(len(job.pictures) for job in jobs.values())
-    done = sum(c.file.exists() for name in jobs for c in cells.of(name))
+    done = sum(c.file.exists() for name in jobs for c in store.of(name))
 
-    def tell(what: str) -> None:
+    def report(method: str) -> None:
         for callback in callbacks:
-            callback(ComparisonProgress(what, done, total))
+            callback(ComparisonProgress(method, done, total))
 
     for name, job in jobs.items():
-        of_method = cells.of(name)
-        missing = {cell.unit for cell in of_method if not cell.file.exists()}
+        pictures = store.of(name)
+        missing = {p.unit for p in pictures if not p.file.exists()}
         for unit in sorted(missing):
             try:
-                done += render_unit(job, of_method, unit)
-            except OSError:  # a full disk is no fault of the method
+                done += render_unit(job, pictures, unit)
+            except OSError:  # such as a full disk, which is not the method's fault
                 raise
             except Exception as error:
-                errors[name, unit] = failure(error)
-            tell(name)
-    tell(JUDGING)
+                errors[name, unit] = describe_failure(error)
+            report(name)
+    report(JUDGING)
     return errors
 
 
-def _units(adapter: Adapter, objectives: Any) -> tuple[list[Objective], list[Unit]]:
-    """Return the units, one image each, and what they are called."""
-    units, told = [], []
+def _list_units(
+    adapter: Adapter, objectives: Any
+) -> tuple[list[Objective], list[Unit]]:
+    """Return the objectives of the units, one image each, and their names."""
+    singles, units = [], []
     for objective in as_objectives(objectives, adapter):
         bound = objective.bound(adapter, adapter.size)
         if objective.group > 1:
@@ -247,64 +262,55 @@ def _units(adapter: Adapter, objectives: Any) -> tuple[list[Objective], list[Uni
                 f"{bound.names[0]} comes in groups of {objective.group} pictures. "
                 "Units are compared one by one."
             )
-        for place, (name, text) in enumerate(
-            zip(bound.names, bound.texts, strict=True)
-        ):
-            units.append(objective[[place]])
-            told.append(Unit(name, text, _target(text)))
-    texts, names = ([getattr(u, kind) for u in told] for kind in ("text", "name"))
-    twice = sorted({unit.name for unit in told if texts.count(unit.text) > 1})
+        named = zip(bound.names, bound.texts, bound.targets, strict=True)
+        for place, (name, text, target) in enumerate(named):
+            singles.append(objective[[place]])
+            units.append(Unit(name, text, target))
+    texts, names = ([getattr(u, kind) for u in units] for kind in ("text", "name"))
+    twice = sorted({unit.name for unit in units if texts.count(unit.text) > 1})
     if twice:
         raise ValueError(
-            f"Units are there twice: {', '.join(twice)}. Leave out the copies."
+            f"Some units are given twice: {', '.join(twice)}. Leave out the copies."
         )
     # Some classes share a name, such as ImageNet's two cranes.
-    told = [
+    units = [
         replace(u, name=f"{u.name} ({u.text})") if names.count(u.name) > 1 else u
-        for u in told
+        for u in units
     ]
-    return units, told
-
-
-def _target(text: str) -> int | None:
-    """Return the class that a unit is, or None."""
-    prefix, _, number = text.partition(":")
-    if prefix in ("logit", "prob") and number.isdigit():
-        return int(number)
-    return None
+    return singles, units
 
 
 def _check_judges(
-    judges: Sequence[Judge], adapter: Adapter, told: Sequence[Unit]
+    judges: Sequence[Judge], adapter: Adapter, units: Sequence[Unit]
 ) -> None:
     names = [judge.name for judge in judges]
     if len(set(names)) != len(names):
         raise ValueError(
-            "Judges need names of their own: give `name` to some. Received: "
+            "Each judge needs a name of its own. Give some of them a `name`. Received: "
             f"{', '.join(names)}"
         )
     for judge in judges:
         if judge.spec.get("hash") == adapter.fingerprint():
             raise ValueError(
                 f"Judge {judge.name!r} is the network that is visualized: the pictures "
-                "were made to please it. Give another."
+                "were optimized for it. Give another network."
             )
-        if judge.scores and any(unit.target is not None for unit in told):
+        if judge.scores and any(unit.target is not None for unit in units):
             judging.check(judge, adapter.classes)
 
 
-def _photos(adapter: Adapter, images: Any) -> NDArray[np.uint8]:
+def _fit_photos(adapter: Adapter, images: Any) -> NDArray[np.uint8]:
     pictures = [to_bytes(fit_photo(adapter, image)) for image in images]
     if len(pictures) < FEWEST_PHOTOS:
         raise ValueError(
-            f"A comparison needs {FEWEST_PHOTOS} photos or more, to know how near "
+            f"A comparison needs at least {FEWEST_PHOTOS} photos, to know how near "
             f"photos are to each other. Received: {len(pictures)}"
         )
     return np.stack(pictures)
 
 
-def _fixed(job: Job) -> dict[str, Any]:
-    """Return what must be the same for pictures to belong together."""
+def _fixed_settings(job: Job) -> dict[str, Any]:
+    """Return the settings that all pictures of a method have in common."""
     versions = ("tfviz", "versions", "penalties", "diversity", "start")
     return {k: v for k, v in job.settings.items() if k not in versions}
 

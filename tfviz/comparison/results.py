@@ -1,4 +1,4 @@
-"""A comparison after its pictures are there: who is judged, and what comes of it."""
+"""The results of a comparison, built from its rendered pictures."""
 
 import json
 import os
@@ -36,9 +36,19 @@ from tfviz.judges import Judge
 from tfviz.models.adapter import Adapter
 from tfviz.optimize.job import Job
 
+RESULTS = "results.json"
+# A picture that could be made, and its description.
+PictureWithSpec = tuple[StoredPicture, dict[str, Any]]
+_PHOTOS_ARE = "The photos to which the unit responds most, best first."
+_CIRCULAR = (
+    "A prior that was trained with the network may paint what it learned of it, rather "
+    "than what the unit looks for: that its pictures excite the unit, and look like "
+    "photos, tells less than of other methods."
+)
 
-class Temporary:
-    """A folder that is gone with the last reference to this."""
+
+class TemporaryFolder:
+    """A folder that is deleted with the last reference to this object."""
 
     def __init__(self) -> None:
         self.name = tempfile.mkdtemp(prefix="tfviz-")
@@ -47,25 +57,26 @@ class Temporary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What became of a comparison.
+    """A finished comparison: what `compare` returns.
 
     Attributes:
-        folder: Where its pictures are, and `results.json`.
-        results: Everything that is known, as JSON values.
+        folder: The folder with its pictures and `results.json`.
+        results: All results, as JSON values.
     """
 
     folder: Path
     results: Mapping[str, Any]
-    _temporary: Temporary | None = field(default=None, repr=False)
+    _temporary: TemporaryFolder | None = field(default=None, repr=False)
 
     def save(self, folder: str | os.PathLike | None = None) -> Path:
         """Write the report: `report.html`, `results.csv` and a sheet for each unit.
 
         Args:
-            folder: By default that of the comparison; another gets a copy of it.
+            folder: The folder to write to, which gets a copy of the comparison; by
+                default the comparison's own.
 
         Returns:
-            The page.
+            The path of the page.
 
         Raises:
             RuntimeError: If the extra `report` is not installed.
@@ -81,334 +92,360 @@ class Comparison:
         return page.write(self.results, target)
 
     def table(self) -> list[dict[str, Any]]:
-        """Return a row for each unit, method and seed: its measures, and its files."""
+        """Return a row for each unit, method and seed, with its measures and files."""
         return [dict(row) for row in self.results["rows"]]
 
     def summary(self) -> list[dict[str, Any]]:
-        """Return a row for each method and measure: quartiles, and the interval."""
+        """Return a row for each method and measure, with quartiles and the interval."""
         return [dict(row) for row in self.results["summary"]]
 
     def verdicts(self) -> dict[str, str]:
-        """Return what the numbers say of each method."""
-        return {told["method"]: told["verdict"] for told in self.results["verdicts"]}
+        """Return the verdict on each method."""
+        return {v["method"]: v["verdict"] for v in self.results["verdicts"]}
 
 
-RESULTS = "results.json"
-# A cell whose picture is there, and what its file says.
-Made = tuple[StoredPicture, dict[str, Any]]
-_PHOTOS_ARE = "The photos to which the unit responds most, best first."
-_CIRCULAR = (
-    "A prior that was trained with the network may paint what it learned of it, rather "
-    "than what the unit looks for: that its pictures excite the unit, and look like "
-    "photos, tells less than of other methods."
-)
+@dataclass(frozen=True)
+class RenderedComparison:
+    """A comparison whose pictures are all rendered.
 
-
-class Trial:
-    """Judges the pictures in the folder of a comparison.
-
-    Args:
-        adapter: Of the network that they visualize.
-        scorer: Of the units.
-        told: The units.
-        photos: Looked at.
+    Attributes:
+        adapter: The network that the pictures visualize.
+        scorer: Scores the units in any images.
+        units: The units.
+        photos: The photos, with their scores and features.
         judges: Other networks.
-        contenders: By name.
-        jobs: By the same names.
-        cells: The folder.
-        seed: Of the comparison.
+        contenders: The methods, by name.
+        jobs: The job of each method, by name.
+        store: The folder of the pictures.
+        seed: The random seed of the comparison.
+        errors: Why some pictures could not be made.
     """
 
-    def __init__(
-        self,
-        adapter: Adapter,
-        scorer: UnitScorer,
-        told: Sequence[Unit],
-        photos: Photos,
-        judges: Sequence[Judge],
-        *,
-        contenders: Mapping[str, Contender],
-        jobs: Mapping[str, Job],
-        cells: PictureStore,
-        seed: int,
-    ) -> None:
-        self._adapter, self._scorer, self._told = adapter, scorer, told
-        self._photos, self._judges = photos, judges
-        self._contenders, self._jobs = contenders, jobs
-        self._cells, self._seed = cells, seed
+    adapter: Adapter
+    scorer: UnitScorer
+    units: Sequence[Unit]
+    photos: Photos
+    judges: Sequence[Judge]
+    contenders: Mapping[str, Contender]
+    jobs: Mapping[str, Job]
+    store: PictureStore
+    seed: int
+    errors: Errors
 
-    def held(self, errors: Errors) -> dict[str, Any]:
-        """Return everything that is known in the end, as JSON values.
+    def is_circular(self, method: str) -> bool:
+        """Return whether a method is a prior that was trained with the network."""
+        trained = self.contenders[method].param.trained or {}
+        return trained.get("network") == self.adapter.fingerprint()
 
-        Args:
-            errors: Why pictures could not be made.
-        """
-        targets = [unit.target for unit in self._told]
-        court = Evaluator(
-            self._adapter,
-            self._scorer,
-            self._photos,
-            self._judges,
-            targets,
-            seed=self._seed,
-        )
-        rows: list[dict[str, Any]] = []
-        methods: list[dict[str, Any]] = []
-        curves: dict[str, list[float | None]] = {}
-        whole: list[dict[str, Any]] = []
-        for method, records in self._exhibits():
-            methods.append(method)
-            if not records:
-                continue
-            found, curve, of_all = court.rows(records)
-            rows += [self._row(e, row) for e, row in zip(records, found, strict=True)]
-            curves[method["name"]] = [finite_or_none(value) for value in curve]
-            whole += [
-                _of_method(method["name"], measure, *found, records)
-                for measure, found in of_all.items()
-            ]
-        rows += self._failed(errors)
-        circular = {method["name"] for method in methods if method["circular"]}
-        for row in rows:
-            row["circular"] = row["method"] in circular
-        order = [method["name"] for method in methods]
-        units = [unit.name for unit in self._told]
-        rows.sort(
-            key=lambda r: (
-                units.index(r["unit"]),
-                order.index(r["method"]),
-                r["seed"],
-            )
-        )
-        names = _measured(rows)
-        return {
-            "circular_note": _CIRCULAR,
-            "units": [
-                {"name": u.name, "text": u.text, "class": u.target} for u in self._told
-            ],
-            "methods": methods,
-            "judges": [
-                {
-                    "name": judge.name,
-                    "classes": judge.scores is not None,
-                    "features": judge.features is not None,
-                }
-                for judge in self._judges
-            ],
-            "measures": _definitions(
-                [*names, *(told["measure"] for told in whole), "path_similarity"]
-            ),
-            "rows": rows,
-            "photos": self._save_photos(),
-            "summary": [
-                told | {"circular": told["method"] in circular}
-                for told in [*summary(rows, order, names, units), *whole]
-            ],
-            "differences": differences(rows, methods, names, units),
-            "curves": {"path_similarity": {"layers": court.layers, "methods": curves}},
-            "verdicts": verdicts(rows, methods, names, units),
-            "rule": RULE,
-        }
+    def relative(self, file: Path) -> str:
+        """Return a file's path in the folder, as the results name it."""
+        return file.relative_to(self.store.folder).as_posix()
 
-    def write(self, results: Mapping[str, Any]) -> None:
-        """Write the results beside the pictures, whole or not at all."""
-        text = json.dumps(results, indent=1, allow_nan=False)
-        path = self._cells.folder / RESULTS
-        write_safely(path, lambda file: file.write(text.encode()))
 
-    def _exhibits(
-        self,
-    ) -> Iterator[tuple[dict[str, Any], list[Record]]]:
-        """Yield each method, baseline and ceiling with its pictures."""
-        yield self._described(PHOTOS, "baseline", _PHOTOS_ARE), self._of_photos()
-        for name, contender in self._contenders.items():
-            cells = [(cell, cell.spec) for cell in self._cells.of(name)]
-            made = [(cell, spec) for cell, spec in cells if spec is not None]
-            # What makes no picture at all makes no random one either.
-            works = bool(made) and contender.kind == "method"
-            random = None
-            if works and contender.param.group == 1:
-                random = self._drawn(name, made)
-            method = self._described(name, contender.kind, contender.description)
-            method["of"], method["circular"] = contender.of, self._is_circular(name)
-            yield method, self._of_cells(name, made, random.scores if random else None)
-            if random:
-                told = f"Random pictures of {name}, as they were drawn."
-                yield self._beside(random_of(name), told, name, random.random)
-                told = (
-                    "The best for the unit of as many random pictures as the network "
-                    f"was shown for one of {name}."
-                )
-                yield self._beside(best_of(name), told, name, random.best)
-            trained = contender.param.trained is not None and contender.param.encode
-            if works and trained:
-                yield self._remade(name)
+def build_results(comparison: RenderedComparison) -> dict[str, Any]:
+    """Evaluate all pictures of a comparison, and return its results as JSON values.
 
-    def _remade(self, name: str) -> tuple[dict[str, Any], list[Record]]:
-        """Return the photos that a method reconstructs, or why it cannot."""
-        told, again = f"The unit's best photos as {name} reconstructs them.", []
-        try:
-            again = reconstruct_photos(
-                self._jobs[name], self._photos, self._cells.seeds
-            )
-        except (ValueError, ArithmeticError) as error:  # an encoder's network is away
-            told = f"{told} There are none: {reason_of(error)}"
-        return self._beside(reconstructed_by(name), told, name, again, "ceiling")
+    Random pictures, reconstructed photos and the units' best photos are written to the
+    folder on the way, as their rows name these files.
+    """
+    units = comparison.units
+    evaluator = Evaluator(
+        comparison.adapter,
+        comparison.scorer,
+        comparison.photos,
+        comparison.judges,
+        [unit.target for unit in units],
+        seed=comparison.seed,
+    )
+    methods: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
+    curves: dict[str, list[float | None]] = {}
+    totals: list[dict[str, Any]] = []
+    for method, records in _load_records(comparison):
+        methods.append(method)
+        if not records:
+            continue
+        name = method["name"]
+        measured, curve, of_method = evaluator.rows(records)
+        for record, values in zip(records, measured, strict=True):
+            rows.append(_make_row(units[record.unit], record, values))
+        curves[name] = [finite_or_none(value) for value in curve]
+        for measure, total in of_method.items():
+            totals.append(_summarize_total(name, measure, *total, records))
+    rows += _rows_of_failures(comparison)
 
-    def _described(
-        self, name: str, kind: str, description: str, of: str | None = None
-    ) -> dict[str, Any]:
-        return {
-            "name": name,
-            "kind": kind,
-            "of": of,
-            "circular": of is not None and self._is_circular(of),
-            "description": description,
-        }
-
-    def _beside(
-        self,
-        name: str,
-        told: str,
-        of: str,
-        records: Sequence[Record],
-        kind: str = "baseline",
-    ) -> tuple[dict[str, Any], list[Record]]:
-        """Write the pictures of what stands beside a method."""
-        for record in records:
-            file = self._cells.file(record.unit, name, record.seed)
-            images.save(images.to_pil(record.picture), file)
-            record.method = name
-            record.facts["picture"] = self._relative(file)
-        return self._described(name, kind, told, of), list(records)
-
-    def _is_circular(self, name: str) -> bool:
-        trained = self._contenders[name].param.trained or {}
-        return trained.get("network") == self._adapter.fingerprint()
-
-    def _of_photos(self) -> list[Record]:
-        records = []
-        for unit, top in enumerate(self._photos.top):
-            for seed, place in enumerate(top[: self._cells.seeds]):
-                seen = self._photos.floats(place)
-                facts = {"picture": self._relative(self._photo_file(unit, seed))}
-                records.append(
-                    Record(unit, PHOTOS, seed, seen, seen, int(place), facts=facts)
-                )
-        return records
-
-    def _of_cells(
-        self, name: str, made: Sequence[Made], best: NDArray[np.float32] | None
-    ) -> list[Record]:
-        if not made:
-            return []
-        job, records = self._jobs[name], []
-        pictures = np.stack([cell.picture(job.param.shape[2]) for cell, _ in made])
-        seen = np.asarray(job.shown(pictures))
-        for place, (cell, spec) in enumerate(made):
-            facts = {
-                "picture": self._relative(cell.file),
-                "start": self._relative(cell.start),
-                "seconds": spec["seconds"],
-                "steps": spec["steps_taken"],
-                "evaluations": spec["evaluations"],
-                "stuck": spec["stuck"],
-                **{
-                    k: finite_or_none(v) for k, v in spec.get("diagnostics", {}).items()
-                },
-            }
-            records.append(
-                Record(
-                    cell.unit,
-                    name,
-                    cell.seed,
-                    pictures[place],
-                    seen[place],
-                    best_of_n=None
-                    if best is None
-                    else float(best[cell.unit, cell.seed]),
-                    facts=facts,
-                )
-            )
-        return records
-
-    def _drawn(self, name: str, made: Sequence[Made]) -> RandomPictures:
-        """Return random pictures, the best of as many as the method asked for."""
-        counts = np.ones((len(self._told), self._cells.seeds), np.int64)
-        for cell, spec in made:
-            counts[cell.unit, cell.seed] = spec["evaluations"]
-        return draw_random_pictures(
-            self._jobs[name], self._scorer, self._told, counts, self._seed
-        )
-
-    def _save_photos(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for unit, told in enumerate(self._told):
-            found[told.name] = []
-            for rank, place in enumerate(self._photos.top[unit]):
-                file = self._photo_file(unit, rank)
-                images.save(images.to_pil(self._photos.pictures[place]), file)
-                found[told.name].append(self._relative(file))
-        return found
-
-    def _failed(self, errors: Errors) -> list[dict[str, Any]]:
-        """Return a row for each picture that could not be made."""
-        return [
+    circular = {method["name"] for method in methods if method["circular"]}
+    for row in rows:
+        row["circular"] = row["method"] in circular
+    order = [method["name"] for method in methods]
+    names = [unit.name for unit in units]
+    rows.sort(
+        key=lambda r: (names.index(r["unit"]), order.index(r["method"]), r["seed"])
+    )
+    measured_names = _measure_names(rows)
+    total_names = [total["measure"] for total in totals]
+    summaries = [*summary(rows, order, measured_names, names), *totals]
+    return {
+        "circular_note": _CIRCULAR,
+        "units": [{"name": u.name, "text": u.text, "class": u.target} for u in units],
+        "methods": methods,
+        "judges": [
             {
-                "unit": self._told[cell.unit].name,
-                "method": name,
-                "seed": cell.seed,
-                "score": None,
-                "picture": None,
-                "start": None,
-                "error": cell.error,
+                "name": judge.name,
+                "classes": judge.scores is not None,
+                "features": judge.features is not None,
             }
-            for name in self._contenders
-            for cell in self._cells.of(name, errors)
-            if cell.error is not None
-        ]
+            for judge in comparison.judges
+        ],
+        "measures": _describe_measures(
+            [*measured_names, *total_names, "path_similarity"]
+        ),
+        "rows": rows,
+        "photos": _save_photos(comparison),
+        "summary": [s | {"circular": s["method"] in circular} for s in summaries],
+        "differences": differences(rows, methods, measured_names, names),
+        "curves": {"path_similarity": {"layers": evaluator.layers, "methods": curves}},
+        "verdicts": verdicts(rows, methods, measured_names, names),
+        "rule": RULE,
+    }
 
-    def _row(self, record: Record, numbers: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "unit": self._told[record.unit].name,
-            "method": record.method,
-            "seed": record.seed,
-            **numbers,
-            "start": None,
-            "error": None,
-            **record.facts,
+
+def write_results(results: Mapping[str, Any], folder: Path) -> None:
+    """Write the results of a comparison into its folder, whole or not at all."""
+    text = json.dumps(results, indent=1, allow_nan=False)
+    write_safely(folder / RESULTS, lambda file: file.write(text.encode()))
+
+
+def _load_records(
+    comparison: RenderedComparison,
+) -> Iterator[tuple[dict[str, Any], list[Record]]]:
+    """Yield the photos, and each method with its baselines and its ceiling.
+
+    Yields:
+        The description of what made some pictures, and these pictures.
+    """
+    description = _describe(comparison, PHOTOS, "baseline", _PHOTOS_ARE)
+    yield description, _photo_records(comparison)
+    for name, contender in comparison.contenders.items():
+        stored = [(p, p.spec) for p in comparison.store.of(name)]
+        pictures = [(p, spec) for p, spec in stored if spec is not None]
+        # A method that makes no picture at all makes no random one either.
+        works = bool(pictures) and contender.kind == "method"
+        random = None
+        if works and contender.param.group == 1:
+            random = _draw_random(comparison, name, pictures)
+        method = _describe(comparison, name, contender.kind, contender.description)
+        method["of"] = contender.of
+        method["circular"] = comparison.is_circular(name)
+        best = random.scores if random else None
+        yield method, _method_records(comparison, name, pictures, best)
+        if random:
+            text = f"Random pictures of {name}, as they were drawn."
+            yield _save_beside(comparison, random_of(name), text, name, random.random)
+            text = (
+                "The best for the unit of as many random pictures as the network "
+                f"was shown for one of {name}."
+            )
+            yield _save_beside(comparison, best_of(name), text, name, random.best)
+        trained = contender.param.trained is not None and contender.param.encode
+        if works and trained:
+            yield _reconstruct(comparison, name)
+
+
+def _photo_records(comparison: RenderedComparison) -> list[Record]:
+    """Return the best photos of each unit, as many as there are seeds."""
+    records = []
+    for unit, top in enumerate(comparison.photos.top):
+        for seed, place in enumerate(top[: comparison.store.seeds]):
+            seen = comparison.photos.floats(place)
+            file = comparison.store.file(unit, PHOTOS, seed)
+            facts = {"picture": comparison.relative(file)}
+            records.append(
+                Record(unit, PHOTOS, seed, seen, seen, int(place), facts=facts)
+            )
+    return records
+
+
+def _method_records(
+    comparison: RenderedComparison,
+    name: str,
+    pictures: Sequence[PictureWithSpec],
+    best: NDArray[np.float32] | None,
+) -> list[Record]:
+    """Return the pictures of a method.
+
+    Args:
+        comparison: The comparison.
+        name: The name of the method.
+        pictures: Its pictures that could be made, with their descriptions.
+        best: `(units, seeds)`, the scores of the best random pictures, if any.
+    """
+    if not pictures:
+        return []
+    job, records = comparison.jobs[name], []
+    arrays = np.stack([p.picture(job.param.shape[2]) for p, _ in pictures])
+    seen = np.asarray(job.shown(arrays))
+    for place, (stored, spec) in enumerate(pictures):
+        diagnostics = spec.get("diagnostics", {})
+        facts = {
+            "picture": comparison.relative(stored.file),
+            "start": comparison.relative(stored.start),
+            "seconds": spec["seconds"],
+            "steps": spec["steps_taken"],
+            "evaluations": spec["evaluations"],
+            "stuck": spec["stuck"],
+            **{k: finite_or_none(value) for k, value in diagnostics.items()},
         }
+        best_of_n = None if best is None else float(best[stored.unit, stored.seed])
+        records.append(
+            Record(
+                stored.unit,
+                name,
+                stored.seed,
+                arrays[place],
+                seen[place],
+                best_of_n=best_of_n,
+                facts=facts,
+            )
+        )
+    return records
 
-    def _photo_file(self, unit: int, rank: int) -> Path:
-        return self._cells.file(unit, PHOTOS, rank)
 
-    def _relative(self, file: Path) -> str:
-        return file.relative_to(self._cells.folder).as_posix()
+def _draw_random(
+    comparison: RenderedComparison, name: str, pictures: Sequence[PictureWithSpec]
+) -> RandomPictures:
+    """Draw random pictures of a method, as many as it asked the network for."""
+    counts = np.ones((len(comparison.units), comparison.store.seeds), np.int64)
+    for stored, spec in pictures:
+        counts[stored.unit, stored.seed] = spec["evaluations"]
+    return draw_random_pictures(
+        comparison.jobs[name],
+        comparison.scorer,
+        comparison.units,
+        counts,
+        comparison.seed,
+    )
 
 
-def _measured(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the names of the measures in rows, in the order of their first."""
-    found = dict.fromkeys(name for row in rows for name in row)
-    return [name for name in found if name.partition("@")[0] in measures.__all__]
+def _reconstruct(
+    comparison: RenderedComparison, name: str
+) -> tuple[dict[str, Any], list[Record]]:
+    """Return the photos that a method reconstructs, or the reason why it cannot."""
+    text = f"The unit's best photos as {name} reconstructs them."
+    records: list[Record] = []
+    try:
+        records = reconstruct_photos(
+            comparison.jobs[name], comparison.photos, comparison.store.seeds
+        )
+    except (ValueError, ArithmeticError) as error:  # the encoder's network is missing
+        text = f"{text} There are none: {reason_of(error)}"
+    beside = reconstructed_by(name)
+    return _save_beside(comparison, beside, text, name, records, "ceiling")
 
 
-def _definitions(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    found = {}
+def _save_beside(  # noqa: PLR0917 (everything that describes some pictures)
+    comparison: RenderedComparison,
+    name: str,
+    description: str,
+    of: str,
+    records: Sequence[Record],
+    kind: str = "baseline",
+) -> tuple[dict[str, Any], list[Record]]:
+    """Write the pictures of a method's baseline or ceiling."""
+    for record in records:
+        file = comparison.store.file(record.unit, name, record.seed)
+        images.save(images.to_pil(record.picture), file)
+        record.method = name
+        record.facts["picture"] = comparison.relative(file)
+    return _describe(comparison, name, kind, description, of), list(records)
+
+
+def _describe(
+    comparison: RenderedComparison,
+    name: str,
+    kind: str,
+    description: str,
+    of: str | None = None,
+) -> dict[str, Any]:
+    """Return the entry of a method, baseline or ceiling in the results."""
+    return {
+        "name": name,
+        "kind": kind,
+        "of": of,
+        "circular": of is not None and comparison.is_circular(of),
+        "description": description,
+    }
+
+
+def _save_photos(comparison: RenderedComparison) -> dict[str, list[str]]:
+    """Write the best photos of each unit, and return their files."""
+    files: dict[str, list[str]] = {}
+    for number, unit in enumerate(comparison.units):
+        files[unit.name] = []
+        for rank, place in enumerate(comparison.photos.top[number]):
+            file = comparison.store.file(number, PHOTOS, rank)
+            images.save(images.to_pil(comparison.photos.pictures[place]), file)
+            files[unit.name].append(comparison.relative(file))
+    return files
+
+
+def _make_row(
+    unit: Unit, record: Record, measured: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the row of a picture."""
+    return {
+        "unit": unit.name,
+        "method": record.method,
+        "seed": record.seed,
+        **measured,
+        "start": None,
+        "error": None,
+        **record.facts,
+    }
+
+
+def _rows_of_failures(comparison: RenderedComparison) -> list[dict[str, Any]]:
+    """Return a row for each picture that could not be made."""
+    return [
+        {
+            "unit": comparison.units[stored.unit].name,
+            "method": name,
+            "seed": stored.seed,
+            "score": None,
+            "picture": None,
+            "start": None,
+            "error": stored.error,
+        }
+        for name in comparison.contenders
+        for stored in comparison.store.of(name, comparison.errors)
+        if stored.error is not None
+    ]
+
+
+def _measure_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the measures in rows, in the order of their first use."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return [name for name in names if name.partition("@")[0] in measures.__all__]
+
+
+def _describe_measures(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the descriptions of measures, such as `rank@judge`."""
+    descriptions = {}
     for name in dict.fromkeys(names):
         measure, _, judge = name.partition("@")
-        found[name] = {**measures.describe(measure), "judge": judge or None}
-    return found
+        descriptions[name] = {**measures.describe(measure), "judge": judge or None}
+    return descriptions
 
 
-def _of_method(
+def _summarize_total(
     name: str,
     measure: str,
     value: float,
     deviation: float,
     records: Sequence[Record],
 ) -> dict[str, Any]:
-    """Return the summary of what has one number: there are no quartiles of it."""
-    unknown = dict.fromkeys(("q1", "q3", "low", "high"))
+    """Return the summary of a measure that is one number for a whole method."""
     units = len({record.unit for record in records})
     known = {"median": value, "mean": value, "deviation": deviation, "units": units}
+    unknown = dict.fromkeys(("q1", "q3", "low", "high"))
     return {"method": name, "measure": measure} | known | unknown

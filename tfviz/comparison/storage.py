@@ -1,4 +1,4 @@
-"""The pictures of a comparison, rendered into a folder: one is lost at most."""
+"""The pictures of a comparison, in a folder; a crash loses at most one of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,21 +23,21 @@ from tfviz.stops import Stop
 
 CLAIM = "comparison.json"
 PICTURES = "pictures"
-# Why pictures could not be made, by the name of the method and the number of the unit.
+# Why pictures could not be made, by the name of the method and the unit's number.
 Errors = Mapping[tuple[str, int], str]
 
 
 @dataclass(frozen=True)
 class StoredPicture:
-    """One picture: a unit by a method from a seed.
+    """One picture of a comparison: a unit, rendered by a method from a seed.
 
     Attributes:
-        unit: Number of the unit.
-        method: Name of the method.
-        seed: From 0.
-        file: Of the picture.
-        start: File of the picture before the first step.
-        error: Why there is none, or None.
+        unit: The number of the unit.
+        method: The name of the method.
+        seed: The number of the seed, from 0.
+        file: The file of the picture, which need not exist yet.
+        start: The file of the picture before the first step.
+        error: The reason why there is no picture, or None.
     """
 
     unit: int
@@ -49,22 +49,22 @@ class StoredPicture:
 
     @property
     def spec(self) -> dict[str, Any] | None:
-        """What the picture's file says of it; None if there is none."""
+        """The description in the picture's file; None if there is no file."""
         return images.read_spec(self.file) if self.file.exists() else None
 
     def picture(self, channels: int) -> NDArray[np.float32]:
         """Return the picture `(height, width, channels)` in [0, 1]."""
-        return read(self.file, channels)
+        return _read(self.file, channels)
 
 
 class PictureStore:
-    """The folder of a comparison.
+    """The folder of a comparison, which has a file for each picture.
 
     Args:
-        folder: That can be written to.
-        units: Their names.
-        methods: Their names.
-        seeds: How many.
+        folder: The folder.
+        units: The names of the units.
+        methods: The names of the methods.
+        seeds: The number of seeds.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class PictureStore:
     ) -> None:
         self.folder, self.seeds = folder, seeds
         self._units = file_names(tuple(units))
-        # Sorted: files are the same in whatever order methods are given.
+        # Sorted, so that files have the same names whatever the order of the methods.
         named = sorted({PHOTOS, *methods, *(n for m in methods for n in beside(m))})
         self._stems = dict(zip(named, file_names(tuple(named)), strict=True))
 
@@ -80,36 +80,41 @@ class PictureStore:
         """Return the file of a picture of a unit.
 
         Args:
-            unit: Its number.
-            name: Of the method, of what stands beside it, or of the photos.
-            seed: From 0.
-            end: Of the file's name.
+            unit: The number of the unit.
+            name: The name of the method, of a baseline of it, or of the photos.
+            seed: The number of the seed, from 0.
+            end: The end of the file's name.
         """
         place = self.folder / PICTURES / self._units[unit]
         return place / f"{self._stems[name]}-{seed}{end}"
 
     def of(self, method: str, errors: Errors | None = None) -> list[StoredPicture]:
-        """Return the cells of a method: the seeds of the first unit, of the second."""
-        found = []
+        """Return the pictures of a method: all seeds of the first unit, of the second.
+
+        Args:
+            method: The name of the method.
+            errors: The reasons why some of them could not be made.
+        """
+        pictures = []
         for unit in range(len(self._units)):
             error = (errors or {}).get((method, unit))
             for seed in range(self.seeds):
                 file = self.file(unit, method, seed)
                 start = self.file(unit, method, seed, ".start.png")
-                told = None if file.exists() else error
-                found.append(StoredPicture(unit, method, seed, file, start, told))
-        return found
+                reason = None if file.exists() else error
+                pictures.append(StoredPicture(unit, method, seed, file, start, reason))
+        return pictures
 
     def check(self, settings: Mapping[str, Any]) -> None:
-        """Refuse a folder that is of another comparison.
+        """Refuse a folder that holds another comparison.
 
         Raises:
-            ValueError: If it is, or does not tell.
+            ValueError: If it does, or if its settings cannot be read.
         """
         check_settings(self.folder / CLAIM, settings, "comparison")
 
     def claim(self, settings: Mapping[str, Any]) -> None:
-        """Make the folder, and say which comparison it is of."""
+        """Make the folder, and write into it the settings of the comparison."""
         for unit in self._units:
             (self.folder / PICTURES / unit).mkdir(parents=True, exist_ok=True)
         write_settings(self.folder / CLAIM, settings)
@@ -125,9 +130,9 @@ def make_job(
     seed: int,
     stop: Sequence[Stop],
 ) -> Job:
-    """Return the job of a method: a batch for each unit, of all of its seeds.
+    """Return the job of a method, with a batch of all seeds for each unit.
 
-    So a picture does not depend on what else is compared.
+    So a picture does not depend on the other units and methods that are compared.
     """
     return Job(
         adapter if contender.model is None else contender.model,
@@ -146,52 +151,52 @@ def make_job(
     )
 
 
-def render_unit(job: Job, cells: Sequence[StoredPicture], unit: int) -> int:
+def render_unit(job: Job, pictures: Sequence[StoredPicture], unit: int) -> int:
     """Render the pictures of a unit that are missing.
 
     Args:
-        job: Of the method.
-        cells: Of the method, in the order of the job's pictures.
-        unit: Its number.
+        job: The job of the method.
+        pictures: The pictures of the method, in the order of the job's pictures.
+        unit: The number of the unit.
 
     Returns:
-        How many pictures were written.
+        The number of pictures that were written.
     """
     others = {
         place
-        for place, cell in enumerate(cells)
-        if cell.unit != unit or cell.file.exists()
+        for place, picture in enumerate(pictures)
+        if picture.unit != unit or picture.file.exists()
     }
     written = 0
     for batch in job.run(others):
         result = as_result(job, [batch])
         for row, place in enumerate(sorted(batch.places)):
-            cell = cells[place]
+            picture = pictures[place]
             at = batch.places.index(place)
             drawn = 1 if result.drawn is None else int(result.drawn[row])
             cost = {
-                # A batch takes as long whichever of its pictures are wanted.
+                # A batch takes the same time whichever of its pictures are wanted.
                 "seconds": round(batch.seconds / job.pictures[place].batch_size, 3),
                 "evaluations": drawn * job.options.restarts + int(result.steps[row]),
             }
-            spec = result.picture_spec(row) | {"method": cell.method} | cost
-            # The start first: a picture that is there is complete.
-            images.save(images.to_pil(batch.starts[at]), cell.start)
-            images.save(result.picture(row), cell.file, spec)
+            spec = result.picture_spec(row) | {"method": picture.method} | cost
+            # The start comes first, so that a picture that exists is complete.
+            images.save(images.to_pil(batch.starts[at]), picture.start)
+            images.save(result.picture(row), picture.file, spec)
         written += len(batch.places)
     return written
 
 
-def failure(error: Exception) -> str:
-    """Return what a row says of a picture that could not be made."""
+def describe_failure(error: Exception) -> str:
+    """Return the text in the row of a picture that could not be made."""
     return f"{type(error).__name__}: {reason_of(error)}"
 
 
-def read(path: Path, channels: int) -> NDArray[np.float32]:
-    """Return a picture that was saved here, `(height, width, channels)` in [0, 1]."""
+def _read(path: Path, channels: int) -> NDArray[np.float32]:
+    """Return a picture that a comparison saved, as floats in [0, 1]."""
     with Image.open(path) as image:
         values = np.asarray(image)
     if values.ndim == 2:
-        # Of one channel, or of others side by side.
+        # One channel, or several channels side by side.
         values = np.stack(np.split(values, channels, axis=1), axis=-1)
     return to_floats(values[..., :channels])

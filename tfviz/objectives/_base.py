@@ -45,6 +45,8 @@ class Objective:
             does not show that a unit is alive.
         signal: The score of the units without auxiliary terms: a unit is dead if this
             has no gradient. None if `score` is that already.
+        targets: The index of the class that each image maximizes, in an objective that
+            is bound to a model; None for units that are no class, or one at a position.
     """
 
     layers: tuple[str, ...]
@@ -59,6 +61,7 @@ class Objective:
     compared: str | None = None
     is_auxiliary: bool = False
     signal: Score | None = None
+    targets: tuple[int | None, ...] = ()
 
     # Make NumPy's numbers leave the arithmetic to this class.
     __array_ufunc__ = None
@@ -69,7 +72,9 @@ class Objective:
             object.__setattr__(self, "texts", self.names)
         if self.kind is None:
             object.__setattr__(self, "kind", self.score)
-        lengths = {"texts": len(self.texts)}
+        if not self.targets:
+            object.__setattr__(self, "targets", (None,) * len(self.names))
+        lengths = {"texts": len(self.texts), "targets": len(self.targets)}
         lengths |= {name: len(values) for name, values in self.units.items()}
         for name, length in lengths.items():
             if length != len(self.names):
@@ -112,6 +117,7 @@ class Objective:
             units={name: np.asarray(v)[places] for name, v in self.units.items()},
             names=tuple(self.names[place] for place in places),
             texts=tuple(self.texts[place] for place in places),
+            targets=tuple(self.targets[place] for place in places),
         )
 
     def bound(self, adapter: Adapter, size: Size) -> "Objective":
@@ -170,6 +176,7 @@ class Objective:
             bind=bind,
             kind=("-", self.kind),
             is_sum=False,
+            targets=(),
         )
 
 
@@ -192,12 +199,13 @@ def join(objectives: Sequence[Objective]) -> Objective:
         units=units,
         names=tuple(name for o in objectives for name in o.names),
         texts=tuple(text for o in objectives for text in o.texts),
+        targets=tuple(target for o in objectives for target in o.targets),
         bind=None,
     )
 
 
 def with_names_of(objective: Objective, other: Objective) -> Objective:
-    """Return an objective with the names and texts of another."""
+    """Return an objective with the names, texts and targets of another."""
 
     def bind(adapter: Adapter, size: Size) -> Objective:
         return with_names_of(objective.bound(adapter, size), other.bound(adapter, size))
@@ -206,6 +214,7 @@ def with_names_of(objective: Objective, other: Objective) -> Objective:
         objective,
         names=other.names,
         texts=other.texts,
+        targets=other.targets,
         bind=bind if objective.bind or other.bind else None,
     )
 

@@ -286,9 +286,12 @@ def _of_class(
                 )
             for axis, index in enumerate(place):
                 check_place("The output", size, shape[1:3], axis, index)
-        return build(indices, [adapter.class_name(i) or str(i) for i in indices])
+        names = [adapter.class_name(i) or str(i) for i in indices]
+        return build(indices, names, () if place else tuple(indices))
 
-    def build(indices: Any, names: Sequence[Any]) -> Objective:
+    def build(
+        indices: Any, names: Sequence[Any], classes: tuple[int, ...] = ()
+    ) -> Objective:
         # Classes may be names until `bind` looks up their indices.
         known = np.asarray(indices)
         units = {"class": known.astype(np.int32) if known.dtype.kind in "iu" else known}
@@ -303,6 +306,7 @@ def _of_class(
             tuple(f"{prefix}:{index}{at}" for index in indices),
             bind,
             (prefix, place is None),
+            targets=classes,
         )
 
     return build(targets, targets)
