@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tfviz.models.inputs import resize
 from tfviz.priors._prior import Prior
-from tfviz.priors.training.samples import variety
+from tfviz.priors.training.checkpoint import variety
 
 # A generator of which a larger share of values is clipped probably has another range.
 OUT_OF_RANGE = 0.1

@@ -33,12 +33,12 @@ from typing import TYPE_CHECKING
 __all__ = ["CollapsedError", "train_autoencoder", "train_inverter"]
 
 if TYPE_CHECKING:
+    from tfviz.priors.training.checkpoint import CollapsedError
     from tfviz.priors.training.recipes import train_autoencoder, train_inverter
-    from tfviz.priors.training.samples import CollapsedError
 else:
     # Only when they are used: `tfviz.priors` itself needs a module of this package.
     _HOME = {
-        "CollapsedError": "samples",
+        "CollapsedError": "checkpoint",
         "train_autoencoder": "recipes",
         "train_inverter": "recipes",
     }

@@ -10,9 +10,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._errors import reason_of
-from tfviz.priors.training import checkpoint, samples
+from tfviz.priors.training import checkpoint
+from tfviz.priors.training.checkpoint import CollapsedError
 from tfviz.priors.training.photos import Photos, batches
-from tfviz.priors.training.samples import CollapsedError
 
 # Steps between two lines of the log.
 LOG_INTERVAL = 50
@@ -202,12 +202,12 @@ def _draw_samples(
     """
     before = [np.asarray(variable) for variable in recipe.exported.values()]
     _assign(recipe, averages)
-    photos = held_out[: samples.SAMPLE_COUNT]
+    photos = held_out[: checkpoint.SAMPLE_COUNT]
     rows = recipe.sample_rows(photos)
     _assign(recipe, before)
-    samples.draw(photos, rows, output / samples.SAMPLES)
+    checkpoint.draw_samples(photos, rows, output / checkpoint.SAMPLES)
     if step is not None:
-        samples.check_variety(photos, rows, step)
+        checkpoint.check_variety(photos, rows, step)
 
 
 def _assign(recipe: Recipe, values: list[Any]) -> None:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._files import write_safely
-from tfviz.priors.training.samples import SAMPLES
+from tfviz.priors.training.checkpoint import SAMPLES
 
 # The formats that TensorFlow decodes. Files of other formats are ignored.
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")

@@ -11,7 +11,6 @@ Pictures are resized to the judge's input without keeping their proportions; cro
 photos with `tfviz.images.centre_crop` first.
 """
 
-from tfviz.judges._base import Judge, check
-from tfviz.judges._load import keras, load, tflite
+from tfviz.judges._base import Judge, check, keras, load, tflite
 
 __all__ = ["Judge", "check", "keras", "load", "tflite"]

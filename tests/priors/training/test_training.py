@@ -16,7 +16,6 @@ from tfviz.priors.training import (
     loop,
     photos as _photos,
     recipes,
-    samples,
 )
 from tfviz.priors.training import CollapsedError
 from tfviz.priors.training.checkpoint import export, psnr
@@ -125,7 +124,7 @@ class TestPackage:
     def test_what_it_lists_is_there(self):
         assert set(training.__all__) <= set(dir(training))
         assert training.train_inverter is recipes.train_inverter
-        assert training.CollapsedError is samples.CollapsedError
+        assert training.CollapsedError is checkpoint.CollapsedError
 
     def test_another_name_is_refused(self):
         with pytest.raises(
@@ -163,7 +162,7 @@ class TestLoop:
         assert loop.train(Toy(), photos, tmp_path, **choices)
 
         assert state_of(tmp_path) == state_of(output)
-        assert same_files(output, tmp_path, checkpoint.LOG, samples.SAMPLES)
+        assert same_files(output, tmp_path, checkpoint.LOG, checkpoint.SAMPLES)
         lines = (output / checkpoint.LOG).read_text().splitlines()
         assert [line.split(",")[0] for line in lines] == ["step", "50", "60"]
 
@@ -189,7 +188,7 @@ class TestLoop:
 
         assert lines[0] == "resuming from step 54 of 60"
         assert state_of(tmp_path) == state_of(output)
-        assert same_files(output, tmp_path, checkpoint.LOG, samples.SAMPLES)
+        assert same_files(output, tmp_path, checkpoint.LOG, checkpoint.SAMPLES)
 
     def test_lines_after_the_checkpoint_are_removed_from_the_log(self, tmp_path):
         path = tmp_path / "log.csv"
@@ -284,7 +283,7 @@ class TestCollapse:
         message = r"After 60 steps images .* differ only \d+% as much .* another seed"
         with pytest.raises(CollapsedError, match=message):
             loop.train(Collapsing(), photos, tmp_path, **self.choices(held_out))
-        assert (tmp_path / samples.SAMPLES).exists()
+        assert (tmp_path / checkpoint.SAMPLES).exists()
         assert not (tmp_path / checkpoint.CHECKPOINT).exists()
 
     def test_collapse_is_not_checked_during_warm_up(self, photos, held_out, tmp_path):
@@ -322,14 +321,14 @@ class TestCollapse:
             for j in range(i)
         ]
 
-        assert samples.variety(pictures) == pytest.approx(np.mean(pairs))
-        assert samples.variety(pictures[:1].repeat(4, axis=0)) < 1e-6
+        assert checkpoint.variety(pictures) == pytest.approx(np.mean(pairs))
+        assert checkpoint.variety(pictures[:1].repeat(4, axis=0)) < 1e-6
 
     def test_blurred_and_faint_images_have_not_collapsed(self, rng):
         photos = rng.uniform(size=(16, 8, 8, 3))
-        samples.check_variety(photos, [0.5 + 0.3 * (photos - 0.5)], 1)
+        checkpoint.check_variety(photos, [0.5 + 0.3 * (photos - 0.5)], 1)
         with pytest.raises(CollapsedError, match="differ only 20% as much"):
-            samples.check_variety(photos, [photos, 0.5 + 0.2 * (photos - 0.5)], 1)
+            checkpoint.check_variety(photos, [photos, 0.5 + 0.2 * (photos - 0.5)], 1)
 
 
 @pytest.fixture(scope="module")
@@ -463,7 +462,7 @@ class TestInverter:
         assert 0.6 < codes.std() < 1.5
         # Random codes give diverse images of medium brightness.
         random = param.decode(param.init([[0, k] for k in range(6)])).numpy()
-        assert samples.variety(random) > 0.3 * samples.variety(held_out)
+        assert checkpoint.variety(random) > 0.3 * checkpoint.variety(held_out)
         assert 0.2 < random.mean() < 0.8
 
     def test_codes_need_the_network_of_the_training(self, trained, held_out):
