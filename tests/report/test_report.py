@@ -744,7 +744,7 @@ class TestPictures:
         results = comparison(tmp_path, 8, UNITS[:1], METHODS[:1], 1)
         (tmp_path / results["rows"][0]["picture"]).unlink()
 
-        with pytest.raises(FileNotFoundError, match=r"0-0\.png', which the results"):
+        with pytest.raises(FileNotFoundError, match=r"0-0\.png', to which the results"):
             report_page.write(results, tmp_path)
         assert not (tmp_path / "report.html").exists()
 
@@ -754,7 +754,7 @@ class TestPictures:
         Image.new("RGB", (8, 8)).save(tmp_path / "secret.png")
         results["photos"][UNITS[0][0]] = [name]
 
-        with pytest.raises(ValueError, match="which is not in their folder"):
+        with pytest.raises(ValueError, match="which is outside of their folder"):
             report_page.write(results, tmp_path / "in")
 
 
@@ -959,7 +959,9 @@ class TestReading:
         data = (folder / "results.json").read_bytes()
         (tmp_path / "results.json").write_bytes(data[: int(share * len(data))])
 
-        with pytest.raises(ValueError, match="is cut off or no JSON") as caught:
+        with pytest.raises(
+            ValueError, match="is truncated or not valid JSON"
+        ) as caught:
             rows.read(tmp_path)
         assert "\n" not in str(caught.value)
 
@@ -968,7 +970,10 @@ class TestReading:
         [
             ({"rows": None}, "expected 'rows', of type list. Received: None"),
             ({"measures": []}, "expected 'measures', of type dict"),
-            ({"methods": [{"name": "x", "kind": "trick"}]}, "calls 'x' a 'trick'"),
+            (
+                {"methods": [{"name": "x", "kind": "trick"}]},
+                "gives 'x' the kind 'trick'",
+            ),
             ({"rows": [{"unit": "x"}]}, "names 'x' as unit in 'rows'"),
             ({"verdicts": [{"method": "y"}]}, "names 'y' as method in 'verdicts'"),
             ({"differences": [{"second": "z"}]}, "'z' as second in 'differences'"),
@@ -988,7 +993,9 @@ class TestReading:
     def test_another_json_file_is_refused(self, tmp_path):
         (tmp_path / "results.json").write_text("[1, 2]")
 
-        with pytest.raises(ValueError, match=r"is no comparison.*Received: \[1, 2\]"):
+        with pytest.raises(
+            ValueError, match=r"comparison: expected.*Received: \[1, 2\]"
+        ):
             rows.read(tmp_path)
 
     @pytest.mark.parametrize("module", ["jinja2", "matplotlib"])

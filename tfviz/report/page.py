@@ -33,9 +33,9 @@ from tfviz.report.rows import (
     check,
     check_installed,
     is_number,
-    lowest,
-    ordered,
-    starts,
+    lowest_score,
+    sort_methods,
+    select_starts,
 )
 
 Json = Mapping[str, Any]
@@ -115,7 +115,7 @@ def _methods(results: Json) -> list[dict[str, Any]]:
     """Return the methods in order, each with its colour and mark."""
     found = []
     compared = 0
-    for method in ordered(results["methods"]):
+    for method in sort_methods(results["methods"]):
         label, _, mark = _KINDS[method["kind"]]
         colour = "muted"
         if method["kind"] == "method":
@@ -191,12 +191,12 @@ def _units(results: Json, methods: Sequence[Json]) -> Iterator[dict[str, Any]]:
         for method in methods:
             rows = groups.get((name, method["name"]), [])
             if any(row.get("picture") or row.get("error") for row in rows):
-                least = lowest(rows)
+                least = lowest_score(rows)
                 shown_groups.append({"method": method, "rows": rows, "least": least})
         yield {
             **unit,
             "photos": results["photos"].get(name, []),
-            "starts": starts(own, methods),
+            "starts": select_starts(own, methods),
             "groups": shown_groups,
         }
 
@@ -207,7 +207,7 @@ def _paths(results: Json) -> list[str]:
     for unit in results["units"]:
         own = [row for row in results["rows"] if row["unit"] == unit["name"]]
         found += results["photos"].get(unit["name"], [])
-        found += [row["start"] for row in starts(own, results["methods"])]
+        found += [row["start"] for row in select_starts(own, results["methods"])]
         found += [row["picture"] for row in own if row.get("picture")]
     return list(dict.fromkeys(found))
 

@@ -13,7 +13,13 @@ from PIL import Image
 
 from tfviz import images
 from tfviz.images import file_names
-from tfviz.report.rows import is_number, lowest, ordered, picture_path, starts
+from tfviz.report.rows import (
+    is_number,
+    lowest_score,
+    picture_path,
+    select_starts,
+    sort_methods,
+)
 
 # The longest side in pixels and the quality, tried in this order. All pictures of a
 # page get the same: a method whose pictures are noisy must not look blurred beside
@@ -121,11 +127,11 @@ def _lines(
     yield [(read(name), f"photo {number}") for number, name in enumerate(photos, 1)]
     yield [
         (read(row["start"]), f"{row['method']} start")
-        for row in starts(rows, results["methods"])
+        for row in select_starts(rows, results["methods"])
     ]
-    for method in ordered(results["methods"]):
+    for method in sort_methods(results["methods"]):
         own = [row for row in rows if row["method"] == method["name"]]
-        least = lowest(own)
+        least = lowest_score(own)
         yield [
             (read(row.get("picture")), _caption(row, is_lowest=row is least))
             for row in own
