@@ -20,7 +20,7 @@ from tfviz.report import (
     plots,
 )
 from tfviz import images
-from tfviz.report import formatting as tables
+from tfviz.report import formatting
 from tfviz.report.formatting import number, prose
 
 SCRIPT = '<script>alert("x")</script>'
@@ -642,7 +642,7 @@ def test_the_best_set_needs_a_distinct_difference(better, pairs, expected):
         "differences": [pair(*p) for p in pairs] + [pair("c", "a", 5, name="other")],
     }
 
-    assert tables.leaders(results, "m") == set(expected)
+    assert formatting.best_methods(results, "m") == set(expected)
 
 
 def test_a_difference_without_an_interval_makes_no_best_set():
@@ -652,8 +652,8 @@ def test_a_difference_without_an_interval_makes_no_best_set():
         "differences": [pair("a", "b", 1) | {"low": None, "high": None}],
     }
 
-    assert tables.leaders(results, "m") == set()
-    (found,) = tables.differences(results)
+    assert formatting.best_methods(results, "m") == set()
+    (found,) = formatting.difference_tables(results)
     assert found["lines"][0]["bar"] is None
 
 
@@ -664,7 +664,9 @@ def test_bars_share_the_scale_of_their_measure():
     }
     results["differences"][0]["low"] = -1.0
 
-    first, second = (line["bar"] for line in tables.differences(results)[0]["lines"])
+    first, second = (
+        line["bar"] for line in formatting.difference_tables(results)[0]["lines"]
+    )
 
     assert first == pytest.approx({"left": 0, "width": 35, "mean": 30})
     assert second == pytest.approx({"left": 50, "width": 10, "mean": 55})
@@ -994,7 +996,7 @@ class TestReading:
         (tmp_path / "results.json").write_text("[1, 2]")
 
         with pytest.raises(
-            ValueError, match=r"comparison: expected.*Received: \[1, 2\]"
+            ValueError, match=r"results of a comparison:.*Received: \[1, 2\]"
         ):
             rows.read(tmp_path)
 

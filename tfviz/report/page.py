@@ -14,15 +14,15 @@ from typing import Any
 import jinja2
 
 from tfviz import images
-from tfviz.report import formatting as tables
+from tfviz.report import formatting
 from tfviz.report.formatting import (
-    counted,
-    exact,
-    listed,
+    cell_text,
+    count_noun,
+    join_names,
     number,
     prose,
-    shown,
-    sortable,
+    setting_text,
+    sort_key,
 )
 from tfviz.report.pictures import embedded, write_sheets
 from tfviz.report.plots import plots
@@ -34,8 +34,8 @@ from tfviz.report.rows import (
     check_installed,
     is_number,
     lowest_score,
-    sort_methods,
     select_starts,
+    sort_methods,
 )
 
 Json = Mapping[str, Any]
@@ -65,7 +65,7 @@ def page(results: Json, folder: Path) -> str:
         folder: Where its pictures are.
     """
     methods = _methods(results)
-    described = tables.definitions(results)
+    described = formatting.column_definitions(results)
     numbered = [
         {**_BLANK, **row, "id": f"row-{n}"} for n, row in enumerate(results["rows"], 1)
     ]
@@ -83,11 +83,11 @@ def page(results: Json, folder: Path) -> str:
     )
     environment.filters |= {
         "number": number,
-        "shown": shown,
-        "exact": exact,
+        "cell_text": cell_text,
+        "setting_text": setting_text,
         "prose": prose,
-        "known": is_number,
-        "sortable": sortable,
+        "is_number": is_number,
+        "sort_key": sort_key,
     }
     text = files("tfviz.report").joinpath("report.html.jinja").read_text("utf-8")
     return environment.from_string(text).render(
@@ -97,12 +97,12 @@ def page(results: Json, folder: Path) -> str:
         kinds=[group for group in by_kind if group["methods"]],
         about={entry["key"]: entry for entry in described},
         definitions=described,
-        summary=tables.summary(results, methods),
-        differences=tables.differences(results),
+        summary=formatting.summary_table(results, methods),
+        differences=formatting.difference_tables(results),
         plots=plots(results, methods),
         units=list(_units(results, methods)),
         pictures=embedded(folder, _paths(results)),
-        table=tables.table(results),
+        table=formatting.row_table(results),
         headline=_headline(results),
         failed=[row for row in numbered if row["error"]],
         stuck=[row for row in numbered if row["stuck"]],
@@ -138,33 +138,35 @@ def _lead(results: Json) -> str:
     seeds = settings.get("seeds", 1)
     seeds = seeds if isinstance(seeds, int) else len(seeds)
     budget = [
-        counted(settings[key], one)
+        count_noun(settings[key], one)
         for key, one in (("steps", "step"), ("seconds", "second"))
         if is_number(settings.get(key))
     ]
     text = (
-        f"{counted(counts.pop('method'), 'method')} rendered the same "
-        f"{counted(len(results['units']), 'unit')}{f' of {model}' if model else ''}, "
-        f"from {counted(seeds, 'seed')} each"
+        f"{count_noun(counts.pop('method'), 'method')} rendered the same "
+        f"{count_noun(len(results['units']), 'unit')}{f' of {model}' if model else ''}, "
+        f"from {count_noun(seeds, 'seed')} each"
     )
     if budget:
-        text += f" and with the same budget of {listed(budget)} a picture"
+        text += f" and with the same budget of {join_names(budget)} a picture"
     text += "."
     beside = [
-        counted(count, *(name.lower() for name in _KINDS[kind][:2]))
+        count_noun(count, *(name.lower() for name in _KINDS[kind][:2]))
         for kind, count in counts.items()
         if count
     ]
     if beside:
-        text += f" Beside them stand {listed(beside)}."
+        text += f" Beside them stand {join_names(beside)}."
     photos = provenance.get("images", {}).get("count")
     judges = [judge["name"] for judge in results["judges"]]
     text += " Pictures were judged as saved, in 8 bits"
     if is_number(photos):
-        text += f", against {counted(photos, 'photo')}"
+        text += f", against {count_noun(photos, 'photo')}"
     if judges:
         networks = "a network" if len(judges) == 1 else "networks"
-        text += f", and by {networks} that never saw the optimization: {listed(judges)}"
+        text += (
+            f", and by {networks} that never saw the optimization: {join_names(judges)}"
+        )
     return f"{text}."
 
 

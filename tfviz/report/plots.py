@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from matplotlib.transforms import Bbox
 
-from tfviz.report.formatting import direction, titled
+from tfviz.report.formatting import direction, measure_label
 from tfviz.report.rows import is_number
 
 _LONGEST = 20
@@ -233,11 +233,11 @@ def _drawn(
     points = {key: _points(results, key) for key in measures}
     whiskers = "Points are medians over units, lines their bootstrap intervals."
     if points.get("relative"):
-        label = titled(measures["relative"])
+        label = measure_label(measures["relative"])
         for key, measure in measures.items():
             if key.startswith("nearest") and points[key]:
                 yield (
-                    f"score against naturalness: {titled(measure)}",
+                    f"score against naturalness: {measure_label(measure)}",
                     _scatter(methods, points[key], points["relative"], measure, label),
                     f"{whiskers} {direction(measure).capitalize()} (across).",
                 )
@@ -249,7 +249,9 @@ def _drawn(
                 f"{whiskers} Seconds are the median of one picture's.",
             )
     for key, curve in results["curves"].items():
-        title = titled(measures[key]) if key in measures else key.replace("_", " ")
+        title = (
+            measure_label(measures[key]) if key in measures else key.replace("_", " ")
+        )
         note = (
             "1 is what photos of the same unit have among themselves, 0 what photos of "
             "other units have."
@@ -258,7 +260,7 @@ def _drawn(
     for key, measure in measures.items():
         if measure["better"] != "neither" and points[key]:
             yield (
-                titled(measure),
+                measure_label(measure),
                 _intervals(methods, points[key]),
                 f"{whiskers} {direction(measure).capitalize()}.",
             )
@@ -307,7 +309,7 @@ def _scatter(
             x.median, y.median, _MARKERS[method["kind"]], color=colour, markersize=7
         )
     axes.set_ylabel(label)
-    axes.set_xlabel("seconds a picture" if measure is None else titled(measure))
+    axes.set_xlabel("seconds a picture" if measure is None else measure_label(measure))
     taken = [across[method["name"]].median for method in shown]
     if measure is None and taken and 0 < _FAR * min(taken) < max(taken):
         axes.set_xscale("log")
