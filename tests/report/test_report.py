@@ -761,12 +761,12 @@ class TestPictures:
 
 
 class TestPlots:
-    def drawn(self, results):
+    def figures(self, results):
         methods = report_page._methods(results)
-        return {t: figure for t, figure, _ in plots._drawn(results, methods)}
+        return {t: figure for t, figure, _ in plots._figures(results, methods)}
 
     def test_there_is_one_for_each_question(self, results):
-        assert list(self.drawn(results)) == [
+        assert list(self.figures(results)) == [
             "score against naturalness: nearest photo (MobileNetV1)",
             "score against cost",
             "path similarity",
@@ -780,7 +780,7 @@ class TestPlots:
         ]
 
     def test_intervals_are_those_of_the_summary(self, results):
-        (axes,) = self.drawn(results)["of the best photo"].axes
+        (axes,) = self.figures(results)["of the best photo"].axes
         known = {
             e["method"]: e for e in results["summary"] if e["measure"] == "relative"
         }
@@ -794,13 +794,13 @@ class TestPlots:
             assert list(point.get_ydata()) == [place]
 
     def test_what_has_no_interval_is_hollow(self, results):
-        (axes,) = self.drawn(results)['KID (J"2<)'].axes
+        (axes,) = self.figures(results)['KID (J"2<)'].axes
 
         assert len(axes.lines) == len(METHODS)
         assert {line.get_markerfacecolor() for line in axes.lines} == {"#040404"}
 
     def test_points_are_at_their_medians(self, results):
-        (axes,) = self.drawn(results)["score against cost"].axes
+        (axes,) = self.figures(results)["score against cost"].axes
         seconds = np.median(
             [r["seconds"] for r in results["rows"] if r["method"] == 'a/b"c']
         )
@@ -818,7 +818,7 @@ class TestPlots:
         assert axes.get_xscale() == "log"  # from 10 to 350 seconds
 
     def test_a_curve_breaks_where_a_layer_is_not_known(self, results):
-        (axes,) = self.drawn(results)["path similarity"].axes
+        (axes,) = self.figures(results)["path similarity"].axes
         given = results["curves"]["path_similarity"]["methods"][QUOTED]
 
         np.testing.assert_array_equal(

@@ -37,8 +37,7 @@ _LATENT_COLUMNS = {
     "domain, averaged over the steps.",
     "out_of_range": "The share of the decoder's values that are darker than black or "
     "brighter than white, and are clipped.",
-    "norm_percentile": "The percentage of random latents, out of a hundred, whose norm "
-    "is smaller.",
+    "norm_percentile": "The percentage of random latents that have a smaller norm.",
     "unusual": "The share of the latents outside of the range that was measured on "
     "photos or samples.",
 }

@@ -25,7 +25,7 @@ from tfviz.report.formatting import (
     sort_key,
 )
 from tfviz.report.pictures import embedded, write_sheets
-from tfviz.report.plots import plots
+from tfviz.report.plots import draw_plots
 from tfviz.report.rows import (
     PAGE,
     SHEETS,
@@ -99,7 +99,7 @@ def page(results: Json, folder: Path) -> str:
         definitions=described,
         summary=formatting.summary_table(results, methods),
         differences=formatting.difference_tables(results),
-        plots=plots(results, methods),
+        plots=draw_plots(results, methods),
         units=list(_units(results, methods)),
         pictures=embedded(folder, _paths(results)),
         table=formatting.row_table(results),
