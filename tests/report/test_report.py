@@ -704,7 +704,7 @@ class TestPictures:
         images.to_pil(waves(rng, 300, 451, -2)).save(tmp_path / "a.png")
         images.to_pil(waves(rng, 31, 57, -2)).save(tmp_path / "b.png")
 
-        found = pictures.embedded(tmp_path, ["a.png", "b.png"])
+        found = pictures.embed_pictures(tmp_path, ["a.png", "b.png"])
 
         assert (found["a.png"].width, found["a.png"].height) == (224, 149)
         assert (found["b.png"].width, found["b.png"].height) == (57, 31)
@@ -715,10 +715,12 @@ class TestPictures:
         names = ["noise.png", "smooth.png"]
         length = {}
         for side in (224, 176, 128):
-            found = pictures.embedded(tmp_path, names, limit=length.get("limit", 1e9))
+            found = pictures.embed_pictures(
+                tmp_path, names, limit=length.get("limit", 1e9)
+            )
             assert {p.width for p in found.values()} == {side}
             length["limit"] = sum(len(p.uri) for p in found.values()) - 1
-        found = pictures.embedded(tmp_path, names, limit=1)
+        found = pictures.embed_pictures(tmp_path, names, limit=1)
         assert {p.width for p in found.values()} == {128}
 
     def test_the_seed_of_the_lowest_score_is_marked(self, page, text, results):

@@ -24,7 +24,7 @@ from tfviz.report.formatting import (
     setting_text,
     sort_key,
 )
-from tfviz.report.pictures import embedded, write_sheets
+from tfviz.report.pictures import embed_pictures, write_sheets
 from tfviz.report.plots import draw_plots
 from tfviz.report.rows import (
     PAGE,
@@ -101,7 +101,7 @@ def page(results: Json, folder: Path) -> str:
         differences=formatting.difference_tables(results),
         plots=draw_plots(results, methods),
         units=list(_units(results, methods)),
-        pictures=embedded(folder, _paths(results)),
+        pictures=embed_pictures(folder, _paths(results)),
         table=formatting.row_table(results),
         headline=_headline(results),
         failed=[row for row in numbered if row["error"]],
