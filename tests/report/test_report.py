@@ -401,18 +401,19 @@ class TestPage:
             "Pictures of each unit",
             "All numbers",
             "Definitions",
-            "Failed and stuck",
+            "Failures and dead units",
             "Provenance and settings",
-            "Make it again",
+            "Reproduction",
         ]
 
     def test_the_first_paragraph_tells_what_was_compared(self, text):
         assert (
-            "4 methods rendered the same 6 units of SqueezeNet, from 3 seeds each and "
-            "with the same budget of 256 steps a picture. Beside them stand 2 "
-            "baselines, 1 ablation, 1 control and 1 ceiling. Pictures were judged as "
-            "saved, in 8 bits, against 1,000 photos, and by networks that never saw "
-            "the optimization: MobileNetV1 and J&#34;2&lt;."
+            "4 methods rendered the same 6 units of SqueezeNet, with 3 seeds each and "
+            "the same budget of 256 steps per picture. For reference, the report "
+            "includes 2 baselines, 1 ablation, 1 control and 1 ceiling. Pictures were "
+            "evaluated as saved, in 8 bits, in comparison with 1,000 photos, and by "
+            "networks that took no part in the optimization: MobileNetV1 and "
+            "J&#34;2&lt;."
         ) in text
 
     def test_every_measure_is_defined_and_linked_from_each_table(self, page, text):
@@ -457,7 +458,11 @@ class TestPage:
             "1",
             "ResourceExhausted: &lt;img src=x onerror=alert(1)&gt; &amp; more",
         ]
-        stuck = text[text.index("never had a gradient") : text.index('id="provenance"')]
+        stuck = text[
+            text.index("was zero in every step (dead unit)") : text.index(
+                'id="provenance"'
+            )
+        ]
         assert re.findall(r"<li>(.*?),", stuck) == [STUCK[0]]
         assert text.count('<div class="missing">failed</div>') == 1
 
@@ -467,8 +472,8 @@ class TestPage:
         results |= {key: {} for key in ("curves", "photos", "provenance", "settings")}
         text = report_page.write(results, tmp_path).read_text()
 
-        assert ">1 method rendered the same 1 unit, from 1 seed each." in text
-        assert "Pictures were judged as saved, in 8 bits.</p>" in text
+        assert ">1 method rendered the same 1 unit, with 1 seed each." in text
+        assert "Pictures were evaluated as saved, in 8 bits.</p>" in text
         assert "There are no verdicts." in text
         assert "There are no paired differences." in text
         assert Page(text).all("article", id="about-relative")  # defined all the same
@@ -479,7 +484,7 @@ class TestPage:
         text = report_page.write(results, tmp_path).read_text()
 
         assert "Nothing failed." in text
-        assert "No picture was stuck: all had a gradient." in text
+        assert "No unit was dead: every picture had a gradient." in text
 
     def test_colours_are_told_apart_from_the_paper(self, text):
         roots = re.findall(r":root \{(.*?)\}", text, re.DOTALL)
