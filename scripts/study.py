@@ -1,15 +1,17 @@
-"""The comparison of learned priors with direct optimization in docs/study.md.
+"""Compare learned priors with direct optimization, for docs/study.md.
 
     python scripts/study.py DATA -o study            # hours on 2 cores
     python scripts/study.py DATA -o study --quick    # 64 steps, no controls
 
-DATA holds `imagenet-1000-samples.zip`, `evaluators/`, `taesd/` and
-`models/generators/`. Units are drawn by a fixed seed, before anything is rendered: 8
-channels of early layers, 8 of late ones, 8 classes. Three comparisons are made, each in
-a folder of its own, and each goes on where it was: `steps` (all units, equal steps),
-`seconds` (8 units, equal time) and `controls` (8 units: random weights, a prior of
-another domain, and methods without their parts). Most of the 8 are classes, of which
-alone other networks can tell whether they are shown.
+DATA contains `imagenet-1000-samples.zip`, `evaluators/`, `taesd/` and
+`models/generators/`. The units are chosen with a fixed random seed before anything is
+rendered: 8 channels of early layers, 8 channels of late layers and 8 classes.
+
+The script runs three comparisons, each in a folder of its own: `steps` (all units, equal
+steps), `seconds` (8 units, equal time) and `controls` (8 units: random weights, a prior
+of another domain, and ablations of the methods). Most of these 8 units are classes,
+because other networks can recognize only classes. If the script is interrupted, running
+it again continues where it stopped.
 """
 
 import argparse
@@ -26,20 +28,22 @@ import numpy as np
 import tfviz  # first, so that it can choose TensorFlow's convolutions
 from tfviz import Contender, judges, params, priors
 from tfviz.comparison.storage import PictureStore
-from tfviz.comparison.compare import STEPS as USUAL_STEPS
+from tfviz.comparison.compare import STEPS as DEFAULT_STEPS
 from tfviz.comparison.methods import ablations, on_random_weights, randomized
 from tfviz.report.rows import read
 from tfviz._files import write_safely
 
+# The random seed of the units, and the number of units of each sort.
 SEED, EACH = 20_261, 8
 EARLY = ("conv1", "fire2", "fire3", "fire4")
 LATE = ("fire6", "fire7", "fire8", "fire9")
 STEPS, QUICK, SEEDS = 100, 64, 3
-# Of an early layer, of two late ones, and classes.
+# The places of 8 of the units: a channel of an early layer, two of late layers, and
+# classes.
 FEW = (0, 8, 11, 16, 17, 18, 19, 20)
 SIZE = 224
-# The priors that come with tfviz, and their learning rates if not those they have by
-# default. The inverter's became what it is after the study was made.
+# The bundled priors and their learning rates; None stands for the default. The default
+# of the inverter was changed after the study had been made.
 LEARNED = {"inverter": 0.1, "autoencoder": None}
 TITLES = {
     "steps": "SqueezeNet, by equal steps",
@@ -54,7 +58,7 @@ JUDGES = {
 
 
 def main() -> None:
-    """Read the arguments, and run the comparisons."""
+    """Parse the arguments and run the comparisons."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -62,11 +66,12 @@ def main() -> None:
     parser.add_argument("--methods", help="comma-separated; all by default")
     options = parser.parse_args()
     adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
-    # All at first: what is missing is to be known before hours have gone.
-    contenders = methods(options.data)
+    # All methods are made first, so that a missing file is noticed within seconds and
+    # not after hours.
+    methods = make_methods(options.data)
     if options.methods:
-        contenders = {name: contenders[name] for name in options.methods.split(",")}
-    all_of_them = contenders | controls(adapter, contenders, options.data)
+        methods = {name: methods[name] for name in options.methods.split(",")}
+    with_controls = methods | make_controls(adapter, methods, options.data)
     panel = [
         judges.tflite(options.data / "evaluators" / file, name=name)
         for name, file in JUDGES.items()
@@ -76,33 +81,33 @@ def main() -> None:
             archive.extractall(folder)
         photos = sorted(Path(folder).rglob("*.JPEG"))
         shared = {"images": photos, "judges": panel}
-        drawn = units(adapter)
+        units = choose_units(adapter)
         steps = QUICK if options.quick else STEPS
-        run(options, "steps", adapter, drawn, contenders, steps=steps, **shared)
+        run(options, "steps", adapter, units, methods, steps=steps, **shared)
         if options.quick:
             return
-        few = [drawn[place] for place in FEW]
-        seconds = seconds_of(options.output / "steps")
-        run(options, "seconds", adapter, few, contenders, seconds=seconds, **shared)
-        share(options.output, few, contenders)
-        run(options, "controls", adapter, few, all_of_them, steps=steps, **shared)
+        few = [units[place] for place in FEW]
+        seconds = time_budget(options.output / "steps")
+        run(options, "seconds", adapter, few, methods, seconds=seconds, **shared)
+        copy_pictures(options.output, few, methods)
+        run(options, "controls", adapter, few, with_controls, steps=steps, **shared)
 
 
-def units(adapter: Any) -> list[str]:
-    """Return the units: of early layers, of late ones, and classes."""
+def choose_units(adapter: Any) -> list[str]:
+    """Choose channels of early layers, channels of late layers, and classes."""
     random = np.random.default_rng(SEED)
-    found = []
+    units = []
     for layers in (EARLY, LATE):
         for place in range(EACH):
             layer = layers[place % len(layers)]
             channels = adapter.layer(layer).units
-            found.append(f"{layer}:{random.integers(channels)}")
-    return found + [f"logit:{i}" for i in random.choice(1000, EACH, replace=False)]
+            units.append(f"{layer}:{random.integers(channels)}")
+    return units + [f"logit:{i}" for i in random.choice(1000, EACH, replace=False)]
 
 
-def methods(data: Path) -> dict[str, Contender]:
-    """Return what is compared."""
-    found = {
+def make_methods(data: Path) -> dict[str, Contender]:
+    """Make the methods that are compared."""
+    methods = {
         "pixels": Contender(
             params.pixels(SIZE, SIZE), description="Pixels, as they are."
         ),
@@ -114,102 +119,114 @@ def methods(data: Path) -> dict[str, Contender]:
             description="Phases alone, under the amplitudes of photos.",
         ),
     }
-    for name, rate in LEARNED.items():
-        found[name] = Contender(
+    for name, learning_rate in LEARNED.items():
+        methods[name] = Contender(
             priors.load(name),
-            learning_rate=rate,
+            learning_rate=learning_rate,
             description=f"The bundled {name}, trained on photos.",
         )
     taesd = {
         part: data / "taesd" / f"taesd_{part}.safetensors"
         for part in ("decoder", "encoder")
     }
-    found["taesd"] = Contender(
+    methods["taesd"] = Contender(
         priors.load(taesd["decoder"], 112, encoder=taesd["encoder"]),
         description="The decoder of TAESD, which others trained.",
     )
-    return found
+    return methods
 
 
-def controls(
-    adapter: Any, contenders: dict[str, Contender], data: Path
+def make_controls(
+    adapter: Any, methods: dict[str, Contender], data: Path
 ) -> dict[str, Contender]:
-    """Return each method on random weights and without its parts, and a wrong prior."""
+    """Make the controls and ablations of all methods.
+
+    They are each method on random weights and without each of its parts, and a prior of
+    another domain.
+    """
     random = randomized(adapter)
     faces = data / "models" / "generators" / "anime_faces_gan_64.h5"
-    found = {
+    controls = {
         "drawn faces": Contender(
             priors.load(faces, value_range=(0, 1)),
             kind="control",
             description="A GAN of drawn faces, whatever the unit looks for.",
         )
     }
-    for name, contender in contenders.items():
-        found |= on_random_weights(name, contender, random)
-        found |= ablations(name, contender)
-    return found
+    for name, method in methods.items():
+        controls |= on_random_weights(name, method, random)
+        controls |= ablations(name, method)
+    return controls
 
 
-def share(output: Path, few: list[str], contenders: dict[str, Contender]) -> None:
-    """Give `controls` the pictures of `steps`: made once more, they are the same."""
-    named = [u["name"] for u in read(output / "steps")["units"] if u["text"] in few]
+def copy_pictures(output: Path, few: list[str], methods: dict[str, Contender]) -> None:
+    """Copy the pictures of `steps` that `controls` needs too.
+
+    Rendering them again would give the same pictures.
+    """
+    names = [u["name"] for u in read(output / "steps")["units"] if u["text"] in few]
     source, target = (
-        PictureStore(output / name, named, tuple(contenders), SEEDS)
+        PictureStore(output / name, names, tuple(methods), SEEDS)
         for name in ("steps", "controls")
     )
-    for method in contenders:
+    for method in methods:
         for old, new in zip(source.of(method), target.of(method), strict=True):
             if not old.file.exists() or new.file.exists():
                 continue
             new.file.parent.mkdir(parents=True, exist_ok=True)
-            # The start first: a picture that is there is complete.
-            for given, kept in ((old.start, new.start), (old.file, new.file)):
-                content = given.read_bytes()
-                write_safely(kept, lambda file, content=content: file.write(content))
+            # The start is copied first: a picture counts as complete once its file
+            # exists.
+            for file, copy in ((old.start, new.start), (old.file, new.file)):
+                content = file.read_bytes()
+                write_safely(copy, lambda file, content=content: file.write(content))
 
 
-def seconds_of(folder: Path) -> float:
-    """Return how long a picture takes to which `render` gives its usual steps.
+def time_budget(folder: Path) -> float:
+    """Return the seconds that the default number of steps takes for one picture.
 
-    Of the quickest method: the others take fewer steps in that time.
+    This is the time of the fastest method; the others take fewer steps in it.
+
+    Args:
+        folder: The folder of a comparison with `STEPS` steps.
     """
     times: dict[str, list[float]] = {}
     for row in read(folder)["rows"]:
         if row.get("seconds") is not None:
             times.setdefault(row["method"], []).append(row["seconds"])
-    quickest = min(float(np.median(found)) for found in times.values())
-    return round(quickest * USUAL_STEPS / STEPS, 1)
+    fastest = min(float(np.median(seconds)) for seconds in times.values())
+    return round(fastest * DEFAULT_STEPS / STEPS, 1)
 
 
 def run(
     options: argparse.Namespace,
     name: str,
     adapter: Any,
-    drawn: list[str],
-    contenders: dict[str, Contender],
+    units: list[str],
+    methods: dict[str, Contender],
     **settings: Any,
 ) -> None:
-    """Run one comparison, and write its report."""
+    """Run one comparison and write its report."""
     folder = options.output / name
     began = time.monotonic()
 
-    def tell(at: Any) -> None:
-        spent = (time.monotonic() - began) / 60
-        print(f"{name}  {at.done}/{at.total}  {at.method}  {spent:.0f} min", flush=True)
+    def print_progress(at: Any) -> None:
+        minutes = (time.monotonic() - began) / 60
+        progress = f"{name}  {at.done}/{at.total}  {at.method}  {minutes:.0f} min"
+        print(progress, flush=True)
 
-    found = tfviz.compare(
+    comparison = tfviz.compare(
         adapter,
-        drawn,
-        contenders,
+        units,
+        methods,
         seeds=SEEDS,
         folder=folder,
         title=TITLES[name],
         command=shlex.join(["python", *sys.argv]),
-        callbacks=[tell],
+        callbacks=[print_progress],
         **settings,
     )
-    print(found.save())
-    for method, verdict in found.verdicts().items():
+    print(comparison.save())
+    for method, verdict in comparison.verdicts().items():
         print(f"{method}: {verdict}")
 
 

@@ -1,9 +1,9 @@
-"""The sheets of docs/study.md, from the folder that `scripts/study.py` wrote.
+"""Make the sheets of docs/study.md from the folder that `scripts/study.py` wrote.
 
     python scripts/study_sheets.py study docs/pictures
 
-Each shows the first seed of every unit, beside the photo to which it responds most.
-Comparisons that are not there yet are left out.
+Each sheet shows, for every unit, the photo to which it responds most strongly and the
+first seed of each method. Missing comparisons are left out.
 """
 
 import sys
@@ -15,20 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfviz import images
-from tfviz.report.rows import read
-from tfviz.report.rows import picture_path
+from tfviz.report.rows import picture_path, read
 from tfviz.models.inputs import resize
 
-# Of a picture, in pixels.
+# The side of a picture in pixels.
 SIDE = 88
-# Of the files, of 100.
+# The WebP quality of the files, up to 100.
 QUALITY = 75
-# Columns that stand beside each other, to fill a page.
+# The largest number of columns in the width of a page.
 WIDEST = 14
 
 
 def main() -> None:
-    """Write what the folder holds."""
+    """Write the sheets of all comparisons in a folder."""
     source, target = Path(sys.argv[1]), Path(sys.argv[2])
     for name in ("steps", "seconds"):
         if (source / name / "results.json").exists():
@@ -39,7 +38,7 @@ def main() -> None:
 
 
 def write(folder: Path, path: Path, kind: str) -> None:
-    """Write the pictures of the methods of a kind."""
+    """Write the sheet of all methods of one kind."""
     results = read(folder)
     methods = [m["name"] for m in results["methods"] if m["kind"] == kind]
     units = [unit["name"] for unit in results["units"]]
@@ -49,9 +48,9 @@ def write(folder: Path, path: Path, kind: str) -> None:
     pictures, captions = [], []
     for place in range(rows):
         for unit in units[place::rows]:
-            files = [results["photos"][unit][0], *first(results, unit, methods)]
+            files = [results["photos"][unit][0], *first_seeds(results, unit, methods)]
             pictures += [
-                small(images.read(picture_path(folder, file))) for file in files
+                shrink(images.read(picture_path(folder, file))) for file in files
             ]
             captions += [unit, *methods]
     sheet = images.sheet(pictures, captions, blocks * columns)
@@ -59,18 +58,20 @@ def write(folder: Path, path: Path, kind: str) -> None:
     print(path)
 
 
-def first(results: Mapping[str, Any], unit: str, methods: Sequence[str]) -> list[str]:
-    """Return the files of a unit's first seed."""
-    found = {
+def first_seeds(
+    results: Mapping[str, Any], unit: str, methods: Sequence[str]
+) -> list[str]:
+    """Return the picture of the first seed of a unit for each method."""
+    pictures = {
         row["method"]: row["picture"]
         for row in results["rows"]
         if row["unit"] == unit and row["seed"] == 0
     }
-    return [found[method] for method in methods]
+    return [pictures[method] for method in methods]
 
 
-def small(picture: NDArray) -> NDArray[np.float32]:
-    """Return a picture in the size of the sheets."""
+def shrink(picture: NDArray) -> NDArray[np.float32]:
+    """Scale a picture to the size that it has in a sheet."""
     return np.clip(np.asarray(resize(picture[None], (SIDE, SIDE)))[0], 0, 1)
 
 

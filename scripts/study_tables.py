@@ -1,8 +1,8 @@
-"""The tables of docs/study.md, from the folder that `scripts/study.py` wrote.
+"""Print the tables of docs/study.md from the folder that `scripts/study.py` wrote.
 
     python scripts/study_tables.py study > tables.md
 
-Comparisons that are not there yet are left out.
+Missing comparisons are left out.
 """
 
 import sys
@@ -12,8 +12,8 @@ from typing import Any
 
 from tfviz.report.rows import read
 
-# What the columns of two tables show: medians over units. Judges follow each other as
-# in `a / b`.
+# The measures in the columns of two tables, which show medians over units. If a measure
+# has several judges, their values are separated by slashes, as in `a / b`.
 RESPONSE = {
     "relative": "of the best photo",
     "gain": "gain over best random",
@@ -28,9 +28,9 @@ LIKENESS = {
     "spectrum_slope": "slope of spectrum",
     "saturation": "saturated",
 }
-# Of these, the interval is shown too.
+# Measures whose interval is shown too.
 WITH_INTERVAL = ("relative", "gain", "robustness")
-# Of these the mean is shown.
+# Measures whose mean is shown, not the median.
 SHARES = ("top5", "two_alternative")
 
 
@@ -43,50 +43,56 @@ def main() -> None:
         results = read(folder)
         print(f"## {results['title']}\n")
         print(f"Judges: {', '.join(judge['name'] for judge in results['judges'])}.\n")
-        # The baselines of all controls are too many to be read, and the pictures of
-        # their methods are those of `steps`.
-        whole = name != "controls"
+        # There are too many baselines of controls for a readable table, and the
+        # pictures of the methods themselves come from `steps`.
+        complete = name != "controls"
         for columns in (RESPONSE, LIKENESS):
-            lines = table(results, columns, baselines=whole)
+            lines = measure_table(results, columns, baselines=complete)
             print("\n".join(lines), end="\n\n")
-        if whole:
-            print("\n".join(costs(results)), end="\n\n")
-        for told in results["verdicts"]:
-            print(f"- **{told['method']}**: {told['verdict']}.")
-            print("".join(f"  {reason}\n" for reason in told["because"]))
+        if complete:
+            print("\n".join(cost_table(results)), end="\n\n")
+        for entry in results["verdicts"]:
+            print(f"- **{entry['method']}**: {entry['verdict']}.")
+            print("".join(f"  {reason}\n" for reason in entry["because"]))
 
 
-def table(
+def measure_table(
     results: Mapping[str, Any], columns: Mapping[str, str], *, baselines: bool
 ) -> list[str]:
-    """Return a line for the photos and each method, control, ablation and baseline."""
-    known = {(e["method"], e["measure"]): e for e in results["summary"]}
+    """Return the lines of a table of methods by measures.
+
+    Args:
+        results: The results of a comparison.
+        columns: The heading of each measure.
+        baselines: Whether to include the baselines of single methods.
+    """
+    entries = {(e["method"], e["measure"]): e for e in results["summary"]}
     lines = [("", *columns.values())]
     for method in results["methods"]:
         if method["kind"] == "baseline" and method["of"] and not baselines:
             continue
         cells = [
             " / ".join(
-                said(known[method["name"], key], measure)
+                format_entry(entries[method["name"], key], measure)
                 for key in results["measures"]
-                if key.partition("@")[0] == measure and (method["name"], key) in known
+                if key.partition("@")[0] == measure and (method["name"], key) in entries
             )
             for measure in columns
         ]
         lines.append((method["name"] + " (circular)" * method["circular"], *cells))
-    return formatted(lines)
+    return format_table(lines)
 
 
-def said(found: Mapping[str, Any], measure: str) -> str:
-    """Return a median, or the mean of a share, and its interval where that is shown."""
-    value = f"{found['mean' if measure in SHARES else 'median']:.2f}"
-    if measure in WITH_INTERVAL and found["low"] is not None:
-        value += f" ({found['low']:.2f} to {found['high']:.2f})"
+def format_entry(entry: Mapping[str, Any], measure: str) -> str:
+    """Format the median or mean of a measure, with its interval if that is shown."""
+    value = f"{entry['mean' if measure in SHARES else 'median']:.2f}"
+    if measure in WITH_INTERVAL and entry["low"] is not None:
+        value += f" ({entry['low']:.2f} to {entry['high']:.2f})"
     return value
 
 
-def costs(results: Mapping[str, Any]) -> list[str]:
-    """Return what a picture of each method took."""
+def cost_table(results: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a table of the mean cost of a picture by method."""
     lines = [("", "seconds", "steps", "images shown to the network")]
     for method in results["methods"]:
         rows = [r for r in results["rows"] if r["method"] == method["name"]]
@@ -97,11 +103,11 @@ def costs(results: Mapping[str, Any]) -> list[str]:
                 for key in ("seconds", "steps", "evaluations")
             ]
             lines.append((method["name"], *(f"{value:.1f}" for value in means)))
-    return formatted(lines)
+    return format_table(lines)
 
 
-def formatted(lines: Sequence[Iterable[str]]) -> list[str]:
-    """Return lines of a table in Markdown; the first is its head."""
+def format_table(lines: Sequence[Iterable[str]]) -> list[str]:
+    """Format the lines of a table in Markdown; the first is its head."""
     head, *rows = [f"| {' | '.join(cells)} |" for cells in lines]
     return [head, "|" + " --- |" * (head.count("|") - 1), *rows]
 

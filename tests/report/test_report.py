@@ -20,7 +20,7 @@ from tfviz.report import (
     plots,
 )
 from tfviz import images
-from tfviz.report import formatting as tables
+from tfviz.report import formatting
 from tfviz.report.formatting import number, prose
 
 SCRIPT = '<script>alert("x")</script>'
@@ -401,18 +401,19 @@ class TestPage:
             "Pictures of each unit",
             "All numbers",
             "Definitions",
-            "Failed and stuck",
+            "Failures and dead units",
             "Provenance and settings",
-            "Make it again",
+            "Reproduction",
         ]
 
     def test_the_first_paragraph_tells_what_was_compared(self, text):
         assert (
-            "4 methods rendered the same 6 units of SqueezeNet, from 3 seeds each and "
-            "with the same budget of 256 steps a picture. Beside them stand 2 "
-            "baselines, 1 ablation, 1 control and 1 ceiling. Pictures were judged as "
-            "saved, in 8 bits, against 1,000 photos, and by networks that never saw "
-            "the optimization: MobileNetV1 and J&#34;2&lt;."
+            "4 methods rendered the same 6 units of SqueezeNet, with 3 seeds each and "
+            "the same budget of 256 steps per picture. For reference, the report "
+            "includes 2 baselines, 1 ablation, 1 control and 1 ceiling. Pictures were "
+            "evaluated as saved, in 8 bits, in comparison with 1,000 photos, and by "
+            "networks that took no part in the optimization: MobileNetV1 and "
+            "J&#34;2&lt;."
         ) in text
 
     def test_every_measure_is_defined_and_linked_from_each_table(self, page, text):
@@ -457,7 +458,11 @@ class TestPage:
             "1",
             "ResourceExhausted: &lt;img src=x onerror=alert(1)&gt; &amp; more",
         ]
-        stuck = text[text.index("never had a gradient") : text.index('id="provenance"')]
+        stuck = text[
+            text.index("was zero in every step (dead unit)") : text.index(
+                'id="provenance"'
+            )
+        ]
         assert re.findall(r"<li>(.*?),", stuck) == [STUCK[0]]
         assert text.count('<div class="missing">failed</div>') == 1
 
@@ -467,8 +472,8 @@ class TestPage:
         results |= {key: {} for key in ("curves", "photos", "provenance", "settings")}
         text = report_page.write(results, tmp_path).read_text()
 
-        assert ">1 method rendered the same 1 unit, from 1 seed each." in text
-        assert "Pictures were judged as saved, in 8 bits.</p>" in text
+        assert ">1 method rendered the same 1 unit, with 1 seed each." in text
+        assert "Pictures were evaluated as saved, in 8 bits.</p>" in text
         assert "There are no verdicts." in text
         assert "There are no paired differences." in text
         assert Page(text).all("article", id="about-relative")  # defined all the same
@@ -479,7 +484,7 @@ class TestPage:
         text = report_page.write(results, tmp_path).read_text()
 
         assert "Nothing failed." in text
-        assert "No picture was stuck: all had a gradient." in text
+        assert "No unit was dead: every picture had a gradient." in text
 
     def test_colours_are_told_apart_from_the_paper(self, text):
         roots = re.findall(r":root \{(.*?)\}", text, re.DOTALL)
@@ -642,7 +647,7 @@ def test_the_best_set_needs_a_distinct_difference(better, pairs, expected):
         "differences": [pair(*p) for p in pairs] + [pair("c", "a", 5, name="other")],
     }
 
-    assert tables.leaders(results, "m") == set(expected)
+    assert formatting.best_methods(results, "m") == set(expected)
 
 
 def test_a_difference_without_an_interval_makes_no_best_set():
@@ -652,8 +657,8 @@ def test_a_difference_without_an_interval_makes_no_best_set():
         "differences": [pair("a", "b", 1) | {"low": None, "high": None}],
     }
 
-    assert tables.leaders(results, "m") == set()
-    (found,) = tables.differences(results)
+    assert formatting.best_methods(results, "m") == set()
+    (found,) = formatting.difference_tables(results)
     assert found["lines"][0]["bar"] is None
 
 
@@ -664,7 +669,9 @@ def test_bars_share_the_scale_of_their_measure():
     }
     results["differences"][0]["low"] = -1.0
 
-    first, second = (line["bar"] for line in tables.differences(results)[0]["lines"])
+    first, second = (
+        line["bar"] for line in formatting.difference_tables(results)[0]["lines"]
+    )
 
     assert first == pytest.approx({"left": 0, "width": 35, "mean": 30})
     assert second == pytest.approx({"left": 50, "width": 10, "mean": 55})
@@ -702,7 +709,7 @@ class TestPictures:
         images.to_pil(waves(rng, 300, 451, -2)).save(tmp_path / "a.png")
         images.to_pil(waves(rng, 31, 57, -2)).save(tmp_path / "b.png")
 
-        found = pictures.embedded(tmp_path, ["a.png", "b.png"])
+        found = pictures.embed_pictures(tmp_path, ["a.png", "b.png"])
 
         assert (found["a.png"].width, found["a.png"].height) == (224, 149)
         assert (found["b.png"].width, found["b.png"].height) == (57, 31)
@@ -713,10 +720,12 @@ class TestPictures:
         names = ["noise.png", "smooth.png"]
         length = {}
         for side in (224, 176, 128):
-            found = pictures.embedded(tmp_path, names, limit=length.get("limit", 1e9))
+            found = pictures.embed_pictures(
+                tmp_path, names, limit=length.get("limit", 1e9)
+            )
             assert {p.width for p in found.values()} == {side}
             length["limit"] = sum(len(p.uri) for p in found.values()) - 1
-        found = pictures.embedded(tmp_path, names, limit=1)
+        found = pictures.embed_pictures(tmp_path, names, limit=1)
         assert {p.width for p in found.values()} == {128}
 
     def test_the_seed_of_the_lowest_score_is_marked(self, page, text, results):
@@ -744,7 +753,7 @@ class TestPictures:
         results = comparison(tmp_path, 8, UNITS[:1], METHODS[:1], 1)
         (tmp_path / results["rows"][0]["picture"]).unlink()
 
-        with pytest.raises(FileNotFoundError, match=r"0-0\.png', which the results"):
+        with pytest.raises(FileNotFoundError, match=r"0-0\.png', to which the results"):
             report_page.write(results, tmp_path)
         assert not (tmp_path / "report.html").exists()
 
@@ -754,17 +763,17 @@ class TestPictures:
         Image.new("RGB", (8, 8)).save(tmp_path / "secret.png")
         results["photos"][UNITS[0][0]] = [name]
 
-        with pytest.raises(ValueError, match="which is not in their folder"):
+        with pytest.raises(ValueError, match="which is outside of their folder"):
             report_page.write(results, tmp_path / "in")
 
 
 class TestPlots:
-    def drawn(self, results):
+    def figures(self, results):
         methods = report_page._methods(results)
-        return {t: figure for t, figure, _ in plots._drawn(results, methods)}
+        return {t: figure for t, figure, _ in plots._figures(results, methods)}
 
     def test_there_is_one_for_each_question(self, results):
-        assert list(self.drawn(results)) == [
+        assert list(self.figures(results)) == [
             "score against naturalness: nearest photo (MobileNetV1)",
             "score against cost",
             "path similarity",
@@ -778,7 +787,7 @@ class TestPlots:
         ]
 
     def test_intervals_are_those_of_the_summary(self, results):
-        (axes,) = self.drawn(results)["of the best photo"].axes
+        (axes,) = self.figures(results)["of the best photo"].axes
         known = {
             e["method"]: e for e in results["summary"] if e["measure"] == "relative"
         }
@@ -792,13 +801,13 @@ class TestPlots:
             assert list(point.get_ydata()) == [place]
 
     def test_what_has_no_interval_is_hollow(self, results):
-        (axes,) = self.drawn(results)['KID (J"2<)'].axes
+        (axes,) = self.figures(results)['KID (J"2<)'].axes
 
         assert len(axes.lines) == len(METHODS)
         assert {line.get_markerfacecolor() for line in axes.lines} == {"#040404"}
 
     def test_points_are_at_their_medians(self, results):
-        (axes,) = self.drawn(results)["score against cost"].axes
+        (axes,) = self.figures(results)["score against cost"].axes
         seconds = np.median(
             [r["seconds"] for r in results["rows"] if r["method"] == 'a/b"c']
         )
@@ -816,7 +825,7 @@ class TestPlots:
         assert axes.get_xscale() == "log"  # from 10 to 350 seconds
 
     def test_a_curve_breaks_where_a_layer_is_not_known(self, results):
-        (axes,) = self.drawn(results)["path similarity"].axes
+        (axes,) = self.figures(results)["path similarity"].axes
         given = results["curves"]["path_similarity"]["methods"][QUOTED]
 
         np.testing.assert_array_equal(
@@ -959,7 +968,9 @@ class TestReading:
         data = (folder / "results.json").read_bytes()
         (tmp_path / "results.json").write_bytes(data[: int(share * len(data))])
 
-        with pytest.raises(ValueError, match="is cut off or no JSON") as caught:
+        with pytest.raises(
+            ValueError, match="is truncated or not valid JSON"
+        ) as caught:
             rows.read(tmp_path)
         assert "\n" not in str(caught.value)
 
@@ -968,7 +979,10 @@ class TestReading:
         [
             ({"rows": None}, "expected 'rows', of type list. Received: None"),
             ({"measures": []}, "expected 'measures', of type dict"),
-            ({"methods": [{"name": "x", "kind": "trick"}]}, "calls 'x' a 'trick'"),
+            (
+                {"methods": [{"name": "x", "kind": "trick"}]},
+                "gives 'x' the kind 'trick'",
+            ),
             ({"rows": [{"unit": "x"}]}, "names 'x' as unit in 'rows'"),
             ({"verdicts": [{"method": "y"}]}, "names 'y' as method in 'verdicts'"),
             ({"differences": [{"second": "z"}]}, "'z' as second in 'differences'"),
@@ -988,7 +1002,9 @@ class TestReading:
     def test_another_json_file_is_refused(self, tmp_path):
         (tmp_path / "results.json").write_text("[1, 2]")
 
-        with pytest.raises(ValueError, match=r"is no comparison.*Received: \[1, 2\]"):
+        with pytest.raises(
+            ValueError, match=r"results of a comparison:.*Received: \[1, 2\]"
+        ):
             rows.read(tmp_path)
 
     @pytest.mark.parametrize("module", ["jinja2", "matplotlib"])

@@ -1,1 +1,1 @@
-"""The report of a comparison, made from its results alone."""
+"""The report of a comparison, written from `results.json` and the saved pictures."""

@@ -1,4 +1,9 @@
-"""The page of a report: one HTML file that needs no other and asks for nothing."""
+"""Write the report of a comparison: the page, the table of numbers and the sheets.
+
+The page is one HTML file that contains everything it shows, including the pictures, and
+loads nothing from elsewhere. `report.html.jinja` is its template; this module computes
+the values that the template shows.
+"""
 
 import csv
 import io
@@ -14,18 +19,18 @@ from typing import Any
 import jinja2
 
 from tfviz import images
-from tfviz.report import formatting as tables
+from tfviz.report import formatting
 from tfviz.report.formatting import (
-    counted,
-    exact,
-    listed,
+    cell_text,
+    count_noun,
+    join_names,
     number,
     prose,
-    shown,
-    sortable,
+    setting_text,
+    sort_key,
 )
-from tfviz.report.pictures import embedded, write_sheets
-from tfviz.report.plots import plots
+from tfviz.report.pictures import embed_pictures, write_sheets
+from tfviz.report.plots import draw_plots
 from tfviz.report.rows import (
     PAGE,
     SHEETS,
@@ -33,15 +38,15 @@ from tfviz.report.rows import (
     check,
     check_installed,
     is_number,
-    lowest,
-    ordered,
-    starts,
+    lowest_score,
+    select_starts,
+    sort_methods,
 )
 
 Json = Mapping[str, Any]
 
-# How each kind is called, alone and among others, and the mark that stands for it here
-# and in the plots.
+# The name of each kind of method, the heading of its group, and its marker, which
+# resembles the one in the plots.
 _KINDS = {
     "baseline": ("baseline", "Baselines", "■"),
     "method": ("method", "Methods", "●"),
@@ -49,28 +54,62 @@ _KINDS = {
     "control": ("control", "Controls", "▲"),
     "ceiling": ("ceiling", "Ceilings", "★"),
 }
+# The number of colours that the page defines for methods.
 _COLOURS = 8
-# What methods and rows need not say.
-_UNSAID: dict[str, Any] = {"of": None, "circular": False, "description": ""}
-_BLANK = {"picture": None, "start": None, "error": None, "stuck": None}
-# Below pictures stands this measure, or the score where it is not known.
+# The values of keys that methods and rows may lack.
+_METHOD_DEFAULTS: dict[str, Any] = {"of": None, "circular": False, "description": ""}
+_ROW_DEFAULTS = {"picture": None, "start": None, "error": None, "stuck": None}
+# The measure that is written below pictures. The score replaces it if no row has it.
 _HEADLINE = "relative"
+# The first columns of the table of numbers.
+_FIRST_COLUMNS = ("unit", "method", "seed", "score")
 
 
-def page(results: Json, folder: Path) -> str:
-    """Return the report as HTML.
+def write(results: Mapping[str, Any], folder: str | os.PathLike) -> Path:
+    """Write the report of a comparison.
 
     Args:
-        results: Of a comparison, checked.
-        folder: Where its pictures are.
+        results: The results, as `tfviz.report.rows.read` returns them.
+        folder: The folder that contains the pictures of the results. The report is
+            written to it: `report.html`, which needs no other file; `results.csv`,
+            with one line for each picture; and `sheets/`, with a PNG file for each
+            unit.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RuntimeError: If the extra `report` is not installed.
+        FileNotFoundError: If a picture of the results is missing.
+        ValueError: If the results contradict themselves, or refer to a picture outside
+            of the folder.
+    """
+    check_installed()
+
+    check(results, "`results`")
+    folder = Path(folder)
+    html = render_page(results, folder).encode()
+    images.write_safely(folder / TABLE, lambda file: file.write(_csv(results)))
+    write_sheets(results, folder, folder / SHEETS)
+    images.write_safely(folder / PAGE, lambda file: file.write(html))
+    return folder / PAGE
+
+
+def render_page(results: Json, folder: Path) -> str:
+    """Render the page as HTML.
+
+    Args:
+        results: The results of a comparison, already checked.
+        folder: The folder that contains the pictures of the results.
     """
     methods = _methods(results)
-    described = tables.definitions(results)
-    numbered = [
-        {**_BLANK, **row, "id": f"row-{n}"} for n, row in enumerate(results["rows"], 1)
+    definitions = formatting.column_definitions(results)
+    rows = [
+        {**_ROW_DEFAULTS, **row, "id": f"row-{place}"}
+        for place, row in enumerate(results["rows"], 1)
     ]
-    tells_stuck = any("stuck" in row for row in results["rows"])
-    results = {**results, "rows": numbered}
+    records_stuck = any("stuck" in row for row in results["rows"])
+    results = {**results, "rows": rows}
     by_kind = [
         {"title": _KINDS[kind][1], "methods": [m for m in methods if m["kind"] == kind]}
         for kind in _KINDS
@@ -82,54 +121,54 @@ def page(results: Json, folder: Path) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "cell_text": cell_text,
+        "is_number": is_number,
         "number": number,
-        "shown": shown,
-        "exact": exact,
         "prose": prose,
-        "known": is_number,
-        "sortable": sortable,
+        "setting_text": setting_text,
+        "sort_key": sort_key,
     }
-    text = files("tfviz.report").joinpath("report.html.jinja").read_text("utf-8")
-    return environment.from_string(text).render(
+    template = files("tfviz.report").joinpath("report.html.jinja").read_text("utf-8")
+    return environment.from_string(template).render(
         results=results,
         lead=_lead(results),
         methods={method["name"]: method for method in methods},
         kinds=[group for group in by_kind if group["methods"]],
-        about={entry["key"]: entry for entry in described},
-        definitions=described,
-        summary=tables.summary(results, methods),
-        differences=tables.differences(results),
-        plots=plots(results, methods),
+        about={entry["key"]: entry for entry in definitions},
+        definitions=definitions,
+        summary=formatting.summary_table(results, methods),
+        differences=formatting.difference_tables(results),
+        plots=draw_plots(results, methods),
         units=list(_units(results, methods)),
-        pictures=embedded(folder, _paths(results)),
-        table=tables.table(results),
+        pictures=embed_pictures(folder, _picture_names(results)),
+        table=formatting.row_table(results),
         headline=_headline(results),
-        failed=[row for row in numbered if row["error"]],
-        stuck=[row for row in numbered if row["stuck"]],
-        tells_stuck=tells_stuck,
+        failed=[row for row in rows if row["error"]],
+        stuck=[row for row in rows if row["stuck"]],
+        records_stuck=records_stuck,
         seeds=max((len(group) for group in _groups(results).values()), default=1),
     )
 
 
 def _methods(results: Json) -> list[dict[str, Any]]:
-    """Return the methods in order, each with its colour and mark."""
-    found = []
-    compared = 0
-    for method in ordered(results["methods"]):
+    """Return the methods in the order of the report, with their colours and markers."""
+    methods = []
+    competing = 0
+    for method in sort_methods(results["methods"]):
         label, _, mark = _KINDS[method["kind"]]
         colour = "muted"
         if method["kind"] == "method":
-            colour = f"c{compared % _COLOURS + 1}"
-            compared += 1
+            colour = f"c{competing % _COLOURS + 1}"
+            competing += 1
         if method.get("of"):
             label = f"{label} of {method['of']}"
-        shown_as = {"label": label, "mark": mark, "colour": colour}
-        found.append(_UNSAID | dict(method) | shown_as)
-    return found
+        appearance = {"label": label, "mark": mark, "colour": colour}
+        methods.append(_METHOD_DEFAULTS | dict(method) | appearance)
+    return methods
 
 
 def _lead(results: Json) -> str:
-    """Return in a paragraph what was compared."""
+    """Describe in one paragraph what was compared."""
     settings, provenance = results["settings"], results["provenance"]
     counts = dict.fromkeys(_KINDS, 0)
     for method in results["methods"]:
@@ -138,43 +177,45 @@ def _lead(results: Json) -> str:
     seeds = settings.get("seeds", 1)
     seeds = seeds if isinstance(seeds, int) else len(seeds)
     budget = [
-        counted(settings[key], one)
-        for key, one in (("steps", "step"), ("seconds", "second"))
+        count_noun(settings[key], noun)
+        for key, noun in (("steps", "step"), ("seconds", "second"))
         if is_number(settings.get(key))
     ]
     text = (
-        f"{counted(counts.pop('method'), 'method')} rendered the same "
-        f"{counted(len(results['units']), 'unit')}{f' of {model}' if model else ''}, "
-        f"from {counted(seeds, 'seed')} each"
+        f"{count_noun(counts.pop('method'), 'method')} rendered the same "
+        f"{count_noun(len(results['units']), 'unit')}{f' of {model}' if model else ''}"
+        f", with {count_noun(seeds, 'seed')} each"
     )
     if budget:
-        text += f" and with the same budget of {listed(budget)} a picture"
+        text += f" and the same budget of {join_names(budget)} per picture"
     text += "."
-    beside = [
-        counted(count, *(name.lower() for name in _KINDS[kind][:2]))
+    references = [
+        count_noun(count, *(name.lower() for name in _KINDS[kind][:2]))
         for kind, count in counts.items()
         if count
     ]
-    if beside:
-        text += f" Beside them stand {listed(beside)}."
+    if references:
+        text += f" For reference, the report includes {join_names(references)}."
     photos = provenance.get("images", {}).get("count")
     judges = [judge["name"] for judge in results["judges"]]
-    text += " Pictures were judged as saved, in 8 bits"
+    text += " Pictures were evaluated as saved, in 8 bits"
     if is_number(photos):
-        text += f", against {counted(photos, 'photo')}"
+        text += f", in comparison with {count_noun(photos, 'photo')}"
     if judges:
         networks = "a network" if len(judges) == 1 else "networks"
-        text += f", and by {networks} that never saw the optimization: {listed(judges)}"
+        text += f", and by {networks} that took no part in the optimization: "
+        text += join_names(judges)
     return f"{text}."
 
 
 def _headline(results: Json) -> str:
-    known = any(_HEADLINE in row for row in results["rows"])
-    return _HEADLINE if known else "score"
+    """Return the key of the number that is written below pictures."""
+    recorded = any(_HEADLINE in row for row in results["rows"])
+    return _HEADLINE if recorded else "score"
 
 
 def _groups(results: Json) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """Return the rows of each unit and method."""
+    """Group the rows by unit and method."""
     groups = defaultdict(list)
     for row in results["rows"]:
         groups[row["unit"], row["method"]].append(row)
@@ -182,82 +223,54 @@ def _groups(results: Json) -> dict[tuple[str, str], list[dict[str, Any]]]:
 
 
 def _units(results: Json, methods: Sequence[Json]) -> Iterator[dict[str, Any]]:
-    """Yield the pictures of each unit, as they stand in the page."""
+    """Yield each unit with its photos, its starts and the rows of each method."""
     groups = _groups(results)
     for unit in results["units"]:
         name = unit["name"]
         own = [row for row in results["rows"] if row["unit"] == name]
-        shown_groups = []
+        groups_of_unit = []
         for method in methods:
             rows = groups.get((name, method["name"]), [])
             if any(row.get("picture") or row.get("error") for row in rows):
-                least = lowest(rows)
-                shown_groups.append({"method": method, "rows": rows, "least": least})
+                lowest = lowest_score(rows)
+                group = {"method": method, "rows": rows, "lowest": lowest}
+                groups_of_unit.append(group)
         yield {
             **unit,
             "photos": results["photos"].get(name, []),
-            "starts": starts(own, methods),
-            "groups": shown_groups,
+            "starts": select_starts(own, methods),
+            "groups": groups_of_unit,
         }
 
 
-def _paths(results: Json) -> list[str]:
-    """Return the names of all pictures that the page shows."""
-    found: list[str] = []
+def _picture_names(results: Json) -> list[str]:
+    """Return the names of all pictures of the page, without duplicates."""
+    names: list[str] = []
     for unit in results["units"]:
         own = [row for row in results["rows"] if row["unit"] == unit["name"]]
-        found += results["photos"].get(unit["name"], [])
-        found += [row["start"] for row in starts(own, results["methods"])]
-        found += [row["picture"] for row in own if row.get("picture")]
-    return list(dict.fromkeys(found))
+        names += results["photos"].get(unit["name"], [])
+        names += [row["start"] for row in select_starts(own, results["methods"])]
+        names += [row["picture"] for row in own if row.get("picture")]
+    return list(dict.fromkeys(names))
 
 
-_FIRST = ("unit", "method", "seed", "score")
-
-
-def write(results: Mapping[str, Any], folder: str | os.PathLike) -> Path:
-    """Write the report of a comparison.
-
-    Args:
-        results: As `read` returns them.
-        folder: Where the pictures are that the results name. It gets `report.html`,
-            one file that needs no other; `results.csv`, one line for each picture; and
-            a PNG for each unit in `sheets/`.
-
-    Returns:
-        The page.
-
-    Raises:
-        RuntimeError: If the extra `report` is not installed.
-        FileNotFoundError: If a picture that the results name is not there.
-        ValueError: If the results contradict themselves, or name a picture outside of
-            the folder.
-    """
-    check_installed()
-
-    check(results, "`results`")
-    folder = Path(folder)
-    text = page(results, folder).encode()
-    images.write_safely(folder / TABLE, lambda file: file.write(_table(results)))
-    write_sheets(results, folder, folder / SHEETS)
-    images.write_safely(folder / PAGE, lambda file: file.write(text))
-    return folder / PAGE
-
-
-def _table(results: Mapping[str, Any]) -> bytes:
-    """Return the rows as CSV; what is not known is empty."""
+def _csv(results: Mapping[str, Any]) -> bytes:
+    """Encode the rows as CSV; missing values are empty."""
     rows = results["rows"]
-    found = dict.fromkeys(key for row in rows for key in row if key not in _FIRST)
-    measures = [key for key in results["measures"] if key in found]
-    columns = [*_FIRST, *measures, *(key for key in found if key not in measures)]
+    keys = dict.fromkeys(
+        key for row in rows for key in row if key not in _FIRST_COLUMNS
+    )
+    measures = [key for key in results["measures"] if key in keys]
+    others = [key for key in keys if key not in measures]
+    columns = [*_FIRST_COLUMNS, *measures, *others]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(columns)
-    table.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    table.writerows([_csv_cell(row.get(column)) for column in columns] for row in rows)
     return text.getvalue().encode()
 
 
-def _cell(value: Any) -> str:
+def _csv_cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     return value if isinstance(value, str) else json.dumps(value)
