@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tfviz import measures
 from tfviz._files import finite_or_none
-from tfviz.comparison.records import TOP, Photos, Record, places_by_unit
+from tfviz.comparison.records import TOP_PHOTOS, Photos, Record, places_by_unit
 from tfviz.images import to_bytes, to_floats
 from tfviz.judges import Judge
 from tfviz.models.adapter import Adapter
@@ -113,7 +113,7 @@ def evaluate_photos(
             if judge.features:
                 features[judge.name].append(judge.features(part))
     found = np.concatenate(scores)
-    order = np.argsort(-found, axis=0, kind="stable")[:TOP].T
+    order = np.argsort(-found, axis=0, kind="stable")[:TOP_PHOTOS].T
     known = {name: np.concatenate(parts) for name, parts in features.items()}
     for rows in known.values():
         measures.nearest_ratio(rows[:1], rows)
