@@ -1,4 +1,4 @@
-"""What methods are compared with: random pictures, and photos made again."""
+"""Baselines of a comparison: random pictures, and reconstructed photos."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from tfviz.images import to_bytes, to_floats
 from tfviz.optimize.batch import picture_seed
 from tfviz.optimize.job import Job
 
-# Random pictures that are made at once: what two or three seeds of a unit need.
+# The number of random pictures that are made at once. Two or three seeds of a unit
+# need no more.
 CHUNK = 8
 
 
@@ -24,9 +25,9 @@ class RandomPictures:
     """Random pictures of a method.
 
     Attributes:
-        random: As they were drawn, of each unit others.
-        best: For each unit and seed the one that it responds to most.
-        scores: `(units, seeds)`, of the best.
+        random: One random picture for each unit and seed, not selected by its score.
+        best: For each unit and seed, the random picture with the highest score.
+        scores: The scores of the best pictures, `(units, seeds)`.
     """
 
     random: list[Record]
@@ -41,69 +42,81 @@ def draw_random_pictures(
     counts: NDArray[np.int64],
     seed: int,
 ) -> RandomPictures:
-    """Draw random pictures of a job's param.
+    """Draw random pictures of a job's param, and select the best for each unit.
 
-    All units choose from the same ones, each from the first of them: what else is
-    compared changes nothing, and methods that hold pictures alike draw the same.
+    For one seed, all units select from the same sequence of pictures, each from its
+    first `counts[unit, seed]`. A unit's pictures therefore do not depend on the other
+    units and methods in the comparison, and methods with the same param draw the same.
 
     Args:
-        job: Of the method.
-        scorer: Of the units.
+        job: The job of the method.
+        scorer: The scorer of the units.
         told: The units.
-        counts: `(units, seeds)`, how many each picture is the best of.
-        seed: Of the comparison.
+        counts: The numbers of random pictures from which the best are selected,
+            `(units, seeds)`.
+        seed: The random seed of the comparison.
     """
-    pictured = _PictureMaker(job)
+    draw = _PictureMaker(job)
     seeds, most = counts.shape[1], int(counts.max())
     draws = [
         picture_seed(seed, f"random {s}", k) for s in range(seeds) for k in range(most)
     ]
     scores = np.concatenate(
-        [scorer(pictured(draws[i : i + CHUNK])[1]) for i in range(0, len(draws), CHUNK)]
+        [scorer(draw(draws[i : i + CHUNK])[1]) for i in range(0, len(draws), CHUNK)]
     ).reshape(seeds, most, -1)
     allowed = np.arange(most)[None, :, None] < counts.T[:, None, :]
     scores = np.where(allowed, scores, -np.inf)
     places = scores.argmax(axis=1).T
     random: list[Record] = []
     best: list[Record] = []
-    for unit, named in enumerate(told):
-        some = [picture_seed(seed, f"random\n{named.text}", k) for k in range(seeds)]
-        won = [draws[k * most + places[unit, k]] for k in range(seeds)]
-        made, seen = pictured(some + won)
+    for unit, text in enumerate(unit.text for unit in told):
+        unselected = [picture_seed(seed, f"random\n{text}", k) for k in range(seeds)]
+        selected = [draws[k * most + places[unit, k]] for k in range(seeds)]
+        pictures, seen = draw(unselected + selected)
         for k in range(seeds):
-            for kept, place in ((random, k), (best, seeds + k)):
-                kept.append(Record(unit, "", k, made[place], seen[place]))
+            for records, place in ((random, k), (best, seeds + k)):
+                records.append(Record(unit, "", k, pictures[place], seen[place]))
     return RandomPictures(random, best, scores.max(axis=1).T)
 
 
 def reconstruct_photos(job: Job, photos: Photos, seeds: int) -> list[Record]:
-    """Return each unit's best photos as a job's param reconstructs them."""
+    """Return each unit's best photos as a job's param reconstructs them.
+
+    Args:
+        job: The job of the method.
+        photos: The evaluated photos.
+        seeds: The number of photos of each unit.
+
+    Returns:
+        The records; none if the param has no encoder.
+    """
     param, records = job.param, []
     if param.encode is None:
         return []
     for unit, top in enumerate(photos.top):
         places = top[:seeds]
-        given = views.resized()(tf.constant(photos.floats(places)), param.shape)
-        given = tf.clip_by_value(given, 0, 1)  # resizing may overshoot
-        made = to_floats(to_bytes(np.asarray(param.decode(param.encode(given)))))
-        seen = np.asarray(job.shown(made))
+        resized = views.resized()(tf.constant(photos.floats(places)), param.shape)
+        resized = tf.clip_by_value(resized, 0, 1)  # resizing may overshoot
+        decoded = np.asarray(param.decode(param.encode(resized)))
+        pictures = to_floats(to_bytes(decoded))
+        seen = np.asarray(job.shown(pictures))
         records += [
-            Record(unit, "", seed, made[seed], seen[seed], int(place))
+            Record(unit, "", seed, pictures[seed], seen[seed], int(place))
             for seed, place in enumerate(places)
         ]
     return records
 
 
 class _PictureMaker:
-    """Makes random pictures of a job's param, as they would be saved and shown."""
+    """Makes random pictures of a job's param, as saved and as the network sees them."""
 
     def __init__(self, job: Job) -> None:
-        def made(seeds: Any) -> tuple[Any, Any]:
+        def make(seeds: Any) -> tuple[Any, Any]:
             pictures = job.param.decode(job.param.init(seeds))
             pictures = tf.round(tf.clip_by_value(pictures, 0, 1) * 255) / 255
             return pictures, job.shown(pictures)
 
-        self._made = tf.function(made, autograph=False)
+        self._make = tf.function(make, autograph=False)
 
     def __call__(
         self, seeds: Sequence[tuple[int, int]]
@@ -111,7 +124,8 @@ class _PictureMaker:
         pictures, seen = [], []
         for first in range(0, len(seeds), CHUNK):
             part = np.array(seeds[first : first + CHUNK], np.int32)
-            found = self._made(tf.constant(np.resize(part, (CHUNK, 2))))
-            pictures.append(found[0].numpy()[: len(part)])
-            seen.append(found[1].numpy()[: len(part)])
+            # Repeated seeds fill the last chunk, so that one trace serves all.
+            saved, shown = self._make(tf.constant(np.resize(part, (CHUNK, 2))))
+            pictures.append(saved.numpy()[: len(part)])
+            seen.append(shown.numpy()[: len(part)])
         return np.concatenate(pictures), np.concatenate(seen)

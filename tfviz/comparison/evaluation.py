@@ -1,4 +1,4 @@
-"""What the measures say of pictures: the rows of a comparison."""
+"""The evaluation of pictures: scores, activation paths, and all other measures."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tfviz import measures
 from tfviz._files import finite_or_none
-from tfviz.comparison.records import TOP, Photos, Record, places_by_unit
+from tfviz.comparison.records import TOP_PHOTOS, Photos, Record, places_by_unit
 from tfviz.images import to_bytes, to_floats
 from tfviz.judges import Judge
 from tfviz.models.adapter import Adapter
@@ -18,17 +18,35 @@ from tfviz.objectives._base import Objective
 from tfviz.optimize.batch import picture_seed
 from tfviz.transforms import Transform, chain, noise, rotate, scale
 
-# Images that are scored at once. Others are filled up, so that one compilation does.
+# The number of images that are scored at once. Smaller batches are filled up with
+# repeated images, so that one compilation serves all.
 BATCH = 16
+# The number of photos that are scored, and whose features are computed, at once.
+PHOTO_CHUNK = 50
+# The number of activations of a layer that are compared. More take longer and hardly
+# change the path similarity.
+ACTIVATIONS = 20_000
+# The number of each other unit's photos that serve as unrelated photos for a unit.
+UNRELATED = 2
+# The number of draws of the unseen transforms for each picture.
+DRAWS = 8
+# The number of random subsets of photos for kernel distances, and the largest size of a
+# subset.
+SUBSETS, SUBSET_SIZE = 20, 100
+# The shortest side, in pixels, of pictures whose spectrum has a meaningful slope.
+MIN_SPECTRUM_SIZE = 10
+
+# Measures of all pictures of a method together, with their standard deviations.
+MethodMeasures = dict[str, tuple[float, float]]
 
 
 class UnitScorer:
-    """Scores units in images.
+    """Computes the scores of units in images.
 
     Args:
-        adapter: Of the model.
-        units: Objectives of one image each; terms beside the units, such as penalties,
-            are left out.
+        adapter: The adapter of the model.
+        units: The objectives, of one unit each. Their auxiliary terms, such as
+            penalties, are left out of the score.
     """
 
     def __init__(self, adapter: Adapter, units: Sequence[Objective]) -> None:
@@ -41,26 +59,28 @@ class UnitScorer:
         transform: Transform | None = None,
         seeds: NDArray[np.int32] | None = None,
     ) -> NDArray[np.float32]:
-        """Return the scores `(n, units)`.
+        """Return the scores of all units in images, `(n, units)`.
 
         Args:
-            images: `(n, h, w, c)` in [0, 1], as the model is shown them.
-            transform: What is done to them before.
-            seeds: `(n, 2)`, of its draws.
+            images: The images as the model sees them, `(n, h, w, c)` in [0, 1].
+            transform: The transform to apply to the images first; none by default.
+            seeds: The random seed of the transform for each image, `(n, 2)`.
         """
-        given = np.zeros((len(images), 2), np.int32) if seeds is None else seeds
+        if seeds is None:
+            seeds = np.zeros((len(images), 2), np.int32)
         key = (images.shape[1:], None if transform is None else repr(transform.spec))
         if key not in self._compiled:
-            self._compiled[key] = self._traced(images.shape[1:], transform)
+            self._compiled[key] = self._compile(images.shape[1:], transform)
         rows = []
         for first in range(0, len(images), BATCH):
-            part, draws = images[first : first + BATCH], given[first : first + BATCH]
-            n = len(part)
-            part, draws = (np.resize(x, (BATCH, *x.shape[1:])) for x in (part, draws))
-            rows.append(self._compiled[key](part, draws).numpy()[:n])
+            part = images[first : first + BATCH], seeds[first : first + BATCH]
+            n = len(part[0])
+            filled = (np.resize(array, (BATCH, *array.shape[1:])) for array in part)
+            rows.append(self._compiled[key](*filled).numpy()[:n])
         return np.concatenate(rows)
 
-    def _traced(self, shape: tuple[int, ...], transform: Transform | None) -> Any:
+    def _compile(self, shape: tuple[int, ...], transform: Transform | None) -> Any:
+        """Return the compiled function that scores a batch of images of one shape."""
         units = [
             unit.bound(self._adapter, (shape[0], shape[1])) for unit in self._units
         ]
@@ -71,7 +91,7 @@ class UnitScorer:
                 images = transform(images, seeds)
             activations = self._adapter.forward(images, layers)
             return tf.stack(
-                [self._scored(unit, activations, images) for unit in units], axis=1
+                [self._score(unit, activations, images) for unit in units], axis=1
             )
 
         return tf.function(scores, autograph=False).get_concrete_function(
@@ -79,123 +99,124 @@ class UnitScorer:
             tf.TensorSpec((BATCH, 2), tf.int32),
         )
 
-    def _scored(self, unit: Objective, activations: Any, images: Any) -> Any:
-        known = {k: np.repeat(v, BATCH, axis=0) for k, v in unit.units.items()}
-        known = {name: tf.constant(values) for name, values in known.items()}
-        return (unit.signal or unit.score)(activations, images, {}, known)
-
-
-# Numbers of a layer in which paths are compared; more change nothing but the time.
-NUMBERS = 20_000
-# Photos of each other unit that stand for different ones.
-OTHERS = 2
-
-
-# How many photos are judged at once.
-CHUNK = 50
+    def _score(self, unit: Objective, activations: Any, images: Any) -> Any:
+        units = {k: np.repeat(v, BATCH, axis=0) for k, v in unit.units.items()}
+        units = {name: tf.constant(values) for name, values in units.items()}
+        return (unit.signal or unit.score)(activations, images, {}, units)
 
 
 def evaluate_photos(
     pictures: NDArray[np.uint8], scorer: UnitScorer, judges: Sequence[Judge]
 ) -> Photos:
-    """Return photos with what the network and the judges make of them.
+    """Compute the units' scores and the judges' features of photos.
+
+    Args:
+        pictures: The photos as the network sees them, `(m, h, w, c)`, as bytes.
+        scorer: The scorer of the units.
+        judges: The judges that provide features.
 
     Raises:
-        ValueError: If a judge cannot take them, or they do not do as what pictures are
-            compared with, such as copies of one photo.
+        ValueError: If a judge cannot take photos of this size, or if pictures cannot
+            be compared with the photos, such as copies of one photo.
     """
-    scores: list[NDArray[np.float32]] = []
-    features: dict[str, list[Any]] = {j.name: [] for j in judges if j.features}
-    for first in range(0, len(pictures), CHUNK):
-        part = to_floats(pictures[first : first + CHUNK])
-        scores.append(scorer(part))
+    score_parts: list[NDArray[np.float32]] = []
+    feature_parts: dict[str, list[Any]] = {j.name: [] for j in judges if j.features}
+    for first in range(0, len(pictures), PHOTO_CHUNK):
+        part = to_floats(pictures[first : first + PHOTO_CHUNK])
+        score_parts.append(scorer(part))
         for judge in judges:
             if judge.features:
-                features[judge.name].append(judge.features(part))
-    found = np.concatenate(scores)
-    order = np.argsort(-found, axis=0, kind="stable")[:TOP].T
-    known = {name: np.concatenate(parts) for name, parts in features.items()}
-    for rows in known.values():
-        measures.nearest_ratio(rows[:1], rows)
-    return Photos(pictures, found, known, order)
+                feature_parts[judge.name].append(judge.features(part))
+    scores = np.concatenate(score_parts)
+    top = np.argsort(-scores, axis=0, kind="stable")[:TOP_PHOTOS].T
+    features = {name: np.concatenate(parts) for name, parts in feature_parts.items()}
+    for rows in features.values():
+        measures.nearest_ratio(rows[:1], rows)  # raises for unsuitable photos
+    return Photos(pictures, scores, features, top)
 
 
 class Paths:
-    """Compares paths of pictures with those of photos.
+    """Compares the activations of pictures, layer by layer, with those of photos.
 
     Args:
-        adapter: Of the network.
-        photos: Looked at.
+        adapter: The adapter of the network.
+        photos: The evaluated photos.
     """
 
     def __init__(self, adapter: Adapter, photos: Photos) -> None:
         self._adapter, self._photos = adapter, photos
-        self._shown = np.unique(photos.top)
+        self._top_photos = np.unique(photos.top)
         self.layers = main_layers(adapter)
         self._compiled: Any = None
 
     def similarity(
         self, records: Sequence[Record], seen: NDArray[np.float32]
     ) -> list[float]:
-        """Return the median path similarity of units in each layer.
+        """Return the median over units of the path similarity in each layer.
 
-        Not the mean: where photos of a unit are hardly more alike than others, it
-        divides by little. Nan where pictures are photos, or have another size.
+        The median is used because the similarity of a unit divides by a number near 0
+        where its photos are hardly more alike than unrelated ones. The similarity is
+        nan where records are photos, or have another size than the photos.
+
+        Args:
+            records: The records of one method.
+            seen: Their pictures as the network sees them, `(n, h, w, c)`.
         """
-        unknown = [float("nan")] * len(self.layers)
+        undefined = [float("nan")] * len(self.layers)
         same_size = seen.shape[1:] == self._photos.pictures.shape[1:]
-        if not same_size or any(e.photo >= 0 for e in records):
-            return unknown
-        made, values = self._activations(seen), []
+        if not same_size or any(record.photo >= 0 for record in records):
+            return undefined
+        of_pictures, similarities = self._activations(seen), []
         for unit, places in places_by_unit(records).items():
-            own, others = self._beside(unit)
-            if not len(others):
+            top, unrelated = self._reference_photos(unit)
+            if not len(unrelated):
                 continue
-            same, different = (self._rows(photos) for photos in (own, others))
-            values.append(
+            same, different = (self._rows(photos) for photos in (top, unrelated))
+            similarities.append(
                 [
                     measures.path_similarity(
-                        made[layer][places], found[same], found[different]
+                        of_pictures[layer][places],
+                        of_photos[same],
+                        of_photos[different],
                     )
-                    for layer, found in self._of_photos.items()
+                    for layer, of_photos in self._of_photos.items()
                 ]
             )
-        if not values:
-            return unknown
-        found = np.array(values)
+        if not similarities:
+            return undefined
         return [
             float(np.median(column[np.isfinite(column)]))
             if np.isfinite(column).any()
             else float("nan")
-            for column in found.T
+            for column in np.array(similarities).T
         ]
 
     @cached_property
     def _of_photos(self) -> dict[str, NDArray[np.float32]]:
-        """The activations of all photos that stand for a unit, looked at once."""
-        return self._activations(self._photos.floats(self._shown))
+        """The activations of the top photos of all units, computed once."""
+        return self._activations(self._photos.floats(self._top_photos))
 
     def _rows(self, photos: Sequence[int]) -> NDArray[np.intp]:
-        """Return where photos are among the activations of photos."""
-        return np.searchsorted(self._shown, photos)
+        """Return the rows of some photos in the activations of the top photos."""
+        return np.searchsorted(self._top_photos, photos)
 
-    def _beside(self, unit: int) -> tuple[list[int], list[int]]:
-        """Return the photos of a unit, and some of others that are not its own."""
-        own = self._photos.top[unit].tolist()
-        others = [
+    def _reference_photos(self, unit: int) -> tuple[list[int], list[int]]:
+        """Return the top photos of a unit, and unrelated top photos of other units."""
+        top = self._photos.top[unit].tolist()
+        unrelated = [
             place
             for other, places in enumerate(self._photos.top.tolist())
             if other != unit
-            for place in [p for p in places if p not in own][:OTHERS]
+            for place in [p for p in places if p not in top][:UNRELATED]
         ]
-        return own, sorted(set(others))
+        return top, sorted(set(unrelated))
 
     def _activations(
         self, images: NDArray[np.float32]
     ) -> dict[str, NDArray[np.float32]]:
-        """Return of each layer a fixed choice of numbers, `(n, numbers)`."""
+        """Return a fixed selection of each layer's activations, `(n, activations)`."""
         if self._compiled is None:
-            self._compiled = tf.function(self._kept, autograph=False)
+            self._compiled = tf.function(self._select_activations, autograph=False)
         parts = [
             self._compiled(tf.constant(images[i : i + 1])) for i in range(len(images))
         ]
@@ -204,21 +225,26 @@ class Paths:
             for layer in self.layers
         }
 
-    def _kept(self, images: Any) -> dict[str, Any]:
-        found = {}
+    def _select_activations(self, images: Any) -> dict[str, Any]:
+        selected = {}
         for layer, values in self._adapter.forward(images, self.layers).items():
             flat = tf.reshape(values, (values.shape[0], -1))
             count = int(flat.shape[1])
-            if count > NUMBERS:
+            if count > ACTIVATIONS:
                 random = np.random.default_rng(count)
-                places = np.sort(random.choice(count, NUMBERS, replace=False))
+                places = np.sort(random.choice(count, ACTIVATIONS, replace=False))
                 flat = tf.gather(flat, places, axis=1)
-            found[layer] = flat
-        return found
+            selected[layer] = flat
+        return selected
 
 
 def main_layers(adapter: Adapter, most: int = 8) -> list[str]:
-    """Return some layers with channels, from early to late."""
+    """Return the paths of evenly spaced layers with channels, from early to late.
+
+    Args:
+        adapter: The adapter of the network.
+        most: The largest number of layers.
+    """
     layers = [layer for layer in adapter.layers() if layer.units]
     rectified = [layer for layer in layers if layer.rectified]
     paths = [layer.path for layer in (rectified if len(rectified) > 1 else layers)]
@@ -228,31 +254,24 @@ def main_layers(adapter: Adapter, most: int = 8) -> list[str]:
     return [paths[place] for place in places]
 
 
-# Draws of the transforms under which no method is optimized, for each picture.
-DRAWS = 8
-# Parts of the photos for kernel distances, and their most pictures.
-PARTS, PART = 20, 100
-# Pixels of a side from which a spectrum has a slope.
-SPECTRUM_FROM = 10
-# Measures of all pictures of a method together, with their standard deviations.
-Whole = dict[str, tuple[float, float]]
-
-
 def unseen_transforms() -> Transform:
-    """Return transforms that turn and scale further than `distill`, and are noisy."""
+    """Return transforms for robustness, under which no method is optimized.
+
+    They rotate and scale further than `distill`, and add noise.
+    """
     return chain(scale([0.85, 0.9, 1.1, 1.15]), rotate([-12, -8, 8, 12]), noise(0.03))
 
 
 class Evaluator:
-    """Measures pictures of the same units.
+    """Measures the pictures of the units of a comparison.
 
     Args:
-        adapter: Of the network that they visualize.
-        scorer: Of the units.
-        photos: Looked at.
-        judges: Other networks.
-        targets: The class of each unit, or None.
-        seed: Of the transforms' draws, and of the parts of photos.
+        adapter: The adapter of the network whose units are visualized.
+        scorer: The scorer of the units.
+        photos: The evaluated photos.
+        judges: Other networks that judge the pictures.
+        targets: The class of each unit, or None for units that are not classes.
+        seed: The random seed of the unseen transforms and of the subsets of photos.
     """
 
     def __init__(
@@ -272,131 +291,136 @@ class Evaluator:
 
     @property
     def layers(self) -> list[str]:
-        """Where paths are compared."""
+        """The paths of the layers in which activations are compared."""
         return self._paths.layers
 
     def rows(
         self, records: Sequence[Record]
-    ) -> tuple[list[dict[str, Any]], list[float], Whole]:
-        """Measure the pictures of one method, all of a size.
+    ) -> tuple[list[dict[str, Any]], list[float], MethodMeasures]:
+        """Measure the pictures of one method, which all have the same size.
 
         Returns:
-            A row of numbers for each picture; the path similarity in each layer; and
-            the measures of the method as a whole, with their deviations.
+            The measures of each picture; the path similarity in each layer; and the
+            measures of all pictures together, with their standard deviations.
         """
-        seen = np.stack([e.seen for e in records])
+        seen = np.stack([record.seen for record in records])
         scores = self._scorer(seen)
-        moved = self._moved(seen)
+        transformed = self._score_transformed(seen)
         rows = []
-        for place, e in enumerate(records):
-            score = float(scores[place, e.unit])
-            known = self._photos.scores[:, e.unit]
+        for i, record in enumerate(records):
+            score = float(scores[i, record.unit])
+            photo_scores = self._photos.scores[:, record.unit]
             row: dict[str, Any] = {"score": score}
-            row["relative"] = measures.relative(score, known)
-            row["percentile"] = measures.percentile(score, known)
-            if e.best_of_n is not None:
-                # In parts of the best photo, or units could not be averaged.
-                best = measures.relative(e.best_of_n, known)
+            row["relative"] = measures.relative(score, photo_scores)
+            row["percentile"] = measures.percentile(score, photo_scores)
+            if record.best_of_n is not None:
+                # Scores are divided by that of the best photo, so that the gains of
+                # different units can be averaged.
+                best = measures.relative(record.best_of_n, photo_scores)
                 row["gain"] = np.nan
                 if np.isfinite(best):
                     row["gain"] = measures.gain(row["relative"], best)
             row["robustness"] = measures.robustness(
-                moved[:, place, e.unit], known, score
+                transformed[:, i, record.unit], photo_scores, score
             )
             rows.append(row)
-        pictures = to_bytes(np.stack([e.picture for e in records]))
-        alone = {"saturation": measures.saturation(pictures)}
-        if min(pictures.shape[1:3]) >= SPECTRUM_FROM:
-            alone["spectrum_slope"] = measures.spectrum_slope(pictures)
-        # At one size for all methods, as it depends on it.
-        alone["total_variation"] = measures.total_variation(seen)
-        for name, values in alone.items():
+        pictures = to_bytes(np.stack([record.picture for record in records]))
+        of_pixels = {"saturation": measures.saturation(pictures)}
+        if min(pictures.shape[1:3]) >= MIN_SPECTRUM_SIZE:
+            of_pixels["spectrum_slope"] = measures.spectrum_slope(pictures)
+        # Total variation depends on the size, so it is measured at the network's, which
+        # is the same for all methods.
+        of_pixels["total_variation"] = measures.total_variation(seen)
+        for name, values in of_pixels.items():
             for row, value in zip(rows, values, strict=True):
                 row[name] = value
-        whole: Whole = {}
+        of_method: MethodMeasures = {}
         for judge in self._judges:
-            self._judged(judge, records, seen, rows, whole)
+            self._add_judge(judge, records, seen, rows, of_method)
         path = self._paths.similarity(records, seen)
-        return [_plain(row) for row in rows], path, whole
+        return [_as_json(row) for row in rows], path, of_method
 
-    def _moved(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the scores `(draws, n, units)` under transforms."""
-        found = []
+    def _score_transformed(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scores under the unseen transforms, `(draws, n, units)`."""
+        scores = []
         for draw in range(DRAWS):
-            # The same draws for all pictures and methods.
-            drawn = np.array(picture_seed(self._seed, "moved", draw), np.int32)
-            seeds = np.tile(drawn, (len(seen), 1))
-            found.append(self._scorer(seen, self._transform, seeds))
-        return np.stack(found)
+            # All pictures and methods get the same draws, so that they are comparable.
+            seed = np.array(picture_seed(self._seed, "moved", draw), np.int32)
+            seeds = np.tile(seed, (len(seen), 1))
+            scores.append(self._scorer(seen, self._transform, seeds))
+        return np.stack(scores)
 
-    def _judged(
+    def _add_judge(
         self,
         judge: Judge,
         records: Sequence[Record],
         seen: NDArray[np.float32],
         rows: list[dict[str, Any]],
-        whole: Whole,
+        of_method: MethodMeasures,
     ) -> None:
-        targets = [self._targets[e.unit] for e in records]
-        asked = [i for i, target in enumerate(targets) if target is not None]
-        if judge.scores and asked:
-            found = judge.scores(seen[asked])
-            classes = [targets[i] for i in asked]
+        """Add the measures by one judge to the rows and to those of the method."""
+        targets = [self._targets[record.unit] for record in records]
+        of_classes = [i for i, target in enumerate(targets) if target is not None]
+        if judge.scores and of_classes:
+            class_scores = judge.scores(seen[of_classes])
+            classes = [targets[i] for i in of_classes]
             for name in ("rank", "top1", "top5"):
-                values = getattr(measures, name)(found, classes)
-                for i, value in zip(asked, values, strict=True):
+                values = getattr(measures, name)(class_scores, classes)
+                for i, value in zip(of_classes, values, strict=True):
                     rows[i][f"{name}@{judge.name}"] = value
         if not judge.features:
             return
         features = judge.features(seen)
-        known = self._photos.features[judge.name]
+        photo_features = self._photos.features[judge.name]
         ratios = measures.nearest_ratio(
-            features, known, exclude=[e.photo for e in records]
+            features, photo_features, exclude=[record.photo for record in records]
         )
         for row, value in zip(rows, ratios, strict=True):
             row[f"nearest_ratio@{judge.name}"] = value
-        # Photos that are judged themselves, or were copied, would be near by nature;
-        # and to itself, one that is the best of several units.
-        own = np.array([e.photo for e in records])
-        others = np.delete(known, own[own >= 0], axis=0)
-        _, firsts = np.unique(own, return_index=True)
-        made = features[np.union1d(firsts, np.flatnonzero(own < 0))]
-        size = min(PART, len(made) - 1, len(others) // 2)
+        # Records that are photos, or were made from photos, are near these photos by
+        # construction: the photos are left out. A photo that is recorded for several
+        # units counts once, as its copies would be near each other.
+        sources = np.array([record.photo for record in records])
+        other_photos = np.delete(photo_features, sources[sources >= 0], axis=0)
+        _, firsts = np.unique(sources, return_index=True)
+        pictures = features[np.union1d(firsts, np.flatnonzero(sources < 0))]
+        size = min(SUBSET_SIZE, len(pictures) - 1, len(other_photos) // 2)
         if size >= 2:
-            parts = {"size": size, "draws": PARTS, "seed": abs(self._seed)}
-            spread = measures.kid_spread(made, others, **parts)
-            whole[f"kid_spread@{judge.name}"] = spread
-            whole[f"kid_floor@{judge.name}"] = measures.kid_floor(others, **parts)
+            subsets = {"size": size, "draws": SUBSETS, "seed": abs(self._seed)}
+            spread = measures.kid_spread(pictures, other_photos, **subsets)
+            of_method[f"kid_spread@{judge.name}"] = spread
+            floor = measures.kid_floor(other_photos, **subsets)
+            of_method[f"kid_floor@{judge.name}"] = floor
         for unit, places in places_by_unit(records).items():
-            told = self._of_unit(
-                unit, [records[i] for i in places], features[places], known
+            of_unit = self._measure_unit(
+                unit, [records[i] for i in places], features[places], photo_features
             )
             for i in places:
-                rows[i] |= {f"{name}@{judge.name}": v for name, v in told.items()}
+                rows[i] |= {f"{name}@{judge.name}": v for name, v in of_unit.items()}
 
-    def _of_unit(
+    def _measure_unit(
         self,
         unit: int,
         records: Sequence[Record],
         features: NDArray[np.float32],
-        known: NDArray[np.float32],
+        photo_features: NDArray[np.float32],
     ) -> dict[str, float]:
-        """Return the measures of the pictures of a unit together."""
-        top = self._photos.top[unit]
-        found = {}
+        """Return the measures of all pictures of a unit together."""
+        of_unit = {}
         if len(features) > 1:
-            found["relative_diversity"] = measures.relative_diversity(
-                features, known[top]
+            of_unit["relative_diversity"] = measures.relative_diversity(
+                features, photo_features[self._photos.top[unit]]
             )
-        # Photos that are references, or that pictures were made from, are no queries.
-        own = {e.photo for e in records} - {-1}
-        queries = [i for i in range(len(known)) if i not in own]
-        found["two_alternative"] = measures.two_alternative(
-            features, known[queries], self._photos.scores[queries, unit]
+        # The judge compares the pictures with pairs of photos. Photos that are among
+        # the records, or that these were made from, would be recognized.
+        sources = {record.photo for record in records} - {-1}
+        queries = [i for i in range(len(photo_features)) if i not in sources]
+        of_unit["two_alternative"] = measures.two_alternative(
+            features, photo_features[queries], self._photos.scores[queries, unit]
         )
-        return found
+        return of_unit
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return numbers as JSON has them: None for nan."""
+def _as_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of numbers with None, which JSON can hold, in the place of nan."""
     return {name: finite_or_none(value) for name, value in row.items()}

@@ -1,4 +1,4 @@
-"""What takes part in a comparison."""
+"""The methods of a comparison, with their controls and ablations."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -13,26 +13,28 @@ from tfviz.params import Param
 from tfviz.transforms import Transform
 
 KINDS = ("method", "control", "ablation")
-# What the rows of real photos are called.
+# The name of the photos to which units respond most, in the place of a method.
 PHOTOS = "photos"
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A method of a comparison: a param, and how its pictures are made.
+    """A method that takes part in a comparison: a param, and how to optimize it.
 
     Attributes:
-        param: How the images are held; see `tfviz.params`. A learned prior is one.
-        transforms: As for `tfviz.render`.
-        learning_rate: As for `tfviz.render`.
-        optimizer: As for `tfviz.render`.
-        candidates: As for `tfviz.render`.
-        kind: `method`; or `control`, which should fail; or `ablation`, a method without
-            one of its parts. No verdict is given on the latter two.
-        of: The method that a control or an ablation belongs to.
-        model: The network whose units are rendered, if it is not the one that all are
-            judged by: one with random weights, as a control.
-        description: One sentence for readers.
+        param: The parameterization of the images, such as a learned prior; see
+            `tfviz.params`.
+        transforms: The random changes that images must survive, as for `tfviz.render`.
+        learning_rate: The learning rate of Adam, as for `tfviz.render`.
+        optimizer: The optimizer to use instead of Adam, as for `tfviz.render`.
+        candidates: The number of starts to draw for each picture, as for
+            `tfviz.render`.
+        kind: `method`; `control`, a method that is expected to fail; or `ablation`, a
+            method without one of its parts. Only methods get a verdict.
+        of: The name of the method to which a control or an ablation belongs.
+        model: The network whose units are rendered, if it is not the network of the
+            comparison, such as one with random weights for a control.
+        description: One sentence that describes the method in the report.
     """
 
     param: Param
@@ -47,13 +49,21 @@ class Contender:
 
 
 def checked(methods: Mapping[str, Any]) -> dict[str, Contender]:
-    """Return contenders by name, or refuse what are none."""
+    """Check the methods of a comparison, and return each as a `Contender`.
+
+    Args:
+        methods: Params or contenders by name.
+
+    Raises:
+        TypeError: If `methods` is no mapping, is empty, or holds something else.
+        ValueError: If a kind, the method of a control or ablation, or a name is wrong.
+    """
     if not isinstance(methods, Mapping) or not methods:
         raise TypeError(
-            "`methods` must map names to params or contenders, such as "
+            "`methods` must map the names of methods to params or Contenders, such as "
             f'{{"fourier": params.fourier(224, 224)}}. Received: {methods!r}'
         )
-    found = {}
+    contenders = {}
     for name, value in methods.items():
         contender = Contender(value) if isinstance(value, Param) else value
         if not isinstance(contender, Contender):
@@ -62,19 +72,20 @@ def checked(methods: Mapping[str, Any]) -> dict[str, Contender]:
             )
         if contender.kind not in KINDS:
             raise ValueError(
-                f"The `kind` of a contender is one of {', '.join(KINDS)}. Method "
-                f"{name!r} has: {contender.kind!r}"
+                f"The `kind` of a Contender must be one of {', '.join(KINDS)}. "
+                f"Received for method {name!r}: {contender.kind!r}"
             )
         if contender.of is not None and (
             contender.of == name or contender.of not in methods
         ):
             raise ValueError(
-                f"Method {name!r} is `of` {contender.of!r}, which does not take part. "
-                f"Others are: {', '.join(repr(m) for m in methods if m != name)}"
+                f"Method {name!r} belongs to {contender.of!r}, which does not name "
+                "another method of the comparison. Set `of` to one of: "
+                f"{', '.join(repr(m) for m in methods if m != name) or 'none'}"
             )
-        found[name] = contender
-    _check_names(found)
-    return found
+        contenders[name] = contender
+    _check_names(contenders)
+    return contenders
 
 
 def random_of(method: str) -> str:
@@ -88,42 +99,40 @@ def best_of(method: str) -> str:
 
 
 def reconstructed_by(method: str) -> str:
-    """Return the name of the photos that a method reconstructs."""
+    """Return the name of the photos as a method reconstructs them."""
     return f"{method}: photos"
 
 
 def beside(method: str) -> list[str]:
-    """Return the names of everything that may stand beside a method."""
+    """Return the names of the baselines and the ceiling of a method."""
     return [random_of(method), best_of(method), reconstructed_by(method)]
 
 
 def _check_names(names: Iterable[str]) -> None:
-    """Refuse names that rows of other pictures have."""
+    """Refuse empty names, and those of the photos or of a method's baselines."""
     names = list(names)
     taken = {PHOTOS, *(other for name in names for other in beside(name))}
     for name in names:
         if not isinstance(name, str) or not name.strip() or name in taken:
             raise ValueError(
-                f"A method cannot be called {name!r}: give it a name of its own, such "
-                "as 'fourier'."
+                f"A method cannot be called {name!r}, which is empty or names the "
+                "pictures that methods are compared with. Choose another name, such as "
+                "'fourier'."
             )
 
 
-__all__ = ["ablations", "on_random_weights", "randomized"]
-
-
 def randomized(model: Any, *, seed: int = 0) -> Adapter:
-    """Return the same network with random weights.
+    """Return a copy of a network with random weights, as a control.
 
-    Each array of weights is drawn anew from a normal distribution of the mean and the
-    deviation that it had, so that activations keep about their size: what is left is
-    the architecture. What is measured of data and not trained, such as the statistics
-    of normalizations, is kept. As the controls of Adebayo et al.,
-    https://arxiv.org/abs/1810.03292.
+    Each array of weights is drawn anew from a normal distribution with the mean and the
+    standard deviation that the array had, so that activations keep about their size:
+    only the architecture is left. Values that are measured on data instead of trained,
+    such as the statistics of batch normalization, are kept. Such controls were proposed
+    by Adebayo et al. 2018, https://arxiv.org/abs/1810.03292.
 
     Args:
-        model: A Keras model, or an adapter made by `adapt`; it stays as it is.
-        seed: Of the weights.
+        model: A Keras model, or an adapter made by `adapt`; it is not changed.
+        seed: The random seed of the weights.
 
     Raises:
         ValueError: If Keras cannot copy the model.
@@ -142,11 +151,12 @@ def randomized(model: Any, *, seed: int = 0) -> Adapter:
         clone.set_weights(original.get_weights())
     except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
-            f"Model {adapter.name!r} cannot be copied, so there is no control with "
-            "random weights. Give one yourself: Contender(..., model=...)."
+            f"Model {adapter.name!r} cannot be copied by Keras, so its weights cannot "
+            "be randomized. Build a network with random weights yourself, and pass it "
+            "as Contender(..., model=...)."
         ) from error
     random = np.random.default_rng(seed)
-    for layer in clone._flatten_layers():  # also what its user froze
+    for layer in clone._flatten_layers():  # randomize frozen layers too
         layer.trainable = True
     for variable in clone.trainable_variables:
         values = np.asarray(variable)
@@ -158,12 +168,12 @@ def randomized(model: Any, *, seed: int = 0) -> Adapter:
 def on_random_weights(
     name: str, contender: Contender, random: Adapter
 ) -> Mapping[str, Contender]:
-    """Return a method on the network with random weights, as a control.
+    """Return the control of a method on a network with random weights, by its name.
 
     Args:
-        name: Of the method.
+        name: The name of the method.
         contender: The method.
-        random: As `randomized` returns it.
+        random: The network with random weights that `randomized` returns.
     """
     control = replace(
         contender,
@@ -176,13 +186,14 @@ def on_random_weights(
 
 
 def ablations(name: str, contender: Contender) -> Mapping[str, Contender]:
-    """Return a method without each of its parts.
+    """Return the ablations of a method by name, each without one of its parts.
 
-    They are its penalty, its projection, the waves of its latents (which are white
-    without them), and its transforms.
+    The parts are the param's penalty, its projection, the waves in its latents (which
+    are white noise without them), and the transforms. A part that the method lacks has
+    no ablation; the transforms always have one.
 
     Args:
-        name: Of the method.
+        name: The name of the method.
         contender: The method.
 
     >>> import tfviz
@@ -190,22 +201,22 @@ def ablations(name: str, contender: Contender) -> Mapping[str, Contender]:
     >>> list(ablations("fourier", fourier))
     ['fourier without transforms']
     """
-    # What is without a part cannot be made again from what the whole is called.
+    # The spec rebuilds the whole param, so it does not describe one without a part.
     param = replace(contender.param, spec={})
-    found = {}
+    without = {}
     if param.penalty is not None:
-        found["penalty"] = replace(contender, param=replace(param, penalty=None))
+        without["penalty"] = replace(contender, param=replace(param, penalty=None))
     if param.project is not None:
-        found["projection"] = replace(contender, param=replace(param, project=None))
+        without["projection"] = replace(contender, param=replace(param, project=None))
     if (white := contender.param.white()) is not None:
-        found["waves"] = replace(contender, param=white)
-    found["transforms"] = replace(contender, transforms=transforms.none())
+        without["waves"] = replace(contender, param=white)
+    without["transforms"] = replace(contender, transforms=transforms.none())
     return {
         f"{name} without {part}": replace(
-            other,
+            ablation,
             kind="ablation",
             of=name,
             description=f"{name} without its {part}.",
         )
-        for part, other in found.items()
+        for part, ablation in without.items()
     }

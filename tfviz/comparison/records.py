@@ -1,4 +1,4 @@
-"""What is judged in a comparison: pictures, and the photos beside them."""
+"""The data of a comparison: units, photos, and the pictures that are measured."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 
 from tfviz.images import to_floats
 
-# Photos to which a unit responds most, that stand for it.
-TOP = 9
+# The number of photos that stand for a unit: those to which it responds most.
+TOP_PHOTOS = 9
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What a unit is called.
+    """The names of a unit.
 
     Attributes:
-        name: For people.
-        text: In canonical form.
-        target: The class that it is, or None.
+        name: The name that readers see.
+        text: The text in canonical form that `objectives.parse` reads.
+        target: The index of the class, if the unit is a class, or None.
     """
 
     name: str
@@ -30,13 +30,14 @@ class Unit:
 
 @dataclass(frozen=True)
 class Photos:
-    """The user's photos, as the network sees them, and what is known of them.
+    """The user's photos, with the units' scores and the judges' features of them.
 
     Attributes:
-        pictures: `(m, h, w, c)`, of bytes.
-        scores: `(m, units)`.
-        features: `(m, d)` by judge.
-        top: `(units, TOP)`, the photos to which each unit responds most, best first.
+        pictures: The photos as the network sees them, `(m, h, w, c)`, as bytes.
+        scores: The scores of the units, `(m, units)`.
+        features: The features `(m, d)` by the name of the judge.
+        top: The indices of the photos to which each unit responds most, best first,
+            `(units, TOP_PHOTOS)`.
     """
 
     pictures: NDArray[np.uint8]
@@ -45,23 +46,24 @@ class Photos:
     top: NDArray[np.int64]
 
     def floats(self, places: Any) -> NDArray[np.float32]:
-        """Return some of them, in [0, 1]."""
+        """Return the photos at some indices, in [0, 1]."""
         return to_floats(self.pictures[places])
 
 
 @dataclass
 class Record:
-    """A picture of a unit that is judged.
+    """A picture of a unit that is to be measured.
 
     Attributes:
-        unit: Number of the unit.
-        method: What made it.
-        seed: From 0.
-        picture: `(height, width, channels)` in [0, 1], as it is saved.
-        seen: The same as the network is shown it.
-        photo: The photo that it is, or was made from; -1 for none.
-        best_of_n: What it is to be better than, or None.
-        facts: What else its row says.
+        unit: The index of the unit.
+        method: The name of the method that made the picture.
+        seed: The number of the picture among those of its unit and method, from 0.
+        picture: The picture as it is saved, `(height, width, channels)` in [0, 1].
+        seen: The same picture as the network sees it.
+        photo: The index of the photo that this is, or was made from; -1 for none.
+        best_of_n: The score of the best random picture, which this one should exceed,
+            or None.
+        facts: Further columns of the picture's row in the results.
     """
 
     unit: int
@@ -75,8 +77,8 @@ class Record:
 
 
 def places_by_unit(records: Sequence[Record]) -> dict[int, list[int]]:
-    """Return the places of each unit's pictures."""
-    found: dict[int, list[int]] = {}
+    """Return the indices of the records of each unit."""
+    places: dict[int, list[int]] = {}
     for place, record in enumerate(records):
-        found.setdefault(record.unit, []).append(place)
-    return found
+        places.setdefault(record.unit, []).append(place)
+    return places
