@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz.models.adapter import Adapter
-from tfviz.models.inputs import resize
+from tfviz.models.inputs import apply_in_batches, resize
 
 # The variance of the image's colours, and of every further layer, in a code, relative
 # to that of the first layer.
@@ -139,11 +139,7 @@ def fit_code(
             f"{', '.join(layers)} and the colours have {sum(widths)} features, and "
             f"there are {len(images)} images."
         )
-    batches = [
-        [part.numpy() for part in concrete(tf.constant(images[i : i + BATCH]))]
-        for i in range(0, len(images), BATCH)
-    ]
-    parts = [np.concatenate(part) for part in zip(*batches, strict=True)]
+    parts = apply_in_batches(concrete, BATCH, images)
     variances = [float(part.var(axis=0, dtype=np.float64).sum()) for part in parts]
     for name, variance in zip([*layers, "colours"], variances, strict=True):
         if not 0 < variance < np.inf:

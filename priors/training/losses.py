@@ -15,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz.models.adapter import Adapter
-from tfviz.models.inputs import resize
+from tfviz.models.inputs import map_batches, resize
 
 # The least variance of a channel, relative to the mean variance of its layer: without
 # it, channels that are almost always zero would dominate the distance.
@@ -24,6 +24,8 @@ VARIANCE_FLOOR = 0.1
 # pools favour some positions, which would become visible as a grid; random shifts
 # spread that over all positions.
 MAX_SHIFT = 8
+# The number of images whose activations are measured at once.
+_VARIANCE_BATCH = 50
 
 # From Dosovitskiy and Brox, https://arxiv.org/abs/1602.02644: the discriminator pauses
 # when its loss falls below the first fraction of the generator's, and goes on when it
@@ -144,16 +146,15 @@ def channel_variances(
     """Return the variance of each channel of some layers over images and positions."""
     sums: dict[str, Any] = dict.fromkeys(layers, 0.0)
     squares: dict[str, Any] = dict.fromkeys(layers, 0.0)
-    parts = [images[i : i + 50] for i in range(0, len(images), 50)]
     spec = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
     compiled = tf.function(
         lambda part: adapter.forward(part, layers), autograph=False
     ).get_concrete_function(spec)
-    for part in parts:
-        for path, activations in compiled(tf.constant(part)).items():
+    for batch in map_batches(compiled, _VARIANCE_BATCH, images):
+        for path, activations in batch.items():
             values = np.asarray(activations, np.float64)
             axes = tuple(range(values.ndim - 1))
-            share = len(part) / len(images)
+            share = len(values) / len(images)
             sums[path] = sums[path] + share * values.mean(axes)
             squares[path] = squares[path] + share * (values**2).mean(axes)
     return {

@@ -8,6 +8,7 @@ import tf_keras
 
 import tfviz
 from tfviz import objectives, transforms
+from tfviz.models.inputs import apply_in_batches, map_batches
 from tfviz.models.introspection import LOGITS
 
 
@@ -285,3 +286,29 @@ class TestBeforeRelu:
             squeezenet.layer("conv10:pre")
         with pytest.raises(ValueError, match="no layer 'fire88'"):
             squeezenet.layer("fire88:pre")
+
+
+class TestBatches:
+    @pytest.mark.parametrize(("n", "size"), [(1, 4), (4, 4), (7, 3), (7, 1)])
+    @pytest.mark.parametrize("fill", [False, True])
+    def test_results_are_those_of_all_rows_at_once(self, rng, n, size, fill):
+        images, seeds = rng.uniform(size=(n, 5, 3)), rng.integers(9, size=(n, 2))
+        sizes = []
+
+        def function(x, y):
+            sizes.append(len(x))
+            return {"sum": tf.reduce_sum(x, axis=(1, 2)), "pair": (y, 2 * y)}
+
+        results = apply_in_batches(function, size, images, seeds, fill=fill)
+
+        np.testing.assert_allclose(results["sum"], images.sum(axis=(1, 2)))
+        np.testing.assert_array_equal(results["pair"][1], 2 * seeds)
+        assert max(sizes) <= size
+        assert set(sizes) == {size} or not fill
+
+    def test_batches_come_one_at_a_time(self, rng):
+        values = rng.uniform(size=(5, 2))
+        batches = map_batches(lambda x: x + 1, 2, values)
+
+        assert next(batches).shape == (2, 2)
+        np.testing.assert_allclose(np.concatenate(list(batches)), values[2:] + 1)

@@ -12,6 +12,7 @@ from tfviz import views
 from tfviz.comparison.evaluation import UnitScorer
 from tfviz.comparison.records import Photos, Record, Unit
 from tfviz.images import to_bytes, to_floats
+from tfviz.models.inputs import apply_in_batches
 from tfviz.optimize.batch import picture_seed
 from tfviz.optimize.job import Job
 
@@ -38,7 +39,7 @@ class RandomPictures:
 def draw_random_pictures(
     job: Job,
     scorer: UnitScorer,
-    told: Sequence[Unit],
+    units: Sequence[Unit],
     counts: NDArray[np.int64],
     seed: int,
 ) -> RandomPictures:
@@ -51,7 +52,7 @@ def draw_random_pictures(
     Args:
         job: The job of the method.
         scorer: The scorer of the units.
-        told: The units.
+        units: The units.
         counts: The numbers of random pictures from which the best are selected,
             `(units, seeds)`.
         seed: The random seed of the comparison.
@@ -69,7 +70,7 @@ def draw_random_pictures(
     places = scores.argmax(axis=1).T
     random: list[Record] = []
     best: list[Record] = []
-    for unit, text in enumerate(unit.text for unit in told):
+    for unit, text in enumerate(unit.text for unit in units):
         unselected = [picture_seed(seed, f"random\n{text}", k) for k in range(seeds)]
         selected = [draws[k * most + places[unit, k]] for k in range(seeds)]
         pictures, seen = draw(unselected + selected)
@@ -121,11 +122,5 @@ class _PictureMaker:
     def __call__(
         self, seeds: Sequence[tuple[int, int]]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        pictures, seen = [], []
-        for first in range(0, len(seeds), CHUNK):
-            part = np.array(seeds[first : first + CHUNK], np.int32)
-            # Repeated seeds fill the last chunk, so that one trace serves all.
-            saved, shown = self._make(tf.constant(np.resize(part, (CHUNK, 2))))
-            pictures.append(saved.numpy()[: len(part)])
-            seen.append(shown.numpy()[: len(part)])
-        return np.concatenate(pictures), np.concatenate(seen)
+        pairs = np.array(seeds, np.int32)
+        return apply_in_batches(self._make, CHUNK, pairs, fill=True)

@@ -14,6 +14,7 @@ from tfviz.comparison.records import TOP_PHOTOS, Photos, Record, places_by_unit
 from tfviz.images import to_bytes, to_floats
 from tfviz.judges import Judge
 from tfviz.models.adapter import Adapter
+from tfviz.models.inputs import apply_in_batches
 from tfviz.objectives._base import Objective
 from tfviz.optimize.batch import picture_seed
 from tfviz.transforms import Transform, chain, noise, rotate, scale
@@ -71,13 +72,8 @@ class UnitScorer:
         key = (images.shape[1:], None if transform is None else repr(transform.spec))
         if key not in self._compiled:
             self._compiled[key] = self._compile(images.shape[1:], transform)
-        rows = []
-        for first in range(0, len(images), BATCH):
-            part = images[first : first + BATCH], seeds[first : first + BATCH]
-            n = len(part[0])
-            filled = (np.resize(array, (BATCH, *array.shape[1:])) for array in part)
-            rows.append(self._compiled[key](*filled).numpy()[:n])
-        return np.concatenate(rows)
+        function = self._compiled[key]
+        return apply_in_batches(function, BATCH, images, seeds, fill=True)
 
     def _compile(self, shape: tuple[int, ...], transform: Transform | None) -> Any:
         """Return the compiled function that scores a batch of images of one shape."""
@@ -217,13 +213,7 @@ class Paths:
         """Return a fixed selection of each layer's activations, `(n, activations)`."""
         if self._compiled is None:
             self._compiled = tf.function(self._select_activations, autograph=False)
-        parts = [
-            self._compiled(tf.constant(images[i : i + 1])) for i in range(len(images))
-        ]
-        return {
-            layer: np.concatenate([part[layer].numpy() for part in parts])
-            for layer in self.layers
-        }
+        return apply_in_batches(self._compiled, 1, images)
 
     def _select_activations(self, images: Any) -> dict[str, Any]:
         selected = {}

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfviz.judges._litert import Network
 from tfviz.measures._base import ROUNDING
 from tfviz.models.adapter import Adapter, adapt
-from tfviz.models.inputs import resize
+from tfviz.models.inputs import apply_in_batches, resize
 from tfviz.models.load import load_model
 from tfviz.models.sources import HUB, KERAS, TFLITE, check_judge, check_tflite
 
@@ -288,11 +288,13 @@ def make_judge(
 
         def run(images: ArrayLike) -> NDArray[np.float32]:
             pictures = _check_images(images, channels, name)
-            parts = []
-            for start in range(0, len(pictures), BATCH):
-                resized = resize(pictures[start : start + BATCH], spec["size"])
-                parts.append(np.asarray(function(resized))[:, columns])
-            return np.concatenate(parts)
+            return apply_in_batches(
+                lambda part: np.asarray(function(resize(part, spec["size"])))[
+                    :, columns
+                ],
+                BATCH,
+                pictures,
+            )
 
         return run
 

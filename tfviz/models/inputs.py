@@ -1,7 +1,7 @@
 """The inputs of a model: its image, its constant inputs, and photos to fit them."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -218,6 +218,51 @@ def _select_image(
 
 def _describe(entries: list[_Entry]) -> str:
     return ", ".join(f"{entry.name!r} {tuple(entry.shape)}" for entry in entries)
+
+
+def map_batches(
+    function: Callable[..., Any], size: int, *arrays: NDArray[Any], fill: bool = False
+) -> Iterator[Any]:
+    """Apply a function to arrays, batch by batch, so that memory stays bounded.
+
+    Args:
+        function: A function of tensors, which returns tensors or structures of them
+            whose axis 0 is that of its arguments.
+        size: The number of rows in a batch.
+        arrays: Arrays of equal length, cut into batches along axis 0.
+        fill: Whether rows are repeated to fill the last batch, so that a function that
+            is compiled for one size serves all batches. Repeated rows are left out of
+            the results.
+
+    Yields:
+        The results for each batch, as NumPy arrays.
+    """
+    for first in range(0, len(arrays[0]), size):
+        parts = [array[first : first + size] for array in arrays]
+        n = len(parts[0])
+        if fill:
+            parts = [np.resize(part, (size, *part.shape[1:])) for part in parts]
+        results = function(*map(tf.constant, parts))
+        flat = [np.asarray(tensor)[:n] for tensor in tf.nest.flatten(results)]
+        yield tf.nest.pack_sequence_as(results, flat)
+
+
+def apply_in_batches(
+    function: Callable[..., Any], size: int, *arrays: NDArray[Any], fill: bool = False
+) -> Any:
+    """Apply a function to arrays, batch by batch, and concatenate the results.
+
+    Args:
+        function: As for `map_batches`.
+        size: As for `map_batches`.
+        arrays: As for `map_batches`.
+        fill: As for `map_batches`.
+
+    >>> apply_in_batches(lambda x: {"twice": 2 * x}, 2, np.arange(5), fill=True)
+    {'twice': array([0, 2, 4, 6, 8])}
+    """
+    batches = list(map_batches(function, size, *arrays, fill=fill))
+    return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *batches)
 
 
 def _structure(model: Any) -> Any:
