@@ -4,8 +4,9 @@
     python scripts/evaluate_priors.py logits DATA PRIOR... -o folder
     python scripts/evaluate_priors.py channels DATA PRIOR... -o folder --layer fire8
 
-DATA contains `imagenet-1000-samples.zip`, `models/classifiers/` and `evaluators/`. PRIOR
-is a name or file for `tfviz.priors.load`, optionally with a size: `autoencoder:128`.
+DATA contains `imagenet-1000-samples.zip`, `models/classifiers/` and `evaluators/`.
+PRIOR is a name or file for `tfviz.priors.load`, optionally with a size:
+`autoencoder:128`.
 
 `reconstruct` classifies photos with two networks after `decode(encode(photo))`, in 8
 bits. The photos themselves, at the prior's size, are the upper bound; the lower bound

@@ -7,11 +7,11 @@ DATA contains `imagenet-1000-samples.zip`, `evaluators/`, `taesd/` and
 `models/generators/`. The units are chosen with a fixed random seed before anything is
 rendered: 8 channels of early layers, 8 channels of late layers and 8 classes.
 
-The script runs three comparisons, each in a folder of its own: `steps` (all units, equal
-steps), `seconds` (8 units, equal time) and `controls` (8 units: random weights, a prior
-of another domain, and ablations of the methods). Most of these 8 units are classes,
-because other networks can recognize only classes. If the script is interrupted, running
-it again continues where it stopped.
+The script runs three comparisons, each in a folder of its own: `steps` (all units,
+equal steps), `seconds` (8 units, equal time) and `controls` (8 units: random weights, a
+prior of another domain, and ablations of the methods). Most of these 8 units are
+classes, because other networks can recognize only classes. If the script is
+interrupted, running it again continues where it stopped.
 """
 
 import argparse

@@ -13,20 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfviz.report import (
-    rows,
-    page as report_page,
-    pictures,
-    plots,
-)
 from tfviz import images
-from tfviz.report import formatting
+from tfviz.report import formatting, page as report_page, pictures, plots, rows
 from tfviz.report.formatting import number, prose
 
 SCRIPT = '<script>alert("x")</script>'
 QUOTED = 'a/b"c'
-# Name, kind, of, circular, what its relative scores are about, and how grey its
-# spectrum is: -2 is a photo's.
+# The name, kind, `of` and `circular` of each method, the mean of its relative scores,
+# and the slope of its spectrum (-2 for photos).
 METHODS = [
     ("fourier", "method", None, False, 1.3, -1.2),
     (QUOTED, "method", None, False, 1.25, -1.6),
@@ -78,7 +72,7 @@ MEASURES = {
 
 
 def waves(rng, height, width, slope):
-    """Coloured noise whose power falls with frequency as given."""
+    """Return coloured noise whose power is the frequency to the power of `slope`."""
     rows, columns = np.fft.fftfreq(height), np.fft.fftfreq(width)
     frequency = np.maximum(np.hypot(rows[:, None], columns), 1 / max(height, width))
     noise = np.fft.fft2(rng.normal(size=(3, height, width)))
@@ -88,7 +82,7 @@ def waves(rng, height, width, slope):
 
 
 def comparison(folder, side=48, units=UNITS, methods=METHODS, seeds=3):
-    """Write what a comparison leaves behind, but made up, and return its results."""
+    """Write the files of a comparison with invented content, and return its results."""
     rng = np.random.default_rng(0)
 
     def draw(name, height, width, slope):
@@ -136,10 +130,8 @@ def comparison(folder, side=48, units=UNITS, methods=METHODS, seeds=3):
                 }
                 rows.append(row)
     names = [method[0] for method in methods]
-    means = {key: by_unit(rows, key, units, names) for key in MEASURES}
-    summary = [
-        entry for key in MEASURES for entry in summarized(key, means[key], names)
-    ]
+    means = {key: unit_means(rows, key, units, names) for key in MEASURES}
+    summary = [entry for key in MEASURES for entry in summarize(key, means[key], names)]
     summary += [
         {"method": name, "measure": "diversity", "median": 0.5 + 0.01 * n, "q1": 0.4}
         | {"q3": 0.7, "low": 0.45, "high": 0.6, "units": len(units)}
@@ -177,7 +169,7 @@ def comparison(folder, side=48, units=UNITS, methods=METHODS, seeds=3):
         "photos": photos,
         "summary": summary,
         "differences": [
-            pair for key in MEASURES for pair in paired(key, means[key], names)
+            pair for key in MEASURES for pair in pair_methods(key, means[key], names)
         ],
         "curves": {
             "path_similarity": {
@@ -213,8 +205,8 @@ def comparison(folder, side=48, units=UNITS, methods=METHODS, seeds=3):
     return results
 
 
-def by_unit(rows, key, units, names):
-    """The means over seeds, of all methods and units."""
+def unit_means(rows, key, units, names):
+    """Return the means over seeds `(methods, units)`; nan where no seed has a value."""
     means = np.full((len(names), len(units)), np.nan)
     for m, name in enumerate(names):
         for u, (unit, _, _) in enumerate(units):
@@ -233,16 +225,16 @@ def interval(values):
     rng = np.random.default_rng(1)
     if len(values) < 5:
         return None, None
-    drawn = rng.choice(values, (500, len(values))).mean(1)
-    return tuple(float(end) for end in np.percentile(drawn, (2.5, 97.5)))
+    means = rng.choice(values, (500, len(values))).mean(1)
+    return tuple(float(end) for end in np.percentile(means, (2.5, 97.5)))
 
 
-def summarized(key, means, names):
-    for name, values in zip(names, means):
-        known = values[~np.isnan(values)]
-        if len(known):
-            q1, median, q3 = (float(q) for q in np.percentile(known, (25, 50, 75)))
-            low, high = interval(known)
+def summarize(key, means, names):
+    for name, with_gaps in zip(names, means):
+        values = with_gaps[~np.isnan(with_gaps)]
+        if len(values):
+            q1, median, q3 = (float(q) for q in np.percentile(values, (25, 50, 75)))
+            low, high = interval(values)
             yield {
                 "method": name,
                 "measure": key,
@@ -252,23 +244,23 @@ def summarized(key, means, names):
             } | {
                 "low": low,
                 "high": high,
-                "units": len(known),
+                "units": len(values),
             }
 
 
-def paired(key, means, names):
+def pair_methods(key, means, names):
     for n, first in enumerate(names):
         for m in range(n + 1, len(names)):
             values = means[n] - means[m]
-            known = values[~np.isnan(values)]
-            if not len(known):
+            values = values[~np.isnan(values)]
+            if not len(values):
                 continue
-            low, high = interval(known)
+            low, high = interval(values)
             yield {
                 "measure": key,
                 "first": first,
                 "second": names[m],
-                "mean": float(known.mean()),
+                "mean": float(values.mean()),
                 "low": low,
                 "high": high,
                 "distinct": low is not None and not low <= 0 <= high,
@@ -276,7 +268,7 @@ def paired(key, means, names):
 
 
 class Page(HTMLParser):
-    """What a page holds, read strictly: a tag that is not closed is an error."""
+    """The tags and texts of a page; a tag that is not closed is an error."""
 
     VOID = ("meta", "img", "br", "input", "path", "use", "rect")
 
@@ -335,7 +327,7 @@ def page(text):
 
 
 def cells(text, start, end):
-    """The text of each cell of each row between two marks in a page."""
+    """Return the text of the table cells between two marks in a page, by rows."""
     part = text[text.index(start) : text.index(end)]
     return [
         [
@@ -347,7 +339,7 @@ def cells(text, start, end):
 
 
 class TestPage:
-    def test_ids_are_unique_and_all_links_lead_somewhere(self, page):
+    def test_ids_are_unique_and_all_links_have_a_target(self, page):
         ids = Counter(attrs["id"] for _, attrs in page.tags if "id" in attrs)
         links = {a["href"][1:] for a in page.all("a") if a["href"].startswith("#")}
         uses = {u["xlink:href"][1:] for u in page.all("use")}
@@ -355,11 +347,11 @@ class TestPage:
         assert max(ids.values()) == 1
         assert links | uses <= set(ids)
         for name in ("aria-labelledby", "aria-describedby", "data-row"):
-            told = {attrs[name] for _, attrs in page.tags if attrs.get(name)}
-            assert told
-            assert told <= set(ids)
+            references = {attrs[name] for _, attrs in page.tags if attrs.get(name)}
+            assert references
+            assert references <= set(ids)
 
-    def test_nothing_is_fetched(self, page, text):
+    def test_the_page_loads_nothing(self, page, text):
         styles = " ".join(attrs.get("style", "") for _, attrs in page.tags)
 
         for _, attrs in page.tags:
@@ -377,15 +369,15 @@ class TestPage:
         assert outward == {"https://doi.org/10.1371/journal.pcbi.1007973"}
 
     def test_hostile_names_are_text(self, page):
-        shown = "".join(data for tag, data in page.texts if tag != "script")
+        visible_text = "".join(data for tag, data in page.texts if tag != "script")
 
         assert len(page.all("script")) == 1
         assert not page.all("b", src="x")
         assert not [a for _, a in page.tags if any(k.startswith("on") for k in a)]
         assert not [a for a in page.all("img") if a["src"] == "x"]
         for name in (SCRIPT, QUOTED, "logit:</td><b>lion", ERROR, 'J"2<'):
-            assert name in shown
-        assert f"Priors & <b>pixels</b> of {SCRIPT}" in shown
+            assert name in visible_text
+        assert f"Priors & <b>pixels</b> of {SCRIPT}" in visible_text
         options = [data for tag, data in page.texts if tag == "option"]
         assert [m[0] for m in METHODS if m[0] in options] == [m[0] for m in METHODS]
         assert page.all("tr", **{"data-method": QUOTED})
@@ -406,7 +398,7 @@ class TestPage:
             "Reproduction",
         ]
 
-    def test_the_first_paragraph_tells_what_was_compared(self, text):
+    def test_the_first_paragraph_describes_the_comparison(self, text):
         assert (
             "4 methods rendered the same 6 units of SqueezeNet, with 3 seeds each and "
             "the same budget of 256 steps per picture. For reference, the report "
@@ -437,9 +429,9 @@ class TestPage:
     def test_circular_priors_are_marked_wherever_a_table_names_them(self, text):
         badge = "trained with this network"
         for name, circular in (("inverter", True), ("fourier", False)):
-            named = re.findall(rf"</span>&nbsp;{name}</span>(.{{0,60}})", text)
-            assert len(named) > 20
-            assert all((badge in after) == circular for after in named)
+            mentions = re.findall(rf"</span>&nbsp;{name}</span>(.{{0,60}})", text)
+            assert len(mentions) > 20
+            assert all((badge in after) == circular for after in mentions)
         assert "Was trained on what it is judged by." in text
 
     def test_verdicts_come_with_their_reasons_and_the_rule(self, text):
@@ -449,7 +441,7 @@ class TestPage:
         assert "<li>Its gain is 0.5 [0.4, 0.6].</li>" in part
         assert "A gain whose interval holds 0 is the prior&#39;s." in part
 
-    def test_what_failed_or_was_stuck_is_told(self, text):
+    def test_failures_and_dead_units_are_listed(self, text):
         (head, row) = cells(text, 'id="failed"', 'id="provenance"')
 
         assert head == ["Unit", "Method", "Seed", "Error"]
@@ -466,7 +458,7 @@ class TestPage:
         assert re.findall(r"<li>(.*?),", stuck) == [STUCK[0]]
         assert text.count('<div class="missing">failed</div>') == 1
 
-    def test_what_is_not_there_is_said_or_left_out(self, tmp_path):
+    def test_missing_parts_are_stated_or_left_out(self, tmp_path):
         results = comparison(tmp_path, 8, UNITS[:1], METHODS[:1], 1)
         results |= {key: [] for key in ("rows", "summary", "differences", "judges")}
         results |= {key: {} for key in ("curves", "photos", "provenance", "settings")}
@@ -476,17 +468,17 @@ class TestPage:
         assert "Pictures were evaluated as saved, in 8 bits.</p>" in text
         assert "There are no verdicts." in text
         assert "There are no paired differences." in text
-        assert Page(text).all("article", id="about-relative")  # defined all the same
+        assert Page(text).all("article", id="about-relative")  # defined nevertheless
         assert (tmp_path / "results.csv").read_text() == "unit,method,seed,score\n"
 
-    def test_nothing_failed_is_told_too(self, tmp_path):
+    def test_the_absence_of_failures_is_stated(self, tmp_path):
         results = comparison(tmp_path, 8, UNITS[:1], METHODS[:2], 1)
         text = report_page.write(results, tmp_path).read_text()
 
         assert "Nothing failed." in text
         assert "No unit was dead: every picture had a gradient." in text
 
-    def test_colours_are_told_apart_from_the_paper(self, text):
+    def test_colours_have_enough_contrast_with_the_background(self, text):
         roots = re.findall(r":root \{(.*?)\}", text, re.DOTALL)
         assert len(roots) == 2  # light and dark
         for root in roots:
@@ -494,14 +486,14 @@ class TestPage:
             paper = colours.pop("paper")
             card = colours.pop("card")
             for name, colour in colours.items():
-                if name == "line":  # only tells rows apart
+                if name == "line":  # a thin line between rows
                     continue
                 for ground in (paper, card):
                     assert contrast(colour, ground) > 4.5, name
 
 
 def contrast(first, second):
-    """The ratio of the Web Content Accessibility Guidelines."""
+    """Return the contrast ratio of the Web Content Accessibility Guidelines."""
 
     def luminance(colour):
         parts = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
@@ -514,7 +506,7 @@ def contrast(first, second):
     return high / low
 
 
-def test_the_ratio_of_black_and_white_is_21():
+def test_the_contrast_of_black_and_white_is_21():
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
 
 
@@ -534,12 +526,12 @@ class TestTables:
         rank = rows["● fourier"][list(MEASURES).index("rank@MobileNetV1") + 1]
         assert rank.endswith("no interval 2 of 6 units")
 
-    def test_what_a_summary_does_not_know_is_left_out(self, text):
+    def test_missing_numbers_of_a_summary_are_left_out(self, text):
         rows = {r[0]: r for r in cells(text, 'id="summary"', 'id="differences"')}
 
         assert rows["● fourier"][-1] == "0.01 no interval"
 
-    def test_kinds_are_grouped_in_their_order(self, text):
+    def test_methods_are_grouped_by_kind_in_a_fixed_order(self, text):
         firsts = [r[0] for r in cells(text, 'id="summary"', 'id="differences"')]
 
         assert [f for f in firsts if f[0] not in "●■◆▲★"] == [
@@ -566,15 +558,15 @@ class TestTables:
         pair = ("● fourier", f"● inverter {badge}")
         assert higher[pair][-1] == "● fourier"  # scores are higher
         assert nearest[pair][-1] == f"● inverter {badge}"  # distances lower
-        (given,) = (
+        (difference,) = (
             p
             for p in results["differences"]
             if (p["first"], p["second"], p["measure"])
             == ("fourier", "inverter", "relative")
         )
         assert higher[pair][2:4] == [
-            f"{given['mean']:.3g}",
-            f"[{given['low']:.3g}, {given['high']:.3g}]",
+            f"{difference['mean']:.3g}",
+            f"[{difference['low']:.3g}, {difference['high']:.3g}]",
         ]
 
     def test_rows_hold_all_numbers(self, text, results):
@@ -588,13 +580,13 @@ class TestTables:
             *("saturated pixels", "seconds", "steps", "evaluations", "clip rate"),
             "Note",
         ]
-        for row, given in zip(rows, results["rows"]):
-            assert row[3:6] == [str(given["seed"])] + [
-                number(given[key]) for key in ("score", "relative")
+        for row, result in zip(rows, results["rows"]):
+            assert row[3:6] == [str(result["seed"])] + [
+                number(result[key]) for key in ("score", "relative")
             ]
         values = re.findall(r'<td class="value" data-value="([^"]*)"', text)
-        known = [repr(r["relative"]) for r in results["rows"] if r["score"]]
-        assert [v for v in values[1::11] if v] == known
+        expected = [repr(r["relative"]) for r in results["rows"] if r["score"]]
+        assert [v for v in values[1::11] if v] == expected
 
 
 def pair(first, second, mean, distinct=True, name="m"):
@@ -615,7 +607,7 @@ def pair(first, second, mean, distinct=True, name="m"):
             "a",
         ),
         ("lower", [("a", "b", 1, True), ("a", "c", 1, True), ("b", "c", 1, True)], "c"),
-        # b is told apart from neither, so it is among the best.
+        # b differs distinctly from neither, so it is among the best.
         (
             "higher",
             [("a", "b", 1, False), ("a", "c", 2, True), ("b", "c", 1, False)],
@@ -631,9 +623,9 @@ def pair(first, second, mean, distinct=True, name="m"):
             [("a", "b", 1, True), ("a", "c", 1, True), ("b", "c", 1, True)],
             "",
         ),
-        # What was never compared is not among the best.
+        # A method that was never compared is not among the best.
         ("higher", [("b", "c", -1, True)], "c"),
-        # Baselines do not count, however good.
+        # Other kinds do not count, however good they are.
         ("higher", [("a", "b", 1, True), ("a", "photos", -3, True)], "a"),
     ],
 )
@@ -658,8 +650,8 @@ def test_a_difference_without_an_interval_makes_no_best_set():
     }
 
     assert formatting.best_methods(results, "m") == set()
-    (found,) = formatting.difference_tables(results)
-    assert found["lines"][0]["bar"] is None
+    (table,) = formatting.difference_tables(results)
+    assert table["lines"][0]["bar"] is None
 
 
 def test_bars_share_the_scale_of_their_measure():
@@ -687,7 +679,7 @@ class TestPictures:
         assert (len(rows), len(starts), photos) == (161, 36, 24)
         assert all(image["alt"] for image in page.all("img"))
 
-    def test_a_picture_is_the_one_that_its_text_tells(self, page, results, folder):
+    def test_a_picture_matches_its_alternative_text(self, page, results, folder):
         by_alt = {image["alt"]: image["src"] for image in page.all("img")}
         for row in results["rows"][3:160:40]:
             alt = (
@@ -699,34 +691,34 @@ class TestPictures:
                 embedded = np.asarray(image.convert("RGB"), float) / 255
             saved = images.read(folder / row["picture"])
             assert embedded.shape == saved.shape
-            # Lossy, and of half the resolution in colour: compare what is left.
+            # WebP is lossy and halves the resolution of colour: compare block means.
             coarse = [
                 p.mean(-1).reshape(6, 8, 6, 8).mean((1, 3)) for p in (embedded, saved)
             ]
             np.testing.assert_allclose(*coarse, atol=0.02)
 
-    def test_large_ones_are_scaled_down_and_keep_their_shape(self, tmp_path, rng):
+    def test_large_pictures_are_scaled_down_and_keep_their_shape(self, tmp_path, rng):
         images.to_pil(waves(rng, 300, 451, -2)).save(tmp_path / "a.png")
         images.to_pil(waves(rng, 31, 57, -2)).save(tmp_path / "b.png")
 
-        found = pictures.embed_pictures(tmp_path, ["a.png", "b.png"])
+        embedded = pictures.embed_pictures(tmp_path, ["a.png", "b.png"])
 
-        assert (found["a.png"].width, found["a.png"].height) == (224, 149)
-        assert (found["b.png"].width, found["b.png"].height) == (57, 31)
+        assert (embedded["a.png"].width, embedded["a.png"].height) == (224, 149)
+        assert (embedded["b.png"].width, embedded["b.png"].height) == (57, 31)
 
-    def test_all_get_smaller_together_where_they_are_too_heavy(self, tmp_path, rng):
+    def test_all_pictures_shrink_together_if_they_exceed_the_limit(self, tmp_path, rng):
         for name, slope in (("noise.png", 0), ("smooth.png", -4)):
             images.to_pil(waves(rng, 240, 240, slope)).save(tmp_path / name)
         names = ["noise.png", "smooth.png"]
         length = {}
         for side in (224, 176, 128):
-            found = pictures.embed_pictures(
+            embedded = pictures.embed_pictures(
                 tmp_path, names, limit=length.get("limit", 1e9)
             )
-            assert {p.width for p in found.values()} == {side}
-            length["limit"] = sum(len(p.uri) for p in found.values()) - 1
-        found = pictures.embed_pictures(tmp_path, names, limit=1)
-        assert {p.width for p in found.values()} == {128}
+            assert {p.width for p in embedded.values()} == {side}
+            length["limit"] = sum(len(p.uri) for p in embedded.values()) - 1
+        embedded = pictures.embed_pictures(tmp_path, names, limit=1)
+        assert {p.width for p in embedded.values()} == {128}
 
     def test_the_seed_of_the_lowest_score_is_marked(self, page, text, results):
         lowest = {}
@@ -739,9 +731,9 @@ class TestPictures:
             r'<figure class="lowest">\n<button[^>]*data-row="row-(\d+)"', text
         )
 
-        found = [results["rows"][int(n) - 1] for n in marked]
-        assert len(found) == len(UNITS) * len(METHODS)
-        for row in found:
+        marked_rows = [results["rows"][int(n) - 1] for n in marked]
+        assert len(marked_rows) == len(UNITS) * len(METHODS)
+        for row in marked_rows:
             assert row["score"] == lowest[row["unit"], row["method"]]["score"]
 
     def test_one_seed_has_no_lowest(self, tmp_path):
@@ -772,7 +764,7 @@ class TestPlots:
         methods = report_page._methods(results)
         return {t: figure for t, figure, _ in plots._figures(results, methods)}
 
-    def test_there_is_one_for_each_question(self, results):
+    def test_there_is_a_plot_for_each_comparison_of_numbers(self, results):
         assert list(self.figures(results)) == [
             "score against naturalness: nearest photo (MobileNetV1)",
             "score against cost",
@@ -788,19 +780,19 @@ class TestPlots:
 
     def test_intervals_are_those_of_the_summary(self, results):
         (axes,) = self.figures(results)["of the best photo"].axes
-        known = {
+        entries = {
             e["method"]: e for e in results["summary"] if e["measure"] == "relative"
         }
         names = [label.get_text() for label in axes.get_yticklabels()]
         assert names[:3] == ["random samples", "best of 64", "fourier"]
         for place, name in enumerate(names[:5]):
             line, point = axes.lines[2 * place : 2 * place + 2]
-            entry = known[name]
+            entry = entries[name]
             assert list(line.get_xdata()) == [entry["low"], entry["high"]]
             assert list(point.get_xdata()) == [entry["median"]]
             assert list(point.get_ydata()) == [place]
 
-    def test_what_has_no_interval_is_hollow(self, results):
+    def test_markers_without_an_interval_are_hollow(self, results):
         (axes,) = self.figures(results)['KID (J"2<)'].axes
 
         assert len(axes.lines) == len(METHODS)
@@ -824,12 +816,12 @@ class TestPlots:
         assert points[1] == pytest.approx((seconds, median))
         assert axes.get_xscale() == "log"  # from 10 to 350 seconds
 
-    def test_a_curve_breaks_where_a_layer_is_not_known(self, results):
+    def test_a_curve_has_a_gap_where_a_value_is_missing(self, results):
         (axes,) = self.figures(results)["path similarity"].axes
-        given = results["curves"]["path_similarity"]["methods"][QUOTED]
+        values = results["curves"]["path_similarity"]["methods"][QUOTED]
 
         np.testing.assert_array_equal(
-            axes.lines[1].get_ydata(), [np.nan if v is None else v for v in given]
+            axes.lines[1].get_ydata(), [np.nan if v is None else v for v in values]
         )
         names = {note.xy[1]: note.get_text() for note in axes.texts}
         heights = sorted(names)
@@ -837,9 +829,9 @@ class TestPlots:
             *("fourier", QUOTED, "inverter"),
             '<script>alert("x")<…',
         }
-        assert min(np.diff(heights)) > 0.02  # they do not lie upon each other
+        assert min(np.diff(heights)) > 0.02  # they do not overlap
 
-    def test_they_take_the_colours_of_the_page(self, page):
+    def test_plots_use_the_colours_of_the_page(self, page):
         part = [attrs for tag, attrs in page.tags if tag in ("path", "use", "text")]
         colours = {
             colour
@@ -855,16 +847,16 @@ class TestPlots:
         }
         assert {f"var(--c{n})" for n in range(1, 5)} <= colours
         assert len(page.all("svg", role="img")) == 10
-        assert not page.all("style", type="text/css")  # would hold for all the page
+        assert not page.all("style", type="text/css")  # would apply to the whole page
 
-    def test_names_like_a_colour_or_an_id_are_left_alone(self, tmp_path):
+    def test_names_that_look_like_a_colour_or_an_id_are_unchanged(self, tmp_path):
         odd = '#0000c1 id="x" $a_1$ \N{SNOWMAN}'
         results = comparison(tmp_path, 8, UNITS[:2], [(odd[:19], *METHODS[0][1:])], 1)
         text = report_page.write(results, tmp_path).read_text()
 
         assert '>#0000c1 id="x" $a_1</text>' in text
 
-    def test_letters_that_the_font_lacks_are_no_warning(self, tmp_path):
+    def test_letters_that_the_font_lacks_cause_no_warning(self, tmp_path):
         name = "\N{CJK UNIFIED IDEOGRAPH-6C34}\N{SNOWMAN WITHOUT SNOW}"
         results = comparison(tmp_path, 8, UNITS[:2], [(name, *METHODS[0][1:])], 1)
 
@@ -874,7 +866,7 @@ class TestPlots:
 
 
 class TestFiles:
-    def test_the_table_holds_the_rows_with_all_digits(self, folder, results):
+    def test_the_table_contains_the_rows_with_all_digits(self, folder, results):
         with (folder / "results.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
 
@@ -885,9 +877,9 @@ class TestFiles:
             *("evaluations", "clip_rate", "stuck"),
         ]
         assert len(rows) == len(results["rows"])
-        for row, given in zip(rows, results["rows"]):
+        for row, result in zip(rows, results["rows"]):
             for key, text in row.items():
-                value = given.get(key)
+                value = result.get(key)
                 if value is None:
                     assert text == ""
                 elif isinstance(value, bool):
@@ -895,7 +887,7 @@ class TestFiles:
                 else:
                     assert type(value)(text) == value
 
-    def test_numbers_that_are_none_are_empty(self, tmp_path):
+    def test_values_that_are_not_finite_are_empty(self, tmp_path):
         results = comparison(tmp_path, 8, UNITS[:1], METHODS[:1], 1)
         results["rows"][0]["relative"] = float("nan")
         text = report_page.write(results, tmp_path).read_text()
@@ -914,13 +906,13 @@ class TestFiles:
             "logit-goldfish.png",
         ]
         sheet = images.read(folder / "sheets" / "fire8-20.png")
-        # Four photos and six starts take two lines each, then a line for each method.
+        # The photos and the starts take two lines each, every method takes one.
         assert sheet.shape == ((2 + 2 + 9) * (48 + 26) + 8, 3 * (48 + 8) + 8, 3)
-        first = images.read(folder / results["rows"][0]["picture"])  # of fourier
+        first = images.read(folder / results["rows"][0]["picture"])  # by fourier
         top = 8 + (2 + 2 + 2) * 74
         np.testing.assert_array_equal(sheet[top : top + 48, 8:56], first)
 
-    def test_what_failed_leaves_its_place_in_the_sheet(self, folder, results):
+    def test_a_failed_picture_leaves_a_gap_in_the_sheet(self, folder, results):
         sheet = images.read(folder / "sheets" / "a.b-3.png")
         top = 8 + (2 + 2 + 2) * 74
         (last,) = (
@@ -929,12 +921,14 @@ class TestFiles:
             if (r["unit"], r["method"], r["seed"]) == ("a/b:3", "fourier", 2)
         )
         assert (sheet[top : top + 48, 64:112] == 1).all()
-        assert sheet[top + 48 : top + 66, 64:112].min() < 0.2  # says that it failed
+        assert (
+            sheet[top + 48 : top + 66, 64:112].min() < 0.2
+        )  # the caption says that it failed
         np.testing.assert_array_equal(
             sheet[top : top + 48, 120:168], images.read(folder / last)
         )
 
-    def test_all_is_the_same_when_written_again(self, folder, results, tmp_path):
+    def test_writing_again_gives_the_same_files(self, folder, results, tmp_path):
         shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
         report_page.write(results, tmp_path)
 
@@ -943,7 +937,7 @@ class TestFiles:
             name = str(file).removeprefix(f"{folder}/")
             assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
         kept = {p.name for p in tmp_path.iterdir()}
-        assert kept == {p.name for p in folder.iterdir()}  # and nothing half written
+        assert kept == {p.name for p in folder.iterdir()}  # and no incomplete file
 
     @pytest.mark.slow
     def test_a_large_comparison_stays_below_15_megabytes(self, tmp_path):
@@ -956,7 +950,7 @@ class TestFiles:
 
 
 class TestReading:
-    def test_a_folder_without_results_is_told(self, tmp_path):
+    def test_a_folder_without_results_is_an_error(self, tmp_path):
         for path in (tmp_path, tmp_path / "none"):
             with pytest.raises(
                 FileNotFoundError, match=r"There is no '.*results.json'"
@@ -964,7 +958,7 @@ class TestReading:
                 rows.read(path)
 
     @pytest.mark.parametrize("share", [0, 0.5, 0.999])
-    def test_a_file_that_is_cut_off_is_told_in_one_line(self, folder, tmp_path, share):
+    def test_a_truncated_file_is_an_error_of_one_line(self, folder, tmp_path, share):
         data = (folder / "results.json").read_bytes()
         (tmp_path / "results.json").write_bytes(data[: int(share * len(data))])
 
@@ -975,7 +969,7 @@ class TestReading:
         assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize(
-        ("changed", "told"),
+        ("changed", "message"),
         [
             ({"rows": None}, "expected 'rows', of type list. Received: None"),
             ({"measures": []}, "expected 'measures', of type dict"),
@@ -990,13 +984,13 @@ class TestReading:
         ],
     )
     def test_results_that_contradict_themselves_are_refused(
-        self, results, tmp_path, changed, told
+        self, results, tmp_path, changed, message
     ):
         (tmp_path / "results.json").write_text(json.dumps(results | changed))
 
-        with pytest.raises(ValueError, match=re.escape(told)):
+        with pytest.raises(ValueError, match=re.escape(message)):
             rows.read(tmp_path)
-        with pytest.raises(ValueError, match=re.escape(told)):
+        with pytest.raises(ValueError, match=re.escape(message)):
             report_page.write(results | changed, tmp_path)
 
     def test_another_json_file_is_refused(self, tmp_path):
@@ -1008,9 +1002,7 @@ class TestReading:
             rows.read(tmp_path)
 
     @pytest.mark.parametrize("module", ["jinja2", "matplotlib"])
-    def test_without_the_extra_its_name_is_told(
-        self, monkeypatch, results, tmp_path, module
-    ):
+    def test_a_missing_extra_is_named(self, monkeypatch, results, tmp_path, module):
         monkeypatch.setitem(sys.modules, module, None)
 
         with pytest.raises(RuntimeError, match=rf"{module}.*'tfviz\[report\]'"):
@@ -1044,7 +1036,7 @@ class TestText:
             (float("inf"), "\N{EN DASH}"),
         ],
     )
-    def test_numbers_have_three_digits_that_count(self, value, expected):
+    def test_numbers_have_three_significant_digits(self, value, expected):
         assert number(value) == expected
 
     def test_links_end_before_the_sentence_does(self):
@@ -1065,25 +1057,25 @@ def browser():
     if chromium is None:
         pytest.skip("no chromium is installed")
     with playwright.sync_playwright() as p:
-        # As root, as in a container, Chromium has no sandbox.
+        # Chromium has no sandbox for root, the user in most containers.
         browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
         browser.close()
 
 
 @pytest.fixture
-def opened(browser, folder):
-    """Open the page; what it asks for and complains of is collected."""
+def open_page(browser, folder):
+    """Open the page, and collect its requests, console messages and errors."""
     contexts = []
 
     def call(width=1280, **options):
         size = {"width": width, "height": 800}
         contexts.append(browser.new_context(viewport=size, **options))
         view = contexts[-1].new_page()
-        view.noted = []
-        view.on("console", lambda message: view.noted.append(message.text))
-        view.on("pageerror", lambda error: view.noted.append(str(error)))
-        view.on("request", lambda request: view.noted.append(request.url[:30]))
+        view.messages = []
+        view.on("console", lambda message: view.messages.append(message.text))
+        view.on("pageerror", lambda error: view.messages.append(str(error)))
+        view.on("request", lambda request: view.messages.append(request.url[:30]))
         view.goto((folder / "report.html").as_uri())
         return view
 
@@ -1097,15 +1089,15 @@ def visible(view, selector):
 
 
 class TestInTheBrowser:
-    def test_it_asks_for_nothing_but_itself(self, opened, folder):
-        view = opened()
+    def test_it_requests_nothing_but_itself(self, open_page, folder):
+        view = open_page()
         view.wait_for_load_state("networkidle")
 
-        asked = [n for n in view.noted if not n.startswith("data:")]
-        assert asked == [(folder / "report.html").as_uri()[:30]]
+        requests = [n for n in view.messages if not n.startswith("data:")]
+        assert requests == [(folder / "report.html").as_uri()[:30]]
 
-    def test_all_pictures_are_shown(self, opened):
-        view = opened()
+    def test_all_pictures_are_shown(self, open_page):
+        view = open_page()
         view.evaluate("Promise.all([...document.images].map((i) => i.decode()))")
         widths = view.evaluate("[...document.images].map((i) => i.naturalWidth)")
 
@@ -1114,8 +1106,8 @@ class TestInTheBrowser:
         shown = view.locator(".zoom img").first.bounding_box()
         assert 108 <= shown["width"] <= 130
 
-    def test_columns_sort_by_keyboard(self, opened, results):
-        view = opened()
+    def test_columns_sort_by_keyboard(self, open_page, results):
+        view = open_page()
         head = view.locator("#rows th").filter(has_text="of the best photo")
         scores = [r["relative"] for r in results["rows"] if r["relative"] is not None]
 
@@ -1124,7 +1116,7 @@ class TestInTheBrowser:
                 "[...document.querySelectorAll('#rows tbody tr')]"
                 ".map((row) => row.cells[5].dataset.value)"
             )
-            assert values[-1] == ""  # the failed one, in both directions
+            assert values[-1] == ""  # the failed row comes last in both directions
             return [float(value) for value in values[:-1]]
 
         head.locator("button").focus()
@@ -1143,8 +1135,8 @@ class TestInTheBrowser:
             *("logit:</td><b>lion", "logit:goldfish"),
         ]
 
-    def test_a_filter_hides_pictures_and_rows(self, opened):
-        view = opened()
+    def test_a_filter_hides_pictures_and_rows(self, open_page):
+        view = open_page()
         rows, groups = "#rows tbody tr", ".unit .group[data-method]"
         assert (visible(view, rows), visible(view, groups)) == (162, 54)
 
@@ -1155,13 +1147,13 @@ class TestInTheBrowser:
         assert (visible(view, rows), visible(view, groups)) == (6, 2)
         assert view.locator("#shown").inner_text() == "2 of 6 units, 6 of 162 rows"
         view.get_by_label("Kind", exact=True).select_option("baselines")
-        assert visible(view, rows) == 0  # it is no baseline
+        assert visible(view, rows) == 0  # the method is no baseline
         view.get_by_label("Method", exact=True).select_option("all")
         view.get_by_label("Unit", exact=True).fill("")
         assert (visible(view, rows), visible(view, groups)) == (36, 12)
 
-    def test_a_picture_opens_by_keyboard_with_its_numbers(self, opened, results):
-        view = opened()
+    def test_a_picture_opens_by_keyboard_with_its_numbers(self, open_page, results):
+        view = open_page()
         button = view.locator('button[data-row="row-4"]')
         button.press("Enter")
 
@@ -1185,11 +1177,11 @@ class TestInTheBrowser:
         assert button.evaluate("(b) => b === document.activeElement")
 
     @pytest.mark.parametrize("width", [360, 768, 1280])
-    def test_nothing_hangs_over_the_side(self, opened, width):
-        view = opened(width)
+    def test_nothing_exceeds_the_width_of_the_page(self, open_page, width):
+        view = open_page(width)
 
         assert view.evaluate("document.documentElement.scrollWidth") == width
-        # What is wider scrolls in its box, which the keyboard reaches.
+        # Wider tables scroll in a box that can be reached with the keyboard.
         boxes = view.locator(".scroll").evaluate_all(
             "(boxes) => boxes.map((b) => [b.scrollWidth > b.clientWidth, b.tabIndex])"
         )
@@ -1199,22 +1191,22 @@ class TestInTheBrowser:
         assert view.evaluate("document.querySelector('dialog').scrollWidth") <= width
         assert view.evaluate("document.documentElement.scrollWidth") == width
 
-    def test_dark_turns_the_page_and_the_plots(self, opened):
-        found = {}
+    def test_the_page_and_the_plots_follow_the_colour_scheme(self, open_page):
+        styles = {}
         for scheme in ("light", "dark"):
-            view = opened(color_scheme=scheme)
-            found[scheme] = view.evaluate(
+            view = open_page(color_scheme=scheme)
+            styles[scheme] = view.evaluate(
                 "['body', '.plots text', '.plots use'].map((s) => {"
                 " const style = getComputedStyle(document.querySelector(s));"
                 " return [style.backgroundColor, style.color, style.stroke]})"
             )
-        light, dark = found["light"], found["dark"]
+        light, dark = styles["light"], styles["dark"]
         assert (light[0][0], dark[0][0]) == ("rgb(252, 251, 248)", "rgb(22, 22, 20)")
         assert light[1][1] != dark[1][1]
         assert light[2][2] != dark[2][2]
 
-    def test_the_first_tab_skips_to_the_results(self, opened):
-        view = opened()
+    def test_the_first_tab_skips_to_the_results(self, open_page):
+        view = open_page()
         view.keyboard.press("Tab")
         link = view.locator(":focus")
         assert link.inner_text() == "Skip to the results"
@@ -1222,16 +1214,16 @@ class TestInTheBrowser:
         outline = link.evaluate("(e) => getComputedStyle(e).outlineStyle")
         assert outline == "solid"
 
-    def test_it_is_readable_without_scripts(self, opened):
-        view = opened(java_script_enabled=False)
+    def test_it_is_readable_without_scripts(self, open_page):
+        view = open_page(java_script_enabled=False)
 
         assert visible(view, "#rows tbody tr") == 162
         assert visible(view, ".unit img") == 161 + 36 + 24
-        assert visible(view, ".filter") == 0  # what would do nothing is not there
+        assert visible(view, ".filter") == 0  # controls that need scripts are hidden
         assert visible(view, ".sort") == 0
 
-    def test_printing_shows_all_tables_whole(self, opened):
-        view = opened()
+    def test_printing_shows_all_tables_whole(self, open_page):
+        view = open_page()
         assert visible(view, "#differences tbody tr") == 36
         view.evaluate("dispatchEvent(new Event('beforeprint'))")
         view.emulate_media(media="print", color_scheme="dark")
