@@ -407,8 +407,8 @@ def make_param(
     if statistics is not None:
         from tfviz import statistics as measured  # noqa: PLC0415
 
-        found = measured.load(statistics)
-        own = {"statistics": found} if name == "maco" else {"color": found.color}
+        loaded = measured.load(statistics)
+        own = {"statistics": loaded} if name == "maco" else {"color": loaded.color}
     return getattr(params, name)(height, width, adapter.channels, **own)
 
 

@@ -106,7 +106,7 @@ def _search_weight(
     optimum = float(np.max(best.unit_scores))
     scale = max(optimum - start, 1e-30)
     tried: list[dict[str, float]] = []
-    low, high, found = 0.0, math.inf, 0.0
+    low, high, largest = 0.0, math.inf, 0.0
     weight = FIRST_WEIGHT * scale
     for _ in range(SEARCHES):
         with warnings.catch_warnings():
@@ -116,11 +116,11 @@ def _search_weight(
         kept = (float(np.min(result.unit_scores)) - start) / scale
         tried.append({"weight": weight, "share": kept})
         if kept >= share:
-            low, found, best = weight, weight, result
+            low, largest, best = weight, weight, result
         else:
             high = weight
         if high == math.inf:
             weight = 4 * low
         else:
             weight = high / 4 if low == 0 else math.sqrt(low * high)
-    return found, best, tried
+    return largest, best, tried

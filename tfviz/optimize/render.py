@@ -177,13 +177,13 @@ def as_result(job: Job, batches: Sequence[Batch]) -> Result:
 
 def _distances(batches: Sequence[Batch], order: Any) -> NDArray[np.float32] | None:
     """Return the distances within groups; NaN fills the rows of smaller groups."""
-    found = [batch.outcome.distances for batch in batches]
-    largest = max((d.shape[1] for d in found if d is not None), default=0)
+    distances = [batch.outcome.distances for batch in batches]
+    largest = max((d.shape[1] for d in distances if d is not None), default=0)
     if not largest:
         return None
     rows = [
         _padded(np.zeros((len(b.places), 0)) if d is None else d, largest, axis=1)
-        for b, d in zip(batches, found, strict=True)
+        for b, d in zip(batches, distances, strict=True)
     ]
     return np.concatenate(rows)[order].astype(np.float32)
 
