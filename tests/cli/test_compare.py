@@ -148,7 +148,7 @@ def test_generators_without_a_known_range_take_part(run, photos):
     keras.Sequential(encoder).save("encoder.keras")
     few = [*BASE, "--methods", "mine=gan.keras", "--steps", 1, "--seeds", 1]
     few += ["--control", "wrong=gan.keras", "--no-report", "fire2:3"]
-    assert "Give its range" in error_of(run(*few, code=1))
+    assert "Give its value range" in error_of(run(*few, code=1))
     ranges = ["--range", "mine=0,1", "--range", "wrong=-1,1"]
     run(*few, *ranges, "--encoder", "mine=encoder.keras")
 

@@ -13,7 +13,7 @@ import pytest
 import tfviz
 from support import ROOT, build_toy, error_of, names, small_trainings
 from PIL import Image
-from tfviz.cli import options as command_options, train as command
+from tfviz.cli import options as command_options, param_types, train as command
 from tfviz.priors import _trained, training
 from tfviz.priors.training import autoencoder, inverter, recipes
 from tfviz.priors._trained import read as load_file
@@ -343,3 +343,8 @@ def test_a_killed_training_resumes(photos, tmp_path):
     for name in ("inverter.npz", "log.csv", "samples.png"):
         whole = (tmp_path / "whole" / name).read_bytes()
         assert (tmp_path / "out" / name).read_bytes() == whole, name
+
+
+def test_the_command_line_knows_the_bundled_priors():
+    """It names them without TensorFlow, which importing their package would load."""
+    assert param_types.PriorSource.bundled == _trained.BUNDLED

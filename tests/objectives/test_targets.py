@@ -1,5 +1,6 @@
 """The classes that objectives maximize."""
 
+import keras
 import pytest
 import tfviz
 from support import build_toy
@@ -27,6 +28,15 @@ def test_they_are_looked_up_in_the_model(make, adapter):
 def test_units_that_are_no_class_have_none(adapter):
     assert targets(objectives.channel("conv_b", [1, 2]), adapter) == (None, None)
     assert targets(objectives.layer("conv_b"), adapter) == (None,)
+
+
+def test_a_class_at_one_position_is_not_a_class_of_the_image():
+    pixels = build_toy()
+    dense = keras.Model(pixels.inputs, pixels.get_layer("conv_b").output)
+    adapter = tfviz.adapt(dense, (-1, 1))
+
+    assert targets(objectives.logit(3), adapter) == (3,)
+    assert targets(objectives.logit(3, 1, 2), adapter) == (None,)
 
 
 def test_they_follow_their_images(adapter):
