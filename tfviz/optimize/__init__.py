@@ -1,1 +1,1 @@
-"""From units to pictures: the optimization and what drives it."""
+"""The optimization, from units to pictures."""

@@ -90,5 +90,5 @@ class Animation:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Write what is left."""
+        """Write the frames that are left."""
         self.close()

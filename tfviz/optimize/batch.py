@@ -1,4 +1,4 @@
-"""Batches: which pictures are made together, how far they are, and what they became."""
+"""Batches of pictures: their planning, their progress, and their results."""
 
 import hashlib
 import math
@@ -24,7 +24,7 @@ class Picture:
     Attributes:
         name: The unit that it shows, for people.
         text: The same in canonical form.
-        repeat: How many equal texts stand before it in the job.
+        repeat: How many equal texts precede it in the job.
         slot: Its place in the batch.
         batch_size: The size of the batch.
         seed: Two numbers, a hash of the job's seed, `text` and `repeat`.
@@ -290,7 +290,7 @@ def plan_pictures(
 
 
 def count_repeats(texts: list[str]) -> list[int]:
-    """Return for each text how many equal ones stand before it."""
+    """Return for each text how many equal texts precede it."""
     seen: dict[str, int] = {}
     repeats = []
     for text in texts:

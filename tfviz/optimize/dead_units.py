@@ -1,4 +1,4 @@
-"""Units without any gradient: what was tried to wake them, and the warning."""
+"""Dead units, which have no gradient anywhere: a report on them, and a warning."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class DeadUnit:
-    """What was tried in vain for the picture of a dead unit.
+    """A dead unit, with the attempts to wake it.
 
     Attributes:
         name: The unit.
@@ -48,7 +48,7 @@ def investigate(
     history: NDArray[np.float32],
     shape: tuple[int, int, int, int],
 ) -> tuple[DeadUnit, ...]:
-    """Collect what was tried for the dead units of a batch, and try random images.
+    """Report on the dead units of a batch, after trying random images as well.
 
     Args:
         runner: What rendered the batch.

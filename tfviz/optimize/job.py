@@ -1,4 +1,4 @@
-"""A job: what is to be rendered, checked before any work, planned, and run."""
+"""A job: units and options, checked before any work, planned, and rendered."""
 
 import hashlib
 import time
@@ -142,7 +142,7 @@ class Job:
         return sum(not skip >= set(planned.places) for planned in self._batches)
 
     def shown(self, images: Any) -> Any:
-        """Return what the model is shown of images, before any transform."""
+        """Return images as the model is shown them, before any transform."""
         images = tf.convert_to_tensor(images, tf.float32)
         return apply_view(images, self.param, self.adapter)
 
@@ -289,7 +289,7 @@ class Job:
         )
 
     def _seen_size(self) -> tuple[int, int]:
-        """Return the size of what the model sees, by tracing; and check it."""
+        """Return the size of the images that the model sees, and check that it fits."""
         seen = []
 
         def trace(images: Any) -> Any:

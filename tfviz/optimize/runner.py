@@ -1,4 +1,4 @@
-"""What compiles the step, keeps its state, and drives it."""
+"""The runner, which compiles the step, keeps its state, and drives it."""
 
 import time
 from collections.abc import Hashable, Iterator, Mapping
@@ -31,7 +31,7 @@ _NEXT_SEED = 104729
 
 @dataclass(frozen=True)
 class Outcome:
-    """The pictures of a batch at one time, and what was measured of them.
+    """The pictures of a batch at one time, with their scores and diagnostics.
 
     Attributes:
         pictures: `(n, height, width, channels)`.
@@ -198,7 +198,7 @@ class Runner:
         return self._score_units(tf.constant(images), self._units).numpy()
 
     def outcome(self) -> Outcome:
-        """Return the pictures at this time, and what was measured of them."""
+        """Return the pictures at this time, with their scores and diagnostics."""
         pictures, scores, unit_scores, distances, diagnostics = self._measure(
             self._units
         )

@@ -1,4 +1,4 @@
-"""What one gradient step computes: from latents to scores, and back to gradients.
+"""The computation of one gradient step: from latents to scores, and back.
 
 Everything here is a function of tensors. The variables that a step changes, and the
 loop around it, belong to `tfviz.optimize.runner`.
@@ -30,7 +30,7 @@ _LATENT = "latent/"
 
 @dataclass(frozen=True)
 class Problem:
-    """What is optimized, and how: everything that a step is compiled for.
+    """Everything that a step is compiled for: model, units, param, and options.
 
     Attributes:
         adapter: The model.
