@@ -81,3 +81,17 @@ def test_all_parts_are_importable_from_the_checkout():
     code = "import tfviz.priors, tfviz.cli.main; print(tfviz.priors.__name__)"
 
     assert python(code).stdout.strip() == "tfviz.priors"
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["images", "measures", "statistics", "models.sources", "models.labels"]
+    + ["report.rows", "stops", "optimize.options"],
+)
+def test_modules_that_need_no_tensorflow_do_not_import_it(module):
+    result = python(
+        f"import sys, tfviz.{module}\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+
+    assert result.returncode == 0, result.stderr
