@@ -85,8 +85,10 @@ def test_all_parts_are_importable_from_the_checkout():
 
 @pytest.mark.parametrize(
     "module",
-    ["images", "measures", "statistics", "models.sources", "models.labels"]
-    + ["report.rows", "stops", "optimize.options"],
+    [
+        *("images", "measures", "statistics", "models.sources", "models.labels"),
+        *("report.rows", "stops", "optimize.options"),
+    ],
 )
 def test_modules_that_need_no_tensorflow_do_not_import_it(module):
     result = python(
