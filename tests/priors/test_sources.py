@@ -376,6 +376,7 @@ class TestRender:
         np.testing.assert_array_equal(one, other)
 
     @pytest.mark.slow
+    @pytest.mark.filterwarnings("default:.* is not what the picture was made with")
     def test_a_changed_or_missing_file_is_reported(self, run, tmp_path):
         gan_model().save(tmp_path / "gan.keras")
         fast = ["--steps", "2", "--candidates", "1"]

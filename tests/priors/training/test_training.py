@@ -474,7 +474,7 @@ class TestInverter:
         toy = build_toy()
         toy.layers[0].bias.assign_add(np.ones(8))
         other = tfviz.adapt(toy, (-1, 1))
-        with pytest.raises(ValueError, match="trained on .* with others"):
+        with pytest.raises(ValueError, match="trained on .* with other weights"):
             _trained.load(output / "inverter.npz", network=other).encode(held_out)
 
     def test_normalization_statistics_fit_the_averaged_weights(
