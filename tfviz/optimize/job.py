@@ -180,11 +180,14 @@ class Job:
             self.adapter, planned.objective, self.param, self.transforms, self.options
         )
         with compiled(problem, seeds, units) as runner:
-            best = self._attempt(runner, number, wanted, callbacks, 0)
+
+            def attempt(restart: int) -> BatchState:
+                self._start_runner(runner, planned, filled, units, restart)
+                return self._attempt(runner, number, wanted, callbacks, restart)
+
+            best = attempt(0)
             for restart in range(1, self.options.restarts):
-                best.keep_best(
-                    self._attempt(runner, number, wanted, callbacks, restart)
-                )
+                best.keep_best(attempt(restart))
             batch = best.batch(tuple(planned.places[i] for i in wanted), rows)
             dead = {
                 row: self.pictures[place].name
@@ -201,6 +204,22 @@ class Job:
                 batch = replace(batch, dead_units=tried)
         return batch
 
+    def _start_runner(
+        self,
+        runner: Runner,
+        planned: PlannedBatch,
+        filled: list[int],
+        units: Mapping[str, Any],
+        restart: int,
+    ) -> None:
+        """Give a runner the starts of a batch in an attempt."""
+        start = None
+        if self._start is not None:
+            places = [planned.places[i] for i in filled]
+            start = {name: values[places] for name, values in self._start.items()}
+        seeds = self._seeds(planned, filled, restart)
+        runner.start(seeds, units, start, self.options.candidates or 1)
+
     def _attempt(
         self,
         runner: Runner,
@@ -209,17 +228,9 @@ class Job:
         callbacks: Sequence[Callback],
         restart: int,
     ) -> BatchState:
-        """Optimize a batch from its starts, until its steps or its rules end it."""
+        """Optimize a batch that has started, until its steps or its rules end it."""
         planned, options = self._batches[number], self.options
-        filled = planned.fill(wanted)
         rows = [planned.slots[i] for i in wanted]
-        start = None
-        if self._start is not None:
-            places = [planned.places[i] for i in filled]
-            start = {name: values[places] for name, values in self._start.items()}
-        seeds = self._seeds(planned, filled, restart)
-        units = planned.objective[filled].units
-        runner.start(seeds, units, start, options.candidates or 1)
         names = tuple(self.pictures[planned.places[i]].name for i in wanted)
 
         def images() -> NDArray[np.float32]:
