@@ -20,9 +20,10 @@ def model_options(command: Callable) -> Callable:
             type=types.ModelSource(),
             default="squeezenet",
             show_default=True,
-            help="The model: squeezenet, keras:NAME, keras:NAME?weights=none, a "
-            ".keras or .h5 file, the folder of a SavedModel, or hub:URL. If there are "
-            "several signatures, choose one with FOLDER?signature=NAME.",
+            help="The model: squeezenet, efficientnet-lite0, keras:NAME, "
+            "keras:NAME?weights=none, a .keras or .h5 file, the folder of a "
+            "SavedModel, or hub:URL. If there are several signatures, choose one with "
+            "FOLDER?signature=NAME.",
         ),
         click.option(
             "--preprocess",

@@ -6,7 +6,7 @@ import tensorflow as tf
 from click.testing import CliRunner
 from support import DATA, build_toy, short_squeezenet
 from tfviz.cli.main import main
-from tfviz.models import load
+from tfviz.models import bundled
 
 
 def pytest_configure(config):
@@ -49,7 +49,7 @@ def toy_adapter(toy):
 @pytest.fixture(scope="session")
 def squeezenet():
     with pytest.MonkeyPatch.context() as patch:  # `_short` may be in effect
-        patch.setitem(load._BUNDLED, "squeezenet", load.squeezenet)
+        patch.setitem(bundled.BUILDERS, "squeezenet", bundled.squeezenet)
         return tfviz.adapt(tfviz.load_model("squeezenet"))
 
 
@@ -62,7 +62,7 @@ def rng():
 def _short():
     """Let the command line load the short network instead of the bundled one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(load._BUNDLED, "squeezenet", short_squeezenet)
+        patch.setitem(bundled.BUILDERS, "squeezenet", short_squeezenet)
         yield
 
 

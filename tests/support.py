@@ -1,6 +1,8 @@
 """Helpers for the tests of several folders: small networks, seeds and error lines."""
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import tfviz  # noqa: F401 (before TensorFlow: it sets environment variables)
@@ -11,6 +13,15 @@ ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("TFVIZ_DATA", ROOT.parent / "shared" / "data"))
 # Options of `tfviz render` that make the tests of the command line fast.
 FAST = ["--size", "64", "--steps", "4", "--transforms", "none"]
+
+
+def load_script(name):
+    """Import a script of the folder `scripts` as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def build_toy(head="softmax", channels=3, size=32):

@@ -86,9 +86,9 @@ def test_an_inverter_of_the_bundled_network(run, photos):
     assert codes.shape == (COUNT, 6)
     assert 0.7 < codes.std() < 1.4
     with pytest.MonkeyPatch.context() as patch:
-        from tfviz.models import load as _models, load as _squeezenet
+        from tfviz.models import bundled
 
-        patch.setitem(_models._BUNDLED, "squeezenet", _squeezenet.squeezenet)
+        patch.setitem(bundled.BUILDERS, "squeezenet", bundled.squeezenet)
         with pytest.raises(ValueError, match="weights of 'squeezenet' that it was"):
             _trained.load("out/inverter.npz").encode(pictures)
 

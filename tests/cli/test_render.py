@@ -18,9 +18,8 @@ from support import FAST, build_toy, error_of, names
 from PIL import Image
 
 import tfviz
-from tfviz.models import load as _models
+from tfviz.models import bundled
 from tfviz import images
-from tfviz.models.load import squeezenet
 from tfviz.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("_short")
@@ -302,7 +301,7 @@ class TestOtherCommands:
     def test_check_names_the_most_probable_classes(self, run, data, monkeypatch):
         import zipfile
 
-        monkeypatch.setitem(_models._BUNDLED, "squeezenet", squeezenet)
+        monkeypatch.setitem(bundled.BUILDERS, "squeezenet", bundled.squeezenet)
 
         with zipfile.ZipFile(data / "imagenet-1000-samples.zip") as archive:
             archive.extract("n01443537_goldfish.JPEG")

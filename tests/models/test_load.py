@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import pickle
 import re
 import shutil
 import urllib.error
@@ -14,19 +15,20 @@ import numpy as np
 import pytest
 import tf_keras
 from click.testing import CliRunner
-from support import build_toy
+from support import build_toy, load_script
 from PIL import Image
 
 import tfviz
 from tfviz import images, params, transforms
-from tfviz.models.sources import check_source
+from tfviz.models.sources import BUNDLED, check_source
 from tfviz.cli.main import main
 
 
-def test_the_bundled_network_is_a_plain_keras_model(tmp_path):
-    model = tfviz.load_model("squeezenet")
-    model.save(tmp_path / "squeezenet.keras")
-    again = tfviz.load_model(tmp_path / "squeezenet.keras")
+@pytest.mark.parametrize("name", BUNDLED)
+def test_the_bundled_networks_are_plain_keras_models(name, tmp_path):
+    model = tfviz.load_model(name)
+    model.save(tmp_path / "saved.keras")
+    again = tfviz.load_model(tmp_path / "saved.keras")
     picture = np.random.default_rng(0).uniform(0, 255, (1, 64, 80, 3))
 
     assert model.input_shape == (None, None, None, 3)
@@ -46,6 +48,78 @@ def test_the_bundled_network_has_the_layers_of_its_paper(squeezenet):
     assert shapes["fire9"] == (13, 13, 512)
     assert shapes["conv10"] == (13, 13, 1000)
     assert squeezenet.model.count_params() == 1_235_496
+
+
+def test_efficientnet_lite0_has_the_layers_of_its_paper(efficientnet):
+    shapes = {layer.path: layer.shape[1:] for layer in efficientnet.layers((224, 224))}
+
+    assert shapes["stem"] == (112, 112, 32)
+    assert "block1_expand" not in shapes
+    assert shapes["block1"] == (112, 112, 16)
+    assert shapes["block2_expand"] == (112, 112, 96)
+    assert shapes["block3"] == (56, 56, 24)
+    assert shapes["block5"] == (28, 28, 40)
+    assert shapes["block8"] == (14, 14, 80)
+    assert shapes["block11_depthwise"] == (14, 14, 672)
+    assert shapes["block16"] == (7, 7, 320)
+    assert shapes["head"] == (7, 7, 1280)
+    # 4,652,008 as it was trained, with a scale and a shift for each of 21,008 channels
+    # that are normalized; only a bias is left of both.
+    assert efficientnet.model.count_params() == 4_631_000
+    assert efficientnet.labels == tfviz.adapt(tfviz.load_model("squeezenet")).labels
+
+
+def test_efficientnet_lite0_shows_its_own_units(efficientnet):
+    options = {"steps": 12, "candidates": 1}
+    result = tfviz.render(
+        efficientnet, ["block7:3", "logit:goldfish"], params.fourier(96, 96), **options
+    )
+    assert (result.unit_scores > [1, 1]).all()
+
+
+@pytest.fixture(scope="module")
+def efficientnet():
+    return tfviz.adapt(tfviz.load_model("efficientnet-lite0"))
+
+
+@pytest.mark.data
+def test_efficientnet_lite0_was_converted_correctly(efficientnet, photos):
+    """It has 75.1 % of the validation photos right; these are from its training set."""
+    middle = photos[:, 1:225, 1:225]
+    ranks = []
+    for first in range(0, 1000, 50):
+        batch = middle[first : first + 50].astype(np.float32) / 255
+        ranks.append(np.argsort(-efficientnet.logits(batch).numpy(), axis=1))
+    ranks, target = np.concatenate(ranks), np.arange(1000)[:, None]
+
+    assert (ranks[:, :1] == target).any(axis=1).mean() >= 0.845
+    assert (ranks[:, :5] == target).any(axis=1).mean() >= 0.96
+
+
+class TestConversionOfEfficientNet:
+    """The script reads PyTorch's old files without PyTorch, and runs no code."""
+
+    def test_code_in_a_pickle_is_refused(self):
+        script = load_script("convert_efficientnet")
+        danger = pickle.dumps(print, protocol=2)
+        with pytest.raises(pickle.UnpicklingError, match="builtin.*print is not"):
+            script.TensorUnpickler(io.BytesIO(danger)).load()
+
+    def test_batch_normalization_is_folded(self, rng):
+        script = load_script("convert_efficientnet")
+        norm = {
+            f"_bn1.{name}": rng.uniform(0.5, 1.5, 3)
+            for name in ("weight", "bias", "running_mean", "running_var")
+        }
+        kernel = rng.normal(size=(3, 2, 1, 1))
+        fully = {"_fc.weight": rng.normal(size=(4, 3)), "_fc.bias": np.zeros(4)}
+        arrays = script.fold({"_conv_head.weight": kernel, **norm, **fully})
+        x = rng.normal(size=(5, 2))
+        mean, variance = norm["_bn1.running_mean"], norm["_bn1.running_var"]
+        y = (x @ kernel[:, :, 0, 0].T - mean) / np.sqrt(variance + 1e-3)
+        expected = y * norm["_bn1.weight"] + norm["_bn1.bias"]
+        found = x @ arrays["head_kernel"][0, 0] + arrays["head_bias"]
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=5e-3)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Load models: bundled, from `keras.applications`, from files, and from modules.
 
 `load_model` finds out which of these a source names. Files are loaded with Keras 3 or,
-if they are older, with `tf_keras`; the bundled SqueezeNet is built here.
+if they are older, with `tf_keras`.
 """
 
 import json
@@ -10,17 +10,16 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import h5py
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfviz._errors import did_you_mean, reason_of
+from tfviz.models.bundled import BUILDERS
 from tfviz.models.saved_model import load_saved_model
 from tfviz.models.sources import (
     HUB,
@@ -31,10 +30,6 @@ from tfviz.models.sources import (
     split_signature,
 )
 
-# The mean colour (red, green, blue) of SqueezeNet's training set, from 0 to 255.
-_MEAN_RGB = (123.68, 116.779, 103.939)
-# The number of filters of the squeeze layer in each of SqueezeNet's fire modules.
-_SQUEEZE_FILTERS = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}
 # The first bytes of files, by suffix: zip archives and HDF5.
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _FIRST_BYTES = {".keras": b"PK\x03\x04", ".h5": _HDF5, ".hdf5": _HDF5}
@@ -48,7 +43,7 @@ def load_model(source: str | os.PathLike, *, allow_unsafe: bool = False) -> Any:
     Args:
         source: One of
 
-            * `squeezenet`, the bundled ImageNet classifier;
+            * `squeezenet` or `efficientnet-lite0`, the bundled ImageNet classifiers;
             * `keras:NAME` for a network of `keras.applications` with its ImageNet
               weights, or `keras:NAME?weights=none` with random weights, which are the
               same each time;
@@ -78,8 +73,8 @@ def load_model(source: str | os.PathLike, *, allow_unsafe: bool = False) -> Any:
     """
     source = os.fspath(source)
     check_source(source)
-    if source in _BUNDLED:
-        model = _BUNDLED[source]()
+    if source in BUILDERS:
+        model = BUILDERS[source]()
     elif source.startswith(KERAS):
         model = _from_applications(source.removeprefix(KERAS))
     elif source.startswith(HUB):
@@ -184,54 +179,6 @@ def fetch_module(handle: str) -> Path:
             "it by hand and give its folder, or set TFHUB_CACHE_DIR to a "
             "folder in which tensorflow_hub has cached it."
         ) from error
-
-
-def squeezenet() -> Any:
-    """Build SqueezeNet v1.1 with its trained weights.
-
-    Returns:
-        A `keras.Model` from RGB images `(n, height, width, 3)` in [0, 255], at least
-        31 pixels high and wide, to logits `(n, 1000)`. The layers `fire2` to `fire9`
-        are the outputs of its modules.
-    """
-    layers = keras.layers
-
-    def convolution(x: Any, name: str, filters: int, size: int, **options: Any) -> Any:
-        options = {"activation": "relu", "padding": "same"} | options
-        return layers.Conv2D(filters, size, name=name, **options)(x)
-
-    inputs = keras.Input((None, None, 3), name="image")
-    x = layers.Normalization(mean=_MEAN_RGB, variance=(1.0,) * 3, name="mean")(inputs)
-    x = convolution(x, "conv1", 64, 3, strides=2, padding="valid")
-    x = layers.MaxPooling2D(3, 2, name="pool1")(x)
-    for module, filters in _SQUEEZE_FILTERS.items():
-        name = f"fire{module}"
-        squeezed = convolution(x, f"{name}_squeeze1x1", filters, 1)
-        x = layers.Concatenate(name=name)(
-            [
-                convolution(squeezed, f"{name}_expand1x1", 4 * filters, 1),
-                convolution(squeezed, f"{name}_expand3x3", 4 * filters, 3),
-            ]
-        )
-        if module in {3, 5}:
-            x = layers.MaxPooling2D(3, 2, name=f"pool{module}")(x)
-    x = convolution(x, "conv10", 1000, 1, activation=None)
-    outputs = layers.GlobalAveragePooling2D(name="logits")(x)
-    model = keras.Model(inputs, outputs, name="squeezenet")
-
-    with files("tfviz.models").joinpath("squeezenet.npz").open("rb") as file:
-        weights = np.load(file, allow_pickle=False)
-        for layer in model.layers:
-            if isinstance(layer, layers.Conv2D):
-                kernel = weights[f"{layer.name}_kernel"].astype(np.float32)
-                if layer.name == "conv1":
-                    kernel = kernel[:, :, ::-1]  # it was trained on BGR images
-                bias = weights[f"{layer.name}_bias"].astype(np.float32)
-                layer.set_weights([kernel, bias])
-    return model
-
-
-_BUNDLED = {"squeezenet": squeezenet}
 
 
 @dataclass(frozen=True)

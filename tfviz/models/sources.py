@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tfviz._errors import did_you_mean
 
-BUNDLED = ("squeezenet",)
+BUNDLED = ("squeezenet", "efficientnet-lite0")
 SUFFIXES = (".keras", ".h5", ".hdf5")
 KERAS = "keras:"
 HUB = "hub:"
