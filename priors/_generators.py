@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -222,12 +223,13 @@ def taesd(
     if encoder is not None:
         encode = _taesd.encoder(_taesd.read_weights(encoder, _taesd.ENCODER, 3))
     latent = waves_of_usual_length(rows, columns, channels, mean=mean, stddev=stddev)
-    return assembled(
+    prior = assembled(
         {"latent": latent},
         lambda values: decode(values["latent"]),
         value_range=(0, 1),
         encode=encode and (lambda images: {"latent": encode(images)}),
     )
+    return replace(prior, trained=_taesd.TRAINED)
 
 
 def keras_hub_vae(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from tfviz import adapt, load_model
 from tfviz._files import DAMAGED, write_safely
+from tfviz.comparison.kinship import dataset_of_source
 from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import resize
 from tfviz.params._base import Latents
@@ -90,7 +91,26 @@ def load(
         prior = _inverter(settings, arrays, size, network)
     else:
         prior = _autoencoder(settings, arrays, size)
-    return replace(prior, trained={"network": settings["network"]["hash"]})
+    return replace(prior, trained=_training(settings))
+
+
+def _training(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the file of a prior says of its training, as `Param.trained`."""
+    network = settings["network"]
+    data = {*settings.get("data", ()), dataset_of_source(network["source"])} - {None}
+    photos = f"{settings['photos']:,} photos"
+    if sources := settings.get("sources"):
+        photos += f" ({', '.join(sources)})"
+    if without := settings.get("without"):
+        photos += f", without {len(without):,} that were left out"
+    name = network["name"]
+    about = f"Trained on {photos}, to match them in the features of {name}."
+    if data:
+        about += (
+            f" The photos, or those that {name} learned from, are of "
+            f"{' and '.join(sorted(data))}."
+        )
+    return {"networks": {name: network["hash"]}, "data": sorted(data), "about": about}
 
 
 def bundled_file(name: str | os.PathLike) -> Path:
