@@ -15,7 +15,8 @@ components as the prior has latents. Photos which nearly equal a photo of a trai
 are left out. Of random images, it measures the slope of the spectrum and the lattice:
 the largest share of the power at an oblique frequency that is common to 256 images. It
 is 1/256 in the mean and about 0.03 at most for independent images, and up to 1 for a
-pattern that a generator puts into all images.
+pattern that a generator puts into all images. Its `amplitude` in levels of 8 bits says
+whether it can be seen.
 
 `logits` renders randomly chosen classes with `fourier` and with each prior, for the
 same number of steps. Networks that took no part in the optimization rank the classes;
@@ -51,6 +52,8 @@ UNITS, SEEDS, STEPS = 24, (0, 1), 150
 PATCH, SHOWN = 8, 10
 # The number of random images, and the name of TAESD, whose files are in DATA.
 RANDOM, TAESD = 256, "taesd"
+# More than this share of the power at a frequency is not common by chance.
+COMMON = 0.1
 
 
 def main() -> None:
@@ -129,7 +132,7 @@ def reconstruct(options: argparse.Namespace) -> None:
             print(source, kind, json.dumps(line), flush=True)
         random = np.clip(prior.sample(RANDOM), 0, 1)
         slope = float(measures.spectrum_slope(random).mean())
-        scores[f"{source} random"] = {"slope": slope, "lattice": lattice(random)}
+        scores[f"{source} random"] = {"slope": slope} | lattice(random)
         print(source, "random", json.dumps(scores[f"{source} random"]), flush=True)
         places = np.linspace(0, len(originals) - 1, SHOWN).round().astype(int)
         shown = [
@@ -155,15 +158,19 @@ def reconstructions(prior: Any, originals: NDArray) -> dict[str, NDArray]:
     }
 
 
-def lattice(pictures: NDArray) -> float:
+def lattice(pictures: NDArray) -> dict[str, float]:
     """Return the largest common share of the power of pictures at oblique waves.
 
-    A pattern at the same position in all pictures survives their mean.
+    A pattern at the same position in all pictures survives their mean. The `amplitude`
+    is the largest one of the mean picture's waves with more than `COMMON` of the power,
+    in levels of 8 bits, or 0 if there are none.
     """
     grey = pictures.mean(axis=-1)
-    waves = np.fft.rfft2(grey - grey.mean(axis=(1, 2), keepdims=True))
-    common = np.abs(waves.mean(axis=0)) ** 2 / (np.abs(waves) ** 2).mean(axis=0)
-    return float(common[4:-4, 4:].max())
+    waves = np.fft.rfft2(grey - grey.mean(axis=(1, 2), keepdims=True))[:, 4:-4, 4:]
+    mean = np.abs(waves.mean(axis=0))
+    common = mean**2 / (np.abs(waves) ** 2).mean(axis=0)
+    amplitude = 255 * 2 * np.where(common > COMMON, mean, 0) / np.prod(grey.shape[1:])
+    return {"lattice": float(common.max()), "amplitude": float(amplitude.max())}
 
 
 def logits(options: argparse.Namespace) -> None:
