@@ -317,12 +317,17 @@ class LabelsFile(click.Path):
         return path
 
 
-class NamesFile(click.Path):
+class NamesFile(click.ParamType):
     """The path of a file of names, one per line or as a JSON list."""
+
+    name = "FILE"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
         """Return the names in the file."""
-        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if isinstance(value, tuple):
+            return value
+        file = click.Path(exists=True, dir_okay=False)
+        path = Path(os.fsdecode(file.convert(value, param, ctx)))
         try:
             text = path.read_text("utf-8")
             lines = [line.strip() for line in text.splitlines()]

@@ -32,7 +32,7 @@ ONLY_KIND = {"layers": "inverter", "code": "inverter", "channels": "autoencoder"
 )
 @click.option(
     "--without",
-    type=types.NamesFile(exists=True, dir_okay=False),
+    type=types.NamesFile(),
     metavar="FILE",
     help="The photos to leave out, such as those on which the prior will be evaluated: "
     "a text file with one name per line, or a JSON list. Names are as in the folder or "

@@ -241,8 +241,8 @@ def _train_and_export(
     settings = settings | {"network": _describe_network(adapter)}
     check_settings(output / SETTINGS, settings, "training")
     output.mkdir(parents=True, exist_ok=True)
-    one = isinstance(images, (str, os.PathLike))
-    sources = [Path(source) for source in ([images] if one else images)]
+    several = [images] if isinstance(images, (str, os.PathLike)) else images
+    sources = [Path(source) for source in several]
     tell(f"looking at the images in {', '.join(map(str, sources))}")
     with unpacked(sources) as folders:
         photos = find_photos(
@@ -281,7 +281,7 @@ def _train_and_export(
             "photos": len(photos.train),
             "held_out": len(photos.held_out),
             "sources": dict(photos.counts),
-            "data": sorted({*photos.data, dataset_of(adapter)} - {None}),
+            "data": sorted({*photos.data, *filter(None, [dataset_of(adapter)])}),
         }
         path = output / f"{settings['kind']}.npz"
         return export(recipe, photo_batches.take(FINAL_BATCHES), held_out, path, facts)
