@@ -1,6 +1,8 @@
 """Helpers for the tests of several folders: small networks, seeds and error lines."""
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import tfviz  # noqa: F401 (before TensorFlow: it sets environment variables)
@@ -69,6 +71,15 @@ def small_trainings(patch):
     patch.setattr(_train_inverter, "WIDTHS", (24, 16, 12, 8, 8))
     patch.setattr(_train_inverter, "discriminator", judge)
     patch.setattr(_train_autoencoder, "discriminator", judge)
+
+
+def load_script(name):
+    """Return a script of the checkout as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def names(folder):

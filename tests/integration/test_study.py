@@ -1,12 +1,11 @@
 """Tests of the scripts of the study, with a small network."""
 
-import importlib.util
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from support import ROOT
+from support import load_script
 from PIL import Image
 
 import tfviz
@@ -14,14 +13,6 @@ from tfviz import Contender, params
 from tfviz.comparison.methods import ablations
 
 PHOTOS = np.random.default_rng(0).random((24, 32, 32, 3))
-
-
-def load_script(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
