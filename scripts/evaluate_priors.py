@@ -109,13 +109,13 @@ def reconstruct(options: argparse.Namespace) -> None:
     adapters = load_adapters(options.data)
     for source in options.priors:
         prior = load_prior(source, options.data)
-        circular = [
+        related = [
             name
             for name, adapter in adapters.items()
             if is_trained_with(prior, adapter.fingerprint())
         ]
-        scores[f"{source} training"] = {"networks": circular, **prior.trained}
-        print(source, "was trained with", ", ".join(circular) or "none of the networks")
+        scores[f"{source} training"] = {"classifiers": related, **prior.trained}
+        print(source, "was trained with", ", ".join(related) or "none of the networks")
         originals, classes = load_photos(options.data, prior.shape[0], options.photos)
         versions = {"photos": originals}
         if prior.encode is not None:
