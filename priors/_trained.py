@@ -96,21 +96,25 @@ def load(
 
 def _training(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the file of a prior says of its training, as `Param.trained`."""
-    network = settings["network"]
-    data = {*settings.get("data", ()), dataset_of_source(network["source"])} - {None}
     photos = f"{settings['photos']:,} photos"
     if sources := settings.get("sources"):
         photos += f" ({', '.join(sources)})"
     if without := settings.get("without"):
         photos += f", without {len(without):,} that were left out"
-    name = network["name"]
-    about = f"Trained on {photos}, to match them in the features of {name}."
+    data = set(settings.get("data", ()))
+    network = settings.get("network")
+    if network is None:
+        networks, learned_from = {}, "The photos"
+        about = f"Trained on {photos}, without the features of any network."
+    else:
+        name = network["name"]
+        networks = {name: network["hash"]}
+        learned_from = f"The photos, or those that {name} learned from,"
+        about = f"Trained on {photos}, to match them in the features of {name}."
+        data |= {dataset_of_source(network["source"])} - {None}
     if data:
-        about += (
-            f" The photos, or those that {name} learned from, are of "
-            f"{' and '.join(sorted(data))}."
-        )
-    return {"networks": {name: network["hash"]}, "data": sorted(data), "about": about}
+        about += f" {learned_from} are of {' and '.join(sorted(data))}."
+    return {"networks": networks, "data": sorted(data), "about": about}
 
 
 def bundled_file(name: str | os.PathLike) -> Path:

@@ -82,6 +82,29 @@ def test_the_network_of_the_training_is_recorded(prior, squeezenet):
     assert prior.trained["data"] == ["ImageNet"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (
+            {"data": ["ImageNet"], "without": ["a", "b"], "sources": {"a.zip": 9}},
+            (
+                "Trained on 1,000 photos (a.zip), without 2 that were left out, "
+                "without the features of any network. The photos are of ImageNet."
+            ),
+        ),
+        (
+            {"network": {"name": "net", "hash": "abc", "source": None}},
+            "Trained on 1,000 photos, to match them in the features of net.",
+        ),
+    ],
+)
+def test_what_a_file_says_of_its_training(settings, expected):
+    trained = _trained._training({"photos": 1000} | settings)
+    assert trained["about"] == expected
+    assert trained["data"] == settings.get("data", [])
+    assert trained["networks"] == ({"net": "abc"} if "network" in settings else {})
+
+
 def test_the_file_records_facts_of_the_training(name):
     facts = _trained.read_facts(_trained.bundled_file(name))
     assert facts["kind"] == name
