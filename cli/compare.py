@@ -238,6 +238,7 @@ def load_methods(
     """
     from tfviz import Contender  # noqa: PLC0415
     from tfviz.cli.render import make_param  # noqa: PLC0415
+    from tfviz.comparison.kinship import is_trained_with  # noqa: PLC0415
 
     twice = {name for name, _ in methods} & {name for name, _ in control_priors}
     if twice:
@@ -250,8 +251,8 @@ def load_methods(
             option: values.get(name) for option, values in prior_options.items()
         }
         prior = load_prior(source, **own)
-        network = (prior.trained or {}).get("network")
-        if source.endswith(".npz") and network == adapter.fingerprint():
+        related = is_trained_with(prior, adapter.fingerprint())
+        if source.endswith(".npz") and related:
             # An inverter encodes photos with the network that it was trained on. Its
             # file may not say where to load that from, but here it is.
             prior = load_prior(source, network=adapter, **own)

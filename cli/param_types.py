@@ -3,6 +3,7 @@
 Nothing here imports TensorFlow, so that a mistake is reported at once.
 """
 
+import json
 import os
 import re
 from math import inf
@@ -314,6 +315,34 @@ class LabelsFile(click.Path):
         except ValueError as error:
             self.fail(str(error), param, ctx)
         return path
+
+
+class NamesFile(click.ParamType):
+    """The path of a file of names, one per line or as a JSON list."""
+
+    name = "FILE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
+        """Return the names in the file."""
+        if isinstance(value, tuple):
+            return value
+        file = click.Path(exists=True, dir_okay=False)
+        path = Path(os.fsdecode(file.convert(value, param, ctx)))
+        try:
+            text = path.read_text("utf-8")
+            lines = [line.strip() for line in text.splitlines()]
+            is_json = text.lstrip().startswith(("[", "{"))
+            names = json.loads(text) if is_json else [line for line in lines if line]
+        except ValueError as error:  # raised by JSON, or by UTF-8
+            self.fail(f"{str(path)!r} cannot be read: {error}", param, ctx)
+        if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+            self.fail(
+                f"{str(path)!r} holds no list of names. Write one name per line, or a "
+                "JSON list of names.",
+                param,
+                ctx,
+            )
+        return tuple(names)
 
 
 class UnitsCommand(click.Command):

@@ -157,13 +157,19 @@ def list_priors(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the description as JSON.")
 @report_errors
 def info(source: str, size: Any, as_json: bool, **settings: Any) -> None:
-    """Describe a prior: its images, latents, encoder and calibration.
+    """Describe a prior: its images, latents, encoder, calibration and training.
+
+    The last lines say what the prior was trained with, and how it is related to the
+    networks that may be visualized with it: the more it has in common with a network,
+    the less its pictures prove about the network.
 
     \b
     tfviz priors info inverter
     tfviz priors info faces.keras --range=-1,1
     """
     prior = load_prior(source, size, **settings)
+    from tfviz.comparison.kinship import describe, kinships  # noqa: PLC0415
+
     facts = {
         "source": source,
         "images": list(prior.shape),
@@ -178,6 +184,8 @@ def info(source: str, size: Any, as_json: bool, **settings: Any) -> None:
             }
             for name, latent in prior.latents.items()
         },
+        "trained": dict(prior.trained),
+        "kinship": kinships(prior),
         "digest": prior.spec["digest"],
     }
     if as_json:
@@ -194,6 +202,9 @@ def info(source: str, size: Any, as_json: bool, **settings: Any) -> None:
     can = "can" if prior.encode else "cannot"
     click.echo(f"encoder   {can} start from an image or be calibrated with images")
     click.echo(f"measured  {', '.join(sorted(prior.measured)) or 'nothing'}")
+    click.echo(f"training  {describe(prior.trained)}")
+    for network, level in kinships(prior).items():
+        click.echo(f"kinship   {network}: {level}")
 
 
 @priors.command()

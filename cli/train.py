@@ -20,7 +20,24 @@ ONLY_KIND = {"layers": "inverter", "code": "inverter", "channels": "autoencoder"
 
 @click.command()
 @click.argument("kind", type=click.Choice(["inverter", "autoencoder"]))
-@options.images_option("At least 1000 photos; those in its subfolders count as well.")
+@click.option(
+    "--images",
+    "images",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    required=True,
+    metavar="DIR|ZIP",
+    help="A folder of photos, whose subfolders count as well, or a zip file of photos; "
+    "may be repeated. At least 1000 photos in all.",
+)
+@click.option(
+    "--without",
+    type=types.NamesFile(),
+    metavar="FILE",
+    help="The photos to leave out, such as those on which the prior will be evaluated: "
+    "a text file with one name per line, or a JSON list. Names are as in the folder or "
+    "zip file, such as dogs/1.jpg.",
+)
 @click.option(
     "-o",
     "--output",
@@ -102,7 +119,11 @@ ONLY_KIND = {"layers": "inverter", "code": "inverter", "channels": "autoencoder"
 )
 @report_errors
 def train(
-    kind: str, folder: Path, output: Path, minutes: float | None, **settings: Any
+    kind: str,
+    images: tuple[Path, ...],
+    output: Path,
+    minutes: float | None,
+    **settings: Any,
 ) -> None:
     """Train a prior on your own images.
 
@@ -122,6 +143,7 @@ def train(
     tfviz priors train inverter --images photos -o inverter
     tfviz priors train inverter --images photos -o inverter -m net.keras --layer block4
     tfviz priors train autoencoder --images photos -o small --channels 4 --minutes 60
+    tfviz priors train autoencoder --images a.zip --images b.zip --without test.txt -o b
     """
     _check_kind(kind, settings)
     _check_size(kind, settings["size"])
@@ -138,7 +160,7 @@ def train(
     with defer_interrupt("step") as interrupted:
         facts = trainers[kind](
             adapter,
-            folder,
+            images,
             output,
             # Where an option is not given, the default is that of the kind.
             **{name: v for name, v in settings.items() if v not in (None, ())},

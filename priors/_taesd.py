@@ -16,6 +16,19 @@ from numpy.typing import NDArray
 
 # The decoder bounds latents to this size, by 3 tanh(z / 3).
 BOUND = 3.0
+# What its author says of the training (https://github.com/madebyollin/taesd/issues/2):
+# the encoder imitates that of Stable Diffusion, and the decoder was trained with
+# discriminators and later also with LPIPS, which compares features of a network trained
+# on ImageNet. The autoencoder of Stable Diffusion was trained with LPIPS as well
+# (https://arxiv.org/abs/2112.10752). The photos are not documented with the weights.
+TRAINED = {
+    "networks": {"the network in LPIPS": None},
+    "data": ["ImageNet"],
+    "about": "Trained by its author to imitate the autoencoder of Stable Diffusion, "
+    "with discriminators, and in later versions with LPIPS. That autoencoder was "
+    "trained with LPIPS, too, which compares features of a network trained on "
+    "ImageNet. The photos are not documented with the weights.",
+}
 # The names of the kernels of the first convolutions, which tell the networks apart.
 DECODER, ENCODER = "1.weight", "0.weight"
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from tfviz import adapt, load_model
 from tfviz._files import DAMAGED, write_safely
+from tfviz.comparison.kinship import dataset_of_source
 from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import resize
 from tfviz.params._base import Latents
@@ -90,7 +91,30 @@ def load(
         prior = _inverter(settings, arrays, size, network)
     else:
         prior = _autoencoder(settings, arrays, size)
-    return replace(prior, trained={"network": settings["network"]["hash"]})
+    return replace(prior, trained=_training(settings))
+
+
+def _training(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the file of a prior says of its training, as `Param.trained`."""
+    photos = f"{settings['photos']:,} photos"
+    if sources := settings.get("sources"):
+        photos += f" ({', '.join(sources)})"
+    if without := settings.get("without"):
+        photos += f", without {len(without):,} that were left out"
+    data = set(settings.get("data", ()))
+    network = settings.get("network")
+    if network is None:
+        networks, learned_from = {}, "The photos"
+        about = f"Trained on {photos}, without the features of any network."
+    else:
+        name = network["name"]
+        networks = {name: network["hash"]}
+        learned_from = f"The photos, or those that {name} learned from,"
+        about = f"Trained on {photos}, to match them in the features of {name}."
+        data |= {dataset_of_source(network["source"])} - {None}
+    if data:
+        about += f" {learned_from} are of {' and '.join(sorted(data))}."
+    return {"networks": networks, "data": sorted(data), "about": about}
 
 
 def bundled_file(name: str | os.PathLike) -> Path:

@@ -11,6 +11,9 @@ more blurred than any photo that users compare with these levels: channels for f
 texture would seem to be almost never active. With a thousand photos the standard error
 of a channel's mean is 3 % of the channel's deviation, which is enough to say how many
 deviations a response lies above the mean.
+
+Methods are compared on the same photos. No comparison uses the levels: only
+`tfviz top` does.
 """
 
 import io

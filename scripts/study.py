@@ -3,9 +3,11 @@
     python scripts/study.py DATA -o study            # hours on 2 cores
     python scripts/study.py DATA -o study --quick    # 64 steps, no controls
 
-DATA contains `imagenet-1000-samples.zip`, `evaluators/`, `taesd/` and
-`models/generators/`. The units are chosen with a fixed random seed before anything is
-rendered: 8 channels of early layers, 8 channels of late layers and 8 classes.
+DATA contains `imagenet-1000-samples.zip`, `evaluation-leaks.json`, `evaluators/`,
+`taesd/` and `models/generators/`. Photos which nearly equal a training photo of the
+bundled priors are left out. The units are chosen with a fixed random seed before
+anything is rendered: 8 channels of early layers, 8 channels of late layers and 8
+classes.
 
 The script runs three comparisons, each in a folder of its own: `steps` (all units,
 equal steps), `seconds` (8 units, equal time) and `controls` (8 units: random weights, a
@@ -15,6 +17,7 @@ interrupted, running it again continues where it stopped.
 """
 
 import argparse
+import json
 import shlex
 import sys
 import tempfile
@@ -79,7 +82,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         with ZipFile(options.data / "imagenet-1000-samples.zip") as archive:
             archive.extractall(folder)
-        photos = sorted(Path(folder).rglob("*.JPEG"))
+        leaks = json.loads((options.data / "evaluation-leaks.json").read_text())
+        photos = [
+            photo
+            for photo in sorted(Path(folder).rglob("*.JPEG"))
+            if photo.name.partition("_")[0] not in leaks["photos"]
+        ]
         shared = {"images": photos, "judges": panel}
         units = choose_units(adapter)
         steps = QUICK if options.quick else STEPS

@@ -79,7 +79,9 @@ def measure_table(
             )
             for measure in columns
         ]
-        lines.append((method["name"] + " (circular)" * method["circular"], *cells))
+        kinship = method["kinship"]
+        name = method["name"] + (f" ({kinship})" if kinship else "")
+        lines.append((name, *cells))
     return format_table(lines)
 
 

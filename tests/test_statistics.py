@@ -3,6 +3,7 @@ import zipfile
 import numpy as np
 import pytest
 import scipy.fft
+from PIL import Image
 from support import ROOT
 
 from tfviz import images, statistics
@@ -255,33 +256,63 @@ class TestBundled:
         stats = statistics.bundled()
 
         np.testing.assert_allclose(stats.color, statistics.correlation(3), atol=0.04)
-        np.testing.assert_allclose(stats.mean, [0.485, 0.456, 0.406], atol=0.01)
+        np.testing.assert_allclose(stats.mean, [0.485, 0.456, 0.406], atol=0.025)
 
     def test_contrast_and_slope_are_those_of_photographs(self):
         stats = statistics.bundled()
 
         assert stats.source == "bundled"
-        assert stats.size == 224
-        assert stats.count > 900
-        assert 0.4 < stats.contrast < 0.5
+        assert stats.size == 160
+        assert stats.count == 7092
+        assert 0.42 < stats.contrast < 0.46
         assert ((stats.slope() > 1.1) & (stats.slope() < 1.4)).all()
 
     def test_the_file_is_small(self):
         assert (ROOT / "tfviz" / "statistics.npz").stat().st_size < 300_000
 
     @pytest.mark.data
-    def test_the_spectrum_is_better_than_that_of_small_photographs(self, data):
+    def test_the_spectrum_at_160_pixels_is_that_at_224(self, data):
         """The docstring of scripts/measure_photographs.py states these ratios."""
-        archive = zipfile.ZipFile(data / "tiny-imagenet-64px.zip")
-        names = sorted(n for n in archive.namelist() if n.endswith(".JPEG"))[::200]
-        small = statistics.measure(
-            (images.read(archive.open(n)) for n in names), size=64
-        )
-        large = statistics.bundled()
-        ratio = small.amplitude(224, 224)[0] / large.amplitude(224, 224)[0]
+        archive = zipfile.ZipFile(data / "imagenet-1000-samples.zip")
+        names = sorted(n for n in archive.namelist() if n.endswith(".JPEG"))[::5]
+        photos = [Image.open(archive.open(n)).convert("RGB") for n in names]
+        photos = [photo for photo in photos if min(photo.size) >= 224]
+        scale = [160 / min(photo.size) for photo in photos]
+        scaled = [
+            photo.resize([max(160, round(side * s)) for side in photo.size])
+            for photo, s in zip(photos, scale, strict=True)
+        ]
+        large = statistics.measure(map(np.asarray, photos), size=224)
+        small = statistics.measure(map(np.asarray, scaled), size=160)
+        power = [s.amplitude(224, 224) ** 2 for s in (small, large)]
         frequency = frequencies(224, 224)
-        low = (frequency > 0.01) & (frequency < 0.125)
 
-        assert np.median(ratio[low]) == pytest.approx(1, abs=0.12)
-        assert np.median(ratio[frequency > 0.4]) > 1.8
-        np.testing.assert_allclose(small.color, large.color, atol=0.05)
+        for low, high, ratio, channel, tolerance in (
+            (0.01, 0.18, 1, 0, 0.04),  # brightness
+            (0.25, 0.35, 1.23, 0, 0.1),
+            (0.01, 0.06, 1, slice(1, 3), 0.06),  # colours
+        ):
+            band = (frequency >= low) & (frequency < high)
+            sums = [values[channel][..., band].sum() for values in power]
+            assert np.sqrt(sums[0] / sums[1]) == pytest.approx(ratio, abs=tolerance)
+        assert small.contrast == pytest.approx(large.contrast, rel=0.02)
+        np.testing.assert_allclose(small.color, large.color, atol=0.01)
+
+    @pytest.mark.data
+    def test_photographs_of_the_samples_are_alike(self, data):
+        """They are other photographs, with which methods are compared."""
+        archive = zipfile.ZipFile(data / "imagenet-1000-samples.zip")
+        names = sorted(n for n in archive.namelist() if n.endswith(".JPEG"))[::4]
+        photos = (images.read(archive.open(n)) for n in names)
+        samples = statistics.measure(
+            (photo for photo in photos if min(photo.shape[:2]) >= 224), size=224
+        )
+        stats = statistics.bundled()
+
+        np.testing.assert_allclose(stats.mean, samples.mean, atol=0.04)
+        np.testing.assert_allclose(stats.color, samples.color, atol=0.04)
+        assert stats.contrast == pytest.approx(samples.contrast, rel=0.05)
+        frequency = frequencies(224, 224)
+        low = (frequency > 0.01) & (frequency < 0.18)
+        power = [s.amplitude(224, 224)[0, low] ** 2 for s in (stats, samples)]
+        assert np.sqrt(power[0].sum() / power[1].sum()) == pytest.approx(1, abs=0.06)

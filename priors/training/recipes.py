@@ -1,7 +1,7 @@
 """Train a prior from beginning to end: check, measure, train, and write its file."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._files import check_settings, write_settings
+from tfviz.comparison.kinship import dataset_of
 from tfviz.models.adapter import Adapter, provenance
 from tfviz.priors._codes import COLOURS, GRID, Code
 from tfviz.priors._trained import to_float16
@@ -25,7 +26,11 @@ from tfviz.priors.training.photos import (
     batches,
     centre_squares,
     find_photos,
+    unpacked,
 )
+
+# A folder or a zip file of photos, or several of these.
+Images = str | os.PathLike | Sequence[str | os.PathLike]
 
 # The file of measurements on photos, which a resumed training reads.
 MEASUREMENTS = "prepared.npz"
@@ -40,9 +45,10 @@ ENLARGEMENT = 2
 
 def train_inverter(
     adapter: Adapter,
-    folder: str | os.PathLike,
+    images: Images,
     output: str | os.PathLike,
     *,
+    without: Collection[str] = (),
     layers: Sequence[str] = (),
     code: int = 320,
     size: int = 64,
@@ -63,9 +69,13 @@ def train_inverter(
 
     Args:
         adapter: The network, from `tfviz.adapt`.
-        folder: The folder of photos; those in its subfolders count as well.
+        images: A folder of photos, whose subfolders count as well, a zip file of
+            photos, or several of these.
         output: The folder for the prior, the checkpoint, the log and the samples. It is
             created if it does not exist.
+        without: The names of photos that are neither learned from nor held out, as they
+            are in the folder or zip file, such as `dogs/1.jpg`: those on which the
+            prior will be evaluated.
         layers: The layers that the code is computed from; `:logits` is the output
             before its softmax. By default the last layer with a map, and the logits.
         code: The number of components of a code.
@@ -108,11 +118,12 @@ def train_inverter(
         "steps": steps,
         "seed": seed,
         "bfloat16": bfloat16,
+        "without": sorted(without),
     }
     return _train_and_export(
         _build_inverter,
         adapter,
-        Path(folder),
+        images,
         Path(output),
         settings,
         tell=tell,
@@ -123,9 +134,10 @@ def train_inverter(
 
 def train_autoencoder(
     adapter: Adapter,
-    folder: str | os.PathLike,
+    images: Images,
     output: str | os.PathLike,
     *,
+    without: Collection[str] = (),
     channels: int = 8,
     size: int = 64,
     steps: int = 16_000,
@@ -145,9 +157,13 @@ def train_autoencoder(
 
     Args:
         adapter: The network in which images are compared, from `tfviz.adapt`.
-        folder: The folder of photos; those in its subfolders count as well.
+        images: A folder of photos, whose subfolders count as well, a zip file of
+            photos, or several of these.
         output: The folder for the prior, the checkpoint, the log and the samples. It is
             created if it does not exist.
+        without: The names of photos that are neither learned from nor held out, as they
+            are in the folder or zip file, such as `dogs/1.jpg`: those on which the
+            prior will be evaluated.
         channels: The number of channels of a latent map. Fewer are a stronger prior.
         size: The height and width of the crops to learn from, in pixels: a multiple of
             8, at least 32. The prior decodes images of other sizes too.
@@ -185,11 +201,12 @@ def train_autoencoder(
         "steps": steps,
         "seed": seed,
         "bfloat16": bfloat16,
+        "without": sorted(without),
     }
     return _train_and_export(
         _build_autoencoder,
         adapter,
-        Path(folder),
+        images,
         Path(output),
         settings,
         tell=tell,
@@ -201,7 +218,7 @@ def train_autoencoder(
 def _train_and_export(
     build: Callable[..., inverter.Inverter | autoencoder.Autoencoder],
     adapter: Adapter,
-    folder: Path,
+    images: Images,
     output: Path,
     settings: dict[str, Any],
     *,
@@ -214,7 +231,7 @@ def _train_and_export(
     Args:
         build: Function that measures on photos and returns a recipe.
         adapter: The network.
-        folder: The folder of photos.
+        images: As in `train_inverter`.
         output: The folder for the prior and the files of the training.
         settings: The settings of the training, as JSON values.
         tell: As in `train_inverter`.
@@ -224,41 +241,50 @@ def _train_and_export(
     settings = settings | {"network": _describe_network(adapter)}
     check_settings(output / SETTINGS, settings, "training")
     output.mkdir(parents=True, exist_ok=True)
-    tell(f"looking at the images in {folder}")
-    photos = find_photos(
-        folder,
-        settings["held_out"],
-        fewest=settings.get("code", 0),  # as many photos as a code has components
-        list_file=output / PHOTO_LIST,
-    )
-    write_settings(output / SETTINGS, settings)
-    size, steps, seed = (settings[name] for name in ("size", "steps", "seed"))
-    tell(f"{len(photos.train)} to learn from, {len(photos.held_out)} held out")
-    recipe = build(adapter, photos, output, settings)
-    held_out = centre_squares(photos.held_out, size)
-    with _precision(settings["bfloat16"]):
-        complete = train(
-            recipe,
-            photos,
-            output,
-            steps=steps,
-            seed=seed,
-            held_out=held_out,
-            report=tell,
-            seconds=seconds,
-            stop=stop,
+    several = [images] if isinstance(images, (str, os.PathLike)) else images
+    sources = [Path(source) for source in several]
+    tell(f"looking at the images in {', '.join(map(str, sources))}")
+    with unpacked(sources) as folders:
+        photos = find_photos(
+            folders,
+            settings["held_out"],
+            without=settings["without"],
+            fewest=settings.get("code", 0),  # as many photos as a code has components
+            list_file=output / PHOTO_LIST,
         )
-    if not complete:
-        return None
-    tell("measuring the trained prior")
-    photo_batches = batches(
-        photos.train, size, recipe.batch, first=0, seed=seed, zoom=recipe.zoom
-    )
-    names = ("network", "layers", "steps", "seed", "bfloat16")
-    facts = {name: settings[name] for name in names}
-    facts |= {"photos": len(photos.train), "held_out": len(photos.held_out)}
-    path = output / f"{settings['kind']}.npz"
-    return export(recipe, photo_batches.take(FINAL_BATCHES), held_out, path, facts)
+        write_settings(output / SETTINGS, settings)
+        size, steps, seed = (settings[name] for name in ("size", "steps", "seed"))
+        tell(f"{len(photos.train)} to learn from, {len(photos.held_out)} held out")
+        recipe = build(adapter, photos, output, settings)
+        held_out = centre_squares(photos.held_out, size)
+        with _precision(settings["bfloat16"]):
+            complete = train(
+                recipe,
+                photos,
+                output,
+                steps=steps,
+                seed=seed,
+                held_out=held_out,
+                report=tell,
+                seconds=seconds,
+                stop=stop,
+            )
+        if not complete:
+            return None
+        tell("measuring the trained prior")
+        photo_batches = batches(
+            photos.train, size, recipe.batch, first=0, seed=seed, zoom=recipe.zoom
+        )
+        names = ("network", "layers", "steps", "seed", "bfloat16", "without")
+        facts = {name: settings[name] for name in names}
+        facts |= {
+            "photos": len(photos.train),
+            "held_out": len(photos.held_out),
+            "sources": dict(photos.counts),
+            "data": sorted({*photos.data, *filter(None, [dataset_of(adapter)])}),
+        }
+        path = output / f"{settings['kind']}.npz"
+        return export(recipe, photo_batches.take(FINAL_BATCHES), held_out, path, facts)
 
 
 def _build_inverter(

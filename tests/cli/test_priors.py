@@ -1,9 +1,11 @@
 import csv
 import inspect
+import json
 import re
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import click
@@ -97,17 +99,24 @@ def test_an_inverter_of_the_bundled_network(run, photos):
 def test_an_autoencoder(run, photos):
     arguments = ["priors", "train", "autoencoder", "--images", photos, "-o", "out",
                  "--size", 32, "--channels", 3, "--batch", 4, "--steps", 6,
-                 "--held-out", 16]  # fmt: skip
+                 "--held-out", 16, "--without", "test.json"]  # fmt: skip
+    (photos / "05.png").rename(photos / "n01443537_5.png")
+    Path("test.json").write_text('["00.png", "01.png"]')
     result = run(*arguments)
 
     assert result.stdout.startswith("out/autoencoder.npz: held-out photos are reconstr")
     settings, arrays = load_file("out/autoencoder.npz")
     assert (settings["channels"], settings["size"]) == (3, 32)
     assert arrays["latent/mean"].shape == arrays["latent/stddev"].shape == (3,)
+    assert settings["without"] == ["00.png", "01.png"]
+    assert settings["sources"] == {"photos": COUNT - 2}
+    assert settings["photos"] == COUNT - 2 - 16
+    assert settings["data"] == ["ImageNet"]
     param = _trained.load("out/autoencoder.npz", size=(40, 48))
+    assert "22 photos (photos), without 2 that were left" in param.trained["about"]
     assert param.decode(param.init([[0, 1]])).shape == (1, 40, 48, 3)
     assert ":logits" not in settings["layers"]
-    assert param.trained == {"network": settings["network"]["hash"]}
+    assert param.trained["networks"] == {"squeezenet": settings["network"]["hash"]}
 
 
 def test_a_training_that_stops_after_some_minutes(run, photos, monkeypatch):
@@ -216,9 +225,9 @@ class TestRefused:
 @pytest.mark.parametrize(
     ("broken", "arguments", "message"),
     [
-        (2, [], "2 of the 42 images in {photos} cannot be read: bad-0.jpg, bad-1.jpg."),
-        (0, ["--held-out", 30], "40 images in {photos}, and 16 to learn from and 30"),
-        (0, ["--code", 25], "40 images in {photos}, and 25 to learn from and 16"),
+        (2, [], "2 of the 42 images in photos cannot be read: bad-0.jpg, bad-1.jpg."),
+        (0, ["--held-out", 30], "40 images in photos, and 16 to learn from and 30"),
+        (0, ["--code", 25], "40 images in photos, and 25 to learn from and 16"),
     ],
 )
 def test_unsuitable_photos_are_refused(run, photos, broken, arguments, message):
@@ -226,8 +235,65 @@ def test_unsuitable_photos_are_refused(run, photos, broken, arguments, message):
         (photos / f"bad-{number}.jpg").write_bytes(b"no image")
     result = run(*ARGUMENTS, "--images", photos, *arguments, code=1)
 
-    assert message.format(photos=photos) in error_of(result)
+    assert message in error_of(result)
     assert names("out") == []
+
+
+def test_photos_to_leave_out_are_neither_learned_from_nor_held_out(
+    run, photos, tmp_path, monkeypatch
+):
+    """Of two sources, one of them a zip file."""
+    found = []
+    monkeypatch.setattr(
+        recipes, "train", lambda recipe, photos, *_, **__: found.append(photos)
+    )
+    with zipfile.ZipFile("more.zip", "w") as archive:
+        for number in range(4):
+            archive.write(photos / f"{number:02}.png", f"dogs/{number}.png")
+        archive.writestr("dogs/notes.txt", "no image")
+    (tmp_path / "test.txt").write_text("03.png\n\n dogs/1.png \n")
+    sources = ["--images", photos, "--images", "more.zip"]
+    result = run(*ARGUMENTS, "--layer", "fire2", *sources, "--without", "test.txt")
+
+    assert "26 to learn from, 16 held out" in result.stderr
+    (photos,) = found
+    names_found = [Path(f).name for f in (*photos.train, *photos.held_out)]
+    assert "03.png" not in names_found
+    assert sorted(n for n in names_found if len(n) == 5) == ["0.png", "2.png", "3.png"]
+    assert photos.counts == {"photos": 39, "more.zip": 3}
+    settings = json.loads(Path("out/settings.json").read_text())
+    assert settings["without"] == ["03.png", "dogs/1.png"]
+    assert len(json.loads(Path("out/photos.json").read_text())) == 42
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "message"),
+    [
+        (
+            '["03.png", "3.png"]',
+            1,
+            "1 of the 2 images to leave out are in photos, and 1 are not: 3.png. Write",
+        ),
+        (
+            '{"train": ["03.png"]}',
+            2,
+            "'test.txt' holds no list of names. Write one name",
+        ),
+        ("[1, 2]", 2, "'test.txt' holds no list of names"),
+        ('["03.png"', 2, "'test.txt' cannot be read: Expecting"),
+    ],
+)
+def test_names_of_no_photos_are_refused(run, photos, content, code, message):
+    Path("test.txt").write_text(content)
+    arguments = [*ARGUMENTS, "--images", photos, "--without", "test.txt"]
+
+    assert message in error_of(run(*arguments, code=code))
+
+
+def test_a_source_that_is_neither_folder_nor_zip_is_refused(run, photos):
+    result = run(*ARGUMENTS, "--images", photos / "00.png", code=1)
+
+    assert "00.png' is neither a folder nor a zip file" in error_of(result)
 
 
 def test_a_code_longer_than_its_features_is_refused(run, photos):

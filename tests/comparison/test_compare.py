@@ -103,6 +103,11 @@ def chosen(pictures):
     return Param(init, lambda latents: latents["image"], (HEIGHT, WIDTH, 3))
 
 
+def trained(**networks):
+    """What a decoder was trained with: networks, by their names."""
+    return {"networks": networks, "data": [], "about": "Trained in a test."}
+
+
 def still(param, **settings):
     """A contender that does not move."""
     return Contender(param, transforms.none(), learning_rate=1e-9, **settings)
@@ -121,7 +126,7 @@ def run(adapter, units, methods, folder=None, **changes):
 
 @pytest.fixture(scope="module")
 def found(adapter, tmp_path_factory):
-    learned = pixels(trained={"network": adapter.fingerprint()})
+    learned = pixels(trained=trained(colours=adapter.fingerprint()))
     noise = np.random.default_rng(5).uniform(size=(50, HEIGHT, WIDTH, 3))
     methods = {
         "pixels": moving(),
@@ -129,7 +134,9 @@ def found(adapter, tmp_path_factory):
         "noise": still(chosen(noise.astype(np.float32))),
         "real": still(chosen(OTHERS)),
         "learned": moving(learned),
-        "elsewhere": still(pixels(trained={"network": "0"}), kind="control", of="real"),
+        "elsewhere": still(
+            pixels(trained=trained(other="0")), kind="control", of="real"
+        ),
     }
     return run(adapter, UNITS, methods, tmp_path_factory.mktemp("found"))
 
@@ -297,14 +304,35 @@ class TestPlantedTruths:
         assert (kid["low"], kid["units"]) == (None, len(UNITS))
         assert mean(found.results, "photos", "nearest_ratio@eye") > 0.7
 
-    def test_a_prior_trained_with_the_network_is_marked(self, found):
-        circular = {m["name"] for m in found.results["methods"] if m["circular"]}
+    def test_how_priors_are_related_to_the_network_is_marked(self, found):
+        levels = {m["name"]: m["kinship"] for m in found.results["methods"]}
         beside = {f"learned: {what}" for what in ("random", "best random", "photos")}
-        assert circular == {"learned", *beside}
+        same = {name for name, level in levels.items() if level == "same network"}
+        assert same == {"learned", *beside}
+        assert levels["elsewhere"] == "other network"
+        assert levels["pixels"] is levels["photos"] is None
+        for part in ("rows", "summary"):
+            for entry in found.results[part]:
+                assert entry["kinship"] == levels[entry["method"]]
         because = {v["method"]: v["because"] for v in found.results["verdicts"]}
         assert "trained with this network" in because["learned"][-1]
         assert not any("trained" in reason for reason in because["pixels"])
-        assert "trained with the network" in found.results["circular_note"]
+        assert list(found.results["kinship"]) == ["same network", "other network"]
+        assert not any(m["related_judges"] for m in found.results["methods"])
+
+    def test_a_judge_that_a_prior_was_trained_with_is_marked(self, adapter, tmp_path):
+        judge = replace(EYE, spec={"hash": "abc"})
+        learned = pixels(trained=trained(other="abc"))
+        methods = {"learned": still(learned), "pixels": still(pixels())}
+        found = run(adapter, UNITS[:2], methods, tmp_path, steps=1, judges=[judge])
+
+        related = {m["name"]: m["related_judges"] for m in found.results["methods"]}
+        assert related["learned"] == related["learned: photos"] == ["eye"]
+        assert related["pixels"] == related["photos"] == []
+        because = {v["method"]: v["because"] for v in found.results["verdicts"]}
+        assert because["learned"][-1].startswith(
+            "Judge eye is a network that the prior"
+        )
 
     def test_what_a_prior_makes_of_the_photos_is_a_ceiling(self, found):
         (ceiling,) = (m for m in found.results["methods"] if m["kind"] == "ceiling")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tfviz.comparison.kinship import CAVEATS
 from tfviz.comparison.summary import (
     UNLIKE,
     differences,
@@ -18,8 +19,14 @@ NAMES = ["gain", "robustness", "two_alternative@A", "nearest_ratio@A"]
 RISING = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
 
 
-def method(name="m", kind="method", of=None, *, circular=False):
-    return {"name": name, "kind": kind, "of": of, "circular": circular}
+def method(name="m", kind="method", of=None, *, kinship=None, judges=()):
+    return {
+        "name": name,
+        "kind": kind,
+        "of": of,
+        "kinship": kinship,
+        "related_judges": judges,
+    }
 
 
 def row(name, unit, seed=0, error=None, **values):
@@ -180,9 +187,19 @@ class TestVerdicts:
         entries = verdicts(method_rows(), [*others, method()], NAMES, UNITS)
         assert [entry["method"] for entry in entries] == ["m"]
 
-    def test_a_circular_method_is_marked(self):
-        because = verdict(method_rows(), methods=[method(circular=True)])[1]
-        assert because[-1].startswith("It was trained with this network")
+    @pytest.mark.parametrize("level", CAVEATS)
+    def test_a_related_method_is_marked(self, level):
+        because = verdict(method_rows(), methods=[method(kinship=level)])[1]
+        assert because[-1] == CAVEATS[level]
+
+    def test_a_distantly_related_method_is_not_marked(self):
+        expected = verdict(method_rows())
+        found = verdict(method_rows(), methods=[method(kinship="pixels only")])
+        assert found == expected
+
+    def test_related_judges_are_named(self):
+        because = verdict(method_rows(), methods=[method(judges=["A", "B"])])[1]
+        assert [reason[:7] for reason in because[-2:]] == ["Judge A", "Judge B"]
 
 
 class TestTheLeastFavourableJudge:

@@ -78,7 +78,31 @@ def test_a_prior_is_made_again_from_its_description(prior):
 
 
 def test_the_network_of_the_training_is_recorded(prior, squeezenet):
-    assert prior.trained == {"network": squeezenet.fingerprint()}
+    assert prior.trained["networks"] == {"squeezenet": squeezenet.fingerprint()}
+    assert prior.trained["data"] == ["ImageNet"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (
+            {"data": ["ImageNet"], "without": ["a", "b"], "sources": {"a.zip": 9}},
+            (
+                "Trained on 1,000 photos (a.zip), without 2 that were left out, "
+                "without the features of any network. The photos are of ImageNet."
+            ),
+        ),
+        (
+            {"network": {"name": "net", "hash": "abc", "source": None}},
+            "Trained on 1,000 photos, to match them in the features of net.",
+        ),
+    ],
+)
+def test_what_a_file_says_of_its_training(settings, expected):
+    trained = _trained._training({"photos": 1000} | settings)
+    assert trained["about"] == expected
+    assert trained["data"] == settings.get("data", [])
+    assert trained["networks"] == ({"net": "abc"} if "network" in settings else {})
 
 
 def test_the_file_records_facts_of_the_training(name):
@@ -157,6 +181,14 @@ def test_commands_take_bundled_priors_by_name(run):
     )
     assert info["encoder"] is True
     assert info["images"] == [48, 40, 3]
+    assert info["kinship"]["squeezenet"] == "same network"
+    described = run("priors", "info", "autoencoder", "--size", "48").stdout
+    assert "training  Trained on 62,000 photos, to match them in the fea" in described
+    assert described.endswith(
+        "kinship   squeezenet: same network\n"
+        "kinship   other networks trained on ImageNet: same data\n"
+        "kinship   all others: other network\n"
+    )
     info = json.loads(run("priors", "info", "inverter", "--json").stdout)
     assert info["encoder"] is True
     assert info["images"] == [64, 64, 3]

@@ -508,14 +508,14 @@ class TestWhite:
                 value_range=(-4, 4),
                 pull=0.5,
             ),
-            trained={"network": "abc"},
+            trained={"networks": {"net": "abc"}},
         )
         white = prior.white()
 
         assert (white.value_range, white.pull, white.trained) == (
             (-4, 4),
             0.5,
-            {"network": "abc"},
+            {"networks": {"net": "abc"}},
         )
         seeds = [[0, n] for n in range(500)]
         found, waved = (np.asarray(p.decode(p.init(seeds))) for p in (white, prior))

@@ -256,6 +256,7 @@ class TestCommands:
         out = run("priors", "info", models / "gan.keras", "--range", "-1,1").stdout
         assert "images    16 x 16 x 3, from -1 (black) to 1 (white)" in out
         assert "latent    z: 8, optimized, bounded" in out
+        assert "kinship   any network: unknown training" in out
         facts = json.loads(
             run(
                 *("priors", "info", models / "module", "--range", "0,1"),

@@ -19,18 +19,18 @@ from tfviz.report.formatting import number, prose
 
 SCRIPT = '<script>alert("x")</script>'
 QUOTED = 'a/b"c'
-# The name, kind, `of` and `circular` of each method, the mean of its relative scores,
+# The name, kind, `of` and `kinship` of each method, the mean of its relative scores,
 # and the slope of its spectrum (-2 for photos).
 METHODS = [
-    ("fourier", "method", None, False, 1.3, -1.2),
-    (QUOTED, "method", None, False, 1.25, -1.6),
-    ("inverter", "method", None, True, 0.9, -2.2),
-    (SCRIPT, "method", None, False, 0.6, -0.2),
-    ("random samples", "baseline", None, False, 0.1, -2.0),
-    ("best of 64", "baseline", None, False, 0.4, -2.0),
-    ("inverter, no penalty", "ablation", "inverter", True, 1.0, -1.9),
-    ("fourier, shuffled weights", "control", "fourier", False, 0.05, -1.2),
-    ("photos", "ceiling", None, False, 0.95, -2.0),
+    ("fourier", "method", None, None, 1.3, -1.2),
+    (QUOTED, "method", None, "pixels only", 1.25, -1.6),
+    ("inverter", "method", None, "same network", 0.9, -2.2),
+    (SCRIPT, "method", None, None, 0.6, -0.2),
+    ("random samples", "baseline", None, None, 0.1, -2.0),
+    ("best of 64", "baseline", None, None, 0.4, -2.0),
+    ("inverter, no penalty", "ablation", "inverter", "same network", 1.0, -1.9),
+    ("fourier, shuffled weights", "control", "fourier", None, 0.05, -1.2),
+    ("photos", "ceiling", None, None, 0.95, -2.0),
 ]
 UNITS = [
     ("fire8:20", "fire8:20", None),
@@ -145,7 +145,10 @@ def comparison(folder, side=48, units=UNITS, methods=METHODS, seeds=3):
     ]
     results = {
         "title": f"Priors & <b>pixels</b> of {SCRIPT}",
-        "circular_note": "Was trained on what it is judged by.",
+        "kinship": {
+            "same network": "Was trained on what it is judged by.",
+            "pixels only": "Knows photos < pixels.",
+        },
         "settings": {"steps": 256, "seconds": None, "seeds": seeds, "size": [48, 48]},
         "provenance": {
             "model": {"name": "SqueezeNet", "digest": "ab" * 32},
@@ -156,9 +159,15 @@ def comparison(folder, side=48, units=UNITS, methods=METHODS, seeds=3):
         },
         "units": [{"name": n, "text": t, "class": c} for n, t, c in units],
         "methods": [
-            {"name": name, "kind": kind, "of": of, "circular": circular}
+            {
+                "name": name,
+                "kind": kind,
+                "of": of,
+                "kinship": kinship,
+                "related_judges": ["MobileNetV1"] if "inverter" in name else [],
+            }
             | {"description": f"A {kind} that is described here."}
-            for name, kind, of, circular, _, _ in methods
+            for name, kind, of, kinship, _, _ in methods
         ],
         "judges": [
             {"name": "MobileNetV1", "classes": True, "features": True},
@@ -426,13 +435,37 @@ class TestPage:
             assert len(links) == count
             assert set(links) <= anchors
 
-    def test_circular_priors_are_marked_wherever_a_table_names_them(self, text):
-        badge = "trained with this network"
-        for name, circular in (("inverter", True), ("fourier", False)):
-            mentions = re.findall(rf"</span>&nbsp;{name}</span>(.{{0,60}})", text)
+    def test_relations_of_priors_are_marked_wherever_a_table_names_them(self, text):
+        badges = {
+            "inverter": "same network",
+            "fourier": None,
+            QUOTED.replace('"', "&#34;"): "pixels only",
+        }
+        for name, level in badges.items():
+            pattern = (
+                rf'</span>&nbsp;{name}</span>(?: <span class="badge"[^>]*>([^<]*))?'
+            )
+            mentions = re.findall(pattern, text)
             assert len(mentions) > 20
-            assert all((badge in after) == circular for after in mentions)
-        assert "Was trained on what it is judged by." in text
+            assert set(mentions) == {level or ""}
+        notes = text[text.index("How priors are related") : text.index('id="summary"')]
+        assert notes.count("Was trained on what it is judged by.") == 1
+        assert notes.count("Knows photos &lt; pixels.") == 1
+
+    def test_a_judge_that_a_prior_was_trained_with_is_marked(self, text):
+        notes = text[text.index("How priors are related") : text.index('id="summary"')]
+        assert (
+            notes.count("The judge MobileNetV1 is a network that the prior of inver")
+            == 1
+        )
+        (heads,) = re.findall(r'id="summary".*?<thead>(.*?)</thead>', text, re.DOTALL)
+        marked = re.findall(
+            r'>([^<]*)</a> <span class="badge">trained inverter</span>', heads
+        )
+        assert marked == [
+            "nearest photo (MobileNetV1)",
+            "rank of the class (MobileNetV1)",
+        ]
 
     def test_verdicts_come_with_their_reasons_and_the_rule(self, text):
         part = text[text.index('id="verdicts"') : text.index('id="summary"')]
@@ -551,7 +584,7 @@ class TestTables:
         rows = cells(text, 'id="differences"', 'id="plots"')
         nearest = text[text.index('aria-label="Differences in nearest photo') :]
         nearest = {tuple(r[:2]): r for r in cells(nearest, "<thead>", "</table>")}
-        badge = "trained with this network"
+        badge = "same network"
 
         assert len([r for r in rows if r[0] == "First"]) == 6
         higher = {tuple(r[:2]): r for r in rows[: rows.index(rows[0], 1)]}

@@ -22,6 +22,7 @@ from tfviz.comparison.baselines import (
     reconstruct_photos,
 )
 from tfviz.comparison.evaluation import Evaluator, UnitScorer
+from tfviz.comparison.kinship import MEANINGS, is_trained_with, kinship
 from tfviz.comparison.methods import (
     PHOTOS,
     Contender,
@@ -40,11 +41,6 @@ RESULTS = "results.json"
 # A picture that could be made, and its description.
 PictureWithSpec = tuple[StoredPicture, dict[str, Any]]
 _PHOTOS_ARE = "The photos to which the unit responds most, best first."
-_CIRCULAR = (
-    "A prior that was trained with the network may paint what it learned of it, rather "
-    "than what the unit looks for: that its pictures excite the unit, and look like "
-    "photos, tells less than of other methods."
-)
 
 
 class TemporaryFolder:
@@ -132,10 +128,18 @@ class RenderedComparison:
     seed: int
     errors: Errors
 
-    def is_circular(self, method: str) -> bool:
-        """Return whether a method is a prior that was trained with the network."""
-        trained = self.contenders[method].param.trained or {}
-        return trained.get("network") == self.adapter.fingerprint()
+    def kinship(self, method: str) -> str | None:
+        """Return how a method's prior is related to the network; None without one."""
+        return kinship(self.contenders[method].param, self.adapter)
+
+    def related_judges(self, method: str) -> list[str]:
+        """Return the names of the judges that a method's prior was trained with."""
+        param = self.contenders[method].param
+        return [
+            judge.name
+            for judge in self.judges
+            if is_trained_with(param, judge.spec.get("hash"))
+        ]
 
     def relative(self, file: Path) -> str:
         """Return a file's path in the folder, as the results name it."""
@@ -174,9 +178,9 @@ def build_results(comparison: RenderedComparison) -> dict[str, Any]:
             totals.append(_summarize_total(name, measure, *total, records))
     rows += _rows_of_failures(comparison)
 
-    circular = {method["name"] for method in methods if method["circular"]}
+    levels = {method["name"]: method["kinship"] for method in methods}
     for row in rows:
-        row["circular"] = row["method"] in circular
+        row["kinship"] = levels[row["method"]]
     order = [method["name"] for method in methods]
     names = [unit.name for unit in units]
     rows.sort(
@@ -186,7 +190,7 @@ def build_results(comparison: RenderedComparison) -> dict[str, Any]:
     total_names = [total["measure"] for total in totals]
     summaries = [*summary(rows, order, measured_names, names), *totals]
     return {
-        "circular_note": _CIRCULAR,
+        "kinship": {k: v for k, v in MEANINGS.items() if k in levels.values()},
         "units": [{"name": u.name, "text": u.text, "class": u.target} for u in units],
         "methods": methods,
         "judges": [
@@ -202,7 +206,7 @@ def build_results(comparison: RenderedComparison) -> dict[str, Any]:
         ),
         "rows": rows,
         "photos": _save_photos(comparison),
-        "summary": [s | {"circular": s["method"] in circular} for s in summaries],
+        "summary": [s | {"kinship": levels[s["method"]]} for s in summaries],
         "differences": differences(rows, methods, measured_names, names),
         "curves": {"path_similarity": {"layers": evaluator.layers, "methods": curves}},
         "verdicts": verdicts(rows, methods, measured_names, names),
@@ -236,7 +240,8 @@ def _load_records(
             random = _draw_random(comparison, name, pictures)
         method = _describe(comparison, name, contender.kind, contender.description)
         method["of"] = contender.of
-        method["circular"] = comparison.is_circular(name)
+        method["kinship"] = comparison.kinship(name)
+        method["related_judges"] = comparison.related_judges(name)
         best = random.scores if random else None
         yield method, _method_records(comparison, name, pictures, best)
         if random:
@@ -372,7 +377,8 @@ def _describe(
         "name": name,
         "kind": kind,
         "of": of,
-        "circular": of is not None and comparison.is_circular(of),
+        "kinship": None if of is None else comparison.kinship(of),
+        "related_judges": [] if of is None else comparison.related_judges(of),
         "description": description,
     }
 

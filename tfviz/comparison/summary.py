@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfviz._files import finite_or_none
+from tfviz.comparison.kinship import CAVEATS
 from tfviz.comparison.methods import random_of
 
 # A percentile interval over fewer units is far too narrow to be shown.
@@ -321,7 +322,8 @@ def verdicts(
 
     Args:
         rows: The rows of all methods.
-        methods: The methods, with their `name`, `kind`, `of` and `circular`.
+        methods: The methods, with their `name`, `kind`, `of`, `kinship` and
+            `related_judges`.
         names: The names of the measures.
         units: The names of the units.
     """
@@ -332,11 +334,13 @@ def verdicts(
         distance = _distance_from_photos(rows, method["name"], names, units)
         verdict, reasons = _decide(rows, method["name"], names, units, distance)
         reasons += _control_warnings(rows, methods, method["name"], distance, units)
-        if method["circular"]:
-            reasons.append(
-                "It was trained with this network: what it shows may be what it "
-                "learned of it."
-            )
+        if method["kinship"] in CAVEATS:
+            reasons.append(CAVEATS[method["kinship"]])
+        reasons += [
+            f"Judge {judge} is a network that the prior was trained with, so what it "
+            "recognizes may be what the prior learned of it."
+            for judge in method["related_judges"]
+        ]
         table.append({"method": method["name"], "verdict": verdict, "because": reasons})
     return table
 

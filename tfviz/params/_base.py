@@ -44,8 +44,11 @@ class Param:
             `project` is measured on these values. None if both forms are the same.
         diagnostics: Functions `(latents) -> (n,)` by name, whose values after the
             last step are part of the result.
-        trained: What a learned decoder was trained with: under `network`, the hash of
-            a network's weights (`Adapter.fingerprint`). None if nothing was learned.
+        trained: What a learned decoder was trained with: `networks`, the hash of the
+            weights (`Adapter.fingerprint`) of each network whose features took part,
+            by its name, or None if the hash is unknown; `data`, the datasets that the
+            decoder or these networks learned from; and `about`, a sentence. Empty if
+            this is not known, and None if nothing was learned.
     """
 
     init: Callable[[Any], Latents]

@@ -51,7 +51,7 @@ _NOT_TABULATED = (
     "start",
     "error",
     "stuck",
-    "circular",
+    "kinship",
     "id",
 )
 _ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}

@@ -57,7 +57,12 @@ _KINDS = {
 # The number of colours that the page defines for methods.
 _COLOURS = 8
 # The values of keys that methods and rows may lack.
-_METHOD_DEFAULTS: dict[str, Any] = {"of": None, "circular": False, "description": ""}
+_METHOD_DEFAULTS: dict[str, Any] = {
+    "of": None,
+    "kinship": None,
+    "related_judges": (),
+    "description": "",
+}
 _ROW_DEFAULTS = {"picture": None, "start": None, "error": None, "stuck": None}
 # The measure that is written below pictures. The score replaces it if no row has it.
 _HEADLINE = "relative"
@@ -145,6 +150,7 @@ def render_page(results: Json, folder: Path) -> str:
         headline=_headline(results),
         failed=[row for row in rows if row["error"]],
         stuck=[row for row in rows if row["stuck"]],
+        related=_related(methods),
         records_stuck=records_stuck,
         seeds=max((len(group) for group in _groups(results).values()), default=1),
     )
@@ -165,6 +171,17 @@ def _methods(results: Json) -> list[dict[str, Any]]:
         appearance = {"label": label, "mark": mark, "colour": colour}
         methods.append(_METHOD_DEFAULTS | dict(method) | appearance)
     return methods
+
+
+def _related(methods: Sequence[Json]) -> dict[str, str]:
+    """Return the methods whose priors were trained with a judge, by the judge."""
+    names: dict[str, list[str]] = {}
+    for method in methods:
+        if method["kind"] != "method":
+            continue
+        for judge in method["related_judges"]:
+            names.setdefault(judge, []).append(method["name"])
+    return {judge: join_names(methods) for judge, methods in names.items()}
 
 
 def _lead(results: Json) -> str:

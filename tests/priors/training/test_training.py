@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def photos(folder):
-    return _photos.find_photos(folder, 16)
+    return _photos.find_photos({"photos": folder}, 16)
 
 
 @pytest.fixture(scope="module")
