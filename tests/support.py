@@ -82,15 +82,6 @@ def small_trainings(patch):
     patch.setattr(_train_autoencoder, "discriminator", judge)
 
 
-def load_script(name):
-    """Return a script of the checkout as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def names(folder):
     return sorted(file.name for file in Path(folder).iterdir())
 
