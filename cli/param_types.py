@@ -161,6 +161,7 @@ class PriorSource(click.ParamType):
 
     name = "PRIOR"
     bundled = ("inverter", "autoencoder")
+    refinements = ("fourier", "autoencoder")
     suffixes = (".npz", ".safetensors", *SUFFIXES)
 
     def __init__(self, *others: str) -> None:
@@ -169,9 +170,12 @@ class PriorSource(click.ParamType):
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
         """Return the source, unless it certainly is not that of a prior."""
         value = str(value)
-        if value in self._names or is_url(value.removeprefix(HUB)):
+        base, plus, last = value.rpartition("+")
+        source = base if plus and last in self.refinements else value
+        known = self.bundled if source != value else self._names
+        if source in known or is_url(source.removeprefix(HUB)):
             return value
-        path = Path(split_choices(value, *CHOICES)[0])
+        path = Path(split_choices(source, *CHOICES)[0])
         if path.is_file() and path.suffix.lower() not in self.suffixes:
             self.fail(
                 f"{value!r} is not a prior; expected a file that ends in "
@@ -182,9 +186,9 @@ class PriorSource(click.ParamType):
         if path.is_dir() and not is_saved_model(path):
             self.fail(f"{value!r} is a folder, but not a SavedModel.", param, ctx)
         if not path.exists():
-            hint = did_you_mean(value, self._names)
+            hint = did_you_mean(source, known)
             self.fail(
-                f"there is no {value!r}.{hint} Give one of {', '.join(self._names)}, "
+                f"there is no {source!r}.{hint} Give one of {', '.join(known)}, "
                 "a generator's file, the folder of a SavedModel, or hub:URL.",
                 param,
                 ctx,

@@ -97,7 +97,8 @@ def demo(output: Path) -> None:
     show_default=True,
     help="The parameterization of the pictures: fourier, pixels, maco, laplacian or "
     "cppn; or a learned prior: inverter, autoencoder, a generator's file, the folder "
-    "of a SavedModel, or hub:URL.",
+    "of a SavedModel, or hub:URL. PRIOR+autoencoder and PRIOR+fourier add detail to "
+    "the images of a prior.",
 )
 @prior_options
 @click.option(

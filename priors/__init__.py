@@ -19,6 +19,8 @@ Ways to get a prior:
   ProGAN.
 * `assembled` wraps any function that makes images.
 
+`refined` adds detail to the images of a prior, in pixels or through an autoencoder.
+
 All of them return a `Prior`, which `render` takes like any other param. `checked` tests
 whether its random images look as they should.
 
@@ -55,6 +57,7 @@ from tfviz.priors._latents import (
     waves,
 )
 from tfviz.priors._prior import Prior, assembled, within
+from tfviz.priors._refined import refined
 from tfviz.priors._sources import from_spec, load
 from tfviz.priors._tfhub import hub, saved_model
 
@@ -79,6 +82,7 @@ __all__ = [
     "near_mean",
     "near_moments",
     "near_shell",
+    "refined",
     "saved_model",
     "shell",
     "simplex",

@@ -20,11 +20,14 @@ from tfviz.models.sources import (
 from tfviz.priors import _generators, _trained
 from tfviz.priors._calibration import SUFFIX
 from tfviz.priors._prior import Prior
+from tfviz.priors._refined import SIZE, refined
 from tfviz.priors._tfhub import hub, saved_model
 from tfviz.priors._trained import BUNDLED
 
 # The name of learned priors in descriptions, in place of the name of a factory.
 NAME = "prior"
+# What can add detail to the images of a prior, at the end of its source after a plus.
+REFINEMENTS = ("fourier", "autoencoder")
 
 
 def load(
@@ -45,7 +48,8 @@ def load(
             Keras model (.keras, .h5) that takes vectors or a map; the folder of a
             SavedModel; or the URL of a module of TF-Hub. If one of the latter two has
             several functions or outputs, `SOURCE?signature=NAME&output=NAME` selects
-            one.
+            one. `SOURCE+autoencoder` and `SOURCE+fourier` add detail to the images of
+            a prior; see `refined`.
         size: The size of the images in pixels, if it can be chosen: one number, or
             height and width.
         value_range: The values of black and white in the generator's images, which
@@ -71,7 +75,9 @@ def load(
     Traceback (most recent call last):
     FileNotFoundError: There is no prior 'no/such.keras'. ...
     """
-    name, selection = split_choices(os.fspath(source), *CHOICES)
+    whole, refinement = split_refinement(os.fspath(source))
+    name, selection = split_choices(whole, *CHOICES)
+    base_size = None if refinement else size
     spec: dict[str, Any] = {
         "name": NAME,
         "source": os.fspath(source),
@@ -84,18 +90,35 @@ def load(
     options = {"value_range": value_range, "latents": given or None}
     if name in BUNDLED or Path(name).suffix.lower() == ".npz":
         _check_unused(name, encoder=encoder, **options, **selection)
-        prior = _trained.load(name, size, network=network)
+        prior = _trained.load(name, base_size, network=network)
     else:
         _check_unused(name, network=network)
-        prior = _load_generator(name, size, encoder, options, selection)
+        prior = _load_generator(name, base_size, encoder, options, selection)
     files = [str(_trained.bundled_file(name)) if name in BUNDLED else name]
     files += [spec["encoder"]] * (encoder is not None)
     calibration = f"{Path(name)}{SUFFIX}"
     if calibrated and name not in BUNDLED and Path(calibration).is_file():
         files.append(calibration)
         prior = prior.calibrate(calibration)
+    if refinement == "autoencoder":
+        files.append(str(_trained.bundled_file(refinement)))
+        prior = refined(prior, _trained.load(refinement, size or SIZE))
+    elif refinement:
+        prior = refined(prior, size=size)
     spec["digest"] = _digest(files)
     return replace(prior, spec=spec)
+
+
+def split_refinement(source: str) -> tuple[str, str | None]:
+    """Split what adds detail from the end of a source, or None if nothing does.
+
+    >>> split_refinement("inverter+fourier")
+    ('inverter', 'fourier')
+    >>> split_refinement("a+b.keras")
+    ('a+b.keras', None)
+    """
+    base, plus, last = source.rpartition("+")
+    return (base, last) if plus and last in REFINEMENTS else (source, None)
 
 
 def from_spec(spec: Mapping[str, Any]) -> Prior:
