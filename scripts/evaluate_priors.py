@@ -1,8 +1,7 @@
 """Measure the bundled priors for their model cards.
 
     python scripts/evaluate_priors.py reconstruct DATA PRIOR... -o folder
-    python scripts/evaluate_priors.py logits DATA PRIOR... -o folder
-    python scripts/evaluate_priors.py channels DATA PRIOR... -o folder --layer fire8
+    python scripts/evaluate_priors.py units DATA PRIOR... -o folder
 
 DATA contains `imagenet-1000-samples.zip`, `evaluation-leaks.json`,
 `models/classifiers/`, `evaluators/` and, for TAESD, `taesd/`. PRIOR is a name or file
@@ -18,19 +17,17 @@ is 1/256 in the mean and about 0.03 at most for independent images, and up to 1 
 pattern that a generator puts into all images. Its `amplitude` in levels of 8 bits says
 whether it can be seen.
 
-`logits` renders randomly chosen classes with `fourier` and with each prior, for the
-same number of steps. Networks that took no part in the optimization rank the classes;
-the difference to `fourier` has an interval from a paired bootstrap over classes.
-
-`channels` records the scores of channels of a layer, before and after the
-optimization.
+`units` renders randomly chosen classes and channels with `fourier` and with each prior,
+by the defaults of each. Networks that took no part in the optimization, the judges,
+rank the classes. They also tell, from the pictures of a unit, which of two photos it
+responds to more; what pictures of other units of the same sort tell is subtracted.
+Differences to `fourier` have intervals from a paired bootstrap over units. Finished
+pictures are kept in the folder, so that an interrupted run goes on.
 """
 
 import argparse
 import io
 import json
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -40,13 +37,16 @@ from numpy.typing import NDArray
 
 import tfviz  # first, so that it can choose TensorFlow's convolutions
 from tfviz import images, judges, measures, priors
+from tfviz._files import write_safely
+from tfviz.comparison.evaluation import UnitScorer
 from tfviz.comparison.kinship import is_trained_with
 from tfviz.comparison.summary import paired
 from tfviz.models.inputs import resize
 from tfviz.models.sources import BUNDLED
+from tfviz.objectives._grammar import as_objectives
 
-Classifier = Callable[[NDArray], NDArray]
-UNITS, SEEDS, STEPS = 24, (0, 1), 150
+# The number of classes and of channels, and the random seeds of their pictures.
+UNITS, SEEDS = 24, (0, 1)
 # The side of the patches of the principal component analysis in pixels, and the number
 # of pictures in a row of the sheet.
 PATCH, SHOWN = 8, 10
@@ -59,7 +59,7 @@ COMMON = 0.1
 def main() -> None:
     """Parse the arguments and run the chosen measurement."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("measurement", choices=["reconstruct", "logits", "channels"])
+    parser.add_argument("measurement", choices=["reconstruct", "units"])
     parser.add_argument("data", type=Path)
     parser.add_argument("priors", nargs="+")
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -67,19 +67,19 @@ def main() -> None:
     parser.add_argument(
         "--preprocess", help="the preprocessing of the model, such as --preprocess=-1,1"
     )
-    parser.add_argument("--layer", default="fire8")
-    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument(
-        "--units", type=int, default=UNITS, help="the number of classes or channels"
+        "--layers",
+        default="fire6,fire7,fire8,fire9",
+        help="the layers of the channels, separated by commas",
+    )
+    parser.add_argument("--steps", type=int, help="256 by default")
+    parser.add_argument(
+        "--units", type=int, default=UNITS, help="the number of classes and channels"
     )
     parser.add_argument("--photos", type=int, default=1000)
     options = parser.parse_args()
-    measurements = {
-        "reconstruct": reconstruct,
-        "logits": logits,
-        "channels": channels,
-    }
-    measurements[options.measurement](options)
+    options.output.mkdir(parents=True, exist_ok=True)
+    {"reconstruct": reconstruct, "units": units}[options.measurement](options)
 
 
 def load_prior(source: str, data: Path) -> Any:
@@ -104,7 +104,6 @@ def stem(source: str) -> str:
 
 def reconstruct(options: argparse.Namespace) -> None:
     """Write how well networks recognize reconstructed photos, and a sheet of them."""
-    options.output.mkdir(parents=True, exist_ok=True)
     scores: dict[str, Any] = {}
     adapters = load_adapters(options.data)
     for source in options.priors:
@@ -173,73 +172,125 @@ def lattice(pictures: NDArray) -> dict[str, float]:
     return {"lattice": float(common.max()), "amplitude": float(amplitude.max())}
 
 
-def logits(options: argparse.Namespace) -> None:
-    """Render classes with each prior and write the ranks that other networks give."""
-    options.output.mkdir(parents=True, exist_ok=True)
+def units(options: argparse.Namespace) -> None:
+    """Write what judges tell from pictures of units, by `fourier` and by each prior."""
     adapter = adapt_model(options)
-    classes = choose_units(adapter.classes, options.units)
-    units = [f"logit:{index}" for index in classes]
-    methods = {"fourier": None} | {
-        source: load_prior(source, options.data) for source in options.priors
+    texts, classes = choose_units(adapter, options.layers.split(","), options.units)
+    panel = load_judges(options.data, adapter)
+    photos, _ = load_photos(options.data, adapter.size[0], options.photos)
+    bound = [as_objectives(t, adapter)[0].bound(adapter, adapter.size) for t in texts]
+    scorer = UnitScorer(adapter, bound)
+    responses = np.concatenate(
+        [scorer(photos[i : i + 50]) for i in range(0, len(photos), 50)]
+    )
+    references = {
+        judge.name: np.concatenate(
+            [judge.features(photos[i : i + 50]) for i in range(0, len(photos), 50)]
+        )
+        for judge in panel
     }
-    evaluators = load_evaluators(options.data, adapter)
-    scores: dict[str, Any] = {"classes": classes.tolist(), "steps": options.steps}
-    ranks: dict[str, list[NDArray]] = {}
-    pictures = []
-    for name, param in methods.items():
-        own, others = [], []
-        for seed in SEEDS:
-            result = tfviz.render(
-                adapter, units, param, steps=options.steps, seed=seed, batch_size=8
-            )
-            own.append(class_ranks(adapter.logits(result.views), classes))
-            others.append(
-                [class_ranks(e(result.views), classes) for e in evaluators.values()]
-            )
-            if seed == SEEDS[0]:
-                pictures.extend(to_size(result.images, 112))
-            result.save(options.output / f"{stem(name)}-{seed}.png")
-        # (seeds, judges, classes) -> one number for each class
-        ranks[name] = np.log1p(np.array(others)).mean(axis=(0, 1))
-        scores[name] = {
-            "own_top1": float((np.array(own) < 1).mean()),
-            "mean_log_rank": float(ranks[name].mean()),
-            "judges": {
-                evaluator: np.log1p(np.array(others))[:, i].mean().item()
-                for i, evaluator in enumerate(evaluators)
-            },
-        }
-        print(name, json.dumps(scores[name]), flush=True)
-    for name in options.priors:
-        interval = paired(ranks[name], ranks["fourier"])
-        ends = interval.low, interval.high
-        scores[name]["difference_to_fourier"] = list(ends)
-        print(f"{name} - fourier: 95 % interval {ends[0]:.2f} to {ends[1]:.2f}")
-    captions = [str(index) for _ in methods for index in classes]
-    sheet = images.sheet(pictures, captions, len(classes))
-    images.save(sheet, options.output / "all.png")
-    (options.output / "scores.json").write_text(json.dumps(scores, indent=2))
-
-
-def channels(options: argparse.Namespace) -> None:
-    """Render channels of a layer with each prior and write their scores."""
-    options.output.mkdir(parents=True, exist_ok=True)
-    adapter = adapt_model(options)
-    layer = options.layer
-    indices = choose_units(adapter.layer(layer).units, options.units)
-    units = [f"{layer}:{index}" for index in indices]
-    scores: dict[str, Any] = {"layer": layer, "channels": indices.tolist()}
+    values: dict[str, dict[str, NDArray]] = {}
+    shown = []
     for name in ("fourier", *options.priors):
-        param = None if name == "fourier" else load_prior(name, options.data)
-        result = tfviz.render(adapter, units, param, steps=options.steps, batch_size=8)
-        scores[name] = {"scores": result.unit_scores.tolist()}
-        if result.start_scores is not None:
-            risen = result.unit_scores > result.start_scores
-            scores[name]["starts"] = result.start_scores.tolist()
-            scores[name]["risen"] = float(risen.mean())
-        print(name, json.dumps(scores[name]), flush=True)
-        result.save(options.output / f"{stem(name)}.png")
+        seen, pictures = render_units(options, adapter, texts, name)
+        shown.extend(to_size(pictures, 112))
+        values[name] = {
+            "own rank": np.mean(
+                [class_ranks(adapter.logits(v[: len(classes)]), classes) for v in seen],
+                axis=0,
+            )
+        }
+        for judge in panel:
+            if judge.scores:
+                ranks = [
+                    class_ranks(judge.scores(v[: len(classes)]), classes) for v in seen
+                ]
+                values[name][f"log rank@{judge.name}"] = np.log1p(ranks).mean(axis=0)
+            features = np.stack([judge.features(v) for v in seen], axis=1)
+            for sort, part in (
+                ("classes", slice(len(classes))),
+                ("channels", slice(len(classes), None)),
+            ):
+                values[name][f"told of {sort}@{judge.name}"] = told(
+                    features[part], references[judge.name], responses[:, part]
+                )
+        ranks = [v for k, v in values[name].items() if k.startswith("log rank")]
+        values[name]["log rank"] = np.mean(ranks, axis=0)
+        print(
+            name,
+            json.dumps({k: round(float(v.mean()), 3) for k, v in values[name].items()}),
+            flush=True,
+        )
+    scores: dict[str, Any] = {"units": texts, "seeds": SEEDS, "steps": options.steps}
+    for name, measured in values.items():
+        scores[name] = {
+            key: {"mean": float(row.mean()), "values": row.round(4).tolist()}
+            for key, row in measured.items()
+        }
+        scores[name]["own top 1"] = float((measured["own rank"] < 1).mean())
+        for key, row in measured.items():
+            interval = paired(row, values["fourier"][key])
+            ends = [interval.value, interval.low, interval.high]
+            scores[name][key]["difference to fourier"] = ends
+            if name != "fourier":
+                low_to_high = f"{ends[1]:+.3f} to {ends[2]:+.3f}"
+                print(f"{name} - fourier, {key}: {ends[0]:+.3f} ({low_to_high})")
+    sheet = images.sheet(shown, [t for _ in values for t in texts], len(texts) // 2)
+    images.save(sheet, options.output / "all.webp")
     (options.output / "scores.json").write_text(json.dumps(scores, indent=2))
+
+
+def render_units(
+    options: argparse.Namespace, adapter: Any, texts: list[str], name: str
+) -> tuple[list[NDArray], NDArray]:
+    """Return the pictures of all units by a prior, or by `fourier`.
+
+    Returns:
+        For each seed the pictures as the network sees them; and those of the first seed
+        as they are.
+    """
+    param = None if name == "fourier" else load_prior(name, options.data)
+    seen, pictures = [], []
+    for seed in SEEDS:
+        file = options.output / f"{stem(name)}-{seed}.npz"
+        if not file.exists():
+            arguments = {} if options.steps is None else {"steps": options.steps}
+            result = tfviz.render(
+                adapter, texts, param, seed=seed, batch_size=8, **arguments
+            )
+            result.sheet(columns=12).save(file.with_suffix(".png"))
+            made = {
+                "images": images.to_bytes(result.images),
+                "views": images.to_bytes(np.asarray(result.views)),
+            }
+            write_safely(file, lambda opened, made=made: np.savez(opened, **made))
+        with np.load(file) as made:
+            seen.append(images.to_floats(made["views"]))
+            pictures.append(images.to_floats(made["images"]))
+    return seen, pictures[0]
+
+
+def told(features: NDArray, photos: NDArray, responses: NDArray) -> NDArray:
+    """Return how much better pictures tell of their own unit than those of others do.
+
+    Args:
+        features: The features of the pictures, `(units, seeds, d)`.
+        photos: The features of the photos, `(m, d)`.
+        responses: The scores of the units for the photos, `(m, units)`.
+
+    Returns:
+        For each unit, the share of pairs of photos that its own pictures tell apart
+        rightly, minus the mean share with the pictures of each other unit.
+    """
+    shares = np.array(
+        [
+            [measures.two_alternative(f, photos, unit) for f in features]
+            for unit in responses.T
+        ]
+    )
+    count = len(shares)
+    own = np.diag(shares)
+    return own - (shares.sum(axis=1) - own) / (count - 1)
 
 
 def adapt_model(options: argparse.Namespace) -> Any:
@@ -250,10 +301,21 @@ def adapt_model(options: argparse.Namespace) -> Any:
     return tfviz.adapt(tfviz.load_model(options.model), preprocess)
 
 
-def choose_units(total: int, count: int) -> NDArray:
-    """Choose units at random, always the same ones."""
-    indices = np.random.default_rng(0).choice(total, min(count, total), replace=False)
-    return np.sort(indices)
+def choose_units(
+    adapter: Any, layers: list[str], count: int
+) -> tuple[list[str], NDArray]:
+    """Choose classes and channels at random, always the same ones.
+
+    Returns:
+        The texts of the classes, followed by those of the channels; and the classes.
+    """
+    random = np.random.default_rng(0)
+    classes = np.sort(random.choice(adapter.classes, count, replace=False))
+    channels = [
+        f"{layer}:{random.integers(adapter.layer(layer).units)}"
+        for layer in (layers[k % len(layers)] for k in range(count))
+    ]
+    return [f"logit:{k}" for k in classes] + channels, classes
 
 
 def load_photos(
@@ -302,20 +364,20 @@ def load_adapters(data: Path) -> dict[str, Any]:
     return bundled | {"mobilenet": tfviz.adapt(tfviz.load_model(mobilenet), (-1, 1))}
 
 
-def load_evaluators(data: Path, visualized: Any) -> dict[str, Classifier]:
+def load_judges(data: Path, visualized: Any) -> list[judges.Judge]:
     """Load the networks that take no part in any optimization.
 
     Of the bundled networks, these are the ones that no bundled prior was trained with.
     """
-    evaluators: dict[str, Classifier] = {}
-    for path in sorted((data / "evaluators").glob("*.tflite")):
-        if "embedding" not in path.name:
-            evaluators[path.stem] = judges.tflite(path).scores
+    panel = [
+        judges.tflite(path, name=path.stem)
+        for path in sorted((data / "evaluators").glob("*.tflite"))
+    ]
     for name in BUNDLED:
         adapter = tfviz.adapt(tfviz.load_model(name))
         if name != "squeezenet" and adapter.fingerprint() != visualized.fingerprint():
-            evaluators[name] = partial(classify, adapter)
-    return evaluators
+            panel.append(judges.keras(adapter, name=name))
+    return panel
 
 
 def class_ranks(logits: Any, classes: NDArray) -> NDArray:
