@@ -235,7 +235,7 @@ def two_alternative(
     "told apart, above other units",
     level="unit",
     summary=(
-        "Measure if a unit's pictures tell its photos apart better than those of others."
+        "Measure if a unit's pictures tell its photos apart better than others do."
     ),
     formula="own - mean(others), of the shares of pairs that are told apart",
     range="-1 to 1; 0 if the method's pictures of other units help as much.",
@@ -251,7 +251,7 @@ def two_alternative(
     ),
 )
 def specificity(own: ArrayLike, others: ArrayLike) -> float:
-    """Measure if a unit's pictures tell its photos apart better than those of others.
+    """Measure if a unit's pictures tell its photos apart better than others do.
 
     Args:
         own: The value of `two_alternative` with the unit's own pictures as references.
