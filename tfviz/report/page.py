@@ -137,6 +137,7 @@ def render_page(results: Json, folder: Path) -> str:
         about={entry["key"]: entry for entry in definitions},
         definitions=definitions,
         summary=formatting.summary_table(results, methods),
+        references=formatting.reference_table(results),
         differences=formatting.difference_tables(results),
         plots=draw_plots(results, methods),
         units=list(_units(results, methods)),
