@@ -976,18 +976,24 @@ def model_again(model):
     return tfviz.adapt(model, (-1, 1))
 
 
-@pytest.fixture(scope="module")
-def of_squeezenet(squeezenet, data):
-    """Pixels without transforms, Fourier with, and that on random weights."""
+def read_photos(data, every):
     with zipfile.ZipFile(data / "imagenet-1000-samples.zip") as file:
         names = sorted(
             n for n in file.namelist() if n.lower().endswith((".jpg", ".jpeg"))
-        )[::10]
-        photos = [
+        )[::every]
+        return [
             np.asarray(Image.open(io.BytesIO(file.read(name))).convert("RGB"))
             for name in names
         ]
-    judge = "evaluators/mobilenet_v1_0.75_192_quant.tflite"
+
+
+JUDGE = "evaluators/mobilenet_v1_0.75_192_quant.tflite"
+
+
+@pytest.fixture(scope="module")
+def of_squeezenet(squeezenet, data):
+    """Pixels without transforms, Fourier with, and that on random weights."""
+    photos = read_photos(data, every=10)
     fourier = params.fourier(128, 128)
     methods = {
         "fourier": Contender(fourier),
@@ -1002,7 +1008,7 @@ def of_squeezenet(squeezenet, data):
         units,
         methods,
         images=photos,
-        judges=[tfviz.judges.load(data / judge)],
+        judges=[tfviz.judges.load(data / JUDGE)],
         steps=48,
         seeds=2,
     )
@@ -1047,3 +1053,45 @@ class TestSqueezeNet:
             for name in ("fourier", "random")
         ]
         assert ranks[0] < ranks[1]
+
+    def test_pictures_that_are_exchanged_between_units_fail(
+        self, squeezenet, data, tmp_path
+    ):
+        """The same files, once for their own units and once each for another's."""
+        names = ["goldfish", "lemon", "lion", "strawberry"]
+        units = [f"logit:{name}" for name in names]
+        units += ["fire5:3", "fire5:20", "fire8:20", "fire8:7"]
+        settings = {
+            "images": read_photos(data, every=16),
+            "judges": [tfviz.judges.load(data / JUDGE)],
+            "steps": 24,
+            "seeds": 1,
+            "folder": tmp_path,
+        }
+        methods = {"fourier": params.fourier(96, 96)}
+        right = compare(squeezenet, units, methods, **settings)
+        files = [tmp_path / row["picture"] for row in of(right.results, "fourier")]
+        contents = [file.read_bytes() for file in files]
+        # Each unit gets the picture of the next of its group, whose first is the last.
+        for place, file in enumerate(files):
+            file.write_bytes(contents[place // 4 * 4 + (place + 1) % 4])
+        wrong = compare(squeezenet, units, methods, **settings)
+
+        groups = [unit["group"] for unit in right.results["units"]]
+        assert groups == [1, 1, 1, 1, 0, 0, 0, 0]
+        assert right.verdicts()["fourier"].startswith(
+            "pictures specific to their units, "
+        )
+        assert wrong.verdicts()["fourier"].startswith(UNSPECIFIC)
+        # Random pictures would have been no baseline: the wrong pictures beat them.
+        judge = right.results["judges"][0]["name"]
+        measure = f"two_alternative@{judge}"
+        of_wrong, of_random = (
+            mean(wrong.results, name, measure)
+            for name in ("fourier", "fourier: random")
+        )
+        assert of_wrong > of_random + 0.05
+        assert mean(wrong.results, "fourier", "gain") < 0
+        (entry,) = right.results["references"]
+        by_name = {kind["name"]: kind["mean"] for kind in entry["pictures"]}
+        assert 0.95 < by_name["photos"] < entry["threshold"] < by_name["grey pictures"]
