@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from support import UNITS, method, row, table
+from tfviz import measures
 from tfviz.comparison.summary import interval
 from tfviz.comparison.verdicts import verdicts
 
@@ -229,3 +230,22 @@ class TestControls:
     def test_the_numbers_are_means_over_the_units_that_both_have(self):
         (reason,) = self.warnings([1, 1, 1, 1, 1, 90], [1, 1, 1, 1, 1, None])
         assert "(1.00 against 1.00 by A)" in reason
+
+
+def test_pictures_that_know_nothing_of_their_units_rarely_pass(rng):
+    """Pictures differ in how much they excite all units, and units in how easily."""
+    passed = []
+    units = [f"unit {k}" for k in range(12)]
+    for _ in range(200):
+        scores = rng.normal(size=(12, 12)) + rng.normal(size=12) + 3
+        gains = [
+            measures.gain(scores[unit, unit], np.delete(scores[unit], unit))
+            for unit in range(12)
+        ]
+        rows = [
+            row("m", unit, **{name: float(value) for name in NAMES[:3]})
+            for unit, value in zip(units, gains, strict=True)
+        ]
+        text, _ = verdict(rows, units=units)
+        passed.append(text.startswith("pictures specific"))
+    assert np.mean(passed) < 0.06

@@ -176,7 +176,10 @@ def comparison(folder, side=48, units=UNITS, methods=METHODS, seeds=3):
             "images": {"count": 1000},
             "command": "tfviz compare 'fire8:20' --images photos/ -o out",
         },
-        "units": [{"name": n, "text": t, "class": c} for n, t, c in units],
+        "units": [
+            {"name": n, "text": t, "class": c, "group": int(c is not None)}
+            for n, t, c in units
+        ],
         "methods": [
             {"name": name, "kind": kind, "of": of, "circular": circular}
             | {"description": f"A {kind} that is described here."}
@@ -705,6 +708,12 @@ def test_references_are_a_table_of_kinds_by_judges(results, text):
     assert part.count('<span class="value">') == 3 + 1
     assert "[0.97, 1.02]" in part
     assert ">none<" in part
+
+
+def test_the_units_that_a_unit_is_compared_with_are_named(text):
+    start = text.index('id="unit-1">fire8:20')
+    part = text[start : text.index('id="unit-2"')]
+    assert "Compared with the pictures of a/b:3, a:b-3, fire10:2.</p>" in part
 
 
 class TestPictures:

@@ -83,9 +83,10 @@ def compare(
 ) -> Comparison:
     """Compare methods on the same units, with the same budget.
 
-    Each picture is evaluated as it is saved. Each method is compared with the photos to
-    which the units respond most, with random pictures of its own, and with the best of
-    as many random pictures as it asked the network for.
+    Each picture is evaluated as it is saved. Each method is compared with its own
+    pictures of the other units, with the photos to which the units respond most, with
+    random pictures of its own, and with the best of as many random pictures as it asked
+    the network for. A verdict needs at least five units.
 
     Args:
         model: A Keras model, or an adapter made by `adapt`.
