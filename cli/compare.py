@@ -144,6 +144,12 @@ def compare(
     Writes report.html, results.json and results.csv. If the comparison is
     interrupted, the same command continues it.
 
+    The verdict on a method says whether its pictures are specific to their units:
+    whether they do better for these than the method's pictures of other units. It
+    needs at least five units. Another part of it says whether the pictures are near
+    photos, by thresholds that each judge's own distances of grey pictures, white noise
+    and blurred photos give.
+
     \b
     tfviz compare fire3:5 fire5:8 fire8:20 logit:goldfish logit:lion \\
         --images photos -o report --methods fourier,maco --judge keras:MobileNetV2

@@ -16,10 +16,12 @@ from tfviz.report.rows import read
 # has several judges, their values are separated by slashes, as in `a / b`.
 RESPONSE = {
     "relative": "of the best photo",
-    "gain": "gain over best random",
+    "gain": "gain over other units",
+    "search_gain": "gain over random search",
     "robustness": "robustness",
     "top5": "top 5",
     "two_alternative": "two alternatives",
+    "specificity": "above other units",
 }
 LIKENESS = {
     "nearest_ratio": "nearest photo",
@@ -29,9 +31,9 @@ LIKENESS = {
     "saturation": "saturated",
 }
 # Measures whose interval is shown too.
-WITH_INTERVAL = ("relative", "gain", "robustness")
+WITH_INTERVAL = ("relative", "gain", "search_gain", "robustness")
 # Measures whose mean is shown, not the median.
-SHARES = ("top5", "two_alternative")
+SHARES = ("top5", "two_alternative", "specificity")
 
 
 def main() -> None:

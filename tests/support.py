@@ -7,12 +7,15 @@ from pathlib import Path
 
 import tfviz  # noqa: F401 (before TensorFlow: it sets environment variables)
 import keras
+import numpy as np
 import tensorflow as tf
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("TFVIZ_DATA", ROOT.parent / "shared" / "data"))
 # Options of `tfviz render` that make the tests of the command line fast.
 FAST = ["--size", "64", "--steps", "4", "--transforms", "none"]
+# The units of the rows of comparisons that `table` makes up.
+UNITS = [f"unit {k}" for k in range(6)]
 
 
 def load_script(name):
@@ -91,3 +94,28 @@ def error_of(result):
     (line,) = [x for x in result.stderr.splitlines() if x.startswith("Error: ")]
     assert "Traceback" not in result.output
     return line
+
+
+def method(name="m", kind="method", of=None, *, kinship=None, judges=()):
+    """The entry of a method in the results of a comparison."""
+    return {
+        "name": name,
+        "kind": kind,
+        "of": of,
+        "kinship": kinship,
+        "related_judges": judges,
+    }
+
+
+def row(name, unit, seed=0, error=None, **values):
+    """A row of the results of a comparison."""
+    return {"method": name, "unit": unit, "seed": seed, "error": error} | values
+
+
+def table(name="m", **measures):
+    """Rows of one seed; a measure has one value for all units, or one for each."""
+    by_unit = {k: np.broadcast_to(v, len(UNITS)).tolist() for k, v in measures.items()}
+    return [
+        row(name, unit, **{measure: v[place] for measure, v in by_unit.items()})
+        for place, unit in enumerate(UNITS)
+    ]

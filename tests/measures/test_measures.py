@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import zipfile
-from itertools import combinations, pairwise, product
+from itertools import combinations, pairwise, permutations, product
 
 import numpy as np
 import pytest
@@ -168,17 +168,38 @@ class TestPercentile:
 
 
 class TestGain:
+    def test_it_is_the_lead_over_the_mean_of_other_units(self):
+        np.testing.assert_array_equal(
+            measures.gain([[3.0], [1.0]], [1.0, 2.0, 6.0]), [[0.0], [-2.0]]
+        )
+        assert measures.gain(-1.0, [-3.0]) == 2
+
+    def test_pictures_given_to_units_at_random_have_none(self, rng):
+        """The mean over all permutations of the pictures is exactly 0."""
+        scores = rng.normal(size=(4, 4))  # of each unit in each picture
+        gains = [
+            measures.gain(
+                scores[unit, given[unit]], np.delete(scores[unit], given[unit])
+            )
+            for given in permutations(range(4))
+            for unit in range(4)
+        ]
+        assert np.mean(gains) == pytest.approx(0, abs=1e-12)
+        assert np.std(gains) > 0.5
+
+
+class TestSearchGain:
     def test_it_is_the_difference(self):
         np.testing.assert_array_equal(
-            measures.gain([3.0, 1.0], [1.0, 2.0]), [2.0, -1.0]
+            measures.search_gain([3.0, 1.0], [1.0, 2.0]), [2.0, -1.0]
         )
-        assert measures.gain(-1.0, -3.0) == 2
+        assert measures.search_gain(-1.0, -3.0) == 2
 
     def test_shapes_that_do_not_fit_are_refused(self):
         with pytest.raises(
             ValueError, match=r"shape \(2,\) for scores of shape \(3,\)"
         ):
-            measures.gain([1.0, 2.0, 3.0], [1.0, 2.0])
+            measures.search_gain([1.0, 2.0, 3.0], [1.0, 2.0])
 
 
 class TestRobustness:
@@ -568,10 +589,11 @@ class TestKernelDistance:
         assert measures.kid_floor(x, size=5) == measures.kid_floor(x, size=5, seed=0)
 
     def test_each_part_is_one_of_all_possible_parts(self):
-        """With parts of 2 out of 3 there are only nine distances, all computed here."""
-        x, y = np.array([[0.0], [1.0], [3.0]]), np.array([[2.0], [2.0], [5.0]])
-        parts = list(combinations(range(3), 2))
-        each = [measures.kid(x[list(a)], y[list(b)]) for a, b in product(parts, parts)]
+        """Parts of 2 of 4 pictures and of 5 photos have 60 distances, computed here."""
+        x = np.array([[0.0], [1.0], [3.0], [3.5]])
+        y = np.array([[2.0], [2.0], [5.0], [4.0], [1.0]])
+        of_x, of_y = (list(combinations(range(n), 2)) for n in (4, 5))
+        each = [measures.kid(x[list(a)], y[list(b)]) for a, b in product(of_x, of_y)]
         mean, spread = measures.kid_spread(x, y, size=2, draws=4000)
 
         assert mean == pytest.approx(np.mean(each), abs=3 * np.std(each) / 4000**0.5)
@@ -582,6 +604,52 @@ class TestKernelDistance:
 
         assert spread > 0
         assert any(np.isclose(spread, abs(a - b) / 2**0.5) for a, b in pairs)
+
+    def test_a_part_has_one_picture_of_a_unit(self):
+        """Of four units with five pictures there are nine parts, all computed here."""
+        x, units = np.array([[0.0], [0.5], [1.0], [1.5], [2.0]]), [4, 0, 0, 2, 3]
+        y = np.eye(4, 1)
+        parts = [(0, 1), (0, 2), (0, 3), (0, 4), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4)]
+        # All pairs of units are drawn equally often, and so are a unit's pictures.
+        weights = np.array([1, 1, 2, 2, 1, 1, 1, 1, 2])
+        pairs = list(combinations(range(4), 2))
+        each = [
+            np.mean([measures.kid(x[list(a)], y[list(b)]) for b in pairs])
+            for a in parts
+        ]
+        mean, _ = measures.kid_spread(x, y, size=2, units=units, draws=20_000)
+
+        assert mean == pytest.approx(np.average(each, weights=weights), rel=0.03)
+
+    def test_copies_of_photos_repeated_for_each_unit_are_no_further_than_photos(
+        self, rng
+    ):
+        photos = rng.normal(size=(400, 8))
+        copies, units = np.repeat(photos[:24], 3, axis=0), np.repeat(np.arange(24), 3)
+        others = photos[24:]
+        mean, _ = measures.kid_spread(copies, others, size=12, units=units)
+        once, _ = measures.kid_spread(photos[:24], others, size=12)
+        pooled, _ = measures.kid_spread(copies, others, size=12)
+        _, chance = measures.kid_floor(others, size=24)
+
+        # The same 24 photos without copies are the truth; chance remains.
+        assert mean == pytest.approx(once, abs=chance / 3)
+        assert abs(mean) < 2 * chance
+        assert pooled > mean + chance / 2  # copies in one part seem to be a cluster
+
+    def test_several_seeds_do_not_change_the_mean(self, rng):
+        """The mean over draws of units is that of the population, which is 0."""
+        distances = []
+        for _ in range(300):
+            pictures = np.repeat(rng.normal(size=(8, 1, 6)), 3, axis=1)
+            pictures = (pictures + 0.1 * rng.normal(size=pictures.shape)).reshape(24, 6)
+            photos = rng.normal(size=(20, 6)) * 1.01**0.5
+            units = np.repeat(np.arange(8), 3)
+            distances.append(
+                measures.kid_spread(pictures, photos, size=4, units=units, draws=20)[0]
+            )
+        error = np.std(distances) / len(distances) ** 0.5
+        assert abs(np.mean(distances)) < 3 * error
 
     def test_photos_are_halved_without_a_photo_on_both_sides(self):
         """A photo on both sides would make the distance negative."""
@@ -601,14 +669,24 @@ class TestKernelDistance:
                 "`photos` must be fi",
             ),
             (
-                lambda: measures.kid_spread(np.eye(5), np.ones((9, 5)), size=5),
-                "`size` must lie from 2 to 4 .*size=5",
+                lambda: measures.kid_spread(np.eye(6), np.ones((9, 6)), size=4),
+                "`size` must lie from 2 to 3, half of the number of units.*size=4",
+            ),
+            (
+                lambda: measures.kid_spread(
+                    np.eye(8), np.eye(8), size=3, units=[0, 0, 1, 1, 2, 2, 3, 3]
+                ),
+                "`size` must lie from 2 to 2, half of the number of units.*size=3",
+            ),
+            (
+                lambda: measures.kid_spread(np.eye(8), np.eye(8), size=2, units=[0, 1]),
+                "`units` must be 8 whole numbers",
             ),
             (
                 lambda: measures.kid_spread(np.eye(5), np.eye(5), size=2, draws=1),
                 "`draws` must be at least 2. .*draws=1",
             ),
-            (lambda: measures.kid_floor(np.eye(5), size=3), "from 2 to 2 .*size=3"),
+            (lambda: measures.kid_floor(np.eye(5), size=3), "from 2 to 2, .*size=3"),
             (lambda: measures.kid_floor(np.eye(3), size=2), "`photos` .* n >= 4"),
         ],
     )
@@ -867,9 +945,13 @@ class TestTwoAlternative:
         (lambda: measures.relative(np.nan, [1.0]), "`score` must be finite.*1 of 1"),
         (lambda: measures.percentile(1.0, [[1.0]]), r"`photo_scores` .*\(1, 1\)"),
         (lambda: measures.percentile(1.0, [np.inf]), "`photo_scores` must be finite"),
-        (lambda: measures.gain(1.0, np.nan), "`best_of_n` must be finite"),
-        (lambda: measures.gain(None, 1.0), "`score` must be .*finite"),
-        (lambda: measures.gain({}, 1.0), "`score` must be an array of numbers"),
+        (lambda: measures.gain(1.0, [np.nan]), "`others` must be finite"),
+        (lambda: measures.gain(1.0, []), r"`others` .*\(k,\) with k >= 1"),
+        (lambda: measures.search_gain(1.0, np.nan), "`best_of_n` must be finite"),
+        (lambda: measures.search_gain(None, 1.0), "`score` must be .*finite"),
+        (lambda: measures.search_gain({}, 1.0), "`score` must be an array of numbers"),
+        (lambda: measures.specificity(0.5, []), r"`others` .*\(k,\) with k >= 1"),
+        (lambda: measures.specificity(np.nan, [0.5]), "`own` must be finite"),
         (
             lambda: measures.robustness([np.nan], [1.0], 1.0),
             "`transformed` must be fin",
@@ -879,3 +961,8 @@ class TestTwoAlternative:
 def test_scores_that_are_no_numbers_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_specificity_is_the_lead_over_the_mean_of_other_units():
+    assert measures.specificity(0.9, [0.5, 0.6, 0.7]) == pytest.approx(0.3)
+    assert measures.specificity(0.5, [0.5]) == 0

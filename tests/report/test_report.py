@@ -71,6 +71,28 @@ MEASURES = {
 }
 
 
+REFERENCES = [
+    {
+        "measure": "nearest@MobileNetV1",
+        "threshold": 1.15,
+        "pictures": [
+            {"name": "photos", "mean": 1.0, "low": 0.97, "high": 1.02, "pictures": 60},
+            {"name": "grey pictures", "mean": None, "low": None, "high": None}
+            | {"pictures": 0},
+            {"name": "blurred photos", "mean": 1.3, "low": 1.2, "high": 1.4}
+            | {"pictures": 24},
+        ],
+    },
+    {
+        "measure": "rank@MobileNetV1",
+        "threshold": None,
+        "pictures": [
+            {"name": "photos", "mean": 0.9, "low": 0.8, "high": 1.1, "pictures": 60}
+        ],
+    },
+]
+
+
 def waves(rng, height, width, slope):
     """Return coloured noise whose power is the frequency to the power of `slope`."""
     rows, columns = np.fft.fftfreq(height), np.fft.fftfreq(width)
@@ -157,7 +179,10 @@ def comparison(folder, side=48, units=UNITS, methods=METHODS, seeds=3):
             "images": {"count": 1000},
             "command": "tfviz compare 'fire8:20' --images photos/ -o out",
         },
-        "units": [{"name": n, "text": t, "class": c} for n, t, c in units],
+        "units": [
+            {"name": n, "text": t, "class": c, "group": int(c is not None)}
+            for n, t, c in units
+        ],
         "methods": [
             {
                 "name": name,
@@ -194,6 +219,7 @@ def comparison(folder, side=48, units=UNITS, methods=METHODS, seeds=3):
                 },
             }
         },
+        "references": REFERENCES if len(methods) > 2 else [],
         "verdicts": []
         if len(methods) < 3
         else [
@@ -702,6 +728,27 @@ def test_bars_share_the_scale_of_their_measure():
     assert second == pytest.approx({"left": 50, "width": 10, "mean": 55})
 
 
+def test_references_are_a_table_of_kinds_by_judges(results, text):
+    table = formatting.reference_table(results)
+    assert table["keys"] == {"nearest@MobileNetV1": 1.15, "rank@MobileNetV1": None}
+    assert [line["name"] for line in table["lines"]] == [
+        *("photos", "grey pictures", "blurred photos")
+    ]
+    photos, _, blurred = (line["cells"] for line in table["lines"])
+    assert [cell["mean"] for cell in photos] == [1.0, 0.9]
+    assert (blurred[0]["high"], blurred[1]) == (1.4, {})
+    part = text[text.index("What judges call near photos") : text.index('id="summary"')]
+    assert part.count('<span class="value">') == 3 + 1
+    assert "[0.97, 1.02]" in part
+    assert ">none<" in part
+
+
+def test_the_units_that_a_unit_is_compared_with_are_named(text):
+    start = text.index('id="unit-1">fire8:20')
+    part = text[start : text.index('id="unit-2"')]
+    assert "Compared with the pictures of a/b:3, a:b-3, fire10:2.</p>" in part
+
+
 class TestPictures:
     def test_all_pictures_of_the_results_are_embedded(self, page, results):
         rows = [row for row in results["rows"] if row["picture"]]
@@ -824,6 +871,21 @@ class TestPlots:
             assert list(line.get_xdata()) == [entry["low"], entry["high"]]
             assert list(point.get_xdata()) == [entry["median"]]
             assert list(point.get_ydata()) == [place]
+
+    def test_references_are_lines_in_the_plot_of_the_distance(self, results):
+        (axes,) = self.figures(results)["nearest photo (MobileNetV1)"].axes
+        upright = [x for x, _ in (line.get_data() for line in axes.lines)]
+        drawn = [x[0] for x in upright if len(x) == 2 and x[0] == x[1]]
+        assert drawn == [1.0, 1.3, 1.15]  # grey pictures have no value
+        texts = {text.get_text(): text for text in axes.texts}
+        assert list(texts) == ["photos", "threshold", "blurred photos"]
+        places = [
+            axes.transData.transform((text.xy[0], 0))[0] + text.get_position()[0]
+            for text in texts.values()
+        ]
+        assert np.diff(places).min() > 14.9
+        other = self.figures(results)["of the best photo"].axes[0]
+        assert not other.texts
 
     def test_markers_without_an_interval_are_hollow(self, results):
         (axes,) = self.figures(results)['KID (J"2<)'].axes

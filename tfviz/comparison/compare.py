@@ -34,6 +34,7 @@ from tfviz.images import to_bytes
 from tfviz.judges import Judge
 from tfviz.models.adapter import Adapter, adapt, provenance
 from tfviz.models.inputs import fit_photo
+from tfviz.models.introspection import PRE
 from tfviz.objectives._base import Objective
 from tfviz.objectives._grammar import as_objectives
 from tfviz.optimize.job import Job
@@ -82,9 +83,10 @@ def compare(
 ) -> Comparison:
     """Compare methods on the same units, with the same budget.
 
-    Each picture is evaluated as it is saved. Each method is compared with the photos to
-    which the units respond most, with random pictures of its own, and with the best of
-    as many random pictures as it asked the network for.
+    Each picture is evaluated as it is saved. Each method is compared with its own
+    pictures of the other units, with the photos to which the units respond most, with
+    random pictures of its own, and with the best of as many random pictures as it asked
+    the network for. A verdict needs at least five units.
 
     Args:
         model: A Keras model, or an adapter made by `adapt`.
@@ -255,6 +257,7 @@ def _list_units(
 ) -> tuple[list[Objective], list[Unit]]:
     """Return the objectives of the units, one image each, and their names."""
     singles, units = [], []
+    order = [layer.path for layer in adapter.layers()]
     for objective in as_objectives(objectives, adapter):
         bound = objective.bound(adapter, adapter.size)
         if objective.group > 1:
@@ -262,10 +265,16 @@ def _list_units(
                 f"{bound.names[0]} comes in groups of {objective.group} pictures. "
                 "Units are compared one by one."
             )
+        # The outputs, such as logits, are no layer, and deeper than all.
+        layers = [path.removesuffix(PRE) for path in bound.layers]
+        depth = max(
+            (order.index(path) if path in order else len(order) for path in layers),
+            default=0,
+        )
         named = zip(bound.names, bound.texts, bound.targets, strict=True)
         for place, (name, text, target) in enumerate(named):
             singles.append(objective[[place]])
-            units.append(Unit(name, text, target))
+            units.append(Unit(name, text, target, depth))
     texts, names = ([getattr(u, kind) for u in units] for kind in ("text", "name"))
     twice = sorted({unit.name for unit in units if texts.count(unit.text) > 1})
     if twice:

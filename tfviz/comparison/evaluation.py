@@ -1,6 +1,6 @@
 """The evaluation of pictures: scores, activation paths, and all other measures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +9,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz import measures
-from tfviz._files import finite_or_none
+from tfviz.comparison.judged import Evaluation, Panel
+from tfviz.comparison.other_units import pictures_of_others
 from tfviz.comparison.records import TOP_PHOTOS, Photos, Record, places_by_unit
 from tfviz.images import to_bytes, to_floats
 from tfviz.judges import Judge
@@ -31,14 +32,8 @@ ACTIVATIONS = 20_000
 UNRELATED = 2
 # The number of draws of the unseen transforms for each picture.
 DRAWS = 8
-# The number of random subsets of photos for kernel distances, and the largest size of a
-# subset.
-SUBSETS, SUBSET_SIZE = 20, 100
 # The shortest side, in pixels, of pictures whose spectrum has a meaningful slope.
 MIN_SPECTRUM_SIZE = 10
-
-# Measures of all pictures of a method together, with their standard deviations.
-MethodMeasures = dict[str, tuple[float, float]]
 
 
 class UnitScorer:
@@ -261,6 +256,7 @@ class Evaluator:
         photos: The evaluated photos.
         judges: Other networks that judge the pictures.
         targets: The class of each unit, or None for units that are not classes.
+        groups: The number of each unit's group of comparable units.
         seed: The random seed of the unseen transforms and of the subsets of photos.
     """
 
@@ -272,10 +268,11 @@ class Evaluator:
         judges: Sequence[Judge],
         targets: Sequence[int | None],
         *,
+        groups: Sequence[int],
         seed: int = 0,
     ) -> None:
-        self._scorer, self._photos = scorer, photos
-        self._judges, self._targets = judges, targets
+        self._scorer, self._photos, self._groups = scorer, photos, groups
+        self._panel = Panel(judges, photos, targets, groups, seed)
         self._seed, self._transform = seed, unseen_transforms()
         self._paths = Paths(adapter, photos)
 
@@ -284,36 +281,32 @@ class Evaluator:
         """The paths of the layers in which activations are compared."""
         return self._paths.layers
 
-    def rows(
-        self, records: Sequence[Record]
-    ) -> tuple[list[dict[str, Any]], list[float], MethodMeasures]:
-        """Measure the pictures of one method, which all have the same size.
-
-        Returns:
-            The measures of each picture; the path similarity in each layer; and the
-            measures of all pictures together, with their standard deviations.
-        """
+    def evaluate(self, records: Sequence[Record]) -> Evaluation:
+        """Measure the pictures of one method, which all have the same size."""
         seen = np.stack([record.seen for record in records])
         scores = self._scorer(seen)
         transformed = self._score_transformed(seen)
-        rows = []
+        rows: list[dict[str, Any]] = []
+        of_others: list[dict[str, Any]] = []
+        others = pictures_of_others(records, self._groups)
         for i, record in enumerate(records):
-            score = float(scores[i, record.unit])
             photo_scores = self._photos.scores[:, record.unit]
-            row: dict[str, Any] = {"score": score}
-            row["relative"] = measures.relative(score, photo_scores)
-            row["percentile"] = measures.percentile(score, photo_scores)
+            row = _compare_with_photos(scores[i : i + 1, record.unit], photo_scores)
+            other = _compare_with_photos(scores[others[i], record.unit], photo_scores)
+            # Scores are divided by that of the best photo, so that the gains of
+            # different units can be averaged.
+            if other and np.isfinite(row["relative"]):
+                row["gain"] = measures.gain(row["relative"], [other["relative"]])
             if record.best_of_n is not None:
-                # Scores are divided by that of the best photo, so that the gains of
-                # different units can be averaged.
                 best = measures.relative(record.best_of_n, photo_scores)
-                row["gain"] = np.nan
+                row["search_gain"] = np.nan
                 if np.isfinite(best):
-                    row["gain"] = measures.gain(row["relative"], best)
+                    row["search_gain"] = measures.search_gain(row["relative"], best)
             row["robustness"] = measures.robustness(
-                transformed[:, i, record.unit], photo_scores, score
+                transformed[:, i, record.unit], photo_scores, row["score"]
             )
             rows.append(row)
+            of_others.append(other)
         pictures = to_bytes(np.stack([record.picture for record in records]))
         of_pixels = {"saturation": measures.saturation(pictures)}
         if min(pictures.shape[1:3]) >= MIN_SPECTRUM_SIZE:
@@ -324,11 +317,10 @@ class Evaluator:
         for name, values in of_pixels.items():
             for row, value in zip(rows, values, strict=True):
                 row[name] = value
-        of_method: MethodMeasures = {}
-        for judge in self._judges:
-            self._add_judge(judge, records, seen, rows, of_method)
         path = self._paths.similarity(records, seen)
-        return [_as_json(row) for row in rows], path, of_method
+        evaluation = Evaluation(rows, of_others, path)
+        self._panel.add(records, seen, evaluation)
+        return evaluation
 
     def _score_transformed(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scores under the unseen transforms, `(draws, n, units)`."""
@@ -340,77 +332,15 @@ class Evaluator:
             scores.append(self._scorer(seen, self._transform, seeds))
         return np.stack(scores)
 
-    def _add_judge(
-        self,
-        judge: Judge,
-        records: Sequence[Record],
-        seen: NDArray[np.float32],
-        rows: list[dict[str, Any]],
-        of_method: MethodMeasures,
-    ) -> None:
-        """Add the measures by one judge to the rows and to those of the method."""
-        targets = [self._targets[record.unit] for record in records]
-        of_classes = [i for i, target in enumerate(targets) if target is not None]
-        if judge.scores and of_classes:
-            class_scores = judge.scores(seen[of_classes])
-            classes = [targets[i] for i in of_classes]
-            for name in ("rank", "top1", "top5"):
-                values = getattr(measures, name)(class_scores, classes)
-                for i, value in zip(of_classes, values, strict=True):
-                    rows[i][f"{name}@{judge.name}"] = value
-        if not judge.features:
-            return
-        features = judge.features(seen)
-        photo_features = self._photos.features[judge.name]
-        ratios = measures.nearest_ratio(
-            features, photo_features, exclude=[record.photo for record in records]
-        )
-        for row, value in zip(rows, ratios, strict=True):
-            row[f"nearest_ratio@{judge.name}"] = value
-        # Records that are photos, or were made from photos, are near these photos by
-        # construction: the photos are left out. A photo that is recorded for several
-        # units counts once, as its copies would be near each other.
-        sources = np.array([record.photo for record in records])
-        other_photos = np.delete(photo_features, sources[sources >= 0], axis=0)
-        _, firsts = np.unique(sources, return_index=True)
-        pictures = features[np.union1d(firsts, np.flatnonzero(sources < 0))]
-        size = min(SUBSET_SIZE, len(pictures) - 1, len(other_photos) // 2)
-        if size >= 2:
-            subsets = {"size": size, "draws": SUBSETS, "seed": abs(self._seed)}
-            spread = measures.kid_spread(pictures, other_photos, **subsets)
-            of_method[f"kid_spread@{judge.name}"] = spread
-            floor = measures.kid_floor(other_photos, **subsets)
-            of_method[f"kid_floor@{judge.name}"] = floor
-        for unit, places in places_by_unit(records).items():
-            of_unit = self._measure_unit(
-                unit, [records[i] for i in places], features[places], photo_features
-            )
-            for i in places:
-                rows[i] |= {f"{name}@{judge.name}": v for name, v in of_unit.items()}
 
-    def _measure_unit(
-        self,
-        unit: int,
-        records: Sequence[Record],
-        features: NDArray[np.float32],
-        photo_features: NDArray[np.float32],
-    ) -> dict[str, float]:
-        """Return the measures of all pictures of a unit together."""
-        of_unit = {}
-        if len(features) > 1:
-            of_unit["relative_diversity"] = measures.relative_diversity(
-                features, photo_features[self._photos.top[unit]]
-            )
-        # The judge compares the pictures with pairs of photos. Photos that are among
-        # the records, or that these were made from, would be recognized.
-        sources = {record.photo for record in records} - {-1}
-        queries = [i for i in range(len(photo_features)) if i not in sources]
-        of_unit["two_alternative"] = measures.two_alternative(
-            features, photo_features[queries], self._photos.scores[queries, unit]
-        )
-        return of_unit
-
-
-def _as_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of numbers with None, which JSON can hold, in the place of nan."""
-    return {name: finite_or_none(value) for name, value in row.items()}
+def _compare_with_photos(
+    scores: NDArray[np.float32], photo_scores: NDArray[np.float32]
+) -> dict[str, Any]:
+    """Return means of the measures of scores, `(n,)`; none if there is no score."""
+    if not len(scores):
+        return {}
+    return {
+        "score": float(scores.mean()),
+        "relative": float(measures.relative(scores, photo_scores).mean()),
+        "percentile": float(measures.percentile(scores, photo_scores).mean()),
+    }

@@ -98,6 +98,11 @@ def best_of(method: str) -> str:
     return f"{method}: best random"
 
 
+def other_units_of(method: str) -> str:
+    """Return the name of a method's pictures of other units."""
+    return f"{method}: other units"
+
+
 def reconstructed_by(method: str) -> str:
     """Return the name of the photos as a method reconstructs them."""
     return f"{method}: photos"
@@ -105,7 +110,12 @@ def reconstructed_by(method: str) -> str:
 
 def beside(method: str) -> list[str]:
     """Return the names of the baselines and the ceiling of a method."""
-    return [random_of(method), best_of(method), reconstructed_by(method)]
+    return [
+        other_units_of(method),
+        random_of(method),
+        best_of(method),
+        reconstructed_by(method),
+    ]
 
 
 def _check_names(names: Iterable[str]) -> None:

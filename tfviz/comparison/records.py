@@ -21,11 +21,14 @@ class Unit:
         name: The name that readers see.
         text: The text in canonical form that `objectives.parse` reads.
         target: The index of the class, if the unit is a class, or None.
+        depth: The place of the unit's layer among those of the network, from early to
+            late.
     """
 
     name: str
     text: str
     target: int | None
+    depth: int = 0
 
 
 @dataclass(frozen=True)

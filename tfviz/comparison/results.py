@@ -27,12 +27,16 @@ from tfviz.comparison.methods import (
     PHOTOS,
     Contender,
     best_of,
+    other_units_of,
     random_of,
     reconstructed_by,
 )
+from tfviz.comparison.other_units import group_units
 from tfviz.comparison.records import Photos, Record, Unit
+from tfviz.comparison.references import measure_references
 from tfviz.comparison.storage import Errors, PictureStore, StoredPicture
-from tfviz.comparison.summary import RULE, differences, summary, verdicts
+from tfviz.comparison.summary import differences, summary
+from tfviz.comparison.verdicts import RULE, verdicts
 from tfviz.judges import Judge
 from tfviz.models.adapter import Adapter
 from tfviz.optimize.job import Job
@@ -41,6 +45,10 @@ RESULTS = "results.json"
 # A picture that could be made, and its description.
 PictureWithSpec = tuple[StoredPicture, dict[str, Any]]
 _PHOTOS_ARE = "The photos to which the unit responds most, best first."
+_OTHERS_ARE = (
+    "The method's pictures of the other units of the group, shown to this unit: means "
+    "over the pictures of the same seed."
+)
 
 
 class TemporaryFolder:
@@ -153,12 +161,14 @@ def build_results(comparison: RenderedComparison) -> dict[str, Any]:
     folder on the way, as their rows name these files.
     """
     units = comparison.units
+    groups = group_units(units)
     evaluator = Evaluator(
         comparison.adapter,
         comparison.scorer,
         comparison.photos,
         comparison.judges,
         [unit.target for unit in units],
+        groups=groups,
         seed=comparison.seed,
     )
     methods: list[dict[str, Any]] = []
@@ -170,12 +180,18 @@ def build_results(comparison: RenderedComparison) -> dict[str, Any]:
         if not records:
             continue
         name = method["name"]
-        measured, curve, of_method = evaluator.rows(records)
-        for record, values in zip(records, measured, strict=True):
-            rows.append(_make_row(units[record.unit], record, values))
-        curves[name] = [finite_or_none(value) for value in curve]
-        for measure, total in of_method.items():
+        evaluation = evaluator.evaluate(records)
+        for record, values in zip(records, evaluation.rows, strict=True):
+            rows.append(_make_row(units[record.unit], record, values, record.facts))
+        curves[name] = [finite_or_none(value) for value in evaluation.path]
+        for measure, total in evaluation.of_method.items():
             totals.append(_summarize_total(name, measure, *total, records))
+        if method["kind"] == "method" and any(evaluation.of_others):
+            others = other_units_of(name)
+            methods.append(_describe(comparison, others, "baseline", _OTHERS_ARE, name))
+            for record, values in zip(records, evaluation.of_others, strict=True):
+                record.method = others
+                rows.append(_make_row(units[record.unit], record, values, {}))
     rows += _rows_of_failures(comparison)
 
     levels = {method["name"]: method["kinship"] for method in methods}
@@ -188,10 +204,16 @@ def build_results(comparison: RenderedComparison) -> dict[str, Any]:
     )
     measured_names = _measure_names(rows)
     total_names = [total["measure"] for total in totals]
+    references = measure_references(
+        comparison.photos, comparison.judges, comparison.seed
+    )
     summaries = [*summary(rows, order, measured_names, names), *totals]
     return {
         "kinship": {k: v for k, v in MEANINGS.items() if k in levels.values()},
-        "units": [{"name": u.name, "text": u.text, "class": u.target} for u in units],
+        "units": [
+            {"name": u.name, "text": u.text, "class": u.target, "group": group}
+            for u, group in zip(units, groups, strict=True)
+        ],
         "methods": methods,
         "judges": [
             {
@@ -209,7 +231,8 @@ def build_results(comparison: RenderedComparison) -> dict[str, Any]:
         "summary": [s | {"kinship": levels[s["method"]]} for s in summaries],
         "differences": differences(rows, methods, measured_names, names),
         "curves": {"path_similarity": {"layers": evaluator.layers, "methods": curves}},
-        "verdicts": verdicts(rows, methods, measured_names, names),
+        "references": references,
+        "verdicts": verdicts(rows, methods, measured_names, names, references),
         "rule": RULE,
     }
 
@@ -396,17 +419,18 @@ def _save_photos(comparison: RenderedComparison) -> dict[str, list[str]]:
 
 
 def _make_row(
-    unit: Unit, record: Record, measured: Mapping[str, Any]
+    unit: Unit, record: Record, measured: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the row of a picture."""
+    """Return the row of a picture, with None, which JSON can hold, in place of nan."""
     return {
         "unit": unit.name,
         "method": record.method,
         "seed": record.seed,
-        **measured,
+        **{name: finite_or_none(value) for name, value in measured.items()},
+        "picture": None,
         "start": None,
         "error": None,
-        **record.facts,
+        **facts,
     }
 
 

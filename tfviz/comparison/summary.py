@@ -1,9 +1,9 @@
 """Statistics over the rows of a comparison, with bootstrap intervals.
 
-They are summaries over units, differences between methods, and verdicts on methods.
+They are summaries over units, and differences between methods.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
@@ -12,39 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfviz._files import finite_or_none
-from tfviz.comparison.kinship import CAVEATS
-from tfviz.comparison.methods import random_of
 
 # A percentile interval over fewer units is far too narrow to be shown.
 MIN_UNITS = 5
-# Pictures count as unlike photos if they are further from the nearest photo than this,
-# in units of the photos' own distances. It lies half way between photos (1 in the mean)
-# and blurred photos (1.21). White noise has 1.33.
-UNLIKE = 1.1
-# A picture that keeps less than this share of its lead over photos under transforms is
-# adversarial.
-FRAGILE = 0.5
-
-RULE = (
-    "A picture tells about its unit if the method gains on the best random pictures of "
-    "its own kind (the interval of `gain` lies above 0), and if a judge can tell from "
-    "it, better than from random pictures of the method, which of two photos the unit "
-    "responds to more (the interval of the difference in `two_alternative` lies above "
-    "0). It is like photos if its mean distance to the nearest photo is at most "
-    f"{UNLIKE} times that among photos (`nearest_ratio`). "
-    "Where judges disagree, the least favourable counts. Beside the verdict stands "
-    "whether a control on random weights is as near to photos (the interval of the "
-    "difference does not lie above 0), and whether stronger transforms than the usual "
-    f"ones leave less than {FRAGILE:g} of a picture's lead over photos (`robustness`). "
-    "Intervals are bootstrapped over units, at 95 %."
-)
-# By whether pictures show the unit, and whether they are like photos.
-_VERDICTS = {
-    (True, True): "shows the unit, in pictures like photos",
-    (True, False): "shows the unit, in pictures unlike photos",
-    (False, True): "pictures like photos, that do not tell about the unit",
-    (False, False): "neither tells about the unit nor looks like photos",
-}
 
 # The rows of a comparison's results, one for each picture.
 Rows = Sequence[Mapping[str, Any]]
@@ -65,10 +35,6 @@ class Interval:
     low: float
     high: float
     units: int
-
-
-# The name of a judge, with the interval of a measure by this judge.
-ByJudge = tuple[str, Interval]
 
 
 def interval(
@@ -310,173 +276,3 @@ def _pairs(methods: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
         if other["kind"] in ("control", "ablation")
         for name in ([other["of"]] if other["of"] else compared)
     ]
-
-
-def verdicts(
-    rows: Rows,
-    methods: Sequence[Mapping[str, Any]],
-    names: Sequence[str],
-    units: Sequence[str],
-) -> list[dict[str, Any]]:
-    """Return the verdict of `RULE` on each method, with its reasons.
-
-    Args:
-        rows: The rows of all methods.
-        methods: The methods, with their `name`, `kind`, `of`, `kinship` and
-            `related_judges`.
-        names: The names of the measures.
-        units: The names of the units.
-    """
-    table = []
-    for method in methods:
-        if method["kind"] != "method":
-            continue
-        distance = _distance_from_photos(rows, method["name"], names, units)
-        verdict, reasons = _decide(rows, method["name"], names, units, distance)
-        reasons += _control_warnings(rows, methods, method["name"], distance, units)
-        if method["kinship"] in CAVEATS:
-            reasons.append(CAVEATS[method["kinship"]])
-        reasons += [
-            f"Judge {judge} is a network that the prior was trained with, so what it "
-            "recognizes may be what the prior learned of it."
-            for judge in method["related_judges"]
-        ]
-        table.append({"method": method["name"], "verdict": verdict, "because": reasons})
-    return table
-
-
-def _decide(
-    rows: Rows,
-    method: str,
-    names: Sequence[str],
-    units: Sequence[str],
-    distance: ByJudge | None,
-) -> tuple[str, list[str]]:
-    """Return the verdict on a method, and sentences with the numbers behind it."""
-    if not any(row["method"] == method and not row.get("error") for row in rows):
-        errors = dict.fromkeys(r["error"] for r in rows if r["method"] == method)
-        return "no verdict: it has no pictures", [f"It failed: {e}" for e in errors]
-
-    def over_random(measure: str) -> Interval:
-        return paired(
-            means(rows, method, measure, units),
-            means(rows, random_of(method), measure, units),
-        )
-
-    choice = _least_favourable(over_random, names, "two_alternative@", _lower_end)
-    gain = interval(means(rows, method, "gain", units))
-    robustness = interval(means(rows, method, "robustness", units))
-    reasons = []
-    if gain.units:
-        reasons.append(
-            f"Its pictures score {_format(gain, signed=True)} times what the best "
-            "photo does above the best random ones."
-        )
-    if not any(name.startswith("nearest_ratio@") for name in names):
-        verdict = "no verdict: no judge has features"
-    elif not gain.units or choice is None or distance is None:
-        verdict = "no verdict: there is nothing to compare it with"
-    elif np.isnan(gain.low) or np.isnan(choice[1].low):
-        count = min(gain.units, choice[1].units)
-        verdict = f"no verdict: {count} units are too few for an interval"
-    else:
-        shows = gain.low > 0 and choice[1].low > 0
-        verdict = _VERDICTS[bool(shows), distance[1].value <= UNLIKE]
-    if choice is not None:
-        reasons.append(
-            f"Judged by {choice[0]}, they tell which of two photos the unit responds "
-            f"to more in {_format(choice[1], 100, signed=True)} more cases of a "
-            "hundred than random ones."
-        )
-    if distance is not None:
-        reasons.append(
-            f"Judged by {distance[0]}, they are {_format(distance[1])} times as far "
-            "from the nearest photo as photos are."
-        )
-    if robustness.value < FRAGILE:
-        reasons.append(
-            "Other transforms than those they were made under leave "
-            f"{_format(robustness, 100)} % of their lead over photos: the network is "
-            "deceived rather than shown."
-        )
-    return verdict, reasons
-
-
-def _distance_from_photos(
-    rows: Rows, method: str, names: Sequence[str], units: Sequence[str]
-) -> ByJudge | None:
-    """Return the largest mean distance of a method's pictures from photos."""
-
-    def over_units(measure: str) -> Interval:
-        return interval(means(rows, method, measure, units))
-
-    return _least_favourable(
-        over_units, names, "nearest_ratio@", lambda mean: -mean.value
-    )
-
-
-def _control_warnings(
-    rows: Rows,
-    methods: Sequence[Mapping[str, Any]],
-    name: str,
-    distance: ByJudge | None,
-    units: Sequence[str],
-) -> list[str]:
-    """Warn of controls that are not distinctly further from photos than the method."""
-    if distance is None:
-        return []
-    measure = f"nearest_ratio@{distance[0]}"
-    of_method = means(rows, name, measure, units)
-    warnings = []
-    for control in methods:
-        if control["kind"] != "control" or control["of"] != name:
-            continue
-        of_control = means(rows, control["name"], measure, units)
-        if paired(of_control, of_method).low <= 0:
-            both = ~np.isnan(of_control - of_method)
-            against = (
-                f"{of_control[both].mean():.2f} against {of_method[both].mean():.2f}"
-            )
-            warnings.append(
-                f"The control {control['name']!r} is not distinctly further from "
-                f"photos ({against}): "
-                "that the pictures look like some is no sign of what the network knows."
-            )
-    return warnings
-
-
-def _least_favourable(
-    over_units: Callable[[str], Interval],
-    names: Sequence[str],
-    prefix: str,
-    favour: Callable[[Interval], float],
-) -> ByJudge | None:
-    """Return the interval of the judge that is least favourable to the method.
-
-    Args:
-        over_units: Returns the interval of a measure.
-        names: The names of all measures.
-        prefix: The start of the names of the measure by each judge, up to the judge.
-        favour: Returns a number that is lower for a less favourable interval.
-    """
-    by_judge = [
-        (name.removeprefix(prefix), over_units(name))
-        for name in names
-        if name.startswith(prefix)
-    ]
-    by_judge = [(judge, result) for judge, result in by_judge if result.units]
-    return min(by_judge, key=lambda pair: favour(pair[1])) if by_judge else None
-
-
-def _lower_end(result: Interval) -> float:
-    """Return the lower end of an interval, or its value if it has no ends."""
-    return result.value if np.isnan(result.low) else result.low
-
-
-def _format(result: Interval, factor: float = 1.0, *, signed: bool = False) -> str:
-    """Return a value with its interval as text, such as `0.5 (0.4 to 0.6)`."""
-    form = "+.3g" if signed else ".3g"
-    value = f"{result.value * factor:{form}}"
-    if np.isnan(result.low):
-        return value
-    return f"{value} ({result.low * factor:{form}} to {result.high * factor:{form}})"

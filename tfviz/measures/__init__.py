@@ -18,6 +18,7 @@ from tfviz.measures._scores import (
     rank,
     relative,
     robustness,
+    search_gain,
     top1,
     top5,
 )
@@ -25,6 +26,7 @@ from tfviz.measures._units import (
     diversity,
     path_similarity,
     relative_diversity,
+    specificity,
     two_alternative,
 )
 
@@ -43,6 +45,8 @@ __all__ = [
     "relative_diversity",
     "robustness",
     "saturation",
+    "search_gain",
+    "specificity",
     "spectrum_slope",
     "top1",
     "top5",

@@ -34,7 +34,7 @@ def describe(name: str) -> dict[str, str]:
         ValueError: If there is no such measure.
 
     >>> describe("gain")["formula"]
-    'score - best_of_n'
+    'score - mean(others)'
     """
     if name not in _TABLE:
         hint = did_you_mean(name, _TABLE)

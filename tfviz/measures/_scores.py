@@ -89,7 +89,50 @@ def percentile(score: ArrayLike, photo_scores: ArrayLike) -> NDArray[np.float64]
 
 
 @measure(
-    "gain over the best random picture",
+    "gain over pictures of other units",
+    level="picture",
+    summary=(
+        "Measure how much more a unit responds to its picture than to those of others."
+    ),
+    formula="score - mean(others)",
+    range=(
+        "Any number, in the scale of the scores; 0 if the method's pictures of other "
+        "units do as well."
+    ),
+    better="higher",
+    source=(
+        "A permutation of the units: a picture that is right for its unit must do "
+        "better than one that the same method made of another."
+    ),
+    bias=(
+        "Scales differ from unit to unit: comparisons give both as shares of the best "
+        "photo, and have no gain where no photo scores above 0. Units that are alike, "
+        "such as two breeds of dogs, leave less to gain than units that are not. "
+        "Adversarial noise that excites one unit alone has a high gain."
+    ),
+)
+def gain(score: ArrayLike, others: ArrayLike) -> NDArray[np.float64]:
+    """Measure how much more a unit responds to its picture than to those of others.
+
+    Args:
+        score: The unit's scores of its own pictures, in any shape.
+        others: The same unit's scores of pictures that the same method made of other
+            units, `(k,)` with k >= 1.
+
+    Returns:
+        The difference for each score, in the shape of `score`.
+
+    Raises:
+        ValueError: If there is no picture of another unit, or a number is not finite.
+
+    >>> gain([3.0, 5.0], [1.0, 3.0]).tolist()
+    [1.0, 3.0]
+    """
+    return as_numbers("score", score) - as_numbers("others", others, "k").mean()
+
+
+@measure(
+    "gain over random search",
     level="picture",
     summary="Measure what optimization adds to the best of as many random pictures.",
     formula="score - best_of_n",
@@ -99,12 +142,13 @@ def percentile(score: ArrayLike, photo_scores: ArrayLike) -> NDArray[np.float64]
     better="higher",
     source="Random search under the same budget, the usual control of an optimizer.",
     bias=(
-        "Scales differ from unit to unit: comparisons give both as shares of the best "
-        "photo, and have no gain where no photo scores above 0. A prior that is good "
-        "by itself leaves less to gain."
+        "It tells that the search climbs, not that the picture belongs to its unit: "
+        "pictures of other units can have it too. Scales differ from unit to unit: "
+        "comparisons give both as shares of the best photo, and have none where no "
+        "photo scores above 0. A prior that is good by itself leaves less to gain."
     ),
 )
-def gain(score: ArrayLike, best_of_n: ArrayLike) -> NDArray[np.float64]:
+def search_gain(score: ArrayLike, best_of_n: ArrayLike) -> NDArray[np.float64]:
     """Measure what optimization adds to the best of as many random pictures.
 
     Args:
@@ -118,7 +162,7 @@ def gain(score: ArrayLike, best_of_n: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: If a number is not finite, or the shapes do not fit.
 
-    >>> gain([3.0, 5.0], 4.0).tolist()
+    >>> search_gain([3.0, 5.0], 4.0).tolist()
     [-1.0, 1.0]
     """
     scores, best = as_numbers("score", score), as_numbers("best_of_n", best_of_n)

@@ -234,6 +234,27 @@ def summary_table(results: Json, methods: Sequence[Json]) -> dict[str, Any]:
     return {"keys": keys, "lines": lines}
 
 
+def reference_table(results: Json) -> dict[str, Any]:
+    """Arrange the references of the judges as a table of kinds by judges.
+
+    Returns:
+        The `keys` of the measures with their thresholds, and a line for each kind: its
+        `name`, and its `cells`, which are empty for judges that lack it.
+    """
+    references = results["references"]
+    cells = {
+        (kind["name"], entry["measure"]): kind
+        for entry in references
+        for kind in entry["pictures"]
+    }
+    keys = {entry["measure"]: entry["threshold"] for entry in references}
+    lines = [
+        {"name": name, "cells": [cells.get((name, key), {}) for key in keys]}
+        for name in dict.fromkeys(name for name, _ in cells)
+    ]
+    return {"keys": keys, "lines": lines}
+
+
 def best_methods(results: Json, measure: str) -> set[str]:
     """Return the methods than which no other is distinctly better in a measure.
 

@@ -142,6 +142,7 @@ def render_page(results: Json, folder: Path) -> str:
         about={entry["key"]: entry for entry in definitions},
         definitions=definitions,
         summary=formatting.summary_table(results, methods),
+        references=formatting.reference_table(results),
         differences=formatting.difference_tables(results),
         plots=draw_plots(results, methods),
         units=list(_units(results, methods)),
@@ -240,7 +241,7 @@ def _groups(results: Json) -> dict[tuple[str, str], list[dict[str, Any]]]:
 
 
 def _units(results: Json, methods: Sequence[Json]) -> Iterator[dict[str, Any]]:
-    """Yield each unit with its photos, its starts and the rows of each method."""
+    """Yield each unit with the others of its group, its photos, starts and rows."""
     groups = _groups(results)
     for unit in results["units"]:
         name = unit["name"]
@@ -254,6 +255,11 @@ def _units(results: Json, methods: Sequence[Json]) -> Iterator[dict[str, Any]]:
                 groups_of_unit.append(group)
         yield {
             **unit,
+            "comparable": [
+                other["name"]
+                for other in results["units"]
+                if other["group"] == unit["group"] and other is not unit
+            ],
             "photos": results["photos"].get(name, []),
             "starts": select_starts(own, methods),
             "groups": groups_of_unit,

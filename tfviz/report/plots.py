@@ -13,16 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from itertools import count
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
-from matplotlib.transforms import Bbox
 
 from tfviz.report.formatting import direction, measure_label
+from tfviz.report.labels import Point, label_ends, label_lines, label_points, shorten
 from tfviz.report.rows import is_number
 
 # Width and height in inches.
@@ -38,21 +38,6 @@ _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)))
 # Costs are drawn on a logarithmic axis if the largest exceeds the smallest by this
 # factor.
 _LOGARITHMIC = 20
-
-# The longest label, in characters, and about the width of a character in points.
-_LONGEST = 20
-_LETTER = 5.6
-# Where a label may be placed around its point: its horizontal alignment, its offset to
-# the right and upwards in points, and the share of its width left of that place.
-_SIDES: tuple[tuple[Literal["left", "right", "center"], float, float, float], ...] = (
-    ("left", 7, -4, 0),
-    ("right", -7, -4, 1),
-    ("left", 5, 5, 0),
-    ("right", -5, 5, 1),
-    ("left", 5, -13, 0),
-    ("right", -5, -13, 1),
-    *(("center", 0, rise, 0.5) for rise in (8, -17, 16, -25, 24, -33)),
-)
 
 # The placeholder colours that plots are drawn with, and the colours of the page that
 # replace them.
@@ -98,14 +83,6 @@ class Plot:
     title: str
     svg: str
     note: str
-
-
-@dataclass(frozen=True)
-class Point:
-    """The median of a method, and the ends of its interval if it has one."""
-
-    median: float
-    ends: tuple[float, float] | None = None
 
 
 def draw_plots(
@@ -157,13 +134,18 @@ def _figures(
             "similarity to photos of other units."
         )
         yield title, _curves(methods, curve, title), note * (key == "path_similarity")
+    references = {entry["measure"]: entry for entry in results["references"]}
     for key, measure in measures.items():
         if measure["better"] != "neither" and points[key]:
-            yield (
-                measure_label(measure),
-                _intervals(methods, points[key]),
-                f"{whiskers} {direction(measure).capitalize()}.",
-            )
+            figure = _intervals(methods, points[key])
+            note = f"{whiskers} {direction(measure).capitalize()}."
+            if key in references:
+                _draw_references(figure.axes[0], references[key])
+                note += (
+                    " Vertical lines are means of photos and of pictures of nothing, "
+                    "measured by the same judge, and its threshold, if it has one."
+                )
+            yield measure_label(measure), figure, note
 
 
 def _points(results: Mapping[str, Any], measure: str) -> dict[str, Point]:
@@ -229,7 +211,7 @@ def _scatter(
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(0.15, 0.12)
     names = [method["name"] for method in drawn]
-    _label_points(axes, {name: (across[name], up[name]) for name in names})
+    label_points(axes, {name: (across[name], up[name]) for name in names})
     return figure
 
 
@@ -260,12 +242,12 @@ def _curves(
     slanted = sum(len(layer) for layer in layers) > 50
     axes.set_xticks(
         range(len(layers)),
-        [_shorten(layer) for layer in layers],
+        [shorten(layer) for layer in layers],
         rotation=45 if slanted else 0,
         ha="right" if slanted else "center",
         rotation_mode="anchor" if slanted else None,
     )
-    _label_ends(axes, ends)
+    label_ends(axes, ends)
     return figure
 
 
@@ -290,7 +272,7 @@ def _intervals(
             markerfacecolor=colour if point.ends else _PAPER,
             markersize=6,
         )
-    axes.set_yticks(range(len(drawn)), [_shorten(m["name"]) for m in drawn])
+    axes.set_yticks(range(len(drawn)), [shorten(m["name"]) for m in drawn])
     axes.set_ylim(len(drawn) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
@@ -298,75 +280,20 @@ def _intervals(
     return figure
 
 
-def _label_points(axes: Axes, places: Mapping[str, tuple[Point, Point]]) -> None:
-    """Write names beside points, where they cover neither points nor each other."""
-    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
-    occupied = [box for place in places.values() for box in _covered(axes, *place)]
-    for name, (across, up) in places.items():
-        place = across.median, up.median
-        x, y = axes.transData.transform(place)
-        width = _LETTER * len(_shorten(name))
-        boxes = [
-            Bbox.from_bounds(x + right - share * width, y + rise, width, 10)
-            for _, right, rise, share in _SIDES
-        ]
-        best = int(np.argmin([_penalty(axes, box, occupied) for box in boxes]))
-        occupied.append(boxes[best])
-        align, right, rise, _ = _SIDES[best]
-        note = axes.annotate(
-            _shorten(name),
-            place,
-            xytext=(right, rise),
-            textcoords="offset points",
-            ha=align,
-        )
-        note.set_in_layout(False)
-
-
-def _covered(axes: Axes, across: Point, up: Point) -> list[Bbox]:
-    """Return the boxes that a point and its whiskers cover, in pixels."""
-    centre = across.median, up.median
-    x, y = axes.transData.transform(centre)
-    boxes = [Bbox.from_bounds(x - 4, y - 4, 8, 8)]
-    whiskers = [[(end, centre[1]) for end in across.ends or ()]]
-    whiskers += [[(centre[0], end) for end in up.ends or ()]]
-    for ends in whiskers:
-        if ends:
-            first, last = axes.transData.transform(ends)
-            boxes.append(Bbox([first - 1, last + 1]))
-    return boxes
-
-
-def _penalty(axes: Axes, box: Bbox, occupied: Sequence[Bbox]) -> float:
-    """Rate a box for a label: higher if it is outside the plot or covers something."""
-    outside = max(axes.bbox.x0 - box.x0, box.x1 - axes.bbox.x1 - 4, 0)
-    return float(5 * outside + sum(box.overlaps(other) for other in occupied))
-
-
-def _label_ends(axes: Axes, ends: Mapping[str, float]) -> None:
-    """Write names to the right of the last values, far enough apart to be read."""
-    low, high = axes.get_ylim()
-    line = 12 * (high - low) / 190  # the height of a line in a plot of 190 points
-    height = -np.inf
-    for name, value in sorted(ends.items(), key=lambda end: end[1]):
-        height = max(value, height + line)
-        axes.annotate(
-            _shorten(name),
-            (1, height),
-            xycoords=axes.get_yaxis_transform(),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-        )
-
-
-def _shorten(name: str) -> str:
-    """Shorten a name so that it fits beside a plot.
-
-    >>> _shorten("a_method_with_a_long_name")
-    'a_method_with_a_lon…'
-    """
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+def _draw_references(axes: Axes, reference: Mapping[str, Any]) -> None:
+    """Draw a judge's references and its threshold as vertical lines."""
+    lines = {
+        kind["name"]: kind["mean"]
+        for kind in reference["pictures"]
+        if is_number(kind["mean"])
+    }
+    for value in lines.values():
+        axes.axvline(value, color=_MUTED, linewidth=1, linestyle=(0, (1.5, 1.5)))
+    threshold = reference["threshold"]
+    if threshold is not None:
+        axes.axvline(threshold, color=_MUTED, linewidth=1)
+        lines["threshold"] = threshold
+    label_lines(axes, lines)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ _PARTS = {
     "summary": list,
     "differences": list,
     "curves": dict,
+    "references": list,
     "verdicts": list,
 }
 
@@ -100,7 +101,7 @@ def check(results: Any, where: str) -> None:
         "second": methods,
         "measure": set(results["measures"]),
     }
-    for part in ("rows", "summary", "differences", "verdicts"):
+    for part in ("rows", "summary", "differences", "references", "verdicts"):
         for key, names in described.items():
             for entry in results[part]:
                 if key in entry and entry[key] not in names:
