@@ -177,7 +177,12 @@ class TestVerdicts:
         _, because = verdict(method_rows(robustness=0.2))
         assert "leave 20 (20 to 20) % of their lead" in because[-1]
         assert "deceived" in because[-1]
-        for harmless in (0.5, None):
+        _, because = verdict(method_rows(robustness=[0, 0, 0.4, 0.4, 1, 1]))
+        assert (
+            "leave 40 (0 to 100) % of their lead over photos in the median"
+            in (because[-1])
+        )
+        for harmless in (0.5, [0, 0, 0.5, 0.5, 0.5, 0.5], None):
             _, because = verdict(method_rows(robustness=harmless))
             assert not any("deceived" in reason for reason in because)
 

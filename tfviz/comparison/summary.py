@@ -34,9 +34,10 @@ RULE = (
     f"{UNLIKE} times that among photos (`nearest_ratio`). "
     "Where judges disagree, the least favourable counts. Beside the verdict stands "
     "whether a control on random weights is as near to photos (the interval of the "
-    "difference does not lie above 0), and whether stronger transforms than the usual "
-    f"ones leave less than {FRAGILE:g} of a picture's lead over photos (`robustness`). "
-    "Intervals are bootstrapped over units, at 95 %."
+    "difference does not lie above 0), and whether transforms that no method is "
+    f"optimized under leave less than {FRAGILE:g} of a picture's lead over photos, in "
+    "the median over units (`robustness`). Intervals are bootstrapped over units, at "
+    "95 %."
 )
 # By whether pictures show the unit, and whether they are like photos.
 _VERDICTS = {
@@ -365,7 +366,7 @@ def _decide(
 
     choice = _least_favourable(over_random, names, "two_alternative@", _lower_end)
     gain = interval(means(rows, method, "gain", units))
-    robustness = interval(means(rows, method, "robustness", units))
+    robustness = interval(means(rows, method, "robustness", units), statistic="median")
     reasons = []
     if gain.units:
         reasons.append(
@@ -396,8 +397,8 @@ def _decide(
     if robustness.value < FRAGILE:
         reasons.append(
             "Other transforms than those they were made under leave "
-            f"{_format(robustness, 100)} % of their lead over photos: the network is "
-            "deceived rather than shown."
+            f"{_format(robustness, 100)} % of their lead over photos in the median: "
+            "the network is deceived rather than shown."
         )
     return verdict, reasons
 
