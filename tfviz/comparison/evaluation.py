@@ -224,8 +224,7 @@ class Paths:
         top = self._photos.top[unit].tolist()
         unrelated = [
             place
-            for other, places in enumerate(self._photos.top.tolist())
-            if other != unit
+            for places in self._photos.top.tolist()
             for place in [p for p in places if p not in top][:UNRELATED]
         ]
         return top, sorted(set(unrelated))
