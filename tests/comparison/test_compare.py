@@ -1049,12 +1049,15 @@ class TestSqueezeNet:
         assert not any("deceived" in reason for reason in because["fourier"])
 
     def test_random_weights_show_nothing_that_the_network_looks_for(
-        self, of_squeezenet
+        self, of_squeezenet, squeezenet
     ):
         results = of_squeezenet.results
-        own, other = (mean(results, n, "relative") for n in ("fourier", "random"))
-        assert own > 0.7
-        assert other < own / 2
+        # It is excited as much, but by pictures in which no other network sees a class.
+        classes = [r for r in of(results, "random") if r["unit"].startswith("logit")]
+        assert min(row["relative"] for row in classes) > 2
+        assert {row["scored_by"] for row in classes} == {
+            f"{squeezenet.name}-random-weights-0"
+        }
         judge = results["judges"][0]["name"]
         ranks = [
             np.median(
