@@ -101,7 +101,8 @@ NAMED = 5
 @click.option(
     "--controls",
     is_flag=True,
-    help="Add each method on the same network with random weights.",
+    help="Add each method on three copies of the network with random weights, which "
+    "also score the pictures. Rendering then takes four times as long.",
 )
 @click.option(
     "--ablations",
@@ -289,18 +290,21 @@ def add_controls(
     Args:
         adapter: The adapter of the network that is visualized.
         competitors: The methods, and other controls.
-        controls: Whether to add each method on a network with random weights.
+        controls: Whether to add each method on networks with random weights.
         ablations: Whether to add each method without each of its parts.
     """
     from tfviz.comparison.methods import ablations as without  # noqa: PLC0415
-    from tfviz.comparison.methods import on_random_weights, randomized  # noqa: PLC0415
+    from tfviz.comparison.methods import (  # noqa: PLC0415
+        on_random_weights,
+        random_networks,
+    )
 
     extended = dict(competitors)
     methods = {n: c for n, c in competitors.items() if c.kind == "method"}
     if controls:
-        random = randomized(adapter)
+        networks = random_networks(adapter)
         for name, method in methods.items():
-            extended |= on_random_weights(name, method, random)
+            extended |= on_random_weights(name, method, networks)
     if ablations:
         for name, method in methods.items():
             extended |= without(name, method)

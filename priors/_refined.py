@@ -6,15 +6,17 @@ only within a distance, so that it cannot become the noise that networks respond
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from tfviz.models.inputs import resize
 from tfviz.params._base import Latents, check_positive_integers
+from tfviz.priors._constraints import Domain
 from tfviz.priors._latents import Latent, waves
 from tfviz.priors._prior import Prior, assembled
 
@@ -24,7 +26,7 @@ SIZE = 224
 DETAIL = "detail"
 # How far pixels may move, as a root mean square where black is 0 and white is 1, and
 # how far the latents of an autoencoder may, in their standard deviations.
-PIXEL_DISTANCE, LATENT_DISTANCE = 0.1, 0.5
+PIXEL_DISTANCE, LATENT_DISTANCE = 0.05, 0.5
 # The standard deviation of pixels if the waves of the detail have their usual size, the
 # exponent with which waves of pixels and of latents get weaker with their frequency,
 # and the size of the optimizer's steps, as a multiple of the learning rate.
@@ -56,7 +58,7 @@ def refined(
             height and width; 224 by default. The images of an autoencoder have its own
             size.
         distance: How far the detail can go: the root mean square of its values. In
-            pixels, where black is 0 and white is 1, it is 0.1 by default. For an
+            pixels, where black is 0 and white is 1, it is 0.05 by default. For an
             autoencoder, in standard deviations of its latents, it is 0.5 by default.
 
     Returns:
@@ -81,31 +83,32 @@ def refined(
     if autoencoder is None:
         height, width = (size, size) if isinstance(size, int) else size or (SIZE, SIZE)
         check_positive_integers(height=height, width=width)
-        encode, decode, detail = _of_pixels(
-            height, width, prior.shape[2], distance or PIXEL_DISTANCE
-        )
-    elif size is not None:
+        space = _pixels(height, width, prior.shape[2])
+    elif size is None:
+        space = _latents_of(autoencoder)
+    else:
         raise ValueError(
             "The size of the images is that of the autoencoder: give `size` to it. "
             f"Received: size={size}"
         )
-    else:
-        encode, decode, detail = _of_latents(autoencoder, distance or LATENT_DISTANCE)
+    if distance is None:
+        distance = LATENT_DISTANCE if autoencoder else PIXEL_DISTANCE
+    limit = _limit(space.unit, distance)
 
     def base(values: Latents) -> Any:
         low, high = prior.value_range
         images = prior.generate({name: values[name] for name in prior.latents})
-        return encode((tf.cast(images, tf.float32) - low) / (high - low))
+        return space.encode((tf.cast(images, tf.float32) - low) / (high - low))
 
-    def invert(images: Any) -> Latents:
-        values = prior.invert(images)
-        return {**values, DETAIL: detail.domain(encode(images) - base(values))}
+    def invert(images: Any, invert_base: Callable[[Any], Latents]) -> Latents:
+        values = invert_base(images)
+        return {**values, DETAIL: limit(space.encode(images) - base(values))}
 
     result = assembled(
-        {**prior.latents, DETAIL: detail},
-        lambda values: decode(base(values) + values[DETAIL]),
+        {**prior.latents, DETAIL: _detail(space.waves, limit)},
+        lambda values: space.decode(base(values) + values[DETAIL]),
         value_range=autoencoder.value_range if autoencoder else (0, 1),
-        encode=invert if prior.invert else None,
+        encode=partial(invert, invert_base=prior.invert) if prior.invert else None,
         pull=prior.pull,
         view=prior.view,
         defaults=prior.defaults,
@@ -114,29 +117,42 @@ def refined(
     return replace(result, trained=_merge(trained), measured=prior.measured)
 
 
-# What images become before detail is added, what the sum becomes, and the detail.
-_Parts = tuple[Callable[[Any], Any], Callable[[Any], Any], Latent]
+@dataclass(frozen=True)
+class _Space:
+    """Where detail is added to images.
+
+    Attributes:
+        encode: The function from images to what detail is added to.
+        decode: The function from the sum to images.
+        waves: The waves of which detail is made.
+        unit: The unit of distances: one number, or one for each channel.
+    """
+
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
+    waves: Latent
+    unit: NDArray[np.float32]
 
 
-def _of_pixels(height: int, width: int, channels: int, distance: float) -> _Parts:
-    """Return the parts of a prior that is refined in pixels."""
-    latent = waves(
-        height,
-        width,
-        channels,
-        stddev=_PIXEL_STDDEV,
-        decay=_PIXEL_DECAY,
-        rate=_PIXEL_RATE,
-    )
-    return (
+def _pixels(height: int, width: int, channels: int) -> _Space:
+    """Return the space of the pixels of images of a size."""
+    return _Space(
         lambda images: resize(images, (height, width)),
         lambda values: values,
-        _detail(latent, 1.0, distance),
+        waves(
+            height,
+            width,
+            channels,
+            stddev=_PIXEL_STDDEV,
+            decay=_PIXEL_DECAY,
+            rate=_PIXEL_RATE,
+        ),
+        np.float32([1.0]),
     )
 
 
-def _of_latents(autoencoder: Prior, distance: float) -> _Parts:
-    """Return the parts of a prior that is refined through an autoencoder.
+def _latents_of(autoencoder: Prior) -> _Space:
+    """Return the space of the latents of an autoencoder.
 
     Raises:
         ValueError: If the prior is not an autoencoder.
@@ -152,44 +168,41 @@ def _of_latents(autoencoder: Prior, distance: float) -> _Parts:
     (name,) = names
     latent = autoencoder.latents[name]
     seeds = np.array([[0, k] for k in range(_DRAWS)], np.int32)
-    values = np.asarray(latent.values(latent.start(seeds)))
-    stddev = values.std(axis=(0, 1, 2))
+    stddev = np.asarray(latent.values(latent.start(seeds))).std(axis=(0, 1, 2))
     height, width, channels = latent.shape
-    waves_of_latents = waves(
-        height,
-        width,
-        channels,
-        stddev=stddev,
-        decay=_LATENT_DECAY,
-        rate=_LATENT_RATE,
-    )
 
     def encode(images: Any) -> Any:
         resized = resize(images, autoencoder.shape[:2])
         # Resizing may leave [0, 1], which the encoder has never seen.
         return invert(tf.clip_by_value(resized, 0, 1))[name]
 
-    return (
+    return _Space(
         encode,
         lambda values: autoencoder.generate({name: values}),
-        _detail(waves_of_latents, stddev, distance),
+        waves(
+            height,
+            width,
+            channels,
+            stddev=stddev,
+            decay=_LATENT_DECAY,
+            rate=_LATENT_RATE,
+        ),
+        stddev,
     )
 
 
-def _detail(latent: Latent, stddev: ArrayLike, distance: float) -> Latent:
-    """Return waves as the latent of a detail, which starts from nothing.
-
-    Args:
-        latent: The waves.
-        stddev: The unit of the distance: one number, or one for each channel.
-        distance: The largest root mean square of an image's detail.
-    """
-    unit = np.asarray(stddev, np.float32)
+def _limit(unit: NDArray[np.float32], distance: float) -> Domain:
+    """Return the function that scales each image's detail to at most a distance."""
 
     def limit(values: Any) -> Any:
         square = tf.reduce_mean((values / unit) ** 2, axis=(1, 2, 3), keepdims=True)
         return values * tf.minimum(1.0, distance * tf.math.rsqrt(square + 1e-12))
 
+    return limit
+
+
+def _detail(latent: Latent, limit: Domain) -> Latent:
+    """Return waves as the latent of the detail, which starts from nothing."""
     return replace(
         latent,
         start=lambda seeds: tf.zeros_like(latent.start(seeds)),

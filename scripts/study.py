@@ -10,10 +10,10 @@ anything is rendered: 8 channels of early layers, 8 channels of late layers and 
 classes.
 
 The script runs three comparisons, each in a folder of its own: `steps` (all units,
-equal steps), `seconds` (8 units, equal time) and `controls` (8 units: random weights, a
-prior of another domain, and ablations of the methods). Most of these 8 units are
-classes, because other networks can recognize only classes. If the script is
-interrupted, running it again continues where it stopped.
+equal steps), `seconds` (8 units, equal time) and `controls` (all units: three networks
+with random weights, a prior of another domain, and ablations of the methods). Most of
+the 8 units are classes, because other networks can recognize only classes. If the
+script is interrupted, running it again continues where it stopped.
 """
 
 import argparse
@@ -32,7 +32,7 @@ import tfviz  # first, so that it can choose TensorFlow's convolutions
 from tfviz import Contender, judges, params, priors
 from tfviz.comparison.storage import PictureStore
 from tfviz.comparison.compare import STEPS as DEFAULT_STEPS
-from tfviz.comparison.methods import ablations, on_random_weights, randomized
+from tfviz.comparison.methods import ablations, on_random_weights, random_networks
 from tfviz.report.rows import read
 from tfviz._files import write_safely
 
@@ -97,8 +97,8 @@ def main() -> None:
         few = [units[place] for place in FEW]
         seconds = time_budget(options.output / "steps")
         run(options, "seconds", adapter, few, methods, seconds=seconds, **shared)
-        copy_pictures(options.output, few, methods)
-        run(options, "controls", adapter, few, with_controls, steps=steps, **shared)
+        copy_pictures(options.output, units, methods)
+        run(options, "controls", adapter, units, with_controls, steps=steps, **shared)
 
 
 def choose_units(adapter: Any) -> list[str]:
@@ -149,10 +149,10 @@ def make_controls(
 ) -> dict[str, Contender]:
     """Make the controls and ablations of all methods.
 
-    They are each method on random weights and without each of its parts, and a prior of
-    another domain.
+    They are each method on three networks with random weights, each method without each
+    of its parts, and a prior of another domain.
     """
-    random = randomized(adapter)
+    networks = random_networks(adapter)
     faces = data / "models" / "generators" / "anime_faces_gan_64.h5"
     controls = {
         "drawn faces": Contender(
@@ -162,17 +162,19 @@ def make_controls(
         )
     }
     for name, method in methods.items():
-        controls |= on_random_weights(name, method, random)
+        controls |= on_random_weights(name, method, networks)
         controls |= ablations(name, method)
     return controls
 
 
-def copy_pictures(output: Path, few: list[str], methods: dict[str, Contender]) -> None:
+def copy_pictures(
+    output: Path, units: list[str], methods: dict[str, Contender]
+) -> None:
     """Copy the pictures of `steps` that `controls` needs too.
 
     Rendering them again would give the same pictures.
     """
-    names = [u["name"] for u in read(output / "steps")["units"] if u["text"] in few]
+    names = [u["name"] for u in read(output / "steps")["units"] if u["text"] in units]
     source, target = (
         PictureStore(output / name, names, tuple(methods), SEEDS)
         for name in ("steps", "controls")

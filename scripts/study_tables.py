@@ -97,14 +97,14 @@ def format_entry(entry: Mapping[str, Any], measure: str) -> str:
 
 def cost_table(results: Mapping[str, Any]) -> list[str]:
     """Return the lines of a table of the mean cost of a picture by method."""
-    lines = [("", "seconds", "steps", "images shown to the network")]
+    lines = [("", "seconds", "steps", "forward passes")]
     for method in results["methods"]:
         rows = [r for r in results["rows"] if r["method"] == method["name"]]
         rows = [r for r in rows if r.get("seconds") is not None]
         if rows:
             means = [
                 sum(row[key] for row in rows) / len(rows)
-                for key in ("seconds", "steps", "evaluations")
+                for key in ("seconds", "steps", "forward_passes")
             ]
             lines.append((method["name"], *(f"{value:.1f}" for value in means)))
     return format_table(lines)

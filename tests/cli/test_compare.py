@@ -128,7 +128,9 @@ def test_controls_and_ablations_take_part(run, photos):
     }
     assert kinds == {
         "pixels": ("method", None),
-        "pixels, random weights": ("control", "pixels"),
+        "pixels, random weights 1": ("control", "pixels"),
+        "pixels, random weights 2": ("control", "pixels"),
+        "pixels, random weights 3": ("control", "pixels"),
         "pixels without transforms": ("ablation", "pixels"),
     }
     assert result.stdout.splitlines()[-1] == str(Path("out", "results.json"))

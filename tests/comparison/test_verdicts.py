@@ -112,9 +112,11 @@ class TestVerdicts:
         _, because = verdict(method_rows(robustness=0.2))
         assert because[-1] == (
             "Other transforms than those they were made under leave 20 (20 to 20) % of "
-            "their lead over photos."
+            "their lead over photos in the median."
         )
-        for harmless in (0.5, None):
+        _, because = verdict(method_rows(robustness=[0, 0, 0.4, 0.4, 1, 1]))
+        assert "leave 40 (0 to 100) % of their lead" in because[-1]
+        for harmless in (0.5, [0, 0, 0.5, 0.5, 0.5, 0.5], None):
             _, because = verdict(method_rows(robustness=harmless))
             assert not any("transforms" in reason for reason in because)
 

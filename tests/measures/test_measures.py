@@ -204,13 +204,20 @@ class TestSearchGain:
 
 class TestRobustness:
     def test_by_hand(self):
-        # The photos' mean is 2. The first picture leads by 8 and keeps 8, the second
-        # leads by 4 and keeps 1, the third falls below the mean, the fourth has no
-        # lead.
+        # The photos' mean is 2. The first picture leads by 8 and keeps 7 or all, the
+        # second leads by 4 and keeps 0 or 2, the third falls below the mean, the fourth
+        # has no lead.
         transformed = [[9.0, 11.0], [2.0, 4.0], [1.0, 1.0], [5.0, 5.0]]
         values = measures.robustness(transformed, [1.0, 3.0], [10.0, 6.0, 4.0, 2.0])
 
-        np.testing.assert_allclose(values, [1, 0.25, -0.5, np.nan])
+        np.testing.assert_allclose(values, [15 / 16, 0.25, 0, np.nan])
+
+    def test_a_gain_under_one_transform_does_not_hide_a_loss_under_another(self):
+        assert measures.robustness([-1e6, 1e6], [0.0], 1.0) == 0.5
+
+    def test_a_lead_of_next_to_nothing_stays_within_bounds(self):
+        values = measures.robustness([[9.0, -9.0]] * 2, [0.0], [1e-12, -1e-12])
+        np.testing.assert_array_equal(values, [0.5, np.nan])
 
     def test_one_picture_alone_is_as_among_others(self, rng):
         transformed, scores = rng.normal(size=(4, 3, 6)), rng.normal(4, size=(4, 3))

@@ -2,12 +2,15 @@
 
 from typing import ClassVar
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 
 import tfviz
 from tfviz import objectives, params, transforms
+from tfviz.optimize.diverse import _search_weight
 from tfviz.optimize.job import Job
 from tfviz.optimize.options import Options
 
@@ -159,6 +162,26 @@ class TestDiverse:
         # Larger weights did not keep the share.
         for trial in note["tried"]:
             assert (trial["share"] >= 0.7) <= (trial["weight"] <= note["weight"])
+
+    def test_the_search_is_for_the_weakest_picture_and_not_for_the_mean(self):
+        """The weakest keeps `1 - 2 * weight` of its lead, the mean `1 - weight`."""
+        tried = []
+
+        def rendered(weight):
+            tried.append(weight)
+            scores = np.array([5 - 8 * weight, 5])  # the start scores 1
+            return SimpleNamespace(history=np.ones((1, 2)), unit_scores=scores)
+
+        weight, result, trials = _search_weight(rendered, 0.5)
+
+        # Quarters until the share is kept, then geometric means.
+        halved = [2 ** -(2 - 2**-n) for n in range(1, 4)]
+        np.testing.assert_allclose(tried, [0, 4, 1, 0.25, 0.5, *halved])
+        assert [trial["weight"] for trial in trials] == tried[1:]
+        shares = [trial["share"] for trial in trials]
+        np.testing.assert_allclose(shares, 1 - 2 * np.array(tried[1:]))
+        assert weight == 0.25
+        assert result.unit_scores.tolist() == [3, 5]
 
     def test_a_given_weight_is_used(self, toy_adapter):
         result = tfviz.diverse(toy_adapter, "conv_b:3", n=2, weight=0.5, **self.options)

@@ -4,6 +4,7 @@ import pytest
 import scipy.ndimage
 import tensorflow as tf
 
+import tfviz
 from tfviz import directions, objectives
 from tfviz.objectives._groups import similarities
 from tfviz.models.introspection import LOGITS, PROBABILITIES
@@ -628,6 +629,25 @@ def test_binding_looks_up_classes_and_the_centre(toy_adapter):
     assert by_name.names == ("logit:ant", "logit:bee")
     assert by_name.texts == ("logit:0", "logit:1")
     assert centre.names == ("conv_b:4@3,3",)
+
+
+@pytest.mark.parametrize(
+    ("size", "middle"),
+    [((8, 6), (4, 3)), ((7, 6), (3, 3)), ((6, 7), (3, 3)), ((2, 1), (1, 0))],
+)
+def test_the_middle_of_an_even_map_is_the_lower_right_one_of_two(size, middle, rng):
+    model = keras.Sequential(
+        [keras.Input((None, None, 3)), keras.layers.Conv2D(2, 1, name="conv")]
+    )
+    adapter = tfviz.adapt(model, (0, 1))
+    unit = objectives.neuron("conv", 1).bound(adapter, size)
+    images = rng.uniform(size=(1, *size, 3)).astype(np.float32)
+    values = adapter(images, "conv")["conv"]
+    units = {name: tf.constant(value) for name, value in unit.units.items()}
+
+    assert unit.names == ("conv:1@{},{}".format(*middle),)
+    score = unit.score({"conv": values}, images, {}, units)
+    np.testing.assert_array_equal(score, values[:, *middle, 1])
 
 
 @pytest.mark.parametrize(

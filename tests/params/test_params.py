@@ -693,6 +693,20 @@ class TestMaco:
         with pytest.raises(ValueError, match="must have 3 channels. Received: 2"):
             params.maco(8, 8, statistics=stats)
 
+    def test_the_mean_is_kept_where_contrast_is_high(self):
+        """Guards against a mean that the sigmoid pulls towards grey."""
+        stats = replace(
+            flat_statistics(2),
+            mean=np.array([0.2, 0.7], np.float32),
+            color=np.array([[0.8, 0.6], [-0.6, 0.8]], np.float32),
+            contrast=0.2,
+        )
+        param = params.maco(32, 32, 2, statistics=stats)
+        images = param.decode(param.init(seeds_for(100))).numpy()
+
+        # Without the correction, the means would be 0.237 and 0.670.
+        np.testing.assert_allclose(images.mean(axis=(0, 1, 2)), [0.2, 0.7], atol=0.01)
+
     def test_linearly_dependent_channels_are_handled(self, rng):
         grey = rng.uniform(size=(12, 16, 16, 1)).repeat(3, axis=-1)
         param = params.maco(7, 8, statistics=statistics.measure(grey, size=16))

@@ -122,13 +122,16 @@ def test_weights_are_stored_with_16_bits(name):
 
 @pytest.mark.data
 def test_the_autoencoder_reconstructs_photos(photos):
-    """Checks the error and the spectrum of the model card, with some tolerance."""
+    """Checks the error and the spectrum of the model card on fewer photos.
+
+    The card has 27.4 dB for 1,000 photos, and slopes of -3.00 and, for the photos
+    themselves, -2.71. Of these 24 photos, the mean PSNR has a standard error of 0.5 dB.
+    """
     prior = priors.load("autoencoder", 128)
     made, true = reconstruct(prior, photos)
-    error = ((made - true) ** 2).mean(axis=(1, 2, 3))
-    assert -10 * np.log10(error).mean() > 24
+    assert psnr(made, true) == pytest.approx(26.9, abs=0.1)
     slopes = [measures.spectrum_slope(images).mean() for images in (made, true)]
-    assert slopes[0] == pytest.approx(slopes[1], abs=0.4)
+    np.testing.assert_allclose(slopes, [-3.01, -2.69], atol=0.03)
     # No grid: power does not stand out at the periods of strides of 2, 4 and 8.
     ratio = power_at_waves(made) / power_at_waves(true)
     assert ratio[[16, 32, 63]].max() < 1.5
@@ -136,9 +139,16 @@ def test_the_autoencoder_reconstructs_photos(photos):
 
 @pytest.mark.data
 def test_the_inverter_reconstructs_codes(photos, squeezenet):
-    """Checks that codes are useful; the model card has numbers for 1,000 photos."""
+    """Checks that codes are useful, and the error and the spectrum of the model card.
+
+    The card has 18.3 dB for 1,000 photos, and slopes of -2.92 and, for the photos
+    themselves, -2.74.
+    """
     prior = priors.load("inverter")
     made, true = reconstruct(prior, photos)
+    assert psnr(made, true) == pytest.approx(18.4, abs=0.1)
+    slopes = [measures.spectrum_slope(images).mean() for images in (made, true)]
+    np.testing.assert_allclose(slopes, [-3.0, -2.76], atol=0.03)
     codes, expected = (prior.encode(images)["code"] for images in (made, true))
     # The code of a reconstruction is nearly always nearest to that of its own photo.
     products = normalized(codes) @ normalized(expected).T
@@ -201,6 +211,11 @@ def reconstruct(prior, photos):
     """Return the reconstructions of photos, and the photos at the prior's size."""
     made = np.clip(prior.decode(prior.encode(photos)), 0, 1)
     return made, np.clip(tfviz.views.resized()(photos, prior.shape), 0, 1)
+
+
+def psnr(made, true):
+    """Return the mean peak signal-to-noise ratio of images in [0, 1], in dB."""
+    return -10 * np.log10(((made - true) ** 2).mean(axis=(1, 2, 3))).mean()
 
 
 def normalized(codes):

@@ -85,8 +85,9 @@ def compare(
 
     Each picture is evaluated as it is saved. Each method is compared with its own
     pictures of the other units, with the photos to which the units respond most, with
-    random pictures of its own, and with the best of as many random pictures as it asked
-    the network for. A verdict needs at least five units.
+    random pictures of its own, and with the best of as many random pictures as cost the
+    same: a step with its gradient costs as much as 3.2 forward passes of the network,
+    and a random picture as much as one. A verdict needs at least five units.
 
     Args:
         model: A Keras model, or an adapter made by `adapt`.

@@ -1,6 +1,6 @@
 """The evaluation of pictures: scores, activation paths, and all other measures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,13 +12,14 @@ from tfviz import measures
 from tfviz.comparison.judged import Evaluation, Panel
 from tfviz.comparison.other_units import pictures_of_others
 from tfviz.comparison.records import TOP_PHOTOS, Photos, Record, places_by_unit
+from tfviz.comparison.robustness import unseen_transforms
 from tfviz.images import to_bytes, to_floats
 from tfviz.judges import Judge
 from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import apply_in_batches
 from tfviz.objectives._base import Objective
 from tfviz.optimize.batch import picture_seed
-from tfviz.transforms import Transform, chain, noise, rotate, scale
+from tfviz.transforms import Transform
 
 # The number of images that are scored at once. Smaller batches are filled up with
 # repeated images, so that one compilation serves all.
@@ -70,6 +71,10 @@ class UnitScorer:
         function = self._compiled[key]
         return apply_in_batches(function, BATCH, images, seeds, fill=True)
 
+    def on(self, adapter: Adapter) -> "UnitScorer":
+        """Return the scorer of the same units of another network."""
+        return UnitScorer(adapter, self._units)
+
     def _compile(self, shape: tuple[int, ...], transform: Transform | None) -> Any:
         """Return the compiled function that scores a batch of images of one shape."""
         units = [
@@ -110,20 +115,38 @@ def evaluate_photos(
         ValueError: If a judge cannot take photos of this size, or if pictures cannot
             be compared with the photos, such as copies of one photo.
     """
-    score_parts: list[NDArray[np.float32]] = []
-    feature_parts: dict[str, list[Any]] = {j.name: [] for j in judges if j.features}
-    for first in range(0, len(pictures), PHOTO_CHUNK):
-        part = to_floats(pictures[first : first + PHOTO_CHUNK])
-        score_parts.append(scorer(part))
+    parts: dict[str, list[Any]] = {j.name: [] for j in judges if j.features}
+    for part in _chunks(pictures):
         for judge in judges:
             if judge.features:
-                feature_parts[judge.name].append(judge.features(part))
-    scores = np.concatenate(score_parts)
-    top = np.argsort(-scores, axis=0, kind="stable")[:TOP_PHOTOS].T
-    features = {name: np.concatenate(parts) for name, parts in feature_parts.items()}
+                parts[judge.name].append(judge.features(part))
+    features = {name: np.concatenate(rows) for name, rows in parts.items()}
     for rows in features.values():
         measures.nearest_ratio(rows[:1], rows)  # raises for unsuitable photos
+    return score_photos(pictures, scorer, features)
+
+
+def score_photos(
+    pictures: NDArray[np.uint8],
+    scorer: UnitScorer,
+    features: Mapping[str, NDArray[np.float32]],
+) -> Photos:
+    """Compute the units' scores of photos whose features are known.
+
+    Args:
+        pictures: The photos as the network sees them, `(m, h, w, c)`, as bytes.
+        scorer: The scorer of the units.
+        features: The features of the photos by the name of the judge.
+    """
+    scores = np.concatenate([scorer(part) for part in _chunks(pictures)])
+    top = np.argsort(-scores, axis=0, kind="stable")[:TOP_PHOTOS].T
     return Photos(pictures, scores, features, top)
+
+
+def _chunks(pictures: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
+    """Yield photos in [0, 1], some at a time."""
+    for first in range(0, len(pictures), PHOTO_CHUNK):
+        yield to_floats(pictures[first : first + PHOTO_CHUNK])
 
 
 class Paths:
@@ -196,8 +219,7 @@ class Paths:
         top = self._photos.top[unit].tolist()
         unrelated = [
             place
-            for other, places in enumerate(self._photos.top.tolist())
-            if other != unit
+            for places in self._photos.top.tolist()
             for place in [p for p in places if p not in top][:UNRELATED]
         ]
         return top, sorted(set(unrelated))
@@ -239,14 +261,6 @@ def main_layers(adapter: Adapter, most: int = 8) -> list[str]:
     return [paths[place] for place in places]
 
 
-def unseen_transforms() -> Transform:
-    """Return transforms for robustness, under which no method is optimized.
-
-    They rotate and scale further than `distill`, and add noise.
-    """
-    return chain(scale([0.85, 0.9, 1.1, 1.15]), rotate([-12, -8, 8, 12]), noise(0.03))
-
-
 class Evaluator:
     """Measures the pictures of the units of a comparison.
 
@@ -258,6 +272,10 @@ class Evaluator:
         targets: The class of each unit, or None for units that are not classes.
         groups: The number of each unit's group of comparable units.
         seed: The random seed of the unseen transforms and of the subsets of photos.
+
+    Attributes:
+        scorer: The scorer of the units.
+        photos: The evaluated photos.
     """
 
     def __init__(
@@ -271,26 +289,53 @@ class Evaluator:
         groups: Sequence[int],
         seed: int = 0,
     ) -> None:
-        self._scorer, self._photos, self._groups = scorer, photos, groups
+        self.scorer, self.photos = scorer, photos
+        self._judges, self._targets, self._groups = judges, targets, groups
         self._panel = Panel(judges, photos, targets, groups, seed)
         self._seed, self._transform = seed, unseen_transforms()
         self._paths = Paths(adapter, photos)
+
+    def on(self, adapter: Adapter) -> "Evaluator":
+        """Return the evaluator of pictures of the same units of another network.
+
+        The photos are scored by that network, so that the best photos, too, are its
+        own. The judges and their features of the photos stay the same.
+        """
+        scorer = self.scorer.on(adapter)
+        photos = score_photos(self.photos.pictures, scorer, self.photos.features)
+        return Evaluator(
+            adapter,
+            scorer,
+            photos,
+            self._judges,
+            self._targets,
+            groups=self._groups,
+            seed=self._seed,
+        )
 
     @property
     def layers(self) -> list[str]:
         """The paths of the layers in which activations are compared."""
         return self._paths.layers
 
-    def evaluate(self, records: Sequence[Record]) -> Evaluation:
-        """Measure the pictures of one method, which all have the same size."""
+    def evaluate(
+        self, records: Sequence[Record], *, robustness: bool = True
+    ) -> Evaluation:
+        """Measure the pictures of one method, which all have the same size.
+
+        Args:
+            records: The pictures.
+            robustness: Whether to measure the robustness, which has no meaning for
+                pictures that were optimized under the transforms of its test.
+        """
         seen = np.stack([record.seen for record in records])
-        scores = self._scorer(seen)
-        transformed = self._score_transformed(seen)
+        scores = self.scorer(seen)
+        transformed = self._score_transformed(seen) if robustness else None
         rows: list[dict[str, Any]] = []
         of_others: list[dict[str, Any]] = []
         others = pictures_of_others(records, self._groups)
         for i, record in enumerate(records):
-            photo_scores = self._photos.scores[:, record.unit]
+            photo_scores = self.photos.scores[:, record.unit]
             row = _compare_with_photos(scores[i : i + 1, record.unit], photo_scores)
             other = _compare_with_photos(scores[others[i], record.unit], photo_scores)
             # Scores are divided by that of the best photo, so that the gains of
@@ -302,9 +347,10 @@ class Evaluator:
                 row["search_gain"] = np.nan
                 if np.isfinite(best):
                     row["search_gain"] = measures.search_gain(row["relative"], best)
-            row["robustness"] = measures.robustness(
-                transformed[:, i, record.unit], photo_scores, row["score"]
-            )
+            if transformed is not None:
+                row["robustness"] = measures.robustness(
+                    transformed[:, i, record.unit], photo_scores, row["score"]
+                )
             rows.append(row)
             of_others.append(other)
         pictures = to_bytes(np.stack([record.picture for record in records]))
@@ -329,7 +375,7 @@ class Evaluator:
             # All pictures and methods get the same draws, so that they are comparable.
             seed = np.array(picture_seed(self._seed, "moved", draw), np.int32)
             seeds = np.tile(seed, (len(seen), 1))
-            scores.append(self._scorer(seen, self._transform, seeds))
+            scores.append(self.scorer(seen, self._transform, seeds))
         return np.stack(scores)
 
 

@@ -13,6 +13,9 @@ from tfviz.params import Param
 from tfviz.transforms import Transform
 
 KINDS = ("method", "control", "ablation")
+# The number of networks with random weights. One draw of the weights says little of
+# others; three show how much they differ.
+RANDOM_NETWORKS = 3
 # The name of the photos to which units respond most, in the place of a method.
 PHOTOS = "photos"
 
@@ -33,7 +36,8 @@ class Contender:
             method without one of its parts. Only methods get a verdict.
         of: The name of the method to which a control or an ablation belongs.
         model: The network whose units are rendered, if it is not the network of the
-            comparison, such as one with random weights for a control.
+            comparison, such as one with random weights for a control. It also scores
+            the pictures, and the photos that these are compared with.
         description: One sentence that describes the method in the report.
     """
 
@@ -142,7 +146,7 @@ def randomized(model: Any, *, seed: int = 0) -> Adapter:
 
     Args:
         model: A Keras model, or an adapter made by `adapt`; it is not changed.
-        seed: The random seed of the weights.
+        seed: The random seed of the weights. It is part of the name of the copy.
 
     Raises:
         ValueError: If Keras cannot copy the model.
@@ -155,7 +159,10 @@ def randomized(model: Any, *, seed: int = 0) -> Adapter:
     adapter = adapt(model)
     original = adapter.model
     try:
-        clone = original.__class__.from_config(original.get_config())
+        config = original.get_config()
+        if "name" in config:
+            config["name"] = f"{adapter.name}-random-weights-{seed}"
+        clone = original.__class__.from_config(config)
         if not clone.built and original.built:
             clone.build(original.input_shape)
         clone.set_weights(original.get_weights())
@@ -175,24 +182,35 @@ def randomized(model: Any, *, seed: int = 0) -> Adapter:
     return adapter.with_model(clone)
 
 
+def random_networks(model: Any) -> list[Adapter]:
+    """Return copies of a network with different random weights; see `randomized`."""
+    return [randomized(model, seed=draw) for draw in range(1, RANDOM_NETWORKS + 1)]
+
+
 def on_random_weights(
-    name: str, contender: Contender, random: Adapter
+    name: str, contender: Contender, networks: Iterable[Adapter]
 ) -> Mapping[str, Contender]:
-    """Return the control of a method on a network with random weights, by its name.
+    """Return the controls of a method on networks with random weights, by their names.
+
+    Each network makes a control of its own. An interval over units does not tell how
+    much the draws of the weights matter; several controls beside each other do.
 
     Args:
         name: The name of the method.
         contender: The method.
-        random: The network with random weights that `randomized` returns.
+        networks: The networks, from `random_networks`.
     """
-    control = replace(
-        contender,
-        kind="control",
-        of=name,
-        model=random,
-        description=f"{name} on the same network with random weights.",
-    )
-    return {f"{name}, random weights": control}
+    return {
+        f"{name}, random weights {draw}": replace(
+            contender,
+            kind="control",
+            of=name,
+            model=network,
+            description=f"{name} on a copy of the network with random weights, which "
+            "also scores the pictures and the photos that they are compared with.",
+        )
+        for draw, network in enumerate(networks, 1)
+    }
 
 
 def ablations(name: str, contender: Contender) -> Mapping[str, Contender]:

@@ -34,7 +34,13 @@ from tfviz.comparison.methods import (
 from tfviz.comparison.other_units import group_units
 from tfviz.comparison.records import Photos, Record, Unit
 from tfviz.comparison.references import measure_references
-from tfviz.comparison.storage import Errors, PictureStore, StoredPicture
+from tfviz.comparison.robustness import overlap
+from tfviz.comparison.storage import (
+    PASSES_PER_STEP,
+    Errors,
+    PictureStore,
+    StoredPicture,
+)
 from tfviz.comparison.summary import differences, summary
 from tfviz.comparison.verdicts import RULE, verdicts
 from tfviz.judges import Judge
@@ -49,6 +55,18 @@ _OTHERS_ARE = (
     "The method's pictures of the other units of the group, shown to this unit: means "
     "over the pictures of the same seed."
 )
+# What is said of a method by whether its transforms reach those of the robustness test.
+_OVERLAP_NOTES = {
+    "none": "",
+    "some": (
+        "Its robustness is not measured: the test's transforms are among those that it "
+        "is optimized under."
+    ),
+    "unknown": (
+        "It is optimized under transforms that are not described, so its robustness "
+        "may be measured under transforms of its own."
+    ),
+}
 
 
 class TemporaryFolder:
@@ -149,6 +167,13 @@ class RenderedComparison:
             if is_trained_with(param, judge.spec.get("hash"))
         ]
 
+    def network_of(self, method: Mapping[str, Any]) -> Adapter:
+        """Return the network that scores the pictures of a method or its baseline."""
+        for name in (method["name"], method["of"]):
+            if name in self.jobs:
+                return self.jobs[name].adapter
+        return self.adapter
+
     def relative(self, file: Path) -> str:
         """Return a file's path in the folder, as the results name it."""
         return file.relative_to(self.store.folder).as_posix()
@@ -162,28 +187,27 @@ def build_results(comparison: RenderedComparison) -> dict[str, Any]:
     """
     units = comparison.units
     groups = group_units(units)
-    evaluator = Evaluator(
-        comparison.adapter,
-        comparison.scorer,
-        comparison.photos,
-        comparison.judges,
-        [unit.target for unit in units],
-        groups=groups,
-        seed=comparison.seed,
-    )
+    evaluators = _make_evaluators(comparison, groups)
+    layers = evaluators[comparison.adapter].layers
     methods: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     curves: dict[str, list[float | None]] = {}
     totals: list[dict[str, Any]] = []
-    for method, records in _load_records(comparison):
+    for method, records in _load_records(comparison, evaluators):
         methods.append(method)
         if not records:
             continue
-        name = method["name"]
-        evaluation = evaluator.evaluate(records)
+        name, network = method["name"], comparison.network_of(method)
+        evaluator = evaluators[network]
+        evaluation = evaluator.evaluate(
+            records, robustness=method.get("overlap") != "some"
+        )
+        scored = {"scored_by": network.name}
         for record, values in zip(records, evaluation.rows, strict=True):
-            rows.append(_make_row(units[record.unit], record, values, record.facts))
-        curves[name] = [finite_or_none(value) for value in evaluation.path]
+            unit = units[record.unit]
+            rows.append(_make_row(unit, record, values, record.facts | scored))
+        if evaluator.layers == layers:
+            curves[name] = [finite_or_none(value) for value in evaluation.path]
         for measure, total in evaluation.of_method.items():
             totals.append(_summarize_total(name, measure, *total, records))
         if method["kind"] == "method" and any(evaluation.of_others):
@@ -191,7 +215,7 @@ def build_results(comparison: RenderedComparison) -> dict[str, Any]:
             methods.append(_describe(comparison, others, "baseline", _OTHERS_ARE, name))
             for record, values in zip(records, evaluation.of_others, strict=True):
                 record.method = others
-                rows.append(_make_row(units[record.unit], record, values, {}))
+                rows.append(_make_row(units[record.unit], record, values, scored))
     rows += _rows_of_failures(comparison)
 
     levels = {method["name"]: method["kinship"] for method in methods}
@@ -230,7 +254,7 @@ def build_results(comparison: RenderedComparison) -> dict[str, Any]:
         "photos": _save_photos(comparison),
         "summary": [s | {"kinship": levels[s["method"]]} for s in summaries],
         "differences": differences(rows, methods, measured_names, names),
-        "curves": {"path_similarity": {"layers": evaluator.layers, "methods": curves}},
+        "curves": {"path_similarity": {"layers": layers, "methods": curves}},
         "references": references,
         "verdicts": verdicts(rows, methods, measured_names, names, references),
         "rule": RULE,
@@ -243,8 +267,28 @@ def write_results(results: Mapping[str, Any], folder: Path) -> None:
     write_safely(folder / RESULTS, lambda file: file.write(text.encode()))
 
 
+def _make_evaluators(
+    comparison: RenderedComparison, groups: Sequence[int]
+) -> dict[Adapter, Evaluator]:
+    """Return the evaluator of each network whose units are shown."""
+    own = Evaluator(
+        comparison.adapter,
+        comparison.scorer,
+        comparison.photos,
+        comparison.judges,
+        [unit.target for unit in comparison.units],
+        groups=groups,
+        seed=comparison.seed,
+    )
+    evaluators = {comparison.adapter: own}
+    for job in comparison.jobs.values():
+        if job.adapter not in evaluators:
+            evaluators[job.adapter] = own.on(job.adapter)
+    return evaluators
+
+
 def _load_records(
-    comparison: RenderedComparison,
+    comparison: RenderedComparison, evaluators: Mapping[Adapter, Evaluator]
 ) -> Iterator[tuple[dict[str, Any], list[Record]]]:
     """Yield the photos, and each method with its baselines and its ceiling.
 
@@ -256,28 +300,36 @@ def _load_records(
     for name, contender in comparison.contenders.items():
         stored = [(p, p.spec) for p in comparison.store.of(name)]
         pictures = [(p, spec) for p, spec in stored if spec is not None]
+        job = comparison.jobs[name]
+        evaluator = evaluators[job.adapter]
         # A method that makes no picture at all makes no random one either.
         works = bool(pictures) and contender.kind == "method"
+        # On another network, the best random pictures are others, too.
+        own_random = works or (bool(pictures) and job.adapter is not comparison.adapter)
         random = None
-        if works and contender.param.group == 1:
-            random = _draw_random(comparison, name, pictures)
-        method = _describe(comparison, name, contender.kind, contender.description)
+        if own_random and contender.param.group == 1:
+            random = _draw_random(comparison, evaluator.scorer, name, pictures)
+        reach = overlap(job.transforms)
+        text = f"{contender.description} {_OVERLAP_NOTES[reach]}".strip()
+        method = _describe(comparison, name, contender.kind, text)
         method["of"] = contender.of
         method["kinship"] = comparison.kinship(name)
         method["related_judges"] = comparison.related_judges(name)
+        method["overlap"] = reach
         best = random.scores if random else None
         yield method, _method_records(comparison, name, pictures, best)
-        if random:
+        if works and random:
             text = f"Random pictures of {name}, as they were drawn."
             yield _save_beside(comparison, random_of(name), text, name, random.random)
             text = (
-                "The best for the unit of as many random pictures as the network "
-                f"was shown for one of {name}."
+                "The best for the unit of as many random pictures as cost the same "
+                f"as one picture of {name}: one for each forward pass of the network, "
+                f"of which a step with its gradient costs {PASSES_PER_STEP:g}."
             )
             yield _save_beside(comparison, best_of(name), text, name, random.best)
         trained = contender.param.trained is not None and contender.param.encode
         if works and trained:
-            yield _reconstruct(comparison, name)
+            yield _reconstruct(comparison, evaluator.photos, name)
 
 
 def _photo_records(comparison: RenderedComparison) -> list[Record]:
@@ -320,7 +372,7 @@ def _method_records(
             "start": comparison.relative(stored.start),
             "seconds": spec["seconds"],
             "steps": spec["steps_taken"],
-            "evaluations": spec["evaluations"],
+            "forward_passes": spec["forward_passes"],
             "stuck": spec["stuck"],
             **{k: finite_or_none(value) for k, value in diagnostics.items()},
         }
@@ -340,15 +392,18 @@ def _method_records(
 
 
 def _draw_random(
-    comparison: RenderedComparison, name: str, pictures: Sequence[PictureWithSpec]
+    comparison: RenderedComparison,
+    scorer: UnitScorer,
+    name: str,
+    pictures: Sequence[PictureWithSpec],
 ) -> RandomPictures:
-    """Draw random pictures of a method, as many as it asked the network for."""
+    """Draw random pictures of a method, as many as cost the same as its pictures."""
     counts = np.ones((len(comparison.units), comparison.store.seeds), np.int64)
     for stored, spec in pictures:
-        counts[stored.unit, stored.seed] = spec["evaluations"]
+        counts[stored.unit, stored.seed] = spec["forward_passes"]
     return draw_random_pictures(
         comparison.jobs[name],
-        comparison.scorer,
+        scorer,
         comparison.units,
         counts,
         comparison.seed,
@@ -356,14 +411,14 @@ def _draw_random(
 
 
 def _reconstruct(
-    comparison: RenderedComparison, name: str
+    comparison: RenderedComparison, photos: Photos, name: str
 ) -> tuple[dict[str, Any], list[Record]]:
     """Return the photos that a method reconstructs, or the reason why it cannot."""
     text = f"The unit's best photos as {name} reconstructs them."
     records: list[Record] = []
     try:
         records = reconstruct_photos(
-            comparison.jobs[name], comparison.photos, comparison.store.seeds
+            comparison.jobs[name], photos, comparison.store.seeds
         )
     except (ValueError, ArithmeticError) as error:  # the encoder's network is missing
         text = f"{text} There are none: {reason_of(error)}"

@@ -28,7 +28,8 @@ RULE = (
     "verdict stands whether a control on random weights is as near to photos (the "
     "interval of the difference does not lie above 0), and whether transforms under "
     f"which no method is optimized leave less than {FRAGILE:g} of a picture's lead "
-    "over photos (`robustness`). Intervals are bootstrapped over units, at 95 %."
+    "over photos, in the median over units (`robustness`). Intervals are bootstrapped "
+    "over units, at 95 %."
 )
 # By whether pictures are specific to their units, and how far they are from photos.
 _SPECIFIC = {
@@ -91,7 +92,7 @@ def _decide(
         errors = dict.fromkeys(r["error"] for r in rows if r["method"] == method)
         return "no verdict: it has no pictures", [f"It failed: {e}" for e in errors]
     gain = interval(means(rows, method, "gain", units))
-    robustness = interval(means(rows, method, "robustness", units))
+    robustness = interval(means(rows, method, "robustness", units), statistic="median")
     judge, specificity = _least_favourable(rows, method, names, units)
     nearness, distances = _compare_with_references(rows, method, units, references)
     reasons = []
@@ -121,7 +122,7 @@ def _decide(
     if robustness.value < FRAGILE:
         reasons.append(
             "Other transforms than those they were made under leave "
-            f"{_format(robustness, 100)} % of their lead over photos."
+            f"{_format(robustness, 100)} % of their lead over photos in the median."
         )
     return verdict, reasons
 

@@ -134,13 +134,15 @@ def gain(score: ArrayLike, others: ArrayLike) -> NDArray[np.float64]:
 @measure(
     "gain over random search",
     level="picture",
-    summary="Measure what optimization adds to the best of as many random pictures.",
+    summary=(
+        "Measure what optimization adds to the best random picture at the same cost."
+    ),
     formula="score - best_of_n",
     range=(
         "Any number, in the scale of the scores; 0 if drawing at random does as well."
     ),
     better="higher",
-    source="Random search under the same budget, the usual control of an optimizer.",
+    source="Random search at the same cost, the usual control of an optimizer.",
     bias=(
         "It tells that the search climbs, not that the picture belongs to its unit: "
         "pictures of other units can have it too. Scales differ from unit to unit: "
@@ -149,12 +151,13 @@ def gain(score: ArrayLike, others: ArrayLike) -> NDArray[np.float64]:
     ),
 )
 def search_gain(score: ArrayLike, best_of_n: ArrayLike) -> NDArray[np.float64]:
-    """Measure what optimization adds to the best of as many random pictures.
+    """Measure what optimization adds to the best random picture at the same cost.
 
     Args:
         score: The unit's scores of pictures, in any shape.
-        best_of_n: The best score of random pictures under the same param, of as many
-            pictures as the optimization evaluated: one number, or one for each score.
+        best_of_n: The best score of random pictures under the same param, of as many as
+            cost the same as the optimization: one number, or one for each score. A
+            gradient step costs about as much as three random pictures.
 
     Returns:
         The difference for each score, in the shape of `score`.
@@ -177,11 +180,14 @@ def search_gain(score: ArrayLike, best_of_n: ArrayLike) -> NDArray[np.float64]:
 @measure(
     "kept under transforms",
     level="picture",
-    summary="Measure how much of a picture's lead over photos survives small changes.",
-    formula="(mean(transformed) - mean(photo_scores)) / (score - mean(photo_scores))",
+    summary="Measure how much of a picture's lead over photos survives transforms.",
+    formula=(
+        "mean(clip((transformed - mean(photo_scores)) / (score - mean(photo_scores)), "
+        "0, 1)), the mean over transforms"
+    ),
     range=(
-        "1: nothing is lost; 0: no more is left than a photo has. Above 1 if changes "
-        "help, below 0 if they do harm; missing if the picture leads no photos."
+        "0: no more is left than a photo has; 1: nothing is lost. Missing if the "
+        "picture does not lead the mean photo."
     ),
     better="higher",
     source=(
@@ -190,14 +196,16 @@ def search_gain(score: ArrayLike, best_of_n: ArrayLike) -> NDArray[np.float64]:
     ),
     bias=(
         "It tells of the transforms that were tried, and flatters methods that were "
-        "optimized under similar ones. Near the photos' mean it divides by next to "
-        "nothing."
+        "optimized under them: those of the test must lie outside of a method's own. "
+        "Where a transform leaves a border around the image, it costs even the photos "
+        "of a channel some of their lead. A lead that is small against the differences "
+        "between photos is kept or lost by chance, so summarize by the median."
     ),
 )
 def robustness(
     transformed: ArrayLike, photo_scores: ArrayLike, score: ArrayLike
 ) -> NDArray[np.float64]:
-    """Measure how much of a picture's lead over photos survives small changes.
+    """Measure how much of a picture's lead over photos survives transforms.
 
     Args:
         transformed: The scores of each picture after t transforms that no method was
@@ -208,13 +216,14 @@ def robustness(
 
     Returns:
         The share for each score, in the shape of `score`; nan where the score is not
-        above the photos' mean.
+        above the photos' mean. It is limited to [0, 1] for each transform by itself, so
+        that one that raises the score cannot make up for others that destroy it.
 
     Raises:
         ValueError: If the shapes do not fit, or a number is not finite.
 
-    >>> robustness([[5.0, 7.0], [9.0, 9.0]], [1.0, 3.0], [10.0, 9.0]).tolist()
-    [0.5, 1.0]
+    >>> robustness([[5.0, 7.0], [1.0, 12.0]], [1.0, 3.0], [10.0, 9.0]).tolist()
+    [0.5, 0.5]
     """
     before, after = as_numbers("score", score), as_numbers("transformed", transformed)
     if after.shape[:-1] != before.shape or not after.shape or not after.size:
@@ -224,7 +233,7 @@ def robustness(
         )
     photo_mean = as_numbers("photo_scores", photo_scores, "m").mean()
     lead = np.where(before > photo_mean, before - photo_mean, np.nan)
-    return (after.mean(axis=-1) - photo_mean) / lead
+    return ((after - photo_mean) / lead[..., None]).clip(0, 1).mean(axis=-1)
 
 
 @measure(

@@ -10,6 +10,9 @@ import tensorflow as tf
 
 # The default value outside of the image.
 GREY = 0.5
+# The description of a transform that has none of its own, so that a chain with such a
+# step is not taken for one without it.
+_UNDESCRIBED = {"name": "custom"}
 Size = tuple[int, int]
 
 
@@ -40,12 +43,12 @@ class Transform:
     Attributes:
         apply: A function `apply(images, seeds) -> images`.
         spec: The description of the transform: for each step its name and options, as
-            JSON values.
+            JSON values. Without one, a transform is described as `custom`.
         motion: The map of coordinates, if the transform consists only of one.
     """
 
     apply: Callable[[Any, Any], Any]
-    spec: tuple[Mapping[str, Any], ...] = ()
+    spec: tuple[Mapping[str, Any], ...] = (_UNDESCRIBED,)
     motion: Motion | None = None
 
     def __call__(self, images: Any, seeds: Any) -> Any:
