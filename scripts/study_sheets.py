@@ -29,12 +29,10 @@ WIDEST = 14
 def main() -> None:
     """Write the sheets of all comparisons in a folder."""
     source, target = Path(sys.argv[1]), Path(sys.argv[2])
-    for name in ("steps", "seconds"):
-        if (source / name / "results.json").exists():
-            write(source / name, target / f"study-{name}.webp", "method")
-    if (source / "controls" / "results.json").exists():
-        write(source / "controls", target / "study-controls.webp", "control")
-        write(source / "controls", target / "study-ablations.webp", "ablation")
+    for file in sorted(source.glob("*/results.json")):
+        name = file.parent.name
+        kind = {"controls": "control", "ablations": "ablation"}.get(name, "method")
+        write(file.parent, target / f"study-{name}.webp", kind)
 
 
 def write(folder: Path, path: Path, kind: str) -> None:

@@ -38,15 +38,11 @@ SHARES = ("top5", "two_alternative", "specificity")
 
 def main() -> None:
     """Print the tables of all comparisons in a folder."""
-    for name in ("steps", "seconds", "controls"):
-        folder = Path(sys.argv[1]) / name
-        if not (folder / "results.json").exists():
-            continue
-        results = read(folder)
+    for file in sorted(Path(sys.argv[1]).glob("*/results.json")):
+        name, results = file.parent.name, read(file.parent)
         print(f"## {results['title']}\n")
         print(f"Judges: {', '.join(judge['name'] for judge in results['judges'])}.\n")
-        # There are too many baselines of controls for a readable table, and the
-        # pictures of the methods themselves come from `steps`.
+        # There are too many baselines of controls for a readable table.
         complete = name != "controls"
         for columns in (RESPONSE, LIKENESS):
             lines = measure_table(results, columns, baselines=complete)

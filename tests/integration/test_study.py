@@ -1,7 +1,9 @@
 """Tests of the scripts of the study, with a small network."""
 
+import argparse
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,6 @@ from PIL import Image
 
 import tfviz
 from tfviz import Contender, params
-from tfviz.comparison.methods import ablations
 
 PHOTOS = np.random.default_rng(0).random((24, 32, 32, 3))
 
@@ -20,46 +21,52 @@ def study():
     return load_script("study")
 
 
-def test_the_choice_of_units_is_fixed(study, squeezenet):
-    units = study.choose_units(squeezenet)
+@pytest.mark.parametrize("name", ["squeezenet", "efficientnet"])
+def test_the_choice_of_units_is_fixed(study, name):
+    network = study.NETWORKS[name]
+    adapter = study.load_network(network, None)
+    units = study.choose_units(adapter, network)
 
-    assert units == study.choose_units(squeezenet)
-    assert len(set(units)) == 24
-    assert [u.partition(":")[0] for u in units[16:]] == ["logit"] * 8
-    few = [units[place] for place in study.FEW]
-    assert len(set(few)) == 8
-    assert sum(unit.startswith("logit") for unit in few) >= 5  # an interval needs five
+    assert units == study.choose_units(adapter, network)
+    assert len(set(units)) == len(units) == sum(network.counts)
+    classes = [unit for unit in units if unit.startswith("logit:")]
+    assert units[-24:] == classes
+    early = [u for u in units if u.rpartition(":")[0] in network.early]
+    assert units[: network.counts[0]] == early
 
 
-@pytest.mark.slow
-def test_one_comparison_reuses_the_pictures_of_another(
-    study, toy_adapter, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(study, "SEEDS", 1)
-    pixels = {"pixels": Contender(params.pixels(32, 32))}
-    settings = {"images": PHOTOS, "steps": 1, "seeds": 1}
-    units = ["conv_b:1", "conv_b:4"]
-    tfviz.compare(toy_adapter, units, pixels, folder=tmp_path / "steps", **settings)
-    study.copy_pictures(tmp_path, units[1:], pixels)
-
-    progress = []
-    folder = tmp_path / "controls"
-    methods = pixels | ablations("pixels", pixels["pixels"])
-    comparison = tfviz.compare(
-        toy_adapter,
-        units[1:],
-        methods,
-        folder=folder,
-        callbacks=[lambda at: progress.append((at.method, at.done))],
-        **settings,
+def test_parts_of_the_study_have_units_of_each_sort(study, squeezenet, monkeypatch):
+    runs = {}
+    monkeypatch.setattr(
+        study,
+        "run",
+        lambda options, name, title, adapter, units, methods, settings: runs.update(
+            {name: (units, settings)}
+        ),
     )
+    monkeypatch.setattr(study, "load_judges", lambda data, visualized: [])
+    monkeypatch.setattr(study, "time_budget", lambda folder, steps: 1.5)
+    options = argparse.Namespace(data=None, output=Path(), steps=9, seeds=2)
+    for part in ("squeezenet", "seconds", "ablations", "curve"):
+        study.run_part(options, part, {}, [])
 
-    # The picture of the method itself existed already.
-    assert progress[0] == ("pixels without transforms", 2)
-    alone = tfviz.compare(toy_adapter, units[1:], methods, **settings)
-    assert [r | {"seconds": 0} for r in comparison.table() if "seconds" in r] == [
-        r | {"seconds": 0} for r in alone.table() if "seconds" in r
+    assert list(runs) == [
+        *("squeezenet", "seconds", "ablations"),
+        *(f"curve-{steps}" for steps in (25, 50, 100, 200, 400, 800)),
     ]
+    everything = runs["squeezenet"][0]
+    assert len(everything) == 60
+    for name, (units, settings) in runs.items():
+        assert set(units) <= set(everything)
+        classes = sum(unit.startswith("logit") for unit in units)
+        assert 3 <= classes < len(units) - 4
+        assert (settings["steps"] is None) == ("seconds" in settings)
+        if name.startswith("curve"):
+            assert settings["steps"] == int(name.removeprefix("curve-"))
+    assert runs["seconds"][1]["seconds"] == 1.5
+    assert runs["ablations"][1]["steps"] == 9
+    assert len(runs["seconds"][0]) == 8
+    assert len(runs["curve-25"][0]) == 12
 
 
 @pytest.mark.slow
@@ -74,7 +81,7 @@ def test_the_time_budget_is_that_of_the_fastest_method_for_the_default_steps(
 
     assert seconds["fast"] < seconds["slow"]  # choosing a start takes time
     expected = round(seconds["fast"] * study.DEFAULT_STEPS / study.STEPS, 1)
-    assert study.time_budget(tmp_path) == expected
+    assert study.time_budget(tmp_path, study.STEPS) == expected
 
 
 @pytest.mark.slow
@@ -85,7 +92,7 @@ def test_tables_and_sheets_leave_out_missing_comparisons(
     methods = {"pixels": Contender(params.pixels(32, 32))}
     units = ["conv_b:1", "conv_b:4", "conv_a:2"]
     settings = {"images": PHOTOS, "steps": 1, "seeds": 1, "title": "By steps"}
-    folder = tmp_path / "steps"
+    folder = tmp_path / "squeezenet"
     comparison = tfviz.compare(toy_adapter, units, methods, folder=folder, **settings)
     comparison.save()
 
@@ -102,7 +109,7 @@ def test_tables_and_sheets_leave_out_missing_comparisons(
     sheets = load_script("study_sheets")
     monkeypatch.setattr(sys, "argv", ["", str(tmp_path), str(tmp_path)])
     sheets.main()
-    assert [p.name for p in tmp_path.glob("*.webp")] == ["study-steps.webp"]
-    with Image.open(tmp_path / "study-steps.webp") as sheet:  # all three in a row
+    assert [p.name for p in tmp_path.glob("*.webp")] == ["study-squeezenet.webp"]
+    with Image.open(tmp_path / "study-squeezenet.webp") as sheet:  # all three in a row
         # There are 8 pixels around each picture, and 18 for the names below.
         assert sheet.size == (6 * (sheets.SIDE + 8) + 8, sheets.SIDE + 18 + 8 + 8)
