@@ -66,6 +66,7 @@ class Network:
         late: Late layers with channels.
         counts: The numbers of channels of early layers, of late layers, and of classes.
         preprocess: The input range of the model, or None to detect it.
+        relatives: The judges of the same architecture, which do not judge its units.
     """
 
     title: str
@@ -74,6 +75,7 @@ class Network:
     late: tuple[str, ...]
     counts: tuple[int, int, int]
     preprocess: tuple[float, float] | None = None
+    relatives: tuple[str, ...] = ()
 
 
 # A channel after a ReLU6 has no gradient once it is 6 everywhere, so channels of such
@@ -105,6 +107,7 @@ NETWORKS = {
         ),
         (4, 8, 12),
         (-1, 1),
+        ("MobileNetV1-0.75", "MobileNetV1-embedding"),
     ),
 }
 # The judges that are files in `evaluators/`, by name.
@@ -151,7 +154,7 @@ def run_part(
     units = choose_units(adapter, network)
     settings: dict[str, Any] = {
         "images": photos,
-        "judges": load_judges(options.data, adapter),
+        "judges": load_judges(options.data, network),
         "steps": options.steps,
         "seeds": options.seeds,
     }
@@ -185,8 +188,8 @@ def load_network(network: Network, data: Path) -> Adapter:
     return tfviz.adapt(tfviz.load_model(source), network.preprocess)
 
 
-def load_judges(data: Path, visualized: Adapter) -> list[judges.Judge]:
-    """Load the judges: other networks than the one that is visualized.
+def load_judges(data: Path, visualized: Network) -> list[judges.Judge]:
+    """Load the judges: networks of other architectures than the one that is visualized.
 
     SqueezeNet judges the other networks, although the bundled priors were trained with
     it; the report marks this.
@@ -194,10 +197,11 @@ def load_judges(data: Path, visualized: Adapter) -> list[judges.Judge]:
     panel = [
         judges.tflite(data / "evaluators" / file, name=name)
         for name, file in FILES.items()
+        if name not in visualized.relatives
     ]
     for network in (NETWORKS["efficientnet"], NETWORKS["squeezenet"]):
-        adapter = load_network(network, data)
-        if adapter.fingerprint() != visualized.fingerprint():
+        if network != visualized:
+            adapter = load_network(network, data)
             panel.append(judges.keras(adapter, name=network.title))
     return panel
 
