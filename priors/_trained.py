@@ -1,14 +1,14 @@
 """Priors that `tfviz priors train` trained, and the format of their files.
 
 Such a prior is an `.npz` file that holds weights with 16 bits a number, and settings as
-JSON: its kind (`inverter` or `autoencoder`), its sizes, and facts about its training.
-Two of them come with the package. `load` makes a `Prior` of a file; `write`, `read` and
-`read_facts` implement the file format, which the training uses as well.
+JSON: its kind (`inverter`, `autoencoder` or `gan`), its sizes, and facts about its
+training. Two of them come with the package. `load` makes a `Prior` of a file; `write`,
+`read` and `read_facts` implement the file format, which the training uses as well.
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -25,9 +25,14 @@ from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import resize
 from tfviz.params._base import Latents
 from tfviz.priors._codes import Code
+from tfviz.priors._constraints import box
+from tfviz.priors._gan_networks import gan_encoder, gan_generator
 from tfviz.priors._latents import (
+    Latent,
     default_latent,
+    gaussian,
     latent_map_size,
+    mixture,
     waves_of_usual_length,
 )
 from tfviz.priors._networks import (
@@ -37,8 +42,12 @@ from tfviz.priors._networks import (
 )
 from tfviz.priors._prior import Prior, assembled
 
-# The priors that come with the package, which are also the kinds of trained priors.
+# The priors that come with the package, and all kinds of trained priors.
 BUNDLED = ("inverter", "autoencoder")
+KINDS = (*BUNDLED, "gan")
+# Added to the name of a GAN's file without its ending, this names the file of the
+# encoder, which only `encode` needs.
+ENCODER_SUFFIX = ".encoder.npz"
 # The size of an autoencoder's images, in pixels, if none is asked for.
 DEFAULT_SIZE = 224
 # The version of the file format; a new one is needed if older files would be misread.
@@ -59,13 +68,15 @@ def load(
         name: The name of a bundled prior, `inverter` or `autoencoder`, or a file.
         size: The size of an autoencoder's images in pixels: one number, or height and
             width, which are multiples of 8; 224 by default. The images of an inverter
-            have the size at which it was trained.
+            or a GAN have the size at which it was trained.
         network: The network on which an inverter was trained, which its `encode` needs.
             By default it is loaded by its name; give it if it is a model of your own.
 
     Returns:
         A param whose `decode` makes images `(n, height, width, 3)` in [0, 1]. Its
-        `encode` takes images of any size and returns the latents of similar images.
+        `encode` takes images of any size and returns the latents of similar images;
+        that of a GAN is None if the file of its encoder is missing, or if its images
+        are made from classes.
 
     Raises:
         ValueError: If the file is not a prior, or the prior does not have this size.
@@ -81,11 +92,13 @@ def load(
                 "and give its file."
             )
     settings, arrays = read(path)
-    if settings.get("kind") not in BUNDLED:
+    if settings.get("kind") not in KINDS:
         raise ValueError(
             f"{str(path)!r} holds a prior of the kind {settings.get('kind')!r}. The "
-            f"known kinds are {', '.join(BUNDLED)}."
+            f"known kinds are {', '.join(KINDS)}."
         )
+    if settings["kind"] == "gan":
+        return _gan(settings, arrays, size, encoder_file(path))
     if settings["kind"] == "inverter":
         prior = _inverter(settings, arrays, size, network)
     else:
@@ -96,6 +109,15 @@ def load(
 def bundled_file(name: str | os.PathLike) -> Path:
     """Return the path of a prior that comes with the package."""
     return Path(__file__).with_name(f"{name}.npz")
+
+
+def encoder_file(path: str | os.PathLike) -> Path:
+    """Return the path of the encoder that belongs to the file of a GAN.
+
+    >>> encoder_file("mine/gan.npz").name
+    'gan.encoder.npz'
+    """
+    return Path(path).with_suffix(ENCODER_SUFFIX)
 
 
 def write(
@@ -198,11 +220,7 @@ def _inverter(
     size: Any,
     network: Adapter | None,
 ) -> Prior:
-    native = settings["size"]
-    if size not in (None, native, (native, native)):
-        raise ValueError(
-            f"This inverter makes images of {native} pixels. Received: size={size}"
-        )
+    native = _check_native("inverter", settings["size"], size)
     code = Code(
         tuple(settings["code_layers"]),
         settings["seen_size"],
@@ -212,7 +230,7 @@ def _inverter(
         arrays["code/basis"],
     )
     generator = inverter_generator(code.length, settings["widths"])
-    _set_weights(generator, arrays, "generator")
+    set_weights(generator, arrays, "generator")
 
     @cache
     def load_encoder() -> Any:
@@ -286,8 +304,8 @@ def _autoencoder(
     rows, columns = latent_map_size(height, width)
     channels = settings["channels"]
     encoder, decoder = autoencoder_encoder(channels), autoencoder_decoder(channels)
-    _set_weights(encoder, arrays, "encoder")
-    _set_weights(decoder, arrays, "decoder")
+    set_weights(encoder, arrays, "encoder")
+    set_weights(decoder, arrays, "decoder")
     statistics = {
         name: arrays[f"latent/{name}"] for name in ("mean", "stddev", "decay")
     }
@@ -308,7 +326,99 @@ def _autoencoder(
     )
 
 
-def _set_weights(model: keras.Model, arrays: Mapping[str, NDArray], name: str) -> None:
+def _gan(
+    settings: Mapping[str, Any],
+    arrays: Mapping[str, NDArray],
+    size: Any,
+    encoder_path: Path,
+) -> Prior:
+    native = _check_native("GAN", settings["size"], size)
+    length, z = settings["condition"], settings["z"]
+    generator = gan_generator(length, z, settings["widths"])
+    set_weights(generator, arrays, "generator")
+    encode = None
+    if settings["variant"] == "classes":
+        name, factor = "class", length**0.5  # with which it was trained
+        latent = mixture(length)
+    else:
+        name, factor = "code", 1.0
+        latent = _photo_codes(arrays)
+        if encoder_path.is_file():
+            encode = _code_encoder(encoder_path, native, z)
+
+    def decode(values: Latents) -> Any:
+        return generator([values[name] * factor, values["z"]], training=False)
+
+    return assembled(
+        {name: latent, "z": default_latent(z)},
+        decode,
+        value_range=(-1, 1),
+        encode=encode,
+        # As for the inverter, whose codes have the same scale.
+        defaults={"learning_rate": 0.2},
+    )
+
+
+def _photo_codes(arrays: Mapping[str, NDArray]) -> Latent:
+    """Return the latent for codes of photos, which stay in the range of photos."""
+    mean, stddev, low, high = (
+        arrays[f"code/{name}"] for name in ("mean", "stddev", "low", "high")
+    )
+    latent = gaussian(len(mean), mean=mean, stddev=stddev, domain=box(low, high))
+    return replace(latent, usual=(low, high))
+
+
+def _code_encoder(path: Path, size: int, z: int) -> Callable[[Any], Latents]:
+    """Return the encoder of a GAN, from images to a code and a vector beside it.
+
+    Args:
+        path: The file of the encoder.
+        size: The height and width of images in pixels.
+        z: The number of random numbers.
+    """
+
+    @cache
+    def load_network() -> Any:
+        # Only starting from an image needs the encoder, so it is loaded at that time.
+        settings, arrays = read(path)
+        model = gan_encoder(settings["classes"], settings["widths"], settings["blocks"])
+        set_weights(model, arrays, "encoder")
+        adapter = adapt(model, (-1, 1))
+        code = Code(
+            tuple(settings["code_layers"]),
+            settings["size"],
+            settings["grid"],
+            settings["colours"],
+            arrays["code/mean"],
+            arrays["code/basis"],
+        )
+        return tf.function(
+            lambda images: code.encode(adapter, images),
+            autograph=False,
+            reduce_retracing=True,
+        )
+
+    def encode(images: Any) -> Latents:
+        # Resized outside of the compiled function, in which sizes are unknown.
+        images = resize(tf.convert_to_tensor(images, tf.float32), (size, size))
+        codes = load_network()(images)
+        # Photos do not say this vector: any direction of the usual length will do.
+        numbers = tf.fill((images.shape[0], z), 1.0)
+        return {"code": codes, "z": numbers}
+
+    return encode
+
+
+def _check_native(kind: str, native: int, size: Any) -> int:
+    """Return the size of a prior's images, or refuse another size."""
+    if size not in (None, native, (native, native)):
+        raise ValueError(
+            f"This {kind} makes images of {native} pixels. Received: size={size}"
+        )
+    return native
+
+
+def set_weights(model: keras.Model, arrays: Mapping[str, NDArray], name: str) -> None:
     """Set the weights of a network from the arrays whose names start with its name."""
     keys = [f"{name}/{k}" for k in range(len(model.weights))]
     missing = [key for key in keys if key not in arrays]

@@ -484,7 +484,7 @@ class TestInverter:
         output, _ = trained
         settings, arrays = _trained.read(output / "inverter.npz")
         generator = inverter.inverter_generator(6, settings["widths"])
-        _trained._set_weights(generator, arrays, "generator")
+        _trained.set_weights(generator, arrays, "generator")
         param = _trained.load(output / "inverter.npz", network=toy_adapter)
         squares = _photos.centre_squares(photos.train, SIZE)
         codes = param.encode(squares)["code"]
