@@ -95,10 +95,9 @@ def on_device(
     """
     count, size = pixels.shape[:2]
     words = np.ascontiguousarray(pixels).reshape(count, -1).view(np.int64)
-    if labels is None:
-        labels = np.zeros(count)
+    classes = np.zeros(count) if labels is None else labels
     return DevicePhotos(
-        count, size, tf.constant(words), tf.constant(labels.astype(np.int64))
+        count, size, tf.constant(words), tf.constant(classes.astype(np.int64))
     )
 
 
