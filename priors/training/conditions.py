@@ -7,7 +7,7 @@ with the photo whose condition it was made from.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -33,39 +33,6 @@ FEATURES, CODE, PIXELS = 0.5, 0.5, 2.0
 CELLS = 8
 # The number of photos on which the variances of activations are measured.
 VARIANCE_PHOTOS = 1000
-
-
-class Conditions(Protocol):
-    """One kind of condition.
-
-    Attributes:
-        variant: The name of the kind.
-        length: The number of components of a condition.
-        z: The number of random numbers that the generator takes beside it.
-    """
-
-    variant: str
-    length: int
-    z: int
-
-    def of(self, photos: Any, labels: Any) -> tuple[Any, Any]:
-        """Return the conditions `(n, length)` of photos, and what was seen in them."""
-
-    def others(self, conditions: Any, seed: Any) -> Any:
-        """Return as many conditions `(n, length)` that belong to no photo."""
-
-    def losses(
-        self, photos: Any, seen: Any, made: Any, conditions: Any
-    ) -> dict[str, Any]:
-        """Return losses that compare images with photos, weighted, by name.
-
-        Args:
-            photos: `(n, size, size, 3)` in [0, 1].
-            seen: What `of` returned for the photos.
-            made: `(m, size, size, 3)` in [0, 1], of which the first n were made from
-                the conditions of the photos.
-            conditions: `(m, length)`, the conditions of all images.
-        """
 
 
 @dataclass(frozen=True)
@@ -97,12 +64,12 @@ class CodeConditions:
         return self.code.length
 
     def of(self, photos: Any, labels: Any) -> tuple[Any, Any]:
-        """Return the codes of photos, and their activations."""
+        """Return the codes `(n, length)` of photos, and their activations."""
         seen = self.features.extract(photos, self.code.layers)
         return self.code.encode_activations(seen, photos), seen
 
     def others(self, conditions: Any, seed: Any) -> Any:
-        """Return codes, half of them random, half of them mixed from two photos."""
+        """Return as many codes, half of them random, half mixed from two photos."""
         n = conditions.shape[0]
         random = tf.random.stateless_normal(conditions.shape, stream(seed, 1))
         angle = np.pi / 2 * tf.random.stateless_uniform((n, 1), stream(seed, 2))
@@ -113,7 +80,18 @@ class CodeConditions:
     def losses(
         self, photos: Any, seen: Any, made: Any, conditions: Any
     ) -> dict[str, Any]:
-        """Compare features, colours of cells, and codes, also those of no photo."""
+        """Compare features, colours of cells, and codes, also those of no photo.
+
+        Args:
+            photos: `(n, size, size, 3)` in [0, 1].
+            seen: What `of` returned for the photos.
+            made: `(m, size, size, 3)` in [0, 1], of which the first n were made from
+                the conditions of the photos.
+            conditions: `(m, length)`, the conditions of all images.
+
+        Returns:
+            The losses by name, weighted.
+        """
         n = photos.shape[0]
         activations = self.features.extract(made, self.code.layers)
         codes = self.code.encode_activations(activations, made)
@@ -147,7 +125,7 @@ class ClassConditions:
         return tf.one_hot(labels, self.length) * self.length**0.5, None
 
     def others(self, conditions: Any, seed: Any) -> Any:
-        """Return mixtures, half of them of all classes, half of them of two."""
+        """Return as many mixtures, half of them of all classes, half of two."""
         n = conditions.shape[0]
         # Exponential numbers divided by their sum are uniform over all mixtures.
         draws = tf.random.stateless_uniform(conditions.shape, stream(seed, 1), 1e-6)
@@ -162,6 +140,10 @@ class ClassConditions:
     ) -> dict[str, Any]:
         """Return nothing: no image is made from a single photo."""
         return {}
+
+
+# Both have the same attributes and methods.
+Conditions = CodeConditions | ClassConditions
 
 
 def measure_codes(

@@ -263,7 +263,7 @@ class _GanPhotos:
 
     def held_out_floats(self) -> NDArray[np.float32]:
         """Return the photos held out, in [0, 1]."""
-        return self.held_out.astype(np.float32) / 255
+        return np.divide(self.held_out, 255, dtype=np.float32)
 
 
 def _read_photos(
@@ -331,7 +331,7 @@ def _conditions(
         random = np.random.default_rng(settings["seed"])
         count = min(CODE_PHOTOS, len(photos.pixels))
         places = random.choice(len(photos.pixels), count, replace=False)
-        images = photos.pixels[places].astype(np.float32) / 255
+        images = np.divide(photos.pixels[places], 255, dtype=np.float32)
         conditions = measure_codes(adapter, images, settings["code"])
         checkpoint.save_arrays(output / MEASUREMENTS, settings, _arrays_of(conditions))
     code = conditions.code
