@@ -14,7 +14,7 @@ from tfviz.cli.console import defer_interrupt, fail, report_errors
 # compares with them. They are repeated here because importing it imports TensorFlow,
 # for which `--help` and a mistyped option must not wait.
 INVERTER_SIZES = (16, 32, 64, 128)
-GAN_SIZES = (8, 16, 32, 64)
+GAN_SIZES = (16, 32, 64)
 GAN_VARIANTS = ("instance", "classes")
 # The kinds of priors, as a sentence names them.
 KINDS = {"inverter": "an inverter", "autoencoder": "an autoencoder", "gan": "a GAN"}

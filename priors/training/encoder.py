@@ -58,7 +58,14 @@ class Classifier:
         self.size, self.batch = photos.size, batch
         self.learning_rate = learning_rate
         self._photos, self._classes = photos, classes
-        self.model = gan_encoder(classes, normalized=True, dtype=dtype, seed=seed)
+        self.model = gan_encoder(
+            classes,
+            ENCODER_WIDTHS,
+            ENCODER_BLOCKS,
+            normalized=True,
+            dtype=dtype,
+            seed=seed,
+        )
         self._optimizer = keras.optimizers.SGD(
             momentum=0.9, nesterov=True, weight_decay=WEIGHT_DECAY
         )
@@ -101,7 +108,7 @@ class Classifier:
 
     def file_contents(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
         """Return the settings and the arrays of the encoder's file."""
-        plain = gan_encoder(self._classes)
+        plain = gan_encoder(self._classes, ENCODER_WIDTHS, ENCODER_BLOCKS)
         weights = folded_weights(self.model, plain)
         settings = {
             "kind": "encoder",

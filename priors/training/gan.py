@@ -232,13 +232,13 @@ def widths_for(size: int) -> tuple[int, ...]:
     >>> widths_for(32)
     (384, 384, 192, 96)
     """
-    sizes = [4 * 2**k for k in range(1, len(WIDTHS))]
+    sizes = [4 * 2**k for k in range(2, len(WIDTHS))]
     if size not in sizes:
         raise ValueError(
             f"The `size` of a GAN must be one of {', '.join(map(str, sizes))} pixels. "
             f"Received: size={size}"
         )
-    return WIDTHS[: sizes.index(size) + 2]
+    return WIDTHS[: sizes.index(size) + 3]
 
 
 def _optimizer(model: keras.Model) -> keras.optimizers.Optimizer:

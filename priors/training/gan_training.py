@@ -93,7 +93,7 @@ def train_gan(
         initial: The output folder of an earlier training, from whose `generator.npz`
             and `discriminator.npz` this one goes on, or None.
         code: The number of components of a code.
-        size: The height and width of images in pixels: 8, 16, 32 or 64.
+        size: The height and width of images in pixels: 16, 32 or 64.
         steps: The number of training steps in all.
         batch: The number of photos in a step.
         learning_rate: The learning rate at the start.
