@@ -128,7 +128,7 @@ def train(
         report(f"resuming from step {first} of {steps}")
     compiled = _compile_step(recipe, averages, seed, average_decay, xla=xla)
     photo_batches = _read_batches(recipe, photos, first, seed)
-    began = saved = time.monotonic()
+    began = saved = compiled_at = time.monotonic()
     for step in range(first + 1, steps + 1):
         progress = (step - 1) / steps
         if by_clock and seconds is not None:
@@ -141,18 +141,26 @@ def train(
         if not all(np.isfinite(total) for total in totals.values()):
             raise CollapsedError(_not_finite(step))
         now = time.monotonic()
-        if step % LOG_INTERVAL == 0 or step == steps:
+        if step == first + 1:
+            compiled_at = now
+        timed_out = seconds is not None and now - began > seconds
+        complete = step == steps or (by_clock and timed_out)
+        if step % LOG_INTERVAL == 0 or complete:
             count = (step - 1) % LOG_INTERVAL + 1
             means = {name: total / count for name, total in totals.items()}
             totals = {}
             checkpoint.append_to_log(output / checkpoint.LOG, {"step": step} | means)
-            step_time = (now - began) / (step - first)
-            speed, remaining = recipe.batch / step_time, (steps - step) * step_time
+            # The first step, which is compiled, says nothing about the others.
+            step_time = (now - compiled_at) / max(step - first - 1, 1)
+            speed = recipe.batch / max(step_time, 1e-9)
+            remaining = (steps - step) * step_time
+            if by_clock and seconds is not None:
+                remaining = min(remaining, max(began + seconds - now, 0.0))
             report(_progress_line(step, steps, means, speed, remaining))
-        timed_out = seconds is not None and now - began > seconds
         stopping = timed_out or stop()
-        if stopping or step == steps or now - saved > save_seconds:
-            warm = step >= max(WARM_UP_STEPS, WARM_UP_SHARE * steps)
+        if stopping or complete or now - saved > save_seconds:
+            share = max(progress, step / steps)
+            warm = step >= WARM_UP_STEPS and share >= WARM_UP_SHARE
             # Before saving: a training that has collapsed keeps its last checkpoint
             # from before.
             _draw_samples(recipe, averages, held_out, output, step if warm else None)
@@ -162,9 +170,9 @@ def train(
                 raise CollapsedError(_not_finite(step)) from error
             save_more(_by_name(recipe, averages))
             saved = now
-        if by_clock and timed_out:
+        if complete:
             break
-        if stopping and step < steps:
+        if stopping:
             return False
     _assign(recipe, averages)
     return True
