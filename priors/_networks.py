@@ -4,13 +4,14 @@ All of them use images in [-1, 1]; the last layer of those that make images is l
 tanh.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from numpy.typing import NDArray
 
 # The slope of leaky rectifiers for negative values.
 SLOPE = 0.2
@@ -236,6 +237,18 @@ class Normalization(layers.BatchNormalization):
         ):
             average.assign(average * self.momentum + new * (1 - self.momentum))
         return x
+
+
+def set_weights(model: keras.Model, arrays: Mapping[str, NDArray], name: str) -> None:
+    """Set the weights of a network from the arrays whose names start with its name."""
+    keys = [f"{name}/{k}" for k in range(len(model.weights))]
+    missing = [key for key in keys if key not in arrays]
+    if missing:
+        raise ValueError(
+            f"The file lacks {len(missing)} of the {len(keys)} weights of the {name}."
+        )
+    model.set_weights([arrays[key] for key in keys])
+    model.trainable = False
 
 
 class LayerBuilder:

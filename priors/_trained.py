@@ -8,13 +8,12 @@ training. Two of them come with the package. `load` makes a `Prior` of a file; `
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -25,20 +24,17 @@ from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import resize
 from tfviz.params._base import Latents
 from tfviz.priors._codes import Code
-from tfviz.priors._constraints import box
-from tfviz.priors._gan_networks import gan_encoder, gan_generator
+from tfviz.priors._gan import gan_prior
 from tfviz.priors._latents import (
-    Latent,
     default_latent,
-    gaussian,
     latent_map_size,
-    mixture,
     waves_of_usual_length,
 )
 from tfviz.priors._networks import (
     autoencoder_decoder,
     autoencoder_encoder,
     inverter_generator,
+    set_weights,
 )
 from tfviz.priors._prior import Prior, assembled
 
@@ -98,7 +94,10 @@ def load(
             f"known kinds are {', '.join(KINDS)}."
         )
     if settings["kind"] == "gan":
-        return _gan(settings, arrays, size, encoder_file(path))
+        _check_native("GAN", settings["size"], size)
+        beside = encoder_file(path)
+        read_encoder = partial(read, beside) if beside.is_file() else None
+        return gan_prior(settings, arrays, read_encoder)
     if settings["kind"] == "inverter":
         prior = _inverter(settings, arrays, size, network)
     else:
@@ -326,89 +325,6 @@ def _autoencoder(
     )
 
 
-def _gan(
-    settings: Mapping[str, Any],
-    arrays: Mapping[str, NDArray],
-    size: Any,
-    encoder_path: Path,
-) -> Prior:
-    native = _check_native("GAN", settings["size"], size)
-    length, z = settings["condition"], settings["z"]
-    generator = gan_generator(length, z, settings["widths"])
-    set_weights(generator, arrays, "generator")
-    encode = None
-    if settings["variant"] == "classes":
-        name, factor = "class", length**0.5  # with which it was trained
-        latent = mixture(length)
-    else:
-        name, factor = "code", 1.0
-        latent = _photo_codes(arrays)
-        if encoder_path.is_file():
-            encode = _code_encoder(encoder_path, native, z)
-
-    def decode(values: Latents) -> Any:
-        return generator([values[name] * factor, values["z"]], training=False)
-
-    return assembled(
-        {name: latent, "z": default_latent(z)},
-        decode,
-        value_range=(-1, 1),
-        encode=encode,
-        # As for the inverter, whose codes have the same scale.
-        defaults={"learning_rate": 0.2},
-    )
-
-
-def _photo_codes(arrays: Mapping[str, NDArray]) -> Latent:
-    """Return the latent for codes of photos, which stay in the range of photos."""
-    mean, stddev, low, high = (
-        arrays[f"code/{name}"] for name in ("mean", "stddev", "low", "high")
-    )
-    latent = gaussian(len(mean), mean=mean, stddev=stddev, domain=box(low, high))
-    return replace(latent, usual=(low, high))
-
-
-def _code_encoder(path: Path, size: int, z: int) -> Callable[[Any], Latents]:
-    """Return the encoder of a GAN, from images to a code and a vector beside it.
-
-    Args:
-        path: The file of the encoder.
-        size: The height and width of images in pixels.
-        z: The number of random numbers.
-    """
-
-    @cache
-    def load_network() -> Any:
-        # Only starting from an image needs the encoder, so it is loaded at that time.
-        settings, arrays = read(path)
-        model = gan_encoder(settings["classes"], settings["widths"], settings["blocks"])
-        set_weights(model, arrays, "encoder")
-        adapter = adapt(model, (-1, 1))
-        code = Code(
-            tuple(settings["code_layers"]),
-            settings["size"],
-            settings["grid"],
-            settings["colours"],
-            arrays["code/mean"],
-            arrays["code/basis"],
-        )
-        return tf.function(
-            lambda images: code.encode(adapter, images),
-            autograph=False,
-            reduce_retracing=True,
-        )
-
-    def encode(images: Any) -> Latents:
-        # Resized outside of the compiled function, in which sizes are unknown.
-        images = resize(tf.convert_to_tensor(images, tf.float32), (size, size))
-        codes = load_network()(images)
-        # Photos do not say this vector: any direction of the usual length will do.
-        numbers = tf.fill((images.shape[0], z), 1.0)
-        return {"code": codes, "z": numbers}
-
-    return encode
-
-
 def _check_native(kind: str, native: int, size: Any) -> int:
     """Return the size of a prior's images, or refuse another size."""
     if size not in (None, native, (native, native)):
@@ -416,15 +332,3 @@ def _check_native(kind: str, native: int, size: Any) -> int:
             f"This {kind} makes images of {native} pixels. Received: size={size}"
         )
     return native
-
-
-def set_weights(model: keras.Model, arrays: Mapping[str, NDArray], name: str) -> None:
-    """Set the weights of a network from the arrays whose names start with its name."""
-    keys = [f"{name}/{k}" for k in range(len(model.weights))]
-    missing = [key for key in keys if key not in arrays]
-    if missing:
-        raise ValueError(
-            f"The file lacks {len(missing)} of the {len(keys)} weights of the {name}."
-        )
-    model.set_weights([arrays[key] for key in keys])
-    model.trainable = False

@@ -21,7 +21,8 @@ from tfviz.priors._gan_networks import (
     folded_weights,
     gan_encoder,
 )
-from tfviz.priors._trained import read, set_weights
+from tfviz.priors._networks import set_weights
+from tfviz.priors._trained import read
 from tfviz.priors.training.device_photos import DevicePhotos
 
 # The least side of a crop, the share of probability that is spread over all classes,

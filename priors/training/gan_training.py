@@ -15,7 +15,8 @@ from tfviz.models.introspection import LOGITS
 from tfviz.priors._calibration import Statistics
 from tfviz.priors._codes import COLOURS, GRID, Code
 from tfviz.priors._gan_networks import LAST_MAP
-from tfviz.priors._trained import encoder_file, read, set_weights, to_float16, write
+from tfviz.priors._networks import set_weights
+from tfviz.priors._trained import encoder_file, read, to_float16, write
 from tfviz.priors.training import checkpoint, gan
 from tfviz.priors.training.adversarial import decay_for
 from tfviz.priors.training.conditions import (
