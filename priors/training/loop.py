@@ -81,7 +81,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     average_decay: float = AVERAGE_DECAY,
     save_seconds: float = CHECKPOINT_SECONDS,
-    save_more: Callable[[dict[str, NDArray]], Any] = lambda averages: None,
+    save_more: Callable[[int, dict[str, NDArray]], Any] = lambda step, averages: None,
     xla: bool = False,
 ) -> bool:
     """Train a recipe, or resume its training after an interruption.
@@ -103,8 +103,8 @@ def train(
             and a later call resumes it.
         average_decay: The decay of the moving average of the weights at each step.
         save_seconds: Seconds between two checkpoints.
-        save_more: Function called after each checkpoint with the averaged values of
-            the exported variables, by name.
+        save_more: Function called after each checkpoint with the number of steps taken
+            and the averaged values of the exported variables, by name.
         xla: Whether the step is compiled by XLA. This takes a minute or more, and then
             is faster on graphics cards.
 
@@ -168,7 +168,7 @@ def train(
                 checkpoint.save(path, state, settings, step, totals)
             except ArithmeticError as error:
                 raise CollapsedError(_not_finite(step)) from error
-            save_more(_by_name(recipe, averages))
+            save_more(step, _by_name(recipe, averages))
             saved = now
         if complete:
             break

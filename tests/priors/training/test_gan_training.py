@@ -321,7 +321,7 @@ class TestState:
             seconds=400,
             by_clock=True,
             save_seconds=120,
-            save_more=saved.append,
+            save_more=lambda step, averages: saved.append((step, averages)),
             report=lambda line: None,
         )
 
@@ -333,7 +333,8 @@ class TestState:
         # The learning rate has fallen nearly to its end.
         rate = float(recipe._optimizers[0].learning_rate)
         assert rate < 0.5 * loop.FINAL_LEARNING_RATE * 1e-3
-        for name, values in saved[-1].items():
+        assert [step for step, _ in saved] == [13, 26, 39, 41]
+        for name, values in saved[-1][1].items():
             np.testing.assert_array_equal(values, recipe.exported[name])
 
     def test_the_average_has_the_decay_of_its_half_life(self, tmp_path):
@@ -349,7 +350,7 @@ class TestState:
         loop.train(
             recipe, photos, tmp_path, steps=12, stop=record, average_decay=decay,
             held_out=np.zeros((16, 16, 16, 3), np.float32), report=lambda line: None,
-            save_more=averages.append,
+            save_more=lambda step, values: averages.append(values),
         )  # fmt: skip
         for number, step in enumerate(values):
             now = min(decay, (1 + number) / (10 + number))
