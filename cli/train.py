@@ -14,12 +14,26 @@ from tfviz.cli.console import defer_interrupt, fail, report_errors
 # compares with them. They are repeated here because importing it imports TensorFlow,
 # for which `--help` and a mistyped option must not wait.
 INVERTER_SIZES = (16, 32, 64, 128)
-# The options that only one kind of prior has.
-ONLY_KIND = {"layers": "inverter", "code": "inverter", "channels": "autoencoder"}
+GAN_SIZES = (16, 32, 64)
+GAN_VARIANTS = ("instance", "classes")
+# The kinds of priors, as a sentence names them.
+KINDS = {"inverter": "an inverter", "autoencoder": "an autoencoder", "gan": "a GAN"}
+# The options that only some kinds of priors have, with these kinds.
+ONLY_KIND = {
+    "layers": ("inverter",),
+    "code": ("inverter", "gan"),
+    "channels": ("autoencoder",),
+    "variant": ("gan",),
+    "encoder": ("gan",),
+    "encoder_steps": ("gan",),
+    "initial": ("gan",),
+    "xla": ("gan",),
+    "by_clock": ("gan",),
+}
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["inverter", "autoencoder"]))
+@click.argument("kind", type=click.Choice([*KINDS]))
 @click.option(
     "--images",
     "images",
@@ -28,7 +42,8 @@ ONLY_KIND = {"layers": "inverter", "code": "inverter", "channels": "autoencoder"
     required=True,
     metavar="DIR|ZIP",
     help="A folder of photos, whose subfolders count as well, or a zip file of photos; "
-    "may be repeated. At least 1000 photos in all.",
+    "may be repeated. At least 1000 photos in all. For a GAN, the photos of each class "
+    "lie in a folder of their own.",
 )
 @click.option(
     "--without",
@@ -57,13 +72,40 @@ ONLY_KIND = {"layers": "inverter", "code": "inverter", "channels": "autoencoder"
 @click.option(
     "--code",
     type=click.IntRange(min=1),
-    help="The number of values from which an inverter makes an image. By default 320.",
+    help="The number of values that say what a photo shows. By default 320 for an "
+    "inverter, 256 for a GAN.",
 )
 @click.option(
     "--channels",
     type=click.IntRange(1, 8),
     help="The number of channels of an autoencoder's latent map. By default 8; fewer "
     "are a stronger prior.",
+)
+@click.option(
+    "--variant",
+    type=click.Choice(GAN_VARIANTS),
+    help="What a GAN makes images from: codes of photos (instance), or classes. By "
+    "default instance.",
+)
+@click.option(
+    "--encoder",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The encoder of a GAN, from an earlier training (encoder/encoder.npz). By "
+    "default it is trained first.",
+)
+@click.option(
+    "--encoder-steps",
+    type=click.IntRange(min=1),
+    help="The number of steps of 256 photos in which the encoder is trained. By "
+    "default 8000.",
+)
+@click.option(
+    "--initial",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The output folder of an earlier training, from whose generator.npz and "
+    "discriminator.npz a GAN goes on.",
 )
 @click.option(
     "--size",
@@ -83,13 +125,13 @@ ONLY_KIND = {"layers": "inverter", "code": "inverter", "channels": "autoencoder"
     "--batch",
     type=click.IntRange(min=2),
     help="The number of photos in a step. By default 32 for an inverter, 16 for an "
-    "autoencoder.",
+    "autoencoder, 64 for a GAN.",
 )
 @click.option(
     "--learning-rate",
     type=types.Positive(),
     help="The learning rate at the start. By default 6e-4 for an inverter, 5e-4 for "
-    "an autoencoder.",
+    "an autoencoder, 3e-4 for a GAN.",
 )
 @click.option(
     "--held-out",
@@ -113,9 +155,21 @@ ONLY_KIND = {"layers": "inverter", "code": "inverter", "channels": "autoencoder"
     "for it (avx512_bf16, AMX).",
 )
 @click.option(
+    "--xla",
+    is_flag=True,
+    help="Compile the steps of a GAN with XLA. This takes minutes, and then is faster "
+    "on graphics cards.",
+)
+@click.option(
     "--minutes",
     type=types.Positive(),
     help="Stop after this time. The same command resumes the training.",
+)
+@click.option(
+    "--by-clock",
+    is_flag=True,
+    help="The training of a GAN is complete after --minutes, however many steps were "
+    "taken by then: the learning rate falls with the time.",
 )
 @report_errors
 def train(
@@ -133,37 +187,50 @@ def train(
                  and classes
     autoencoder  makes an image of any size from a small map of numbers: a weak
                  prior, for early layers
+    gan          makes an image that cannot be told from photos, from a few hundred
+                 numbers: a strong prior that no other network took part in
 
     The same command resumes a training that was interrupted, and ends with the same
     prior as an uninterrupted one. DIR/samples.png shows held-out photos above their
     reconstructions, DIR/log.csv holds the losses. Training takes hours on two processor
-    cores: 16000 steps of an autoencoder about 2, of an inverter about 6.
+    cores: 16000 steps of an autoencoder about 2, of an inverter about 6. A GAN needs a
+    graphics card. It trains an encoder of its own first, on the classes of the photos,
+    and takes no model.
 
     \b
     tfviz priors train inverter --images photos -o inverter
     tfviz priors train inverter --images photos -o inverter -m net.keras --layer block4
     tfviz priors train autoencoder --images photos -o small --channels 4 --minutes 60
     tfviz priors train autoencoder --images a.zip --images b.zip --without test.txt -o b
+    tfviz priors train gan --images photos -o gan --batch 256 --bfloat16 --xla
     """
     _check_kind(kind, settings)
     _check_size(kind, settings["size"])
+    if settings["by_clock"] and minutes is None:
+        raise click.UsageError("--by-clock needs a time: give --minutes.")
+    if settings["variant"] == "classes" and settings["encoder"] is not None:
+        raise click.UsageError("--encoder is for --variant instance, not classes.")
+    model = {name: settings.pop(name) for name in options.MODEL_OPTIONS}
     options.make_folder(output)
-    adapter = options.load_adapter(
-        **{name: settings.pop(name) for name in options.MODEL_OPTIONS}
-    )
+    if kind == "gan":
+        options.import_tensorflow(model["threads"])
+        network: list[Any] = []
+    else:
+        network = [options.load_adapter(**model)]
     from tfviz.priors import training  # noqa: PLC0415
 
     trainers: dict[str, Callable[..., dict[str, Any] | None]] = {
         "inverter": training.train_inverter,
         "autoencoder": training.train_autoencoder,
+        "gan": training.train_gan,
     }
     with defer_interrupt("step") as interrupted:
         facts = trainers[kind](
-            adapter,
+            *network,
             images,
             output,
             # Where an option is not given, the default is that of the kind.
-            **{name: v for name, v in settings.items() if v not in (None, ())},
+            **{name: v for name, v in settings.items() if _is_given(name, kind, v)},
             tell=lambda line: click.echo(line, err=True),
             seconds=None if minutes is None else 60 * minutes,
             stop=interrupted,
@@ -176,22 +243,45 @@ def train(
         click.echo(message)
         return
     file = output / f"{kind}.npz"
+    if "psnr" not in facts:
+        click.echo(f"{file}: made from {facts['condition']} classes")
+        return
     click.echo(
         f"{file}: held-out photos are reconstructed with {facts['psnr']:.1f} dB PSNR"
     )
 
 
 def _check_kind(kind: str, settings: dict[str, Any]) -> None:
-    for name, only in ONLY_KIND.items():
-        if only != kind and settings[name] not in (None, ()):
-            option = "--layer" if name == "layers" else f"--{name}"
-            raise click.UsageError(f"{option} is for an {only}, not an {kind}.")
+    for name, kinds in ONLY_KIND.items():
+        if kind not in kinds and settings[name] not in (None, (), False):
+            option = "--layer" if name == "layers" else f"--{name.replace('_', '-')}"
+            owners = " or ".join(KINDS[owner] for owner in kinds)
+            raise click.UsageError(f"{option} is for {owners}, not {KINDS[kind]}.")
+    if kind != "gan":
+        return
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if (
+            parameter.name in options.MODEL_OPTIONS
+            and parameter.name != "threads"
+            and source == click.core.ParameterSource.COMMANDLINE
+        ):
+            raise click.UsageError(
+                f"{parameter.opts[-1]} is for {KINDS['inverter']} or "
+                f"{KINDS['autoencoder']}: no model takes part in training a GAN."
+            )
+
+
+def _is_given(name: str, kind: str, value: Any) -> bool:
+    return value not in (None, ()) and kind in ONLY_KIND.get(name, KINDS)
 
 
 def _check_size(kind: str, size: int) -> None:
-    if kind == "inverter" and size not in INVERTER_SIZES:
-        sizes = ", ".join(map(str, INVERTER_SIZES))
-        message = f"an inverter's size is one of {sizes} pixels, not {size}."
+    sizes = {"inverter": INVERTER_SIZES, "gan": GAN_SIZES}.get(kind)
+    if sizes and size not in sizes:
+        possible = ", ".join(map(str, sizes))
+        message = f"{KINDS[kind]}'s size is one of {possible} pixels, not {size}."
     elif kind == "autoencoder" and (size < 32 or size % 8):
         message = (
             f"an autoencoder's size is a multiple of 8 pixels, at least 32, not {size}."

@@ -4,13 +4,14 @@ All of them use images in [-1, 1]; the last layer of those that make images is l
 tanh.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from numpy.typing import NDArray
 
 # The slope of leaky rectifiers for negative values.
 SLOPE = 0.2
@@ -30,7 +31,7 @@ def inverter_generator(
         widths: The number of channels at 4, 8, 16, ... pixels.
         seed: The random seed of the weights.
     """
-    build = _LayerBuilder(seed)
+    build = LayerBuilder(seed)
     inputs = keras.Input((code,), name="code")
     # A bias would be a pattern of 4 x 4 positions that is the same in all images.
     x = layers.Dense(
@@ -61,7 +62,7 @@ def autoencoder_encoder(
         widths: The number of channels at a half, a quarter and an eighth of the size.
         seed: The random seed of the weights.
     """
-    build = _LayerBuilder(seed)
+    build = LayerBuilder(seed)
     inputs = keras.Input((None, None, 3), name="images")
     x = inputs
     for stage, width in enumerate(widths):
@@ -82,7 +83,7 @@ def autoencoder_decoder(
             the size.
         seed: The random seed of the weights.
     """
-    build = _LayerBuilder(seed)
+    build = LayerBuilder(seed)
     inputs = keras.Input((None, None, channels), name="latents")
     x = build.conv(inputs, widths[0])
     for stage, width in enumerate(widths):
@@ -119,7 +120,7 @@ def discriminator(
         A model from the maps, followed by the code if there is one, to an output map
         `(n, h, w, 1)` of each discriminator.
     """
-    build = _LayerBuilder(seed)
+    build = LayerBuilder(seed)
     maps = [keras.Input((None, None, count)) for count in channels]
     inputs = [*maps]
     if code is not None:
@@ -238,11 +239,28 @@ class Normalization(layers.BatchNormalization):
         return x
 
 
-class _LayerBuilder:
-    """Applies layers whose weights are drawn one after the other from one seed."""
+def set_weights(model: keras.Model, arrays: Mapping[str, NDArray], name: str) -> None:
+    """Set the weights of a network from the arrays whose names start with its name."""
+    keys = [f"{name}/{k}" for k in range(len(model.weights))]
+    missing = [key for key in keys if key not in arrays]
+    if missing:
+        raise ValueError(
+            f"The file lacks {len(missing)} of the {len(keys)} weights of the {name}."
+        )
+    model.set_weights([arrays[key] for key in keys])
+    model.trainable = False
 
-    def __init__(self, seed: int) -> None:
-        self._seed, self._count = seed, 0
+
+class LayerBuilder:
+    """Applies layers whose weights are drawn one after the other from one seed.
+
+    Args:
+        seed: The random seed of the weights.
+        dtype: The precision policy of the layers; by default that of Keras.
+    """
+
+    def __init__(self, seed: int, dtype: str | None = None) -> None:
+        self._seed, self._count, self.dtype = seed, 0, dtype
 
     def initializer(self) -> keras.initializers.Initializer:
         self._count += 1
@@ -258,6 +276,7 @@ class _LayerBuilder:
             padding="same",
             use_bias=bias,
             kernel_initializer=self.initializer(),
+            dtype=self.dtype,
         )(x)
 
     def double(self, x: object, width: int, bias: bool = True) -> object:
@@ -274,13 +293,13 @@ class _LayerBuilder:
             width,
             3,
             padding="same",
-            kernel_initializer=_small_initializer(self.initializer()),
+            kernel_initializer=small_initializer(self.initializer()),
         )
         change = conv(layers.LeakyReLU(SLOPE)(change))
         return layers.Add()([x, change])
 
 
-def _small_initializer(
+def small_initializer(
     initializer: keras.initializers.Initializer,
 ) -> keras.initializers.Initializer:
     """Return an initializer of small weights with the seed of another one."""

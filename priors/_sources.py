@@ -96,6 +96,7 @@ def load(
         prior = _load_generator(name, base_size, encoder, options, selection)
     files = [str(_trained.bundled_file(name)) if name in BUNDLED else name]
     files += [spec["encoder"]] * (encoder is not None)
+    files += [str(file)] if (file := _trained.encoder_file(files[0])).is_file() else []
     calibration = f"{Path(name)}{SUFFIX}"
     if calibrated and name not in BUNDLED and Path(calibration).is_file():
         files.append(calibration)
@@ -163,7 +164,8 @@ def _load_generator(
     if not path.exists():
         raise FileNotFoundError(
             f"There is no prior {name!r}. The bundled priors are {', '.join(BUNDLED)}. "
-            "Give one of these, a file, the folder of a SavedModel or hub:URL."
+            "Give one of these, a file such as `tfviz priors train` writes, the folder "
+            "of a SavedModel, or hub:URL."
         )
     if is_saved_model(path):
         _check_unused(name, size=size, encoder=encoder)

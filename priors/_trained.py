@@ -1,20 +1,19 @@
 """Priors that `tfviz priors train` trained, and the format of their files.
 
 Such a prior is an `.npz` file that holds weights with 16 bits a number, and settings as
-JSON: its kind (`inverter` or `autoencoder`), its sizes, and facts about its training.
-Two of them come with the package. `load` makes a `Prior` of a file; `write`, `read` and
-`read_facts` implement the file format, which the training uses as well.
+JSON: its kind (`inverter`, `autoencoder` or `gan`), its sizes, and facts about its
+training. Two of them come with the package. `load` makes a `Prior` of a file; `write`,
+`read` and `read_facts` implement the file format, which the training uses as well.
 """
 
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -26,6 +25,7 @@ from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import resize
 from tfviz.params._base import Latents
 from tfviz.priors._codes import Code
+from tfviz.priors._gan import gan_prior
 from tfviz.priors._latents import (
     default_latent,
     latent_map_size,
@@ -35,11 +35,16 @@ from tfviz.priors._networks import (
     autoencoder_decoder,
     autoencoder_encoder,
     inverter_generator,
+    set_weights,
 )
 from tfviz.priors._prior import Prior, assembled
 
-# The priors that come with the package, which are also the kinds of trained priors.
+# The priors that come with the package, and all kinds of trained priors.
 BUNDLED = ("inverter", "autoencoder")
+KINDS = (*BUNDLED, "gan")
+# Added to the name of a GAN's file without its ending, this names the file of the
+# encoder, which only `encode` needs.
+ENCODER_SUFFIX = ".encoder.npz"
 # The size of an autoencoder's images, in pixels, if none is asked for.
 DEFAULT_SIZE = 224
 # The version of the file format; a new one is needed if older files would be misread.
@@ -60,13 +65,15 @@ def load(
         name: The name of a bundled prior, `inverter` or `autoencoder`, or a file.
         size: The size of an autoencoder's images in pixels: one number, or height and
             width, which are multiples of 8; 224 by default. The images of an inverter
-            have the size at which it was trained.
+            or a GAN have the size at which it was trained.
         network: The network on which an inverter was trained, which its `encode` needs.
             By default it is loaded by its name; give it if it is a model of your own.
 
     Returns:
         A param whose `decode` makes images `(n, height, width, 3)` in [0, 1]. Its
-        `encode` takes images of any size and returns the latents of similar images.
+        `encode` takes images of any size and returns the latents of similar images;
+        that of a GAN is None if the file of its encoder is missing, or if its images
+        are made from classes.
 
     Raises:
         ValueError: If the file is not a prior, or the prior does not have this size.
@@ -82,12 +89,17 @@ def load(
                 "and give its file."
             )
     settings, arrays = read(path)
-    if settings.get("kind") not in BUNDLED:
+    if settings.get("kind") not in KINDS:
         raise ValueError(
             f"{str(path)!r} holds a prior of the kind {settings.get('kind')!r}. The "
-            f"known kinds are {', '.join(BUNDLED)}."
+            f"known kinds are {', '.join(KINDS)}."
         )
-    if settings["kind"] == "inverter":
+    if settings["kind"] == "gan":
+        _check_native("GAN", settings["size"], size)
+        beside = encoder_file(path)
+        read_encoder = partial(read, beside) if beside.is_file() else None
+        prior = gan_prior(settings, arrays, read_encoder)
+    elif settings["kind"] == "inverter":
         prior = _inverter(settings, arrays, size, network)
     else:
         prior = _autoencoder(settings, arrays, size)
@@ -103,9 +115,16 @@ def _training(settings: Mapping[str, Any]) -> dict[str, Any]:
         photos += f", without {len(without):,} that were left out"
     data = set(settings.get("data", ()))
     network = settings.get("network")
+    networks: dict[str, str | None] = {}
     if network is None:
-        networks, learned_from = {}, "The photos"
+        learned_from = "The photos"
         about = f"Trained on {photos}, without the features of any network."
+        if settings.get("variant") == "instance":
+            networks = {"its own encoder": None}
+            about = (
+                f"Trained on {photos}, with the features of an encoder of its own, "
+                "which learned their classes."
+            )
     else:
         name = network["name"]
         networks = {name: network["hash"]}
@@ -120,6 +139,15 @@ def _training(settings: Mapping[str, Any]) -> dict[str, Any]:
 def bundled_file(name: str | os.PathLike) -> Path:
     """Return the path of a prior that comes with the package."""
     return Path(__file__).with_name(f"{name}.npz")
+
+
+def encoder_file(path: str | os.PathLike) -> Path:
+    """Return the path of the encoder that belongs to the file of a GAN.
+
+    >>> encoder_file("mine/gan.npz").name
+    'gan.encoder.npz'
+    """
+    return Path(path).with_suffix(ENCODER_SUFFIX)
 
 
 def write(
@@ -222,11 +250,7 @@ def _inverter(
     size: Any,
     network: Adapter | None,
 ) -> Prior:
-    native = settings["size"]
-    if size not in (None, native, (native, native)):
-        raise ValueError(
-            f"This inverter makes images of {native} pixels. Received: size={size}"
-        )
+    native = _check_native("inverter", settings["size"], size)
     code = Code(
         tuple(settings["code_layers"]),
         settings["seen_size"],
@@ -236,7 +260,7 @@ def _inverter(
         arrays["code/basis"],
     )
     generator = inverter_generator(code.length, settings["widths"])
-    _set_weights(generator, arrays, "generator")
+    set_weights(generator, arrays, "generator")
 
     @cache
     def load_encoder() -> Any:
@@ -310,8 +334,8 @@ def _autoencoder(
     rows, columns = latent_map_size(height, width)
     channels = settings["channels"]
     encoder, decoder = autoencoder_encoder(channels), autoencoder_decoder(channels)
-    _set_weights(encoder, arrays, "encoder")
-    _set_weights(decoder, arrays, "decoder")
+    set_weights(encoder, arrays, "encoder")
+    set_weights(decoder, arrays, "decoder")
     statistics = {
         name: arrays[f"latent/{name}"] for name in ("mean", "stddev", "decay")
     }
@@ -332,13 +356,10 @@ def _autoencoder(
     )
 
 
-def _set_weights(model: keras.Model, arrays: Mapping[str, NDArray], name: str) -> None:
-    """Set the weights of a network from the arrays whose names start with its name."""
-    keys = [f"{name}/{k}" for k in range(len(model.weights))]
-    missing = [key for key in keys if key not in arrays]
-    if missing:
+def _check_native(kind: str, native: int, size: Any) -> int:
+    """Return the size of a prior's images, or refuse another size."""
+    if size not in (None, native, (native, native)):
         raise ValueError(
-            f"The file lacks {len(missing)} of the {len(keys)} weights of the {name}."
+            f"This {kind} makes images of {native} pixels. Received: size={size}"
         )
-    model.set_weights([arrays[key] for key in keys])
-    model.trainable = False
+    return native

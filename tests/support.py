@@ -73,6 +73,9 @@ def small_trainings(patch):
     from tfviz.priors.training import (
         photos as _photos,
         autoencoder as _train_autoencoder,
+        encoder as _encoder,
+        gan as _gan,
+        gan_training as _gan_training,
         inverter as _train_inverter,
     )
 
@@ -83,6 +86,10 @@ def small_trainings(patch):
     patch.setattr(_train_inverter, "WIDTHS", (24, 16, 12, 8, 8))
     patch.setattr(_train_inverter, "discriminator", judge)
     patch.setattr(_train_autoencoder, "discriminator", judge)
+    patch.setattr(_gan, "WIDTHS", (24, 16, 12, 8, 8))
+    patch.setattr(_encoder, "ENCODER_WIDTHS", (8, 8, 12, 16))
+    patch.setattr(_encoder, "ENCODER_BLOCKS", (1, 1, 1, 1))
+    patch.setattr(_gan_training, "ENCODER_BATCH", 32)
 
 
 def names(folder):

@@ -1,15 +1,18 @@
 """Train learned priors on your own photos.
 
 A prior is a network that decodes latents into images. Used as a param, it restricts a
-visualization to images like the photos it was trained on. Two kinds can be trained, in
-hours on two processor cores:
+visualization to images like the photos it was trained on. Three kinds can be trained,
+the first two in hours on two processor cores:
 
 - An inverter (`train_inverter`) decodes a few hundred numbers, which say what some
   layers of a network show of a photo. It is a strong prior: every image is one scene.
 - An autoencoder (`train_autoencoder`) decodes a small map of numbers, at any image
   size. It is a weak prior: it knows textures, edges and colours, but not layout.
+- A GAN (`train_gan`) makes images that its discriminator cannot tell from photos. It
+  needs no network that others trained, but a graphics card.
 
-Both need a network, in which images are compared, and a folder of at least 1000 photos:
+All of them need a folder of at least 1000 photos, a GAN with a subfolder for each
+class, and the first two also a network, in which images are compared:
 
     import tfviz
     from tfviz import priors
@@ -30,16 +33,18 @@ train`.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__all__ = ["CollapsedError", "train_autoencoder", "train_inverter"]
+__all__ = ["CollapsedError", "train_autoencoder", "train_gan", "train_inverter"]
 
 if TYPE_CHECKING:
     from tfviz.priors.training.checkpoint import CollapsedError
+    from tfviz.priors.training.gan_training import train_gan
     from tfviz.priors.training.recipes import train_autoencoder, train_inverter
 else:
     # Only when they are used: `tfviz.priors` itself needs a module of this package.
     _HOME = {
         "CollapsedError": "checkpoint",
         "train_autoencoder": "recipes",
+        "train_gan": "gan_training",
         "train_inverter": "recipes",
     }
 

@@ -146,15 +146,26 @@ def save_arrays(
     write_safely(path, lambda file: np.savez(file, **entries))
 
 
-class Exportable(Protocol):
-    """The part of a recipe from which the file of a prior is made.
+class Reconstructing(Protocol):
+    """The part of a recipe that makes images from photos.
 
     Attributes:
         batch: The number of photos that are processed at a time.
-        exported: The variables that are exported, by name.
     """
 
     batch: int
+
+    def reconstruct(self, photos: NDArray) -> NDArray:
+        """Return reconstructions of photos in [0, 1]."""
+
+
+class Exportable(Reconstructing, Protocol):
+    """The part of a recipe from which the file of a prior is made.
+
+    Attributes:
+        exported: The variables that are exported, by name.
+    """
+
     exported: Mapping[str, Any]
 
     def finalize(self, photos: Iterable[Any]) -> None:
@@ -163,9 +174,6 @@ class Exportable(Protocol):
         Args:
             photos: Batches in [0, 1].
         """
-
-    def reconstruct(self, photos: NDArray) -> NDArray:
-        """Return reconstructions of photos in [0, 1]."""
 
     def file_contents(
         self, held_out: NDArray[np.float32]
@@ -210,7 +218,7 @@ def export(
     return settings
 
 
-def psnr(recipe: Exportable, photos: NDArray[np.float32]) -> float:
+def psnr(recipe: Reconstructing, photos: NDArray[np.float32]) -> float:
     """Return the mean peak signal-to-noise ratio of reconstructions, in dB."""
     ratios = []
     for first in range(0, len(photos), recipe.batch):

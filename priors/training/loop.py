@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tfviz._errors import reason_of
 from tfviz.priors.training import checkpoint
 from tfviz.priors.training.checkpoint import CollapsedError
+from tfviz.priors.training.device_photos import DevicePhotos
 from tfviz.priors.training.photos import Photos, batches
 
 # Steps between two lines of the log.
@@ -55,7 +56,8 @@ class Recipe(Protocol):
         """Learn from a batch, and return the numbers to log.
 
         Args:
-            photos: `(batch, size, size, 3)` in [0, 1].
+            photos: `(batch, size, size, 3)` in [0, 1]; of photos on the device their
+                numbers `(batch,)`.
             seed: `(2,)` integers: the seed of the training and the number of the step.
             progress: How much of the training is done, from 0 to 1.
             learning_rate: The learning rate of this step.
@@ -67,7 +69,7 @@ class Recipe(Protocol):
 
 def train(
     recipe: Recipe,
-    photos: Photos,
+    photos: Photos | DevicePhotos,
     output: Path,
     *,
     steps: int,
@@ -75,7 +77,12 @@ def train(
     held_out: NDArray[np.float32],
     report: Callable[[str], Any] = print,
     seconds: float | None = None,
+    by_clock: bool = False,
     stop: Callable[[], bool] = lambda: False,
+    average_decay: float = AVERAGE_DECAY,
+    save_seconds: float = CHECKPOINT_SECONDS,
+    save_more: Callable[[int, dict[str, NDArray]], Any] = lambda step, averages: None,
+    xla: bool = False,
 ) -> bool:
     """Train a recipe, or resume its training after an interruption.
 
@@ -90,11 +97,19 @@ def train(
         held_out: The photos for samples, `(n, size, size, 3)` in [0, 1].
         report: Function that receives each line of progress.
         seconds: Time after which to stop; a later call resumes.
+        by_clock: Whether the training is complete when this time is over, however many
+            steps were taken: schedules follow the time instead of the steps.
         stop: Function called after each step; if it returns true the training stops,
             and a later call resumes it.
+        average_decay: The decay of the moving average of the weights at each step.
+        save_seconds: Seconds between two checkpoints.
+        save_more: Function called after each checkpoint with the number of steps taken
+            and the averaged values of the exported variables, by name.
+        xla: Whether the step is compiled by XLA. This takes a minute or more, and then
+            is faster on graphics cards.
 
     Returns:
-        Whether all steps have been taken.
+        Whether the training is complete.
 
     Raises:
         CollapsedError: If all images become the same, or a loss is not finite.
@@ -111,27 +126,41 @@ def train(
     checkpoint.truncate_log(output / checkpoint.LOG, first)
     if first:
         report(f"resuming from step {first} of {steps}")
-    compiled = _compile_step(recipe, averages, seed, steps)
+    compiled = _compile_step(recipe, averages, seed, average_decay, xla=xla)
     photo_batches = _read_batches(recipe, photos, first, seed)
-    began = saved = time.monotonic()
+    began = saved = compiled_at = time.monotonic()
     for step in range(first + 1, steps + 1):
-        metrics = compiled(next(photo_batches), tf.constant(step - 1))
+        progress = (step - 1) / steps
+        if by_clock and seconds is not None:
+            progress = max(progress, min((time.monotonic() - began) / seconds, 1.0))
+        metrics = compiled(
+            next(photo_batches), tf.constant(step - 1), tf.constant(progress)
+        )
         for name, value in metrics.items():
             totals[name] = totals.get(name, 0.0) + float(value)
         if not all(np.isfinite(total) for total in totals.values()):
             raise CollapsedError(_not_finite(step))
         now = time.monotonic()
-        if step % LOG_INTERVAL == 0 or step == steps:
+        if step == first + 1:
+            compiled_at = now
+        timed_out = seconds is not None and now - began > seconds
+        complete = step == steps or (by_clock and timed_out)
+        if step % LOG_INTERVAL == 0 or complete:
             count = (step - 1) % LOG_INTERVAL + 1
             means = {name: total / count for name, total in totals.items()}
             totals = {}
             checkpoint.append_to_log(output / checkpoint.LOG, {"step": step} | means)
-            step_time = (now - began) / (step - first)
-            speed, remaining = recipe.batch / step_time, (steps - step) * step_time
+            # The first step, which is compiled, says nothing about the others.
+            step_time = (now - compiled_at) / max(step - first - 1, 1)
+            speed = recipe.batch / max(step_time, 1e-9)
+            remaining = (steps - step) * step_time
+            if by_clock and seconds is not None:
+                remaining = min(remaining, max(began + seconds - now, 0.0))
             report(_progress_line(step, steps, means, speed, remaining))
-        stopping = (seconds is not None and now - began > seconds) or stop()
-        if stopping or step == steps or now - saved > CHECKPOINT_SECONDS:
-            warm = step >= max(WARM_UP_STEPS, WARM_UP_SHARE * steps)
+        stopping = timed_out or stop()
+        if stopping or complete or now - saved > save_seconds:
+            share = max(progress, step / steps)
+            warm = step >= WARM_UP_STEPS and share >= WARM_UP_SHARE
             # Before saving: a training that has collapsed keeps its last checkpoint
             # from before.
             _draw_samples(recipe, averages, held_out, output, step if warm else None)
@@ -139,16 +168,22 @@ def train(
                 checkpoint.save(path, state, settings, step, totals)
             except ArithmeticError as error:
                 raise CollapsedError(_not_finite(step)) from error
+            save_more(step, _by_name(recipe, averages))
             saved = now
-        if stopping and step < steps:
+        if complete:
+            break
+        if stopping:
             return False
     _assign(recipe, averages)
     return True
 
 
 def _read_batches(
-    recipe: Recipe, photos: Photos, first: int, seed: int
+    recipe: Recipe, photos: Photos | DevicePhotos, first: int, seed: int
 ) -> Iterator[Any]:
+    if isinstance(photos, DevicePhotos):
+        yield from photos.batches(recipe.batch, first=first, seed=seed)
+        return
     try:
         yield from batches(
             photos.train,
@@ -165,11 +200,12 @@ def _read_batches(
         ) from error
 
 
-def _compile_step(recipe: Recipe, averages: list[Any], seed: int, steps: int) -> Any:
+def _compile_step(
+    recipe: Recipe, averages: list[Any], seed: int, average_decay: float, *, xla: bool
+) -> Any:
     exported = list(recipe.exported.values())
 
-    def step(photos: Any, number: Any) -> dict[str, Any]:
-        progress = tf.cast(number, tf.float32) / steps
+    def step(photos: Any, number: Any, progress: Any) -> dict[str, Any]:
         # The learning rate falls along half of a cosine.
         cosine = 0.5 + 0.5 * tf.cos(np.pi * progress)
         learning_rate = recipe.learning_rate * (
@@ -179,14 +215,14 @@ def _compile_step(recipe: Recipe, averages: list[Any], seed: int, steps: int) ->
         metrics = recipe.step(photos, key, progress, learning_rate)
         # Faster at first, so that the random initial weights are soon forgotten.
         decay = tf.minimum(
-            AVERAGE_DECAY,
+            average_decay,
             (1.0 + tf.cast(number, tf.float32)) / (10.0 + tf.cast(number, tf.float32)),
         )
         for mean, variable in zip(averages, exported, strict=True):
             mean.assign(decay * mean + (1 - decay) * tf.convert_to_tensor(variable))
         return metrics
 
-    return tf.function(step, autograph=False)
+    return tf.function(step, autograph=False, jit_compile=xla or None)
 
 
 def _draw_samples(
@@ -208,6 +244,11 @@ def _draw_samples(
     checkpoint.draw_samples(photos, rows, output / checkpoint.SAMPLES)
     if step is not None:
         checkpoint.check_variety(photos, rows, step)
+
+
+def _by_name(recipe: Recipe, averages: list[Any]) -> dict[str, NDArray]:
+    values = (np.asarray(average) for average in averages)
+    return dict(zip(recipe.exported, values, strict=True))
 
 
 def _assign(recipe: Recipe, values: list[Any]) -> None:

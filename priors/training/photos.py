@@ -1,6 +1,7 @@
 """The photos of some folders, as random batches that are reproducible from any step."""
 
 import json
+import os
 import re
 import tempfile
 import zipfile
@@ -20,6 +21,9 @@ from tfviz._files import write_safely
 from tfviz.comparison.kinship import IMAGENET
 from tfviz.models.labels import imagenet_labels
 from tfviz.priors.training.checkpoint import SAMPLES
+
+# A folder or a zip file of photos, or several of these.
+Images = str | os.PathLike | Sequence[str | os.PathLike]
 
 # The formats that TensorFlow decodes. Files of other formats are ignored.
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
@@ -54,18 +58,20 @@ class Photos:
 
 
 @contextmanager
-def unpacked(sources: Sequence[Path]) -> Iterator[dict[str, Path]]:
-    """Yield the folder of each source, by the source's name.
+def unpacked(images: Images) -> Iterator[dict[str, Path]]:
+    """Yield the folder of each source of photos, by the source's name.
 
     A zip file is unpacked into a temporary folder, because TensorFlow reads files. The
     folder is deleted at the end.
 
     Args:
-        sources: Folders and zip files with different names.
+        images: Folders and zip files with different names.
 
     Raises:
         ValueError: If a source is neither, or two of them have the same name.
     """
+    several = [images] if isinstance(images, (str, os.PathLike)) else images
+    sources = [Path(source) for source in several]
     names = [source.resolve().name for source in sources]
     if len(set(names)) < len(names):
         raise ValueError(

@@ -22,15 +22,13 @@ from tfviz.priors.training.loop import train
 from tfviz.priors.training.losses import channel_variances
 from tfviz.priors.training.photos import (
     PHOTO_LIST,
+    Images,
     Photos,
     batches,
     centre_squares,
     find_photos,
     unpacked,
 )
-
-# A folder or a zip file of photos, or several of these.
-Images = str | os.PathLike | Sequence[str | os.PathLike]
 
 # The file of measurements on photos, which a resumed training reads.
 MEASUREMENTS = "prepared.npz"
@@ -241,10 +239,8 @@ def _train_and_export(
     settings = settings | {"network": _describe_network(adapter)}
     check_settings(output / SETTINGS, settings, "training")
     output.mkdir(parents=True, exist_ok=True)
-    several = [images] if isinstance(images, (str, os.PathLike)) else images
-    sources = [Path(source) for source in several]
-    tell(f"looking at the images in {', '.join(map(str, sources))}")
-    with unpacked(sources) as folders:
+    with unpacked(images) as folders:
+        tell(f"looking at the images in {', '.join(folders)}")
         photos = find_photos(
             folders,
             settings["held_out"],

@@ -17,7 +17,7 @@ from support import ROOT, build_toy, error_of, names, small_trainings
 from PIL import Image
 from tfviz.cli import options as command_options, param_types, train as command
 from tfviz.priors import _trained, training
-from tfviz.priors.training import autoencoder, inverter, recipes
+from tfviz.priors.training import autoencoder, gan, gan_training, inverter, recipes
 from tfviz.priors._trained import read as load_file
 
 pytestmark = pytest.mark.usefixtures("_short")
@@ -119,6 +119,34 @@ def test_an_autoencoder(run, photos):
     assert param.trained["networks"] == {"squeezenet": settings["network"]["hash"]}
 
 
+def test_a_gan(run, photos):
+    """The photos of each class lie in a folder; no model is loaded."""
+    for number, file in enumerate(sorted(photos.iterdir())):
+        label = photos / f"class{number % 2}"
+        label.mkdir(exist_ok=True)
+        file.rename(label / file.name)
+    small = ["--images", photos, "--size", 16, "--code", 6, "--batch", 4,
+             "--steps", 5, "--encoder-steps", 3, "--held-out", 16]  # fmt: skip
+    result = run("priors", "train", "gan", *small, "-o", "out")
+
+    assert result.stdout.startswith("out/gan.npz: held-out photos are reconstructed")
+    assert "of held-out photos have their class first" in result.stderr
+    assert "squeezenet" not in result.stderr
+    names_out = ["checkpoint.npz", "discriminator.npz", "encoder", "gan.encoder.npz",
+                 "gan.npz", "generator.npz", "log.csv", "photos.json", "prepared.npz",
+                 "samples.png", "settings.json"]  # fmt: skip
+    assert names("out") == names_out
+    more = ["--initial", "out", "--minutes", 5, "--by-clock", "--variant", "instance",
+            "--encoder", "out/encoder/encoder.npz"]  # fmt: skip
+    result = run("priors", "train", "gan", *small, *more, "-o", "more")
+    assert "going on from the networks in out" in result.stderr
+    classes = ["--variant", "classes"]
+    result = run("priors", "train", "gan", *small, *classes, "-o", "classes")
+    assert result.stdout == "classes/gan.npz: made from 2 classes\n"
+    run("priors", "sample", "classes/gan.npz", "-n", 4, "-o", "sheet.png")
+    assert "encoder   can start" in run("priors", "info", "more/gan.npz").stdout
+
+
 def test_a_training_that_stops_after_some_minutes(run, photos, monkeypatch):
     arguments = {}
     # That it resumes with the same bytes is tested with the loop itself.
@@ -160,7 +188,6 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("kind", "change", "message"),
         [
-            ("autoencoder", ["--code", 6], "--code is for an inverter"),
             ("autoencoder", ["--layer", "fire2"], "--layer is for an inverter"),
             ("autoencoder", ["--channels", 9], "9 is not in the range 1<=x<=8"),
             (
@@ -168,7 +195,18 @@ class TestRefused:
                 ["--size", 44],
                 "a multiple of 8 pixels, at least 32, not 44",
             ),
-            ("gan", [], "'gan' is not one of 'inverter', 'autoencoder'"),
+            ("vae", [], "'vae' is not one of 'inverter', 'autoencoder', 'gan'"),
+            ("gan", ["--layer", "fire2"], "--layer is for an inverter, not a GAN"),
+            ("gan", ["--size", 128], "a GAN's size is one of 16, 32, 64 pixels"),
+            ("gan", ["-m", "squeezenet"], "no model takes part in training a GAN"),
+            ("gan", ["--by-clock"], "--by-clock needs a time: give --minutes"),
+            ("gan", ["--initial", "nowhere"], "'nowhere' does not exist"),
+            ("inverter", ["--xla"], "--xla is for a GAN, not an inverter"),
+            (
+                "autoencoder",
+                ["--code", 9],
+                "--code is for an inverter or a GAN, not an autoencoder",
+            ),
         ],
     )
     def test_arguments_of_another_kind(self, run, photos, kind, change, message):
@@ -308,6 +346,7 @@ def test_a_code_longer_than_its_features_is_refused(run, photos):
 TRAINERS = {
     "inverter": training.train_inverter,
     "autoencoder": training.train_autoencoder,
+    "gan": training.train_gan,
 }
 
 
@@ -321,10 +360,11 @@ class TestDefaults:
     @pytest.mark.parametrize("kind", TRAINERS)
     def test_options_are_the_arguments_of_the_function(self, kind, options):
         arguments = inspect.signature(TRAINERS[kind]).parameters.keys()
-        others = {name for name, only in command.ONLY_KIND.items() if only != kind}
+        others = {n for n, kinds in command.ONLY_KIND.items() if kind not in kinds}
 
         missing = arguments - options.keys()
-        assert missing == {"adapter", "tell", "seconds", "stop"}
+        network = set() if kind == "gan" else {"adapter"}
+        assert missing == network | {"tell", "seconds", "stop"}
         shared = options.keys() - arguments - {*command_options.MODEL_OPTIONS}
         assert shared == {"kind", "minutes"} | others
 
@@ -338,14 +378,19 @@ class TestDefaults:
             context = click.Context(command.train)
             assert options[name].get_default(context) == defaults[name]
         rate = f"{defaults['learning_rate']:.0e}".replace("e-0", "e-")
-        assert f"{rate} for an {kind}" in options["learning_rate"].help
-        assert f"{defaults['batch']} for an {kind}" in options["batch"].help
+        name = command.KINDS[kind]
+        assert f"{rate} for {name}" in options["learning_rate"].help
+        assert f"{defaults['batch']} for {name}" in options["batch"].help
         (own,) = {"code", "channels"} & defaults.keys()
-        assert re.search(rf"By default {defaults[own]}\b", options[own].help)
+        assert re.search(rf"\b{defaults[own]}\b", options[own].help)
+        for more in {"variant", "encoder_steps"} & defaults.keys():
+            assert options[more].help.endswith(f"By default {defaults[more]}.")
 
     def test_sizes_are_those_of_the_functions(self, monkeypatch):
         monkeypatch.setattr(inverter, "WIDTHS", (256, 192, 128, 80, 48))
+        assert command.GAN_VARIANTS == gan_training.VARIANTS
         checks = {
+            "gan": gan.widths_for,
             "inverter": inverter.widths_for,
             "autoencoder": autoencoder.check_size,
         }

@@ -1,5 +1,6 @@
 """Trainings of priors with networks so small that a training takes seconds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -265,7 +266,7 @@ class TestLoop:
             checkpoint.restore(damaged, state, settings)
 
     def test_a_photo_that_disappeared_is_named(self, photos, held_out, tmp_path):
-        gone = _photos.Photos((*photos.train[:3], str(tmp_path / "gone.png")), ())
+        gone = replace(photos, train=(*photos.train[:3], str(tmp_path / "gone.png")))
 
         with pytest.raises(ValueError, match="no longer can: .*gone.png"):
             loop.train(Toy(), gone, tmp_path, steps=9, held_out=held_out)
@@ -484,7 +485,7 @@ class TestInverter:
         output, _ = trained
         settings, arrays = _trained.read(output / "inverter.npz")
         generator = inverter.inverter_generator(6, settings["widths"])
-        _trained._set_weights(generator, arrays, "generator")
+        _trained.set_weights(generator, arrays, "generator")
         param = _trained.load(output / "inverter.npz", network=toy_adapter)
         squares = _photos.centre_squares(photos.train, SIZE)
         codes = param.encode(squares)["code"]
