@@ -147,7 +147,7 @@ def _pixels(height: int, width: int, channels: int) -> _Space:
             decay=_PIXEL_DECAY,
             rate=_PIXEL_RATE,
         ),
-        np.float32([1.0]),
+        np.ones(1, np.float32),
     )
 
 
