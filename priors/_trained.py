@@ -25,12 +25,9 @@ from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import resize
 from tfviz.params._base import Latents
 from tfviz.priors._codes import Code
+from tfviz.priors._constraints import box, usual_length
 from tfviz.priors._gan import gan_prior
-from tfviz.priors._latents import (
-    default_latent,
-    latent_map_size,
-    waves_of_usual_length,
-)
+from tfviz.priors._latents import gaussian, latent_map_size, waves_of_usual_length
 from tfviz.priors._networks import (
     autoencoder_decoder,
     autoencoder_encoder,
@@ -45,6 +42,10 @@ KINDS = (*BUNDLED, "gan")
 # Added to the name of a GAN's file without its ending, this names the file of the
 # encoder, which only `encode` needs.
 ENCODER_SUFFIX = ".encoder.npz"
+# How far the numbers of an inverter's code may go, in standard deviations of those of
+# photos. Without this limit, single numbers go far beyond those of photos, and networks
+# that took no part recognize less in the pictures.
+CODE_REACH = 2.0
 # The size of an autoencoder's images, in pixels, if none is asked for.
 DEFAULT_SIZE = 224
 # The version of the file format; a new one is needed if older files would be misread.
@@ -278,7 +279,13 @@ def _inverter(
         return {"code": load_encoder()(images)}
 
     return assembled(
-        {"code": default_latent(code.length)},
+        {
+            "code": gaussian(
+                code.length,
+                length=usual_length(code.length),
+                domain=box(-CODE_REACH, CODE_REACH),
+            )
+        },
         lambda values: generator(values["code"], training=False),
         value_range=(-1, 1),
         encode=encode,
