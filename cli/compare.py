@@ -45,8 +45,8 @@ NAMED = 5
     type=types.Judge(),
     multiple=True,
     metavar="MODEL",
-    help="A network that judges the pictures: keras:NAME, or a .keras, .h5 or .tflite "
-    "file. May be given several times.",
+    help="A network that judges the pictures: efficientnet-lite0, squeezenet, "
+    "keras:NAME, or a .keras, .h5 or .tflite file. May be given several times.",
 )
 @click.option(
     "-o",
@@ -153,7 +153,7 @@ def compare(
 
     \b
     tfviz compare fire3:5 fire5:8 fire8:20 logit:goldfish logit:lion \\
-        --images photos -o report --methods fourier,maco --judge keras:MobileNetV2
+        --images photos -o report --methods fourier,maco --judge efficientnet-lite0
     """
     if None not in (settings["steps"], settings["seconds"]):
         raise click.UsageError("Give either --steps or --seconds, not both.")

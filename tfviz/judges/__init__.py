@@ -4,7 +4,7 @@ The network that a picture of a lion was optimized for cannot tell whether the p
 shows a lion: it was optimized to say so. A judge is another network, of which only the
 outputs are used.
 
-    judge = tfviz.judges.load("keras:MobileNetV2")
+    judge = tfviz.judges.load("efficientnet-lite0")
     judge.scores(result.images)  # (n, 1000)
 
 Pictures are resized to the judge's input without keeping their proportions; crop
