@@ -161,19 +161,20 @@ class PriorSource(click.ParamType):
 
     name = "PRIOR"
     bundled = ("inverter", "autoencoder")
+    # What can add detail to the images of a prior, after a plus.
     refinements = ("fourier", "autoencoder")
+    refined = ("inverter+fourier", "inverter+autoencoder", "autoencoder+fourier")
     suffixes = (".npz", ".safetensors", *SUFFIXES)
 
     def __init__(self, *others: str) -> None:
-        self._names = (*others, *self.bundled)
+        self._names = (*others, *self.bundled, *self.refined)
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
         """Return the source, unless it certainly is not that of a prior."""
         value = str(value)
         base, plus, last = value.rpartition("+")
         source = base if plus and last in self.refinements else value
-        known = self.bundled if source != value else self._names
-        if source in known or is_url(source.removeprefix(HUB)):
+        if value in self._names or is_url(source.removeprefix(HUB)):
             return value
         path = Path(split_choices(source, *CHOICES)[0])
         if path.is_file() and path.suffix.lower() not in self.suffixes:
@@ -186,9 +187,9 @@ class PriorSource(click.ParamType):
         if path.is_dir() and not is_saved_model(path):
             self.fail(f"{value!r} is a folder, but not a SavedModel.", param, ctx)
         if not path.exists():
-            hint = did_you_mean(source, known)
+            hint = did_you_mean(value, self._names)
             self.fail(
-                f"there is no {source!r}.{hint} Give one of {', '.join(known)}, "
+                f"there is no {source!r}.{hint} Give one of {', '.join(self._names)}, "
                 "a generator's file, the folder of a SavedModel, or hub:URL.",
                 param,
                 ctx,
@@ -268,7 +269,7 @@ class Methods(click.ParamType):
     """The methods of a comparison: params and priors as `NAME` or `NAME=PRIOR`,..."""
 
     name = "NAME,..."
-    names = (*PARAMS, *PriorSource.bundled)
+    names = (*PARAMS, *PriorSource.bundled, *PriorSource.refined)
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[tuple[str, str], ...]:
         """Return the name of each method and the name or source of its param."""

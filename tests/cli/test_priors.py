@@ -2,6 +2,7 @@ import csv
 import inspect
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import tfviz
 from support import ROOT, build_toy, error_of, names, small_trainings
 from PIL import Image
 from tfviz.cli import options as command_options, param_types, train as command
-from tfviz.priors import _trained, training
+from tfviz.priors import _sources, _trained, training
 from tfviz.priors.training import autoencoder, gan, gan_training, inverter, recipes
 from tfviz.priors._trained import read as load_file
 
@@ -458,4 +459,27 @@ def test_a_killed_training_resumes(photos, tmp_path):
 
 def test_the_command_line_knows_the_bundled_priors():
     """It names them without TensorFlow, which importing their package would load."""
-    assert param_types.PriorSource.bundled == _trained.BUNDLED
+    names = param_types.PriorSource
+    assert names.bundled == _trained.BUNDLED
+    assert names.refinements == _sources.REFINEMENTS
+    pairs = {f"{b}+{r}" for b in names.bundled for r in names.refinements if b != r}
+    assert set(names.refined) == pairs
+
+
+def test_detail_is_added_to_the_pictures_of_a_prior(run):
+    """By name in `render` and in `compare`, and for a file of one's own."""
+    arguments = ["fire2:3", "--size", 40, "--steps", 1, "--candidates", 2, "-o"]
+    run("render", "--param", "inverter+fourier", *arguments, "named")
+    bundled = _trained.bundled_file("inverter")
+    shutil.copy(bundled, "mine.npz")
+    run("render", "--param", "mine.npz+fourier", *arguments, "own")
+    (named,), (own,) = (list(Path(folder).glob("*.png")) for folder in ("named", "own"))
+    pictures = [tfviz.images.read(file) for file in (named, own)]
+    np.testing.assert_array_equal(*pictures)
+    assert pictures[0].shape == (40, 40, 3)
+    assert tfviz.images.read_spec(named)["param"]["source"] == "inverter+fourier"
+
+    error = error_of(run("render", "fire2:3", "--param", "inverter+fourrier", code=2))
+    assert "Did you mean 'inverter+fourier'?" in error
+    methods = param_types.Methods().convert("fourier,inverter+fourier", None, None)
+    assert methods[1] == ("inverter+fourier", "inverter+fourier")
