@@ -30,7 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -38,10 +38,11 @@ from zipfile import ZipFile
 import numpy as np
 
 import tfviz  # first, so that it can choose TensorFlow's convolutions
-from tfviz import Contender, judges, params, priors
+from tfviz import Contender, judges, params, priors, views
 from tfviz.comparison.compare import STEPS as DEFAULT_STEPS
 from tfviz.comparison.methods import ablations, on_random_weights, random_networks
 from tfviz.models.adapter import Adapter
+from tfviz.params import Param
 from tfviz.report.rows import read
 
 # The random seed of the units.
@@ -233,11 +234,11 @@ def make_methods(data: Path) -> dict[str, Contender]:
         "pixels": (params.pixels(SIZE, SIZE), "Pixels, as they are."),
         "fourier": (params.fourier(SIZE, SIZE), "A decorrelated spectrum."),
         "fourier, 112 px": (
-            params.fourier(112, 112),
+            enlarged(params.fourier(112, 112)),
             "A decorrelated spectrum at half the size, enlarged as TAESD's pictures.",
         ),
         "fourier, 64 px": (
-            params.fourier(64, 64),
+            enlarged(params.fourier(64, 64)),
             "A decorrelated spectrum at the size of the inverter's pictures.",
         ),
         "maco": (
@@ -266,6 +267,11 @@ def make_methods(data: Path) -> dict[str, Contender]:
         name: Contender(param, candidates=CANDIDATES, description=description)
         for name, (param, description) in made.items()
     }
+
+
+def enlarged(param: Param) -> Param:
+    """Return a param whose pictures the network sees enlarged, as those of priors."""
+    return replace(param, view=views.resized(), spec={})
 
 
 def with_controls(
