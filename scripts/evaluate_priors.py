@@ -311,10 +311,12 @@ def choose_units(
     """
     random = np.random.default_rng(0)
     classes = np.sort(random.choice(adapter.classes, count, replace=False))
-    channels = [
-        f"{layer}:{random.integers(adapter.layer(layer).units)}"
-        for layer in (layers[k % len(layers)] for k in range(count))
-    ]
+    channels: list[str] = []
+    while len(channels) < count:
+        layer = layers[len(channels) % len(layers)]
+        channel = f"{layer}:{random.integers(adapter.layer(layer).units)}"
+        if channel not in channels:
+            channels.append(channel)
     return [f"logit:{k}" for k in classes] + channels, classes
 
 

@@ -107,3 +107,30 @@ def test_only_large_photographs_without_frames_are_measured(photographs, tmp_pat
     (photo,) = photographs.photographs(tmp_path / "photos.zip", 40)
     assert photo.shape == (60, 40, 3)
     np.testing.assert_allclose(photo, 128, atol=2)
+
+
+def test_units_are_chosen_once_each_and_always_the_same_ones(evaluation, squeezenet):
+    layers = ["fire6", "fire9"]
+    texts, classes = evaluation.choose_units(squeezenet, layers, 200)
+
+    assert len(texts) == len(set(texts)) == 400
+    assert texts[:200] == [f"logit:{k}" for k in sorted(set(classes))]
+    found = [text.partition(":")[0] for text in texts[200:]]
+    assert found == layers * 100
+    again, _ = evaluation.choose_units(squeezenet, layers, 200)
+    assert texts == again
+
+
+def test_what_pictures_tell_is_above_those_of_other_units(evaluation, rng):
+    """Units that respond to one feature each, in pictures that have that feature."""
+    photos = rng.normal(size=(80, 6))
+    features = np.eye(6)[:, None] + rng.normal(0, 0.05, (6, 2, 6))
+
+    told = evaluation.told(features, photos, photos)
+    assert (told > 0.25).all()
+    wrong = evaluation.told(features[::-1], photos, photos)
+    assert wrong.mean() < 0
+    assert wrong.max() < told.min()
+    # The same pictures for all units tell nothing about any of them.
+    same = evaluation.told(np.repeat(features[:1], 6, axis=0), photos, photos)
+    np.testing.assert_allclose(same, 0, atol=1e-12)
