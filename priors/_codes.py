@@ -1,6 +1,6 @@
 """Codes of images: activations of a network as independent, about normal numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,37 @@ class Code:
     def length(self) -> int:
         """The number of components of a code."""
         return self.basis.shape[1]
+
+    @classmethod
+    def from_file(
+        cls,
+        settings: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[np.float32]],
+        size: int,
+    ) -> "Code":
+        """Return the code in the file of a prior, or of its encoder.
+
+        Args:
+            settings: The settings in the file.
+            arrays: The arrays in the file.
+            size: The size in pixels to which images are resized for the network.
+        """
+        return cls(
+            tuple(settings["code_layers"]),
+            size,
+            settings["grid"],
+            settings["colours"],
+            arrays["code/mean"],
+            arrays["code/basis"],
+        )
+
+    def compiled(self, adapter: Adapter) -> Callable[[Any], Any]:
+        """Return `encode` of a network as a compiled function of images."""
+        return tf.function(
+            lambda images: self.encode(adapter, images),
+            autograph=False,
+            reduce_retracing=True,
+        )
 
     def encode(self, adapter: Adapter, images: Any) -> Any:
         """Return the codes `(n, length)` of images in [0, 1], inside a graph."""

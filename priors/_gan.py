@@ -91,19 +91,7 @@ def _code_encoder(
         model = gan_encoder(settings["classes"], settings["widths"], settings["blocks"])
         set_weights(model, arrays, "encoder")
         adapter = adapt(model, (-1, 1))
-        code = Code(
-            tuple(settings["code_layers"]),
-            settings["size"],
-            settings["grid"],
-            settings["colours"],
-            arrays["code/mean"],
-            arrays["code/basis"],
-        )
-        return tf.function(
-            lambda images: code.encode(adapter, images),
-            autograph=False,
-            reduce_retracing=True,
-        )
+        return Code.from_file(settings, arrays, settings["size"]).compiled(adapter)
 
     def encode(images: Any) -> Latents:
         # Resized outside of the compiled function, in which sizes are unknown.

@@ -252,26 +252,14 @@ def _inverter(
     network: Adapter | None,
 ) -> Prior:
     native = _check_native("inverter", settings["size"], size)
-    code = Code(
-        tuple(settings["code_layers"]),
-        settings["seen_size"],
-        settings["grid"],
-        settings["colours"],
-        arrays["code/mean"],
-        arrays["code/basis"],
-    )
+    code = Code.from_file(settings, arrays, settings["seen_size"])
     generator = inverter_generator(code.length, settings["widths"])
     set_weights(generator, arrays, "generator")
 
     @cache
     def load_encoder() -> Any:
         # Only starting from an image needs the network, so it is loaded at that time.
-        adapter = _encoding_network(settings["network"], network)
-        return tf.function(
-            lambda images: code.encode(adapter, images),
-            autograph=False,
-            reduce_retracing=True,
-        )
+        return code.compiled(_encoding_network(settings["network"], network))
 
     def encode(images: Any) -> Latents:
         # Resized outside of the compiled function, in which sizes are unknown.

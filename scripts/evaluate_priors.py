@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 import tfviz  # first, so that it can choose TensorFlow's convolutions
 from tfviz import images, judges, measures, priors
 from tfviz._files import write_safely
-from tfviz.comparison.evaluation import UnitScorer
+from tfviz.comparison.evaluation import UnitScorer, evaluate_photos
 from tfviz.comparison.kinship import is_trained_with
 from tfviz.comparison.summary import paired
 from tfviz.models.inputs import resize
@@ -177,18 +177,11 @@ def units(options: argparse.Namespace) -> None:
     adapter = adapt_model(options)
     texts, classes = choose_units(adapter, options.layers.split(","), options.units)
     panel = load_judges(options.data, adapter)
-    photos, _ = load_photos(options.data, adapter.size[0], options.photos)
+    pictures, _ = load_photos(options.data, adapter.size[0], options.photos)
     bound = [as_objectives(t, adapter)[0].bound(adapter, adapter.size) for t in texts]
-    scorer = UnitScorer(adapter, bound)
-    responses = np.concatenate(
-        [scorer(photos[i : i + 50]) for i in range(0, len(photos), 50)]
+    photos = evaluate_photos(
+        images.to_bytes(pictures), UnitScorer(adapter, bound), panel
     )
-    references = {
-        judge.name: np.concatenate(
-            [judge.features(photos[i : i + 50]) for i in range(0, len(photos), 50)]
-        )
-        for judge in panel
-    }
     values: dict[str, dict[str, NDArray]] = {}
     shown = []
     for name in ("fourier", *options.priors):
@@ -212,7 +205,7 @@ def units(options: argparse.Namespace) -> None:
                 ("channels", slice(len(classes), None)),
             ):
                 values[name][f"told of {sort}@{judge.name}"] = told(
-                    features[part], references[judge.name], responses[:, part]
+                    features[part], photos.features[judge.name], photos.scores[:, part]
                 )
         ranks = [v for k, v in values[name].items() if k.startswith("log rank")]
         values[name]["log rank"] = np.mean(ranks, axis=0)
@@ -288,9 +281,10 @@ def told(features: NDArray, photos: NDArray, responses: NDArray) -> NDArray:
             for unit in responses.T
         ]
     )
-    count = len(shares)
-    own = np.diag(shares)
-    return own - (shares.sum(axis=1) - own) / (count - 1)
+    places = range(len(shares))
+    return np.array(
+        [measures.specificity(shares[k, k], np.delete(shares[k], k)) for k in places]
+    )
 
 
 def adapt_model(options: argparse.Namespace) -> Any:

@@ -16,9 +16,9 @@ from tfviz import stops
 from tfviz.comparison.evaluation import UnitScorer, evaluate_photos
 from tfviz.comparison.methods import Contender, checked
 from tfviz.comparison.records import Unit
+from tfviz.comparison.rendered import RenderedComparison
 from tfviz.comparison.results import (
     Comparison,
-    RenderedComparison,
     TemporaryFolder,
     build_results,
     write_results,

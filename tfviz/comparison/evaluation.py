@@ -290,7 +290,6 @@ class Evaluator:
         seed: int = 0,
     ) -> None:
         self.scorer, self.photos = scorer, photos
-        self._judges, self._targets, self._groups = judges, targets, groups
         self._panel = Panel(judges, photos, targets, groups, seed)
         self._seed, self._transform = seed, unseen_transforms()
         self._paths = Paths(adapter, photos)
@@ -303,14 +302,15 @@ class Evaluator:
         """
         scorer = self.scorer.on(adapter)
         photos = score_photos(self.photos.pictures, scorer, self.photos.features)
+        panel = self._panel
         return Evaluator(
             adapter,
             scorer,
             photos,
-            self._judges,
-            self._targets,
-            groups=self._groups,
-            seed=self._seed,
+            panel.judges,
+            panel.targets,
+            groups=panel.groups,
+            seed=panel.seed,
         )
 
     @property
@@ -333,7 +333,7 @@ class Evaluator:
         transformed = self._score_transformed(seen) if robustness else None
         rows: list[dict[str, Any]] = []
         of_others: list[dict[str, Any]] = []
-        others = pictures_of_others(records, self._groups)
+        others = pictures_of_others(records, self._panel.groups)
         for i, record in enumerate(records):
             photo_scores = self.photos.scores[:, record.unit]
             row = _compare_with_photos(scores[i : i + 1, record.unit], photo_scores)
