@@ -233,11 +233,11 @@ def make_methods(data: Path) -> dict[str, Contender]:
     made = {
         "pixels": (params.pixels(SIZE, SIZE), "Pixels, as they are."),
         "fourier": (params.fourier(SIZE, SIZE), "A decorrelated spectrum."),
-        "fourier, 112 px": (
+        "fourier at 112 px": (
             enlarged(params.fourier(112, 112)),
             "A decorrelated spectrum at half the size, enlarged as TAESD's pictures.",
         ),
-        "fourier, 64 px": (
+        "fourier at 64 px": (
             enlarged(params.fourier(64, 64)),
             "A decorrelated spectrum at the size of the inverter's pictures.",
         ),
