@@ -3,7 +3,8 @@
     python scripts/study_sheets.py study docs/pictures
 
 Each sheet shows, for every unit, the photo to which it responds most strongly and the
-first seed of each method. Missing comparisons are left out.
+first seed of each method. Missing comparisons are left out, and so are those of `curve`,
+which show the same units.
 """
 
 import sys
@@ -31,6 +32,8 @@ def main() -> None:
     source, target = Path(sys.argv[1]), Path(sys.argv[2])
     for file in sorted(source.glob("*/results.json")):
         name = file.parent.name
+        if name.startswith("curve-"):
+            continue
         kind = {"controls": "control", "ablations": "ablation"}.get(name, "method")
         write(file.parent, target / f"study-{name}.webp", kind)
 

@@ -2,7 +2,7 @@
 
     python scripts/study_tables.py study > tables.md
 
-Missing comparisons are left out.
+Missing comparisons are left out. Those of `curve` share one table for each measure.
 """
 
 import sys
@@ -10,6 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from tfviz.comparison.summary import means, paired
 from tfviz.report.rows import read
 
 # The measures in the columns of two tables, which show medians over units. If a measure
@@ -32,14 +36,28 @@ LIKENESS = {
 }
 # Measures whose interval is shown too.
 WITH_INTERVAL = ("relative", "gain", "search_gain", "robustness")
+# The measures in which methods are compared with `REFERENCE`, pair by pair.
+LOG_RANK = "log(1 + rank)"
+COMPARED = {
+    "two_alternative": RESPONSE["two_alternative"],
+    "specificity": RESPONSE["specificity"],
+    LOG_RANK: LOG_RANK,
+}
+REFERENCE = "fourier"
+# The measures that are shown by the number of steps.
+BY_STEPS = ("gain", "specificity", "top5", "nearest_ratio")
 # Measures whose mean is shown, not the median.
 SHARES = ("top5", "two_alternative", "specificity")
 
 
 def main() -> None:
     """Print the tables of all comparisons in a folder."""
+    curve: dict[int, Mapping[str, Any]] = {}
     for file in sorted(Path(sys.argv[1]).glob("*/results.json")):
         name, results = file.parent.name, read(file.parent)
+        if name.startswith("curve-"):
+            curve[int(name.removeprefix("curve-"))] = results
+            continue
         print(f"## {results['title']}\n")
         print(f"Judges: {', '.join(judge['name'] for judge in results['judges'])}.\n")
         # There are too many baselines of controls for a readable table.
@@ -48,10 +66,15 @@ def main() -> None:
             lines = measure_table(results, columns, baselines=complete)
             print("\n".join(lines), end="\n\n")
         if complete:
+            print("\n".join(difference_table(results)), end="\n\n")
             print("\n".join(cost_table(results)), end="\n\n")
         for entry in results["verdicts"]:
             print(f"- **{entry['method']}**: {entry['verdict']}.")
             print("".join(f"  {reason}\n" for reason in entry["because"]))
+    if curve:
+        print("## Steps\n")
+        for measure in BY_STEPS:
+            print("\n".join(steps_table(curve, measure)), end="\n\n")
 
 
 def measure_table(
@@ -64,31 +87,103 @@ def measure_table(
         columns: The heading of each measure.
         baselines: Whether to include the baselines of single methods.
     """
-    entries = {(e["method"], e["measure"]): e for e in results["summary"]}
     lines = [("", *columns.values())]
     for method in results["methods"]:
         if method["kind"] == "baseline" and method["of"] and not baselines:
             continue
-        cells = [
-            " / ".join(
-                format_entry(entries[method["name"], key], measure)
-                for key in results["measures"]
-                if key.partition("@")[0] == measure and (method["name"], key) in entries
-            )
-            for measure in columns
-        ]
+        cells = [format_cell(results, method["name"], measure) for measure in columns]
         kinship = method["kinship"]
         name = method["name"] + (f" ({kinship})" if kinship else "")
         lines.append((name, *cells))
     return format_table(lines)
 
 
-def format_entry(entry: Mapping[str, Any], measure: str) -> str:
+def steps_table(curve: Mapping[int, Mapping[str, Any]], measure: str) -> list[str]:
+    """Return the lines of a table of methods by their number of steps.
+
+    Args:
+        curve: The results of the comparisons by their number of steps.
+        measure: The measure in the cells.
+    """
+    lines = [((RESPONSE | LIKENESS)[measure], *map(str, sorted(curve)))]
+    for method in curve[min(curve)]["methods"]:
+        if method["kind"] == "method":
+            cells = (
+                format_cell(curve[steps], method["name"], measure, interval=False)
+                for steps in sorted(curve)
+            )
+            lines.append((method["name"], *cells))
+    return format_table(lines)
+
+
+def format_cell(
+    results: Mapping[str, Any], method: str, measure: str, *, interval: bool = True
+) -> str:
+    """Format a measure of a method, with slashes between several judges."""
+    entries = {(e["method"], e["measure"]): e for e in results["summary"]}
+    return " / ".join(
+        format_entry(entries[method, key], measure, interval=interval)
+        for key in results["measures"]
+        if key.partition("@")[0] == measure and (method, key) in entries
+    )
+
+
+def format_entry(
+    entry: Mapping[str, Any], measure: str, *, interval: bool = True
+) -> str:
     """Format the median or mean of a measure, with its interval if that is shown."""
     value = f"{entry['mean' if measure in SHARES else 'median']:.2f}"
-    if measure in WITH_INTERVAL and entry["low"] is not None:
+    if interval and measure in WITH_INTERVAL and entry["low"] is not None:
         value += f" ({entry['low']:.2f} to {entry['high']:.2f})"
     return value
+
+
+def difference_table(results: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a table of the mean differences from `REFERENCE`.
+
+    The intervals are over units; those that exclude 0 are in bold type.
+    """
+    judges = [judge["name"] for judge in results["judges"]]
+    lines = [("", "", *judges)]
+    for method in results["methods"]:
+        if method["kind"] != "method" or method["name"] == REFERENCE:
+            continue
+        for measure, label in COMPARED.items():
+            cells = [
+                format_difference(
+                    unit_values(results, method["name"], measure, judge),
+                    unit_values(results, REFERENCE, measure, judge),
+                )
+                for judge in judges
+            ]
+            lines.append((method["name"], label, *cells))
+    return format_table(lines)
+
+
+def unit_values(
+    results: Mapping[str, Any], method: str, measure: str, judge: str
+) -> NDArray[np.float64]:
+    """Return the mean over seeds of a method's measure for each unit, `(units,)`."""
+    rows, name = results["rows"], f"{measure}@{judge}"
+    if measure == LOG_RANK:
+        rank = f"rank@{judge}"
+        rows = [
+            row | {name: np.log1p(row[rank])}
+            for row in rows
+            if row.get(rank) is not None
+        ]
+    return means(rows, method, name, [unit["name"] for unit in results["units"]])
+
+
+def format_difference(
+    values: NDArray[np.float64], reference: NDArray[np.float64]
+) -> str:
+    """Format the mean difference over units with its interval."""
+    found = paired(values, reference)
+    if not found.units:
+        return ""
+    text = f"{found.value:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
+    return f"**{text}**" if found.low > 0 or found.high < 0 else text
 
 
 def cost_table(results: Mapping[str, Any]) -> list[str]:

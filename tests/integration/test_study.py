@@ -1,6 +1,7 @@
 """Tests of the scripts of the study, with a small network."""
 
 import argparse
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -84,6 +85,44 @@ def test_the_time_budget_is_that_of_the_fastest_method_for_the_default_steps(
     assert study.time_budget(tmp_path, study.STEPS) == expected
 
 
+def test_the_table_of_differences_is_paired_by_unit():
+    tables = load_script("study_tables")
+    # Per unit: the ranks of two seeds by fourier and of one by maco, which is always
+    # two e-folds better; a unit without a rank; an unknown two alternatives.
+    ranks = {"a": (2.0, 9.0), "b": (0.0, 99.0), "c": (4.0, 4.0), "d": (19.0, 0.0)}
+    ranks["e"] = (7.0, 3.0)
+    rows = []
+    for unit, own in ranks.items():
+        mean = np.log1p(own).mean()
+        rows += [{"unit": unit, "method": "fourier", "rank@one": rank} for rank in own]
+        rows.append({"unit": unit, "method": "maco", "rank@one": np.expm1(mean - 2)})
+    rows += [
+        {"unit": unit, "method": method, "two_alternative@one": value + place / 10}
+        for method, value in (("fourier", 0.5), ("maco", 0.5))
+        for place, unit in enumerate("abcde" if method == "maco" else "edcba")
+    ]
+    names = ("fourier", "maco", "maco: random")
+    kinds = ("method", "method", "baseline")
+    results = {
+        "judges": [{"name": "one"}],
+        "methods": [{"name": n, "kind": k} for n, k in zip(names, kinds, strict=True)],
+        "units": [{"name": name} for name in (*ranks, "f")],
+        "rows": rows,
+    }
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in tables.difference_table(results)
+    ]
+
+    assert cells[0] == ["", "", "one"]
+    by_measure = {row[1]: row for row in cells[2:]}
+    assert by_measure["log(1 + rank)"] == [
+        *("maco", "log(1 + rank)", "**-2.00 (-2.00 to -2.00)**")
+    ]
+    assert by_measure["two alternatives"][2].startswith("+0.00 (-0.")
+    assert by_measure["above other units"][2] == ""
+
+
 @pytest.mark.slow
 def test_tables_and_sheets_leave_out_missing_comparisons(
     toy_adapter, tmp_path, monkeypatch, capsys
@@ -95,6 +134,8 @@ def test_tables_and_sheets_leave_out_missing_comparisons(
     folder = tmp_path / "squeezenet"
     comparison = tfviz.compare(toy_adapter, units, methods, folder=folder, **settings)
     comparison.save()
+    for steps in (25, 100):
+        shutil.copytree(folder, tmp_path / f"curve-{steps}")
 
     monkeypatch.setattr(sys, "argv", ["study_tables.py", str(tmp_path)])
     load_script("study_tables").main()
@@ -105,6 +146,11 @@ def test_tables_and_sheets_leave_out_missing_comparisons(
     line = next(row for row in rows if row[0] == "pixels")
     assert line[1] == f"{np.median(scores):.2f}"
     assert ["pixels: best random"] in [row[:1] for row in rows]
+    # The comparisons by steps have a column each, in the order of the steps.
+    gains = [r["gain"] for r in comparison.table() if r["method"] == "pixels"]
+    place = next(i for i, row in enumerate(rows) if row[1:] == ["25", "100"])
+    assert rows[place][0] == "gain over other units"
+    assert rows[place + 2] == ["pixels", *[f"{np.median(gains):.2f}"] * 2]
 
     sheets = load_script("study_sheets")
     monkeypatch.setattr(sys, "argv", ["", str(tmp_path), str(tmp_path)])
