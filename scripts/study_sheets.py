@@ -3,7 +3,7 @@
     python scripts/study_sheets.py study docs/pictures
 
 Each sheet shows, for every unit, the photo to which it responds most strongly and the
-first seed of each method. Missing comparisons are left out, and so are those of `curve`,
+first seed of each method. Missing comparisons are left out, as are those of `curve`,
 which show the same units.
 """
 
