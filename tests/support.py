@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfviz.optimize.runner import Runner
+
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("TFVIZ_DATA", ROOT.parent / "shared" / "data"))
 # Options of `tfviz render` that make the tests of the command line fast.
@@ -25,6 +27,19 @@ def load_script(name):
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def noted_runners(monkeypatch):
+    """Return a list to which each runner is added that is compiled from now on."""
+    made = []
+    original = Runner.__init__
+
+    def noted(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        made.append(self)
+
+    monkeypatch.setattr(Runner, "__init__", noted)
+    return made
 
 
 def build_toy(head="softmax", channels=3, size=32):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from support import noted_runners
 
 import tfviz
 from tfviz import Contender, compare, images, measures, params, priors, transforms
@@ -25,6 +26,7 @@ from tfviz.comparison.methods import (
     randomized,
 )
 from tfviz.comparison.records import Unit
+from tfviz.optimize import runner
 from tfviz.optimize.job import Job
 from tfviz.params._base import Param
 from tfviz.optimize.batch import picture_seed
@@ -806,6 +808,17 @@ def test_seconds_end_a_picture(adapter):
     assert (row["steps"], row["forward_passes"]) == (4, 14)  # one block
     assert held.results["settings"]["steps"] is None
     assert held.results["settings"]["seconds"] == 1e-6
+
+
+def test_each_layer_is_compiled_once_whatever_the_order_of_units(adapter, monkeypatch):
+    monkeypatch.setattr(runner, "KEPT", 1)
+    runner.cache_of(adapter).clear()
+    made = noted_runners(monkeypatch)
+    units = ["known:0", "logit:ant", "known:1", "logit:bee", "known:2"]
+    held = run(adapter, units, {"pixels": moving()}, steps=2, seeds=1)
+
+    assert [each.traces for each in made] == [1, 1]
+    assert [row["unit"] for row in of(held.results, "pixels")] == units
 
 
 def test_starts_that_were_drawn_count_as_forward_passes(adapter):

@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from support import build_toy
+from support import build_toy, noted_runners
 
 import tfviz
 from tfviz.optimize import runner
 from tfviz import objectives, params, transforms
-from tfviz.optimize.runner import Runner, cache_of
+from tfviz.optimize.runner import cache_of
 from tfviz.optimize.step import Problem
 from tfviz.optimize.job import Job
 from tfviz.optimize.options import Options
@@ -30,19 +30,6 @@ MOVES = transforms.chain(
 
 def render(adapter, objective, param=SMALL, moves=MILD, **options):
     return tfviz.render(adapter, objective, param, moves, **({"steps": 6} | options))
-
-
-def noted_runners(monkeypatch):
-    """Return a list to which each runner is added that is compiled from now on."""
-    made = []
-    original = Runner.__init__
-
-    def noted(self, *args, **kwargs):
-        original(self, *args, **kwargs)
-        made.append(self)
-
-    monkeypatch.setattr(Runner, "__init__", noted)
-    return made
 
 
 def test_the_result_has_what_it_says(toy_adapter):

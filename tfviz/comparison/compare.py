@@ -241,7 +241,9 @@ def _render_missing(
     for name, job in jobs.items():
         pictures = store.of(name)
         missing = {p.unit for p in pictures if not p.file.exists()}
-        for unit in sorted(missing):
+        # Units of one layer follow each other, so that each layer is compiled once.
+        ordered = dict.fromkeys(pictures[place].unit for place in job.order)
+        for unit in [unit for unit in ordered if unit in missing]:
             try:
                 done += render_unit(job, pictures, unit)
             except OSError:  # such as a full disk, which is not the method's fault

@@ -137,6 +137,14 @@ class Job:
         """The number of batches."""
         return len(self._batches)
 
+    @property
+    def order(self) -> list[int]:
+        """The places of the pictures, in the order in which they are rendered.
+
+        Units of one kind follow each other, as they share a compiled step.
+        """
+        return [place for planned in self._batches for place in planned.places]
+
     def batches_left(self, skip: Set[int]) -> int:
         """Return how many batches have a picture that is not in `skip`."""
         return sum(not skip >= set(planned.places) for planned in self._batches)
