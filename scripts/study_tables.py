@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfviz.comparison.summary import means, paired
+from tfviz.comparison.methods import best_of
+from tfviz.comparison.summary import interval, means
 from tfviz.report.rows import read
 
 # The measures in the columns of two tables, which show medians over units. If a measure
@@ -85,11 +86,14 @@ def measure_table(
     Args:
         results: The results of a comparison.
         columns: The heading of each measure.
-        baselines: Whether to include the baselines of single methods.
+        baselines: Whether to include the best random pictures of each method. Its other
+            baselines are left out: `specificity` compares with them already.
     """
     lines = [("", *columns.values())]
     for method in results["methods"]:
-        if method["kind"] == "baseline" and method["of"] and not baselines:
+        of = method["of"]
+        best = baselines and of and method["name"] == best_of(of)
+        if method["kind"] == "baseline" and of and not best:
             continue
         cells = [format_cell(results, method["name"], measure) for measure in columns]
         kinship = method["kinship"]
@@ -109,7 +113,7 @@ def steps_table(curve: Mapping[int, Mapping[str, Any]], measure: str) -> list[st
     for method in curve[min(curve)]["methods"]:
         if method["kind"] == "method":
             cells = (
-                format_cell(curve[steps], method["name"], measure, interval=False)
+                format_cell(curve[steps], method["name"], measure, intervals=False)
                 for steps in sorted(curve)
             )
             lines.append((method["name"], *cells))
@@ -117,23 +121,23 @@ def steps_table(curve: Mapping[int, Mapping[str, Any]], measure: str) -> list[st
 
 
 def format_cell(
-    results: Mapping[str, Any], method: str, measure: str, *, interval: bool = True
+    results: Mapping[str, Any], method: str, measure: str, *, intervals: bool = True
 ) -> str:
     """Format a measure of a method, with slashes between several judges."""
     entries = {(e["method"], e["measure"]): e for e in results["summary"]}
     return " / ".join(
-        format_entry(entries[method, key], measure, interval=interval)
+        format_entry(entries[method, key], measure, intervals=intervals)
         for key in results["measures"]
         if key.partition("@")[0] == measure and (method, key) in entries
     )
 
 
 def format_entry(
-    entry: Mapping[str, Any], measure: str, *, interval: bool = True
+    entry: Mapping[str, Any], measure: str, *, intervals: bool = True
 ) -> str:
     """Format the median or mean of a measure, with its interval if that is shown."""
     value = f"{entry['mean' if measure in SHARES else 'median']:.2f}"
-    if interval and measure in WITH_INTERVAL and entry["low"] is not None:
+    if intervals and measure in WITH_INTERVAL and entry["low"] is not None:
         value += f" ({entry['low']:.2f} to {entry['high']:.2f})"
     return value
 
@@ -141,21 +145,28 @@ def format_entry(
 def difference_table(results: Mapping[str, Any]) -> list[str]:
     """Return the lines of a table of the mean differences from `REFERENCE`.
 
-    The intervals are over units; those that exclude 0 are in bold type.
+    The intervals are over units; those that exclude 0 are in bold type. The last column
+    is for the mean over the judges with which the method was not trained.
     """
     judges = [judge["name"] for judge in results["judges"]]
-    lines = [("", "", *judges)]
+    lines = [("", "", *judges, "mean of the unrelated")]
     for method in results["methods"]:
         if method["kind"] != "method" or method["name"] == REFERENCE:
             continue
         for measure, label in COMPARED.items():
-            cells = [
-                format_difference(
-                    unit_values(results, method["name"], measure, judge),
-                    unit_values(results, REFERENCE, measure, judge),
-                )
+            found = {
+                judge: unit_values(results, method["name"], measure, judge)
+                - unit_values(results, REFERENCE, measure, judge)
                 for judge in judges
+            }
+            unrelated = [
+                found[judge]
+                for judge in judges
+                if judge not in method["related_judges"]
+                and not np.isnan(found[judge]).all()
             ]
+            cells = [format_mean(values) for values in found.values()]
+            cells.append(format_mean(np.mean(unrelated, axis=0)) if unrelated else "")
             lines.append((method["name"], label, *cells))
     return format_table(lines)
 
@@ -175,11 +186,9 @@ def unit_values(
     return means(rows, method, name, [unit["name"] for unit in results["units"]])
 
 
-def format_difference(
-    values: NDArray[np.float64], reference: NDArray[np.float64]
-) -> str:
-    """Format the mean difference over units with its interval."""
-    found = paired(values, reference)
+def format_mean(values: NDArray[np.float64]) -> str:
+    """Format the mean of differences over units with its interval."""
+    found = interval(values)
     if not found.units:
         return ""
     text = f"{found.value:+.2f} ({found.low:+.2f} to {found.high:+.2f})"

@@ -91,11 +91,16 @@ def test_the_table_of_differences_is_paired_by_unit():
     # two e-folds better; a unit without a rank; an unknown two alternatives.
     ranks = {"a": (2.0, 9.0), "b": (0.0, 99.0), "c": (4.0, 4.0), "d": (19.0, 0.0)}
     ranks["e"] = (7.0, 3.0)
+    # Another judge ranks maco's pictures just as fourier's. A third is related to maco.
     rows = []
     for unit, own in ranks.items():
         mean = np.log1p(own).mean()
-        rows += [{"unit": unit, "method": "fourier", "rank@one": rank} for rank in own]
-        rows.append({"unit": unit, "method": "maco", "rank@one": np.expm1(mean - 2)})
+        for method, seen in (("fourier", own), ("maco", [np.expm1(mean - 2)])):
+            rows += [
+                {"unit": unit, "method": method, "rank@one": rank, "rank@three": rank}
+                | {"rank@two": 5}
+                for rank in seen
+            ]
     rows += [
         {"unit": unit, "method": method, "two_alternative@one": value + place / 10}
         for method, value in (("fourier", 0.5), ("maco", 0.5))
@@ -104,8 +109,11 @@ def test_the_table_of_differences_is_paired_by_unit():
     names = ("fourier", "maco", "maco: random")
     kinds = ("method", "method", "baseline")
     results = {
-        "judges": [{"name": "one"}],
-        "methods": [{"name": n, "kind": k} for n, k in zip(names, kinds, strict=True)],
+        "judges": [{"name": name} for name in ("one", "two", "three")],
+        "methods": [
+            {"name": name, "kind": kind, "related_judges": ["three"]}
+            for name, kind in zip(names, kinds, strict=True)
+        ],
         "units": [{"name": name} for name in (*ranks, "f")],
         "rows": rows,
     }
@@ -114,13 +122,16 @@ def test_the_table_of_differences_is_paired_by_unit():
         for line in tables.difference_table(results)
     ]
 
-    assert cells[0] == ["", "", "one"]
+    assert cells[0] == ["", "", "one", "two", "three", "mean of the unrelated"]
     by_measure = {row[1]: row for row in cells[2:]}
     assert by_measure["log(1 + rank)"] == [
-        *("maco", "log(1 + rank)", "**-2.00 (-2.00 to -2.00)**")
+        *("maco", "log(1 + rank)", "**-2.00 (-2.00 to -2.00)**"),
+        *("+0.00 (+0.00 to +0.00)", "**-2.00 (-2.00 to -2.00)**"),
+        "**-1.00 (-1.00 to -1.00)**",
     ]
     assert by_measure["two alternatives"][2].startswith("+0.00 (-0.")
-    assert by_measure["above other units"][2] == ""
+    assert by_measure["two alternatives"][-1] == by_measure["two alternatives"][2]
+    assert by_measure["above other units"][2:] == [""] * 4
 
 
 @pytest.mark.slow
