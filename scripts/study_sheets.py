@@ -20,9 +20,9 @@ from tfviz.report.rows import picture_path, read
 from tfviz.models.inputs import resize
 
 # The side of a picture in pixels.
-SIDE = 88
+SIDE = 72
 # The WebP quality of the files, up to 100.
-QUALITY = 75
+QUALITY = 70
 # The largest number of columns in the width of a page.
 WIDEST = 14
 
