@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfviz.comparison.methods import best_of
-from tfviz.comparison.summary import interval, means
+from tfviz.comparison.summary import distinct, interval, means
 from tfviz.report.rows import read
 
 # The measures in the columns of two tables, which show medians over units. If a measure
@@ -89,13 +89,14 @@ def measure_table(
         baselines: Whether to include the best random pictures of each method. Its other
             baselines are left out: `specificity` compares with them already.
     """
+    entries = index_summary(results)
     lines = [("", *columns.values())]
     for method in results["methods"]:
         of = method["of"]
         best = baselines and of and method["name"] == best_of(of)
         if method["kind"] == "baseline" and of and not best:
             continue
-        cells = [format_cell(results, method["name"], measure) for measure in columns]
+        cells = [format_cell(entries, method["name"], measure) for measure in columns]
         kinship = method["kinship"]
         name = method["name"] + (f" ({kinship})" if kinship else "")
         lines.append((name, *cells))
@@ -109,26 +110,35 @@ def steps_table(curve: Mapping[int, Mapping[str, Any]], measure: str) -> list[st
         curve: The results of the comparisons by their number of steps.
         measure: The measure in the cells.
     """
+    entries = [index_summary(results) for _, results in sorted(curve.items())]
     lines = [((RESPONSE | LIKENESS)[measure], *map(str, sorted(curve)))]
     for method in curve[min(curve)]["methods"]:
         if method["kind"] == "method":
             cells = (
-                format_cell(curve[steps], method["name"], measure, intervals=False)
-                for steps in sorted(curve)
+                format_cell(each, method["name"], measure, intervals=False)
+                for each in entries
             )
             lines.append((method["name"], *cells))
     return format_table(lines)
 
 
+def index_summary(results: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    """Return the entries of the summary by method and measure, in their order."""
+    return {(e["method"], e["measure"]): e for e in results["summary"]}
+
+
 def format_cell(
-    results: Mapping[str, Any], method: str, measure: str, *, intervals: bool = True
+    entries: Mapping[tuple[str, str], Any],
+    method: str,
+    measure: str,
+    *,
+    intervals: bool = True,
 ) -> str:
     """Format a measure of a method, with slashes between several judges."""
-    entries = {(e["method"], e["measure"]): e for e in results["summary"]}
     return " / ".join(
-        format_entry(entries[method, key], measure, intervals=intervals)
-        for key in results["measures"]
-        if key.partition("@")[0] == measure and (method, key) in entries
+        format_entry(entry, measure, intervals=intervals)
+        for (name, key), entry in entries.items()
+        if name == method and key.partition("@")[0] == measure
     )
 
 
@@ -149,21 +159,24 @@ def difference_table(results: Mapping[str, Any]) -> list[str]:
     is for the mean over the judges with which the method was not trained.
     """
     judges = [judge["name"] for judge in results["judges"]]
+    units = [unit["name"] for unit in results["units"]]
+    rows = [add_log_ranks(row, judges) for row in results["rows"]]
+
+    def unit_means(method: str, measure: str) -> dict[str, NDArray[np.float64]]:
+        return {j: means(rows, method, f"{measure}@{j}", units) for j in judges}
+
+    reference = {measure: unit_means(REFERENCE, measure) for measure in COMPARED}
     lines = [("", "", *judges, "mean of the unrelated")]
     for method in results["methods"]:
         if method["kind"] != "method" or method["name"] == REFERENCE:
             continue
         for measure, label in COMPARED.items():
-            found = {
-                judge: unit_values(results, method["name"], measure, judge)
-                - unit_values(results, REFERENCE, measure, judge)
-                for judge in judges
-            }
+            own = unit_means(method["name"], measure)
+            found = {judge: own[judge] - reference[measure][judge] for judge in judges}
             unrelated = [
-                found[judge]
-                for judge in judges
-                if judge not in method["related_judges"]
-                and not np.isnan(found[judge]).all()
+                values
+                for judge, values in found.items()
+                if judge not in method["related_judges"] and not np.isnan(values).all()
             ]
             cells = [format_mean(values) for values in found.values()]
             cells.append(format_mean(np.mean(unrelated, axis=0)) if unrelated else "")
@@ -171,19 +184,14 @@ def difference_table(results: Mapping[str, Any]) -> list[str]:
     return format_table(lines)
 
 
-def unit_values(
-    results: Mapping[str, Any], method: str, measure: str, judge: str
-) -> NDArray[np.float64]:
-    """Return the mean over seeds of a method's measure for each unit, `(units,)`."""
-    rows, name = results["rows"], f"{measure}@{judge}"
-    if measure == LOG_RANK:
-        rank = f"rank@{judge}"
-        rows = [
-            row | {name: np.log1p(row[rank])}
-            for row in rows
-            if row.get(rank) is not None
-        ]
-    return means(rows, method, name, [unit["name"] for unit in results["units"]])
+def add_log_ranks(row: Mapping[str, Any], judges: Iterable[str]) -> dict[str, Any]:
+    """Return a row with the logarithms of its ranks too."""
+    ranks = {judge: row.get(f"rank@{judge}") for judge in judges}
+    return dict(row) | {
+        f"{LOG_RANK}@{judge}": np.log1p(rank)
+        for judge, rank in ranks.items()
+        if rank is not None
+    }
 
 
 def format_mean(values: NDArray[np.float64]) -> str:
@@ -192,7 +200,7 @@ def format_mean(values: NDArray[np.float64]) -> str:
     if not found.units:
         return ""
     text = f"{found.value:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
-    return f"**{text}**" if found.low > 0 or found.high < 0 else text
+    return f"**{text}**" if distinct(found.low, found.high) else text
 
 
 def cost_table(results: Mapping[str, Any]) -> list[str]:
@@ -202,11 +210,11 @@ def cost_table(results: Mapping[str, Any]) -> list[str]:
         rows = [r for r in results["rows"] if r["method"] == method["name"]]
         rows = [r for r in rows if r.get("seconds") is not None]
         if rows:
-            means = [
+            costs = [
                 sum(row[key] for row in rows) / len(rows)
                 for key in ("seconds", "steps", "forward_passes")
             ]
-            lines.append((method["name"], *(f"{value:.1f}" for value in means)))
+            lines.append((method["name"], *(f"{value:.1f}" for value in costs)))
     return format_table(lines)
 
 
