@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from tfviz._files import PICTURES, find_files
 from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import fail, report_errors
@@ -63,11 +64,11 @@ def calibrate(
     tfviz render fire8:20 --statistics photos.npz -o out
     """
     options.make_folder(output.parent)
-    files = options.find_files(folder, (*types.PICTURES, ".npy"))
+    files = find_files(folder, (*PICTURES, ".npy"))
     if not files:
         fail(
             f"there are no images in {folder}. Expected files that end in "
-            f"{', '.join(types.PICTURES)} or .npy."
+            f"{', '.join(PICTURES)} or .npy."
         )
     from tfviz import statistics  # noqa: PLC0415
 
@@ -199,11 +200,11 @@ def levels(folder: Path, layers: tuple[str, ...], output: Path, **model: Any) ->
     \b
     tfviz levels --images photos -m mine.keras -o mine.npz
     """
-    files = options.find_files(folder, types.PICTURES)
+    files = find_files(folder)
     if not files:
         fail(
             f"{str(folder)!r} holds no photos: no file ends in "
-            f"{', '.join(types.PICTURES)}."
+            f"{', '.join(PICTURES)}."
         )
     options.make_folder(output.parent)
     adapter = options.load_adapter(**model)

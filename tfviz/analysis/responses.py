@@ -1,0 +1,204 @@
+"""The responses of units to images, and the positions where they are highest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from tfviz.analysis.layer_selection import last_features, unit_prefix
+from tfviz.analysis.photo_stream import Batch
+from tfviz.analysis.receptive_field import map_shape
+from tfviz.models.adapter import LOGITS, Adapter
+
+Floats = NDArray[np.float32]
+
+# What the response of a unit to an image is: its highest activation in the map, or the
+# mean over the map.
+PEAK, MEAN = "peak", "mean"
+RESPONSES = (PEAK, MEAN)
+
+
+@dataclass(frozen=True)
+class Responses:
+    """The responses of all units to a batch of images.
+
+    Attributes:
+        peaks: The highest activation of each unit in its map, `(n, units)`.
+        means: The mean activation over the map, `(n, units)`.
+        positions: The positions of the peaks, `(n, units)`, where they may be needed.
+        features: The channel means in the model's last layer of features, `(n, f)`.
+    """
+
+    peaks: Floats
+    means: Floats
+    positions: NDArray[np.int32]
+    features: Floats
+
+
+class Responder:
+    """Computes the responses of all units to batches of images.
+
+    Args:
+        adapter: An adapter of the model.
+        shapes: The shapes of the maps of the layers, by their paths.
+        by: What the response of a unit is, `PEAK` or `MEAN`.
+        batch: The number of images in a batch.
+
+    Attributes:
+        units: The number of units of each layer, by its path.
+        features: The number of channels of the model's last layer of features.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        shapes: Mapping[str, tuple[int, ...]],
+        by: str,
+        batch: int,
+    ) -> None:
+        self._adapter, self._by = adapter, by
+        self._features = last_features(adapter) or next(iter(shapes))
+        self._shapes = {**shapes, self._features: map_shape(adapter, self._features)}
+        self.units = {path: _count_units(adapter, path) for path in shapes}
+        self.features = _count_units(adapter, self._features)
+        units = tf.TensorSpec((sum(self.units.values()),), tf.float32)
+        flags = tf.TensorSpec((batch,), tf.bool)
+        pictures = tf.TensorSpec((batch, *adapter.size, adapter.channels), tf.float32)
+        self._compiled = tf.function(
+            self._trace, [pictures, units, units, flags, flags], autograph=False
+        )
+
+    def __call__(
+        self, batch: Batch, limits: tuple[Floats, Floats], sampled: NDArray[np.bool_]
+    ) -> Responses:
+        """Return the responses to those images of a batch that can be read.
+
+        Positions are computed only where they may be kept, because those of all peaks
+        would take long.
+
+        Args:
+            batch: The images.
+            limits: Two responses of each unit, `(units,)`: positions are kept of
+                responses above the first or below the second one.
+            sampled: The images of which all positions are kept, `(batch,)`.
+
+        Raises:
+            ValueError: If an activation is not finite.
+        """
+        rows = batch.readable
+        wanted = np.zeros(len(batch.pictures), bool)
+        wanted[rows] = True
+        peaks, means, features, pairs, positions = (
+            tensor.numpy()
+            for tensor in self._compiled(batch.pictures, *limits, wanted, sampled)
+        )
+        dense = np.zeros(peaks.shape, np.int32)
+        dense[pairs[:, 0], pairs[:, 1]] = positions
+        responses = Responses(peaks[rows], means[rows], dense[rows], features[rows])
+        self._check_finite(responses)
+        return responses
+
+    def _trace(
+        self, images: Any, above: Any, below: Any, readable: Any, sampled: Any
+    ) -> list[Any]:
+        """Return the peaks, means and features, and the positions of some peaks.
+
+        The positions are those of responses above or below two limits, and of all
+        responses to sampled images: pairs of image and unit `(m, 2)`, and the positions
+        `(m,)`.
+        """
+        values = self._adapter.forward(images, list(self._shapes))
+        maps = {
+            path: self._as_maps(path, value, images.shape[0])
+            for path, value in values.items()
+        }
+        means = {path: tf.reduce_mean(x, axis=(1, 2)) for path, x in maps.items()}
+        features = means[self._features]
+        peaks: list[Any] = []
+        pairs, positions = [tf.zeros((0, 2), tf.int32)], [tf.zeros((0,), tf.int32)]
+        first = 0
+        for path, units in self.units.items():
+            row_peaks = tf.reduce_max(maps[path], axis=2)
+            peaks.append(tf.reduce_max(row_peaks, axis=1))
+            part = slice(first, first + units)
+            if maps[path].shape[1] * maps[path].shape[2] > 1:
+                response = peaks[-1] if self._by == PEAK else means[path]
+                wanted = (response > above[part]) | (response < below[part])
+                wanted = (wanted | sampled[:, None]) & readable[:, None]
+                found = tf.cast(tf.where(wanted), tf.int32)
+                pairs.append(found + tf.constant([0, first]))
+                positions.append(_find_peaks(maps[path], row_peaks, peaks[-1], found))
+            first += units
+        return [
+            tf.concat(peaks, axis=1),
+            tf.concat([means[path] for path in self.units], axis=1),
+            features,
+            tf.concat(pairs, axis=0),
+            tf.concat(positions, axis=0),
+        ]
+
+    def _as_maps(self, path: str, values: Any, batch: int) -> Any:
+        """Return activations `(n, ..., channels)` as maps `(batch, h, w, channels)`.
+
+        The index of a position in the flattened map stays the same. A layer that does
+        not depend on the images, such as one that passes on its weights, is repeated.
+        """
+        shape = self._shapes[path]
+        *rows, width = shape if len(shape) > 1 else (*shape, 1)
+        if values.shape[0] == 1:
+            values = tf.repeat(values, batch, axis=0)
+        if values.shape[0] not in (batch, None):
+            raise ValueError(
+                f"Layer {unit_prefix(path)!r} of model {self._adapter.name!r} does not "
+                f"have one map for each image, but {values.shape[0]} for {batch} "
+                "images. Select other layers with `layers`."
+            )
+        return tf.reshape(values, (batch, prod(rows), width, values.shape[-1]))
+
+    def _check_finite(self, responses: Responses) -> None:
+        finite = np.isfinite(responses.means) & np.isfinite(responses.peaks)
+        if finite.all():
+            return
+        unit = int((~finite).any(axis=0).argmax())
+        ends = np.cumsum(list(self.units.values()))
+        path = list(self.units)[int(np.searchsorted(ends, unit, side="right"))]
+        raise ValueError(
+            f"Layer {unit_prefix(path)!r} of model {self._adapter.name!r} has "
+            "activations that are not finite. Check the input range with `tfviz check`."
+        )
+
+
+def _find_peaks(maps: Any, row_peaks: Any, peaks: Any, pairs: Any) -> Any:
+    """Return the first positions where some channels are highest, `(m,)`.
+
+    The row is found first, then the column, so that few activations are looked at.
+
+    Args:
+        maps: The activations, `(n, h, w, channels)`.
+        row_peaks: The highest activation in each row, `(n, h, channels)`.
+        peaks: The highest activation, `(n, channels)`.
+        pairs: The image and the channel of each peak, `(m, 2)`.
+    """
+    image, channel = pairs[:, 0], pairs[:, 1]
+    _, height, width, channels = maps.shape
+    highest = tf.gather_nd(peaks, pairs)[:, None]
+
+    def find(values: Any, line: Any, length: int) -> Any:
+        """Return the first place on a line of a map that has the highest value."""
+        places = tf.range(length)
+        flat = (line[:, None] * length + places) * channels + channel[:, None]
+        found = tf.gather(tf.reshape(values, (-1,)), flat) == highest
+        return tf.reduce_min(tf.where(found, places, length - 1), axis=1)
+
+    row = find(row_peaks, image, height)
+    column = find(maps, image * height + row, width)
+    return row * width + column
+
+
+def _count_units(adapter: Adapter, path: str) -> int:
+    units = adapter.classes if path == LOGITS else adapter.layer(path).units
+    return int(units or 0)
