@@ -292,7 +292,13 @@ class TestCommand:
             (["--images", "empty", "-o", "l.txt"], 2, "must end in .npz"),
             (["--images", "broken", "-o", "f/l.npz"], 2, "cannot write to 'f' ("),
             (["--images", "broken", "-o", "l.npz", "-l", "pol"], 1, "mean 'pool'"),
-            (["-o", "l.npz"], 2, "Missing option '--images'"),
+            (["-o", "l.npz"], 2, "Give either --images or --examples"),
+            (
+                ["--images", "empty", "--examples", "broken/a.png", "-o", "l.npz"],
+                2,
+                "Give either --images or --examples",
+            ),
+            (["--examples", "broken/a.png", "-o", "l.npz"], 1, "no dataset examples"),
         ],
     )
     def test_bad_input_is_one_line(self, run, arguments, code, said):

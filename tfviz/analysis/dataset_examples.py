@@ -188,7 +188,7 @@ def _select_shapes(
         ]
         paths += [LOGITS] * (adapter.classes is not None)
     if not paths:
-        raise ValueError(f"Model {adapter.name!r} has no units.")
+        raise ValueError("No layer is selected.")
     return {path: map_shape(adapter, path) for path in paths}
 
 

@@ -199,8 +199,8 @@ class Pass:
         """
         remedy = f"Delete {str(path)!r} to begin anew."
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            with path.open("rb") as file, np.load(file) as stored:
+                arrays = {name: stored[name] for name in stored.files}
             facts = json.loads(arrays["facts"].item())
             saved = facts["settings"]
         except DAMAGED as error:

@@ -7,6 +7,7 @@ architecture, of which no kernel, stride or padding needs to be known.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -176,7 +177,13 @@ class _Probe:
         self._adapter, self.shapes = adapter, shapes
         shape = (BATCH, *adapter.size, adapter.channels)
         self._noise = tf.constant(np.random.default_rng(0).random(shape, np.float32))
-        self._compiled = tf.function(self._trace, autograph=False)
+
+    @cached_property
+    def _compiled(self) -> Any:
+        indices = tf.TensorSpec((BATCH,), tf.int32)
+        pictures = tf.TensorSpec(self._noise.shape, tf.float32)
+        trace = tf.function(self._trace, autograph=False)
+        return trace.get_concrete_function(pictures, indices, indices)
 
     def whole(self, count: int) -> ReceptiveFields:
         """Return the whole image as the field of each of some positions."""

@@ -68,8 +68,9 @@ class Responder:
         units = tf.TensorSpec((sum(self.units.values()),), tf.float32)
         flags = tf.TensorSpec((batch,), tf.bool)
         pictures = tf.TensorSpec((batch, *adapter.size, adapter.channels), tf.float32)
-        self._compiled = tf.function(
-            self._trace, [pictures, units, units, flags, flags], autograph=False
+        trace = tf.function(self._trace, autograph=False)
+        self._compiled = trace.get_concrete_function(
+            pictures, units, units, flags, flags
         )
 
     def __call__(
@@ -94,7 +95,9 @@ class Responder:
         wanted[rows] = True
         peaks, means, features, pairs, positions = (
             tensor.numpy()
-            for tensor in self._compiled(batch.pictures, *limits, wanted, sampled)
+            for tensor in self._compiled(
+                *map(tf.constant, (batch.pictures, *limits, wanted, sampled))
+            )
         )
         dense = np.zeros(peaks.shape, np.int32)
         dense[pairs[:, 0], pairs[:, 1]] = positions
