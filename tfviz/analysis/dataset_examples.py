@@ -88,9 +88,16 @@ def dataset_examples(
         check_suffix(output)
     shapes = _select_shapes(adapter, layers)
     respond = Responder(adapter, shapes, by, batch_size)
-    is_folder = isinstance(images, (str, os.PathLike))
-    folder = Folder(adapter, Path(images)) if is_folder else None  # type: ignore[arg-type]
-    options = {"k": k, "by": by, "bins": bins, "sample": sample, "seed": seed}
+    folder = None
+    if isinstance(images, (str, os.PathLike)):
+        folder = Folder(adapter, Path(images))
+    options: dict[str, Any] = {
+        "k": k,
+        "by": by,
+        "bins": bins,
+        "sample": sample,
+        "seed": seed,
+    }
     state = Pass(sum(respond.units.values()), respond.features, **options)
     saved = _SavedState(None, {})
     if output is not None and folder is not None:

@@ -110,7 +110,7 @@ class Pass:
         self.histogram.add(values)
         self.moments.add(responses.means)
         self.fires += (responses.peaks > 0).sum(axis=0)
-        for i in np.flatnonzero(in_top):
+        for i in np.flatnonzero(in_top).tolist():
             self._features[int(indices[i])] = responses.features[i].copy()
         if len(self._features) > 2 * self._most_features:
             kept = set(np.unique(self.top.images).tolist())
@@ -162,7 +162,9 @@ class Pass:
                 columns=fields[path].columns,
                 neighbours=neighbours,
                 correlations=correlations,
-                agreement=mean_similarity(np.searchsorted(kept, top.images), features),
+                agreement=mean_similarity(
+                    np.searchsorted(kept, top.images).astype(np.int32), features
+                ),
             )
         return layers
 
