@@ -247,7 +247,10 @@ class TestNumbers:
         for path, level in measured.layers.items():
             for name in ("mean", "deviation", "highest"):
                 np.testing.assert_allclose(
-                    getattr(taken.layers[path], name), getattr(level, name), atol=1e-6
+                    getattr(taken.layers[path], name),
+                    getattr(level, name),
+                    rtol=1e-6,
+                    atol=1e-6,
                 )
         # `top_units` takes the record, its file, or the levels.
         found.save(tmp_path / "examples.npz")

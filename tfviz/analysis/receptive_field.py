@@ -5,7 +5,7 @@ where their gradient with respect to the image is not zero. This works for any
 architecture, of which no kernel, stride or padding needs to be known.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -22,8 +22,10 @@ Integers = NDArray[np.int32]
 
 # The number of positions that are probed at once.
 BATCH = 16
-# Along a longer axis of a map, only some positions are probed.
-_LONG = 16
+# Along an axis of a map that is longer than this, only some positions are probed:
+# those in the middle, and so many at each end.
+_SHORT = 32
+_END = 8
 # A gradient that passes through any rectifier, whether it is on or off.
 _PASSING = "TfvizPassingRectifier"
 
@@ -44,6 +46,12 @@ class ReceptiveFields:
     rows: Integers
     columns: Integers
 
+    def equals(self, other: "ReceptiveFields") -> bool:
+        """Return whether all ranges are the same."""
+        return np.array_equal(self.rows, other.rows) and np.array_equal(
+            self.columns, other.columns
+        )
+
 
 def receptive_fields(
     adapter: Adapter, paths: Sequence[str]
@@ -54,10 +62,10 @@ def receptive_fields(
     they are on or off, so that a field is what a position depends on for some image.
     The gradient is that of a random combination of the channels, for a noise image.
 
-    Of a map with long axes, eight positions along each axis are probed. If the field
-    moves evenly between them, up to the margin of the image, so it does elsewhere;
-    otherwise all positions are probed. Fields of maps are products of a range of rows
-    and a range of columns, as those of convolutions are.
+    Fields of maps are products of a range of rows and a range of columns, as those of
+    convolutions are, so positions along a diagonal show all of them. Layers with equal
+    maps whose fields agree in the middle and near both ends are probed together. Of
+    long axes, only the ends and the middle are probed if the field moves evenly.
 
     Args:
         adapter: An adapter of the model.
@@ -74,89 +82,71 @@ def receptive_fields(
     """
     shapes = {path: map_shape(adapter, path) for path in paths}
     probe = _Probe(adapter, {p: s for p, s in shapes.items() if len(s) in (1, 2)})
-    some = {path: _some_positions(shape) for path, shape in probe.shapes.items()}
     fields = {path: probe.whole(1) for path in paths}
-    uneven = {}
-    for path, found in probe(some).items():
-        extended = _extend_fields(shapes[path], found, probe.whole(1))
-        if extended is None:
-            uneven[path] = _positions(shapes[path], *map(np.arange, shapes[path]))
+    groups: dict[Any, list[str]] = {}
+    for path, found in probe.places(_few_places).items():
+        shape, whole = shapes[path], probe.whole(len(found.rows))
+        if len(shape) == 1 and found.equals(whole):
+            # After attention, every token sees everything.
+            fields[path] = probe.whole(shape[0])
         else:
-            fields[path] = extended
-    for path, found in probe(uneven).items():
-        lengths = shapes[path] * (3 - len(shapes[path]))
-        fields[path] = ReceptiveFields(
-            found.rows[: lengths[0]], found.columns[: lengths[1]]
-        )
+            alike = (shape, found.rows.tobytes(), found.columns.tobytes())
+            groups.setdefault(alike, []).append(path)
+    members = {paths[0]: paths for paths in groups.values()}
+    uneven = []
+    for first, found in probe.places(_some_places, members).items():
+        extended = _extend(shapes[first], found)
+        if extended is None:
+            uneven.append(first)
+        else:
+            fields |= dict.fromkeys(members[first], extended)
+    for first, found in probe.places(np.arange, uneven).items():
+        fields |= dict.fromkeys(members[first], found)
     return fields
 
 
-def _some_positions(shape: tuple[int, ...]) -> NDArray[np.intp]:
-    """Return the positions of a map, or tokens, that are probed first."""
-    if len(shape) == 1:
-        return np.unique([0, shape[0] // 2, shape[0] - 1])
-    return _positions(shape, *map(_some_places, shape))
-
-
-def _positions(shape: tuple[int, ...], *axes: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return positions of a map that have all of some rows and some columns.
-
-    The rows and the columns are probed together, by positions along a diagonal.
-    """
-    count = max(map(len, axes))
-    return np.ravel_multi_index([np.resize(axis, count) for axis in axes], shape)
+def _few_places(length: int) -> NDArray[np.intp]:
+    """Return the places along an axis that tell layers apart."""
+    return np.unique([min(1, length - 1), length // 2, length - 1])
 
 
 def _some_places(length: int) -> NDArray[np.intp]:
-    """Return the places along an axis that are probed first: all of a short one."""
-    if length <= _LONG:
+    """Return the places along an axis that show whether the field moves evenly."""
+    if length <= _SHORT:
         return np.arange(length)
     middle = length // 2
-    quarters = (length // 4, middle, middle + 1, 3 * length // 4)
-    return np.array([0, 1, *quarters, length - 2, length - 1])
+    # Near the ends, the field of a dilated convolution may not.
+    ends = np.arange(_END)
+    return np.concatenate([ends, (middle, middle + 1), length - _END + ends])
 
 
-def _extend_fields(
-    shape: tuple[int, ...], found: ReceptiveFields, whole: ReceptiveFields
-) -> ReceptiveFields | None:
-    """Return the fields of all positions, if those of the first probes tell them.
+def _extend(shape: tuple[int, ...], found: ReceptiveFields) -> ReceptiveFields | None:
+    """Return the fields of all positions, given those at some places of each axis.
 
     Args:
         shape: The shape of the map, or the number of tokens.
-        found: The fields of the first probes.
-        whole: The whole image as the field of one position.
-    """
-    if len(shape) == 1:  # after attention, every token sees everything
-        if (found.rows != whole.rows).any() or (found.columns != whole.columns).any():
-            return None
-        return ReceptiveFields(
-            np.repeat(whole.rows, shape[0], 0), np.repeat(whole.columns, shape[0], 0)
-        )
-    rows, columns = (
-        _extend_axis(_some_places(length), ranges, length)
-        for length, ranges in zip(shape, (found.rows, found.columns), strict=True)
-    )
-    return None if rows is None or columns is None else ReceptiveFields(rows, columns)
-
-
-def _extend_axis(
-    places: NDArray[np.intp], ranges: Integers, length: int
-) -> Integers | None:
-    """Return the ranges at all places of an axis, given those at some of them.
-
-    Args:
-        places: The probed places; the fourth and fifth are neighbours in the middle.
-        ranges: Their ranges; those of other probes may follow.
-        length: The length of the axis.
+        found: The fields of these places.
 
     Returns:
-        The ranges `(length, 2)`, or None if they do not move evenly.
+        The fields, or None if they do not move evenly.
     """
-    ranges = ranges[: len(places)]
+    axes = [
+        _extend_axis(ranges, length)
+        for ranges, length in zip(
+            (found.rows, found.columns), shape * (3 - len(shape)), strict=True
+        )
+    ]
+    if any(axis is None for axis in axes):
+        return None
+    return ReceptiveFields(*axes)  # type: ignore[arg-type]
+
+
+def _extend_axis(ranges: Integers, length: int) -> Integers | None:
+    places = _some_places(length)
     if len(places) == length:
         return ranges
-    step = ranges[4] - ranges[3]
-    moved = ranges[3] + (np.arange(length)[:, None] - places[3]) * step
+    step = ranges[_END + 1] - ranges[_END]
+    moved = ranges[_END] + (np.arange(length)[:, None] - places[_END]) * step
     # A field stops at the margin of the image, or at what the last window leaves.
     moved = np.clip(moved, ranges[0], ranges[-1]).astype(np.int32)
     return moved if (moved[places] == ranges).all() else None
@@ -193,35 +183,49 @@ class _Probe:
         )
         return ReceptiveFields(rows, columns)
 
-    def __call__(
-        self, positions: Mapping[str, NDArray[np.intp]]
+    def places(
+        self,
+        choose: Callable[[int], NDArray[np.intp]],
+        paths: Iterable[str] | None = None,
     ) -> dict[str, ReceptiveFields]:
-        """Return the fields of some positions of some layers.
+        """Return the fields of some places along the axes of some layers.
 
         Args:
-            positions: The indices of the positions in the flattened map of each layer,
-                `(n,)`, by its path.
+            choose: Returns the places along an axis of a given length.
+            paths: The paths of the layers; by default all.
 
         Returns:
-            The rows and columns of each position, `(n, 2)` each, by the layer's path.
+            The ranges of these rows and columns, or of these tokens, by the layer.
         """
-        if not positions:
+        paths = list(self.shapes if paths is None else paths)
+        if not paths:
             return {}
-        counts = [len(chosen) for chosen in positions.values()]
-        places = [list(self.shapes).index(path) for path in positions]
-        layers = np.repeat(places, counts).astype(np.int32)
-        flat = np.concatenate(list(positions.values())).astype(np.int32)
+        axes = {path: list(map(choose, self.shapes[path])) for path in paths}
+        # The rows and the columns are probed together, by positions on a diagonal.
+        positions = [
+            np.ravel_multi_index(
+                [np.resize(axis, max(map(len, axes[path]))) for axis in axes[path]],
+                self.shapes[path],
+            )
+            for path in paths
+        ]
+        counts = list(map(len, positions))
+        order = list(self.shapes)
+        layers = np.repeat([order.index(path) for path in paths], counts)
         hits = apply_in_batches(
             lambda *batch: self._compiled(self._noise, *batch),
             BATCH,
-            layers,
-            flat,
+            layers.astype(np.int32),
+            np.concatenate(positions).astype(np.int32),
             fill=True,
         )
         rows, columns = (
             np.split(_ranges(axis), np.cumsum(counts)[:-1]) for axis in hits
         )
-        return dict(zip(positions, map(ReceptiveFields, rows, columns), strict=True))
+        return {
+            path: ReceptiveFields(r[: len(axes[path][0])], c[: len(axes[path][-1])])
+            for path, r, c in zip(paths, rows, columns, strict=True)
+        }
 
     def _trace(self, images: Any, layers: Any, positions: Any) -> tuple[Any, Any]:
         """Return which rows and columns each position depends on.

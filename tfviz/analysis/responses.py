@@ -119,13 +119,16 @@ class Responder:
             path: self._as_maps(path, value, images.shape[0])
             for path, value in values.items()
         }
-        means = {path: tf.reduce_mean(x, axis=(1, 2)) for path, x in maps.items()}
+        means = {
+            path: tf.reduce_mean(_pool_rows(tf.nn.avg_pool2d, x), axis=1)
+            for path, x in maps.items()
+        }
         features = means[self._features]
         peaks: list[Any] = []
         pairs, positions = [tf.zeros((0, 2), tf.int32)], [tf.zeros((0,), tf.int32)]
         first = 0
         for path, units in self.units.items():
-            row_peaks = tf.reduce_max(maps[path], axis=2)
+            row_peaks = _pool_rows(tf.nn.max_pool2d, maps[path])
             peaks.append(tf.reduce_max(row_peaks, axis=1))
             part = slice(first, first + units)
             if maps[path].shape[1] * maps[path].shape[2] > 1:
@@ -175,6 +178,19 @@ class Responder:
         )
 
 
+def _pool_rows(pool: Any, maps: Any) -> Any:
+    """Pool each row of maps, which is twice as fast as reducing the axis of columns.
+
+    Args:
+        pool: The function of TensorFlow, `avg_pool2d` or `max_pool2d`.
+        maps: The activations, `(n, h, w, channels)`.
+
+    Returns:
+        The mean or the highest activation in each row, `(n, h, channels)`.
+    """
+    return pool(maps, (1, maps.shape[2]), 1, "VALID")[:, :, 0]
+
+
 def _find_peaks(maps: Any, row_peaks: Any, peaks: Any, pairs: Any) -> Any:
     """Return the first positions where some channels are highest, `(m,)`.
 
@@ -188,17 +204,14 @@ def _find_peaks(maps: Any, row_peaks: Any, peaks: Any, pairs: Any) -> Any:
     """
     image, channel = pairs[:, 0], pairs[:, 1]
     _, height, width, channels = maps.shape
-    highest = tf.gather_nd(peaks, pairs)[:, None]
-
-    def find(values: Any, line: Any, length: int) -> Any:
-        """Return the first place on a line of a map that has the highest value."""
-        places = tf.range(length)
-        flat = (line[:, None] * length + places) * channels + channel[:, None]
-        found = tf.gather(tf.reshape(values, (-1,)), flat) == highest
-        return tf.reduce_min(tf.where(found, places, length - 1), axis=1)
-
-    row = find(row_peaks, image, height)
-    column = find(maps, image * height + row, width)
+    places = tf.range(height)[:, None]
+    rows = tf.where(row_peaks == peaks[:, None], places, height - 1)
+    row = tf.gather_nd(tf.reduce_min(rows, axis=1), pairs)
+    first = (image * height + row) * width * channels + channel
+    places = tf.range(width)
+    along = tf.gather(tf.reshape(maps, (-1,)), first[:, None] + places * channels)
+    found = along == tf.gather_nd(peaks, pairs)[:, None]
+    column = tf.reduce_min(tf.where(found, places, width - 1), axis=1)
     return row * width + column
 
 
