@@ -15,6 +15,8 @@ import tfviz
 from tfviz import images, levels
 from tfviz.analysis import dataset_examples as module
 from tfviz.analysis.example_statistics import sampling_keys
+from tfviz.analysis.receptive_field import map_shape
+from tfviz.analysis.responses import Responder
 from tfviz.models.adapter import LOGITS
 from tfviz.models.inputs import fit_photo
 
@@ -235,6 +237,35 @@ class TestNumbers:
             )
             rows, columns = layer.box(5)
             assert (rows, columns) == (slice(8, 16), slice(8, 16))
+
+    def test_layers_that_consist_of_others_share_their_units(self, pictures):
+        inputs = keras.Input((32, 32, 3))
+        a = keras.layers.Conv2D(4, 3, 2, activation="relu", name="a")(inputs)
+        b = keras.layers.Conv2D(3, 3, 2, name="b")(inputs)
+        both = keras.layers.Concatenate(name="both")([b, a])
+        below = keras.layers.Concatenate(axis=1, name="below")([b, b])
+        x = keras.layers.Dropout(0.5, name="dropped")(both)
+        more = keras.layers.Concatenate(name="more")([x, a])
+        pooled = [keras.layers.GlobalAveragePooling2D()(y) for y in (more, below)]
+        outputs = keras.layers.Dense(5, name="head")(
+            keras.layers.Add()([keras.layers.Dense(6)(y) for y in pooled])
+        )
+        adapter = tfviz.adapt(keras.Model(inputs, outputs), (0, 1))
+        paths = ["more", "both", "below", "b", "a", "dropped", "head", LOGITS]
+        shapes = {path: map_shape(adapter, path) for path in paths}
+        responder = Responder(adapter, shapes, "peak", BATCH)
+        found = tfviz.dataset_examples(
+            adapter, pictures, [*paths[:-1], "logit"], k=3, spread=2, batch_size=BATCH
+        )
+        values = activations(adapter, pictures, paths)
+
+        assert responder.units == 4 + 3 + 3 + 5  # of a, b, below and head
+        columns = responder.columns
+        assert columns["dropped"].tolist() == [*columns["b"], *columns["a"]]
+        for path, layer in found.layers.items():
+            check_layer(
+                layer, values[path], "peak", k=3, spread=2, sample=np.arange(22)
+            )
 
     def test_levels_are_those_that_are_measured(self, adapter, pictures, tmp_path):
         found = tfviz.dataset_examples(adapter, pictures, batch_size=BATCH)

@@ -98,7 +98,7 @@ def dataset_examples(
         "sample": sample,
         "seed": seed,
     }
-    state = Pass(sum(respond.units.values()), respond.features, **options)
+    state = Pass(respond.units, respond.features, **options)
     saved = _SavedState(None, {})
     if output is not None and folder is not None:
         settings = {
@@ -131,7 +131,7 @@ def dataset_examples(
     _check_images(state)
     examples = DatasetExamples(
         images=tuple(state.images),
-        layers=state.layers(respond.units, shapes, fields, spread),
+        layers=state.layers(respond.columns, shapes, fields, spread),
         folder=str(folder.path.resolve()) if folder else None,
         size=adapter.size,
         channels=adapter.channels,

@@ -34,7 +34,7 @@ class Pass:
     """What a pass over images has kept of each unit so far.
 
     Args:
-        units: The number of units of all layers.
+        units: The number of distinct units of all layers.
         features: The number of features of an image.
         k: The number of images in the top and bottom lists.
         by: What the response of a unit is, `PEAK` or `MEAN`.
@@ -119,7 +119,7 @@ class Pass:
 
     def layers(
         self,
-        units: Mapping[str, int],
+        columns: Mapping[str, Integers],
         shapes: Mapping[str, tuple[int, ...]],
         fields: Mapping[str, ReceptiveFields],
         spread: int,
@@ -127,7 +127,7 @@ class Pass:
         """Return the examples of each layer over all images so far.
 
         Args:
-            units: The number of units of each layer, by its path.
+            columns: Which of the units each layer has, by its path.
             shapes: The shape of each layer's map.
             fields: The receptive fields of each layer.
             spread: The number of images that are spread over the responses.
@@ -139,10 +139,8 @@ class Pass:
         features = features - sample.features.mean(axis=0)
         level = self.moments.level()
         quantiles = ((np.arange(spread) + 0.5) / spread).astype(np.float32)
-        layers, first = {}, 0
-        for path, count in units.items():
-            part = slice(first, first + count)
-            first += count
+        layers = {}
+        for path, part in columns.items():
             top = _examples(self.top, part, k)
             neighbours, correlations = most_correlated(sample.responses[:, part])
             layers[path] = LayerExamples(
@@ -233,14 +231,14 @@ class Pass:
         return np.arange(len(self.images), len(self.images) + n, dtype=np.int32)
 
 
-def _examples(ranking: Ranking, part: slice, k: int) -> Examples:
+def _examples(ranking: Ranking, part: Integers, k: int) -> Examples:
     """Return the first k images of the units of a layer."""
     return Examples(
         ranking.images[part, :k], ranking.values[part, :k], ranking.positions[part, :k]
     )
 
 
-def _spread(sample: Sample, part: slice, count: int) -> Examples:
+def _spread(sample: Sample, part: Integers, count: int) -> Examples:
     """Return the images of the sample at evenly spaced quantiles of the responses."""
     responses = sample.responses[:, part]
     # Images of equal responses are in their order.

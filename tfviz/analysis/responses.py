@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tfviz.analysis.layer_selection import last_features, unit_prefix
 from tfviz.analysis.photo_stream import Batch
 from tfviz.analysis.receptive_field import map_shape
-from tfviz.models.adapter import LOGITS, Adapter
+from tfviz.models.adapter import Adapter
 
 Floats = NDArray[np.float32]
 
@@ -49,7 +49,9 @@ class Responder:
         batch: The number of images in a batch.
 
     Attributes:
-        units: The number of units of each layer, by its path.
+        units: The number of distinct units.
+        columns: Which of the distinct units each layer has, by its path. Layers share
+            them where one consists of the other, such as a concatenation.
         features: The number of channels of the model's last layer of features.
     """
 
@@ -62,16 +64,18 @@ class Responder:
     ) -> None:
         self._adapter, self._by = adapter, by
         self._features = last_features(adapter) or next(iter(shapes))
+        self._selected = list(shapes)
         self._shapes = {**shapes, self._features: map_shape(adapter, self._features)}
-        self.units = {path: _count_units(adapter, path) for path in shapes}
-        self.features = _count_units(adapter, self._features)
-        units = tf.TensorSpec((sum(self.units.values()),), tf.float32)
+        self.units = 0
+        self.columns: dict[str, NDArray[np.int32]] = {}
+        limits = tf.TensorSpec((None,), tf.float32)
         flags = tf.TensorSpec((batch,), tf.bool)
         pictures = tf.TensorSpec((batch, *adapter.size, adapter.channels), tf.float32)
         trace = tf.function(self._trace, autograph=False)
         self._compiled = trace.get_concrete_function(
-            pictures, units, units, flags, flags
+            pictures, limits, limits, flags, flags
         )
+        self.features = int(self._compiled.outputs[2].shape[-1])
 
     def __call__(
         self, batch: Batch, limits: tuple[Floats, Floats], sampled: NDArray[np.bool_]
@@ -115,33 +119,43 @@ class Responder:
         `(m,)`.
         """
         values = self._adapter.forward(images, list(self._shapes))
-        maps = {
-            path: self._as_maps(path, value, images.shape[0])
-            for path, value in values.items()
-        }
-        means = {
-            path: tf.reduce_mean(_pool_rows(tf.nn.avg_pool2d, x), axis=1)
-            for path, x in maps.items()
-        }
-        features = means[self._features]
+        parts = _find_parts({path: values[path] for path in self._selected})
         peaks: list[Any] = []
+        means: list[Any] = []
         pairs, positions = [tf.zeros((0, 2), tf.int32)], [tf.zeros((0,), tf.int32)]
-        first = 0
-        for path, units in self.units.items():
-            row_peaks = _pool_rows(tf.nn.max_pool2d, maps[path])
+        places: dict[str, NDArray[np.int32]] = {}
+        for path in dict.fromkeys(part for found in parts.values() for part in found):
+            maps = self._as_maps(path, values[path], images.shape[0])
+            row_peaks = _pool_rows(tf.nn.max_pool2d, maps)
             peaks.append(tf.reduce_max(row_peaks, axis=1))
-            part = slice(first, first + units)
-            if maps[path].shape[1] * maps[path].shape[2] > 1:
-                response = peaks[-1] if self._by == PEAK else means[path]
-                wanted = (response > above[part]) | (response < below[part])
-                wanted = (wanted | sampled[:, None]) & readable[:, None]
-                found = tf.cast(tf.where(wanted), tf.int32)
-                pairs.append(found + tf.constant([0, first]))
-                positions.append(_find_peaks(maps[path], row_peaks, peaks[-1], found))
-            first += units
+            means.append(_mean_over_map(maps))
+            first, units = self.units, maps.shape[-1]
+            self.units += units
+            places[path] = np.arange(first, self.units, dtype=np.int32)
+            if row_peaks.shape[1] * maps.shape[2] == 1:
+                continue  # all positions are 0
+            response = peaks[-1] if self._by == PEAK else means[-1]
+            part = slice(first, self.units)
+            wanted = (response > above[part]) | (response < below[part])
+            wanted = (wanted | sampled[:, None]) & readable[:, None]
+            found = tf.cast(tf.where(wanted), tf.int32)
+            pairs.append(found + tf.constant([0, first]))
+            positions.append(_find_peaks(maps, row_peaks, peaks[-1], found))
+        self.columns = {
+            path: np.concatenate([places[part] for part in found])
+            for path, found in parts.items()
+        }
+        if self._features in self.columns:
+            joined = tf.concat(means, axis=1)
+            features = tf.gather(joined, self.columns[self._features], axis=1)
+        else:
+            maps = self._as_maps(
+                self._features, values[self._features], images.shape[0]
+            )
+            features = _mean_over_map(maps)
         return [
             tf.concat(peaks, axis=1),
-            tf.concat([means[path] for path in self.units], axis=1),
+            tf.concat(means, axis=1),
             features,
             tf.concat(pairs, axis=0),
             tf.concat(positions, axis=0),
@@ -169,13 +183,41 @@ class Responder:
         finite = np.isfinite(responses.means) & np.isfinite(responses.peaks)
         if finite.all():
             return
-        unit = int((~finite).any(axis=0).argmax())
-        ends = np.cumsum(list(self.units.values()))
-        path = list(self.units)[int(np.searchsorted(ends, unit, side="right"))]
+        unit = (~finite).any(axis=0).argmax()
+        path = next(path for path, columns in self.columns.items() if unit in columns)
         raise ValueError(
             f"Layer {unit_prefix(path)!r} of model {self._adapter.name!r} has "
             "activations that are not finite. Check the input range with `tfviz check`."
         )
+
+
+def _find_parts(values: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the layers whose channels, one after the other, are those of each layer.
+
+    A concatenation consists of its inputs, a layer that passes on the output of another
+    one consists of that, and all others consist of themselves.
+
+    Args:
+        values: The activations of the selected layers, by their paths.
+    """
+    owners: dict[Any, str] = {}
+    for path, value in values.items():
+        owners.setdefault(value.ref(), path)
+
+    def parts_of(tensor: Any) -> list[str]:
+        if tensor.op.type == "ConcatV2":
+            *inputs, axis = tensor.op.inputs
+            of_channels = tf.get_static_value(axis) in (-1, tensor.shape.rank - 1)
+            if of_channels and all(part.ref() in owners for part in inputs):
+                return [path for part in inputs for path in parts_of(part)]
+        return [owners[tensor.ref()]]
+
+    return {path: parts_of(value) for path, value in values.items()}
+
+
+def _mean_over_map(maps: Any) -> Any:
+    """Return the mean of each channel over its map, `(n, channels)`."""
+    return tf.reduce_mean(_pool_rows(tf.nn.avg_pool2d, maps), axis=1)
 
 
 def _pool_rows(pool: Any, maps: Any) -> Any:
@@ -213,8 +255,3 @@ def _find_peaks(maps: Any, row_peaks: Any, peaks: Any, pairs: Any) -> Any:
     found = along == tf.gather_nd(peaks, pairs)[:, None]
     column = tf.reduce_min(tf.where(found, places, width - 1), axis=1)
     return row * width + column
-
-
-def _count_units(adapter: Adapter, path: str) -> int:
-    units = adapter.classes if path == LOGITS else adapter.layer(path).units
-    return int(units or 0)
