@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -203,8 +204,11 @@ def _check_options(**options: int) -> None:
     """Refuse numbers that are too small; a histogram has at least two bins."""
     for name, value in options.items():
         least = 2 if name == "bins" else 1
-        if value < least:
-            raise ValueError(f"`{name}` must be at least {least}. Received: {value}")
+        if not isinstance(value, Integral) or value < least:
+            raise ValueError(
+                f"`{name}` must be a whole number of at least {least}. Received: "
+                f"{value!r}"
+            )
 
 
 def _check_images(state: Pass) -> None:

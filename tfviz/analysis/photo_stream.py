@@ -186,4 +186,6 @@ def _load_picture(
 def _fill(pictures: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
     """Append black images to a last, smaller batch."""
     missing = batch - len(pictures)
+    if not missing:
+        return pictures
     return np.pad(pictures, ((0, missing), (0, 0), (0, 0), (0, 0)))
