@@ -140,7 +140,9 @@ def examples(
         click.echo(json.dumps(summary, indent=2))
     else:
         _print_layers(rows)
-        click.echo(f"{output}: {len(rows)} layers, {found.count} images")
+        count = len(found.unreadable)
+        left_out = f", {count} could not be read" if count else ""
+        click.echo(f"{output}: {len(rows)} layers, {found.count} images{left_out}")
     _name_unreadable(found.unreadable)
 
 
@@ -179,7 +181,7 @@ def _name_unreadable(unreadable: tuple[tuple[str, str], ...]) -> None:
     for file, reason in unreadable[:NAMED]:
         click.echo(f"not read: {file}: {reason}", err=True)
     if len(unreadable) > NAMED:
-        click.echo(f"and {len(unreadable) - NAMED} more could not be read", err=True)
+        click.echo(f"and {len(unreadable) - NAMED} more", err=True)
 
 
 class _Progress:

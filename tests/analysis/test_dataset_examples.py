@@ -267,6 +267,24 @@ class TestNumbers:
                 layer, values[path], "peak", k=3, spread=2, sample=np.arange(22)
             )
 
+    def test_a_saved_model_finds_the_same_as_its_keras_model(
+        self, adapter, pictures, tmp_path
+    ):
+        adapter.model.export(tmp_path / "toy", verbose=False)
+        exported = tfviz.adapt(tfviz.load_model(tmp_path / "toy"), (-1, 1))
+        found, other = (
+            tfviz.dataset_examples(model, pictures, k=3).layers
+            for model in (adapter, exported)
+        )
+        path = next(path for path in other if "conv_b" in path and "Relu" in path)
+
+        for mine, its in ((LOGITS, LOGITS), ("conv_b", path)):
+            for name in ("images", "positions"):
+                np.testing.assert_array_equal(
+                    getattr(other[its].top, name), getattr(found[mine].top, name)
+                )
+            np.testing.assert_array_equal(other[its].rows, found[mine].rows)
+
     def test_levels_are_those_that_are_measured(self, adapter, pictures, tmp_path):
         found = tfviz.dataset_examples(adapter, pictures, batch_size=BATCH)
         measured = levels.measure(adapter, pictures)

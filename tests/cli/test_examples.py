@@ -52,12 +52,12 @@ def test_the_file_is_that_of_the_library(run, photos):
     ]  # fmt: skip
     assert " 15x15  field       3x3  fire on" in lines[0]
     assert "     -  field     32x32" in lines[2]
-    assert lines[3] == f"{Path('new/e.npz')}: 3 layers, 11 images"
+    assert lines[3] == f"{Path('new/e.npz')}: 3 layers, 11 images, 7 could not be read"
     named = [line for line in result.stderr.splitlines() if "broken" in line]
     assert named == [
         f"not read: broken{i}.jpg: cannot be read as an image" for i in range(5)
     ]
-    assert "and 2 more could not be read" in result.stderr
+    assert "and 2 more" in result.stderr.splitlines()
     assert "18/18 images" in result.stderr
 
 
