@@ -331,7 +331,7 @@ class TestNumbers:
         )
 
         assert found.count == 64_000
-        assert memory[64_000] - memory[1000] < 60
+        assert memory[64_000] - memory[1000] < 30
 
 
 class TestFolders:
