@@ -9,6 +9,7 @@ import click
 import tfviz
 from tfviz.cli.compare import compare
 from tfviz.cli.dream import dream
+from tfviz.cli.examples import examples
 from tfviz.cli.measure import calibrate, levels
 from tfviz.cli.models import check, layers, top
 from tfviz.cli.priors import priors
@@ -39,6 +40,7 @@ for command in (
     top,
     calibrate,
     levels,
+    examples,
     priors,
 ):
     main.add_command(command)

@@ -131,15 +131,6 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
-def find_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Return the files with one of these suffixes in a folder and its subfolders."""
-    return [
-        file
-        for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in suffixes and file.is_file()
-    ]
-
-
 def read_photos(files: list[Path], leave_out: Callable[[Path], Any]) -> Iterator[Any]:
     """Yield photos one at a time, with a progress bar.
 

@@ -26,9 +26,6 @@ from tfviz.models.sources import (
 )
 from tfviz.optimize.options import PARAMS, PENALTIES
 
-# Suffixes of the files in a folder that are read as photos.
-PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
 
 class Size(click.ParamType):
     """The size of an image in pixels: `N` for a square, or `HEIGHTxWIDTH`."""

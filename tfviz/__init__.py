@@ -15,17 +15,20 @@ __all__ = [
     "Animation",
     "Comparison",
     "Contender",
+    "DatasetExamples",
     "Progress",
     "Result",
     "adapt",
     "check_range",
     "compare",
+    "dataset_examples",
     "directions",
     "diverse",
     "dream",
     "images",
     "judges",
     "levels",
+    "load_examples",
     "load_model",
     "measures",
     "objectives",
@@ -57,6 +60,8 @@ if TYPE_CHECKING:
         transforms,
         views,
     )
+    from tfviz.analysis.dataset_examples import dataset_examples
+    from tfviz.analysis.examples_file import DatasetExamples, load_examples
     from tfviz.analysis.input_range import check_range
     from tfviz.analysis.top_units import top_units
     from tfviz.comparison.compare import compare
@@ -79,6 +84,7 @@ else:
         "Animation": "optimize.animation",
         "Comparison": "comparison.results",
         "Contender": "comparison.methods",
+        "DatasetExamples": "analysis.examples_file",
         "Progress": "optimize.batch",
         "Result": "optimize.result",
         "adapt": "models.adapter",
@@ -86,6 +92,8 @@ else:
         "dream": "optimize.dream",
         "check_range": "analysis.input_range",
         "compare": "comparison.compare",
+        "dataset_examples": "analysis.dataset_examples",
+        "load_examples": "analysis.examples_file",
         "load_model": "models.load",
         "render": "optimize.render",
         "render_again": "priors._again",

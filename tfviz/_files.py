@@ -22,8 +22,23 @@ DAMAGED = (
     zlib.error,
 )
 
+# Suffixes of the files in a folder that are read as photos.
+PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
 # The number of characters of a value that a message shows.
 _LONGEST = 60
+
+
+def find_files(folder: Path, suffixes: tuple[str, ...] = PICTURES) -> list[Path]:
+    """Return the files with one of these suffixes in a folder and its subfolders.
+
+    They are sorted, so that all parts of tfviz take them in the same order.
+    """
+    return [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.suffix.lower() in suffixes and file.is_file()
+    ]
 
 
 def write_safely(path: Path, write: Callable[[Any], Any]) -> None:

@@ -106,6 +106,8 @@ FACTORIES = [
         "dream",
         "diverse",
         "top_units",
+        "dataset_examples",
+        "load_examples",
         "compare",
     ],
 )
