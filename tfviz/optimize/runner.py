@@ -390,13 +390,18 @@ def compiled(
     """Lend a runner for batches like this one, compiled before if possible.
 
     While a runner is lent, others who ask for the same one get another, and one that
-    was interrupted is not kept.
+    was interrupted is not kept, unless all that happened is a score that is not finite:
+    the next start replaces everything that the runner holds.
     """
     cache, size = cache_of(problem.adapter), len(seeds)
     runner = cache.take(problem, size)
     if runner is None:
         runner = Runner(problem, seeds, units)
-    yield runner
+    try:
+        yield runner
+    except FloatingPointError:
+        cache.keep(problem, size, runner)
+        raise
     cache.keep(problem, size, runner)
 
 
