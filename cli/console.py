@@ -1,4 +1,4 @@
-"""Errors, warnings, Ctrl-C and durations, as a terminal shows them."""
+"""Errors, warnings, Ctrl-C, durations and numbers, as a terminal shows them."""
 
 import signal
 import warnings
@@ -108,3 +108,13 @@ def format_duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return a number with a noun.
+
+    >>> count_of(1, "batch"), count_of(3, "batch"), count_of(3, "layer")
+    ('1 batch', '3 batches', '3 layers')
+    """
+    ending = "es" if noun.endswith("ch") else "s"
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}{ending}"

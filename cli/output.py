@@ -9,7 +9,7 @@ import click
 
 from tfviz import images
 from tfviz._storage import AnyPath
-from tfviz.cli.console import defer_interrupt, fail
+from tfviz.cli.console import count_of, defer_interrupt, fail
 from tfviz.cli.folder import SHEET
 from tfviz.cli.progress import Pace, show_progress
 from tfviz.cli.work import Work, join_first
@@ -86,7 +86,7 @@ def render_to_folder(
     if sheet and files:
         _write_sheet(files, work.pictures.path / SHEET)
     if not as_json:
-        click.echo(f"{len(files)} pictures in {work.pictures.path}")
+        click.echo(f"{count_of(len(files), 'picture')} in {work.pictures.path}")
     run.report_failures()
 
 

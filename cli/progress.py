@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tfviz.cli.console import format_duration
+from tfviz.cli.console import count_of, format_duration
 
 # The rate of a layer is that of so many of its last batches, as it may change: by the
 # heat of a processor, or other programs.
@@ -21,6 +21,7 @@ class LayerPace:
     Attributes:
         name: The layer.
         numbers: The numbers of the batches that are left.
+        batches: The number of batches that were left at first.
         made: The number of pictures made.
         seconds: The time that they took, with compilation.
         compilation: The time of the first batch beyond that of its steps; None until it
@@ -30,6 +31,7 @@ class LayerPace:
 
     def __init__(self, name: str, numbers: Sequence[int]) -> None:
         self.name, self.numbers = name, set(numbers)
+        self.batches = len(numbers)
         self.made, self.seconds = 0, 0.0
         self.compilation: float | None = None
         self.recent: deque[float] = deque(maxlen=RECENT)
@@ -146,10 +148,10 @@ class _ProgressLines:
             f"{layer.units_a_minute:.3g} a minute  {left} left",
             err=True,
         )
-        if not layer.numbers and len(self._pace.layers) > 1:
-            spent = format_duration(layer.seconds)
+        if not layer.numbers and layer.batches > 1:
+            made, spent = count_of(layer.made, "picture"), layer.seconds
             click.echo(
-                f"{layer.name} is finished: {layer.made} pictures in {spent}, "
+                f"{layer.name} is finished: {made} in {format_duration(spent)}, "
                 f"{layer.units_a_minute:.3g} a minute",
                 err=True,
             )

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tfviz._storage import AnyPath
-from tfviz.cli.console import format_duration
+from tfviz.cli.console import count_of, format_duration
 from tfviz.cli.folder import PictureFolder
 
 # A message names files and failures up to this number.
@@ -76,7 +76,7 @@ class Work:
             layers = sum(bool(plan.numbers) for plan in self.plans)
             click.echo(
                 f"{total - len(self.skip)} pictures to make, in "
-                f"{_count(batches, 'batch')} of {_count(layers, 'layer')}",
+                f"{count_of(batches, 'batch')} of {count_of(layers, 'layer')}",
                 err=True,
             )
         if self.finished:
@@ -96,7 +96,7 @@ class Work:
             if names:
                 verb = "is" if len(names) == 1 else "are"
                 click.echo(
-                    f"{_count(len(names), 'picture')} {verb} {state} and {verb} made "
+                    f"{count_of(len(names), 'picture')} {verb} {state} and {verb} made "
                     f"again: {join_first(names)}",
                     err=True,
                 )
@@ -153,20 +153,10 @@ def print_plan(work: Work, *, as_json: bool) -> None:
         cells += [cell.rjust(w) for cell, w in zip(others, widths[1:], strict=True)]
         click.echo("  ".join(cells))
     click.echo(
-        f"estimated from a trial of {_count(measured, 'layer')} in {trial:.0f} s; "
+        f"estimated from a trial of {count_of(measured, 'layer')} in {trial:.0f} s; "
         "nothing was written",
         err=True,
     )
-
-
-def _count(number: int, noun: str) -> str:
-    """Return a number with a noun.
-
-    >>> _count(1, "batch"), _count(3, "batch")
-    ('1 batch', '3 batches')
-    """
-    ending = "es" if noun.endswith("ch") else "s"
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}{ending}"
 
 
 def join_first(texts: Sequence[str]) -> str:
