@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from support import build_overflowing
 
 import tfviz
 from tfviz import params, transforms
@@ -14,25 +15,14 @@ from tfviz.optimize.runner import Runner
 
 SMALL = params.fourier(16, 16)
 STILL = transforms.none()
-# The channels of `build_damaged` whose scores are infinite.
+# The channels whose scores are infinite.
 BAD = (3, 10, 11)
-
-
-def build_damaged(bad=BAD, channels=16):
-    """A network of one layer, some of whose channels overflow."""
-    inputs = keras.Input((16, 16, 3))
-    x = keras.layers.Conv2D(channels, 3, name="conv")(inputs)
-    factor = np.ones(channels, np.float32)
-    factor[list(bad)] = 3e38
-    x = keras.layers.Rescaling(factor, name="scaled")(x)
-    x = keras.layers.Lambda(lambda x: x * 1e9 * tf.sign(x), name="far")(x)
-    return keras.Model(inputs, x)
 
 
 @pytest.fixture(scope="module")
 def adapter():
     keras.utils.set_random_seed(0)
-    return tfviz.adapt(build_damaged(), (0, 1))
+    return tfviz.adapt(build_overflowing(BAD), (0, 1))
 
 
 def job_of(adapter, units="far:*", **options):
