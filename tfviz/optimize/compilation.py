@@ -1,0 +1,47 @@
+"""Compile functions so that the memory is free again once they are dropped."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.framework import ops
+
+# The names under which TensorFlow registers the gradients of `tf.custom_gradient`, and
+# the attribute by which an operation of a graph refers to one.
+_CUSTOM = "CustomGradient-"
+_ATTRIBUTE = "_gradient_op_type"
+
+
+def compile_function(function: Any, *arguments: Any) -> Any:
+    """Trace a function at once, whose gradients are all computed inside of it.
+
+    One that is traced at its first call counts as one that is traced too often when
+    several layers are rendered.
+
+    TensorFlow keeps each gradient of `tf.custom_gradient` for the life of the process,
+    and with it the graph it was traced in: about 15 MB for each layer that is rendered.
+    As nobody asks for the gradients of this function from outside, they are removed.
+
+    Args:
+        function: The function.
+        *arguments: Its arguments, or their specifications.
+    """
+    # The registry has no public way to remove an entry.
+    registry = ops.gradient_registry._registry
+    known = set(registry)
+    compiled = tf.function(function, autograph=False).get_concrete_function(*arguments)
+    # Only those that this graph uses: other threads may be tracing others.
+    for name in _custom_gradients(compiled.graph.as_graph_def()):
+        if name not in known:
+            registry.pop(name, None)
+    return compiled
+
+
+def _custom_gradients(graph: Any) -> Iterator[str]:
+    """Yield the names of the custom gradients in a graph and its inner functions."""
+    inner = (node for function in graph.library.function for node in function.node_def)
+    for node in (*graph.node, *inner):
+        if _ATTRIBUTE in node.attr:
+            name = node.attr[_ATTRIBUTE].s.decode()
+            if name.startswith(_CUSTOM):
+                yield name
