@@ -29,6 +29,7 @@ from tfviz.optimize.batch import (
     plan_batches,
     plan_pictures,
 )
+from tfviz.optimize.compilation import compile_function
 from tfviz.optimize.dead_units import investigate
 from tfviz.optimize.options import NORMALIZED, Options
 from tfviz.optimize.result import Result
@@ -352,8 +353,7 @@ class Job:
             return images
 
         shape = tuple(self.shown(np.zeros((1, *self.param.shape))).shape[1:])
-        spec = tf.TensorSpec((1, *shape), tf.float32)
-        tf.function(trace, autograph=False).get_concrete_function(spec)
+        compile_function(trace, tf.TensorSpec((1, *shape), tf.float32))
         self.adapter.layers(seen[0])
         self.adapter.layers(shape[:2])  # the final score has no transforms
         return seen[0]
