@@ -100,7 +100,7 @@ class _Run:
 
     Attributes:
         finished: The places of all pictures that are in the folder.
-        failed: The names of the pictures that failed in this run, with the reasons.
+        failed: The reasons why pictures failed in this run, by their places.
         pace: The speed by layer.
         dead_units: The dead units.
     """
@@ -108,7 +108,7 @@ class _Run:
     def __init__(self, work: Work, model: str, as_json: bool) -> None:
         self._work, self._model, self._as_json = work, model, as_json
         self.finished = set(work.finished)
-        self.failed: dict[str, str] = {}
+        self.failed: dict[int, str] = {}
         self.pace = Pace(work.plans)
         self.dead_units: list[Any] = []
         self._began = time.monotonic()
@@ -150,7 +150,7 @@ class _Run:
         for place, failure in attempt.failures.items():
             picture, reason = job.pictures[place], describe(failure)
             line = pictures.note_failure(picture, reason)
-            self.failed[picture.name] = reason
+            self.failed[place] = reason
             self._print(line, "failed")
             click.echo(f"{picture.name} failed: {reason}", err=True)
         compilation = seconds - sum(batch.seconds for batch in attempt.batches)
@@ -207,7 +207,10 @@ class _Run:
             click.ClickException: If there are such pictures.
         """
         if self.failed:
-            reasons = [f"{name} ({reason})" for name, reason in self.failed.items()]
+            names = {
+                place: self._work.job.pictures[place].name for place in self.failed
+            }
+            reasons = [f"{names[i]} ({reason})" for i, reason in self.failed.items()]
             fail(
                 f"{len(self.failed)} of {len(self._work.files)} pictures failed: "
                 f"{join_first(reasons)}. The manifest lists them; --retry-failed tries "

@@ -120,7 +120,7 @@ def manifest(folder):
 
 def pictures(folder):
     """Return the bytes of the pictures in a folder by their names."""
-    return {file.name: file.read_bytes() for file in Path(folder).glob("*.png")}
+    return {file.name: file.read_bytes() for file in sorted(Path(folder).glob("*.png"))}
 
 
 def written(file):

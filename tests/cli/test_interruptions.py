@@ -182,7 +182,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(
     result = in_small_disk(
         f"code=0; {job} 2> full.txt || code=$?; echo $code; cp -a out full\n"
         f"mount -o remount,size=10m out; {job} 2> after.txt; cp -a out after",
-        "120k",
+        "60k",
     )
 
     assert result.returncode == 0, result.stderr

@@ -268,6 +268,16 @@ class TestFailures:
         assert not any("failed" in line for line in manifest("out"))
         render("conv_b:*")
 
+    def test_equal_units_fail_one_by_one(self, render, monkeypatch):
+        fail_in(monkeypatch, {0, 2})
+        result = render(*["conv_a:0"] * 4, "--json", code=1)
+
+        assert error_of(result).startswith("Error: 2 of 4 pictures failed: conv_a:0 (")
+        assert rows_of(result)[1]["left"] == 0
+        failed = [line["repeat"] for line in manifest("out") if "failed" in line]
+        assert failed == [0, 2]
+        assert list(pictures("out")) == ["conv_a-0_2.png", "conv_a-0_4.png"]
+
     def test_they_hold_for_their_settings_only(self, render, monkeypatch):
         with monkeypatch.context() as patch:
             fail_in(patch, {0})
