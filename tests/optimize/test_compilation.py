@@ -2,6 +2,7 @@
 
 import gc
 
+import pytest
 import tensorflow as tf
 from support import build_toy
 from tensorflow.python.framework import ops
@@ -41,6 +42,19 @@ def test_the_gradients_of_a_compiled_function_are_its_own():
 
     assert compiled(tf.constant([1.0, 2.0])).numpy().tolist() == [7, 8]
     assert set(ops.gradient_registry.list()) == before
+
+
+def test_an_operation_without_a_gradient_is_an_error_of_its_layer():
+    """TensorFlow raises a bare LookupError, whose subclasses are mistakes."""
+    image = tf.TensorSpec((4, 4, 3), tf.float32)
+
+    def hue(x):
+        return tf.gradients(tf.image.adjust_hue(x, 0.1), x)[0]
+
+    with pytest.raises(ValueError, match="an operation without a gradient.*AdjustHue"):
+        compile_function(hue, image)
+    with pytest.raises(KeyError, match="mistake"):
+        compile_function(lambda x: {}["mistake"], image)
 
 
 def test_gradients_that_others_registered_are_kept():

@@ -6,6 +6,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
+from tfviz._errors import reason_of
+
 # The names under which TensorFlow registers the gradients of `tf.custom_gradient`, and
 # the attribute by which an operation of a graph refers to one.
 _CUSTOM = "CustomGradient-"
@@ -25,11 +27,23 @@ def compile_function(function: Any, *arguments: Any) -> Any:
     Args:
         function: The function.
         *arguments: Its arguments, or their specifications.
+
+    Raises:
+        ValueError: If it contains an operation that has no gradient.
     """
     # The registry has no public way to remove an entry.
     registry = ops.gradient_registry._registry
     known = set(registry)
-    compiled = tf.function(function, autograph=False).get_concrete_function(*arguments)
+    traced = tf.function(function, autograph=False)
+    try:
+        compiled = traced.get_concrete_function(*arguments)
+    except LookupError as error:
+        if type(error) is not LookupError:  # such as KeyError, a mistake in the program
+            raise
+        raise ValueError(
+            "The unit cannot be optimized, because its layer contains an operation "
+            f"without a gradient. {reason_of(error)}"
+        ) from error
     # Only those that this graph uses: other threads may be tracing others.
     for name in _custom_gradients(compiled.graph.as_graph_def()):
         if name not in known:
