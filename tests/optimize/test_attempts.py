@@ -11,7 +11,7 @@ from tfviz import params, transforms
 from tfviz.optimize.attempts import HOPELESS, attempt_batches, describe
 from tfviz.optimize.job import Job
 from tfviz.optimize.options import Diversity, Options
-from tfviz.optimize.runner import Runner
+from tfviz.optimize.runner import Runner, cache_of
 
 SMALL = params.fourier(16, 16)
 STILL = transforms.none()
@@ -78,12 +78,20 @@ def test_one_runner_serves_all_attempts(adapter, monkeypatch):
 
     monkeypatch.setattr(Runner, "__init__", noted)
     job = job_of(adapter, steps=4)
-    adapter.compiled.clear()
+    cache_of(adapter).clear()
     attempts = list(attempt_batches(job))
 
     assert len(attempts) == 2
     assert len(made) == 1
     assert made[0].traces == 1
+
+
+def test_only_the_step_of_the_current_layer_is_kept(adapter):
+    job = job_of(adapter, ["conv:*", "scaled:0-2", "conv:1@2,2"])
+    cache_of(adapter).clear()
+    kept = [len(cache_of(adapter)) for _ in attempt_batches(job)]
+
+    assert kept == [1, 1, 1, 1]
 
 
 def test_groups_fail_as_a_whole(adapter):

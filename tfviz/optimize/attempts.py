@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfviz._errors import reason_of
 from tfviz.optimize.batch import Batch
 from tfviz.optimize.job import Callback, Job
+from tfviz.optimize.runner import cache_of
 
 # What can be wrong with some pictures and right with others. All other exceptions are
 # mistakes in the program, or of the file system, and end the work.
@@ -43,6 +44,8 @@ def attempt_batches(
 
     A batch that fails is divided until the pictures that are to blame stand alone. The
     others are made in the slots that they always have, so their bytes are the same.
+    Only the compiled step of the current layer is kept, so that the memory does not
+    grow with the number of layers.
 
     Args:
         job: The job.
@@ -58,10 +61,14 @@ def attempt_batches(
     """
     waiting: list[Attempt] = []  # failed while no batch has succeeded yet
     succeeded = False
+    kind = None
     for number in range(len(job.batches)):
         wanted = job.wanted(number, skip)
         if not wanted:
             continue
+        if kind not in (None, job.batches[number].objective.kind):
+            cache_of(job.adapter).clear()
+        kind = job.batches[number].objective.kind
         attempt = Attempt(number)
         _make(job, attempt, wanted, callbacks)
         waiting.append(attempt)

@@ -1,5 +1,8 @@
 """Compile functions so that the memory is free again once they are dropped."""
 
+import ctypes
+import gc
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,6 +52,20 @@ def compile_function(function: Any, *arguments: Any) -> Any:
         if name not in known:
             registry.pop(name, None)
     return compiled
+
+
+def free_memory() -> None:
+    """Free the memory of compiled functions that were dropped.
+
+    Graphs are cycles of many small objects, which Python would look for only after
+    several layers. The C library of Linux keeps what is freed between pieces that are
+    in use, unless it is told to give it back to the system.
+    """
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not all libraries can
+        if trim is not None:
+            trim(0)
 
 
 def _custom_gradients(graph: Any) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """The runner, which compiles the step, keeps its state, and drives it."""
 
-import gc
 import time
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz.objectives._groups import similarities
-from tfviz.optimize.compilation import compile_function
+from tfviz.optimize.compilation import compile_function, free_memory
 from tfviz.optimize.optimizers import make_updater
 from tfviz.optimize.step import (
     Problem,
@@ -378,13 +377,12 @@ class RunnerCache:
         self._kept.append((_key(problem, size), runner))
         if len(self._kept) > KEPT:
             del self._kept[0]
-            # Graphs are cycles of small objects that hold much memory; by itself,
-            # Python would look for them only after many layers.
-            gc.collect()
+            free_memory()
 
     def clear(self) -> None:
-        """Drop all runners."""
+        """Drop all runners, and free their memory."""
         self._kept.clear()
+        free_memory()
 
 
 def cache_of(adapter: Any) -> RunnerCache:
