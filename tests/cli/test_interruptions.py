@@ -144,7 +144,7 @@ def test_two_processes_never_write_to_one_folder(place, uninterrupted):
 
     assert second.returncode == 1
     assert f"'out' is in use by another tfviz (process {first.pid} on " in stderr
-    assert seconds < 2  # of which a second is for a busy machine
+    assert seconds < 4  # less than a second where nothing else runs
     _, stderr = first.communicate()
     assert first.returncode == 0, stderr
     assert pictures(place / "out") == uninterrupted
@@ -227,8 +227,8 @@ def test_the_cost_is_linear_and_the_memory_constant(tmp_path):
     """512 units against 256, and the memory from unit 100 to the last one."""
     import keras
 
-    inputs = keras.Input((64, 64, 3))
-    x = keras.layers.Conv2D(64, 5, 2, activation="relu", name="first")(inputs)
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(16, 5, 2, activation="relu", name="first")(inputs)
     keras.Model(inputs, keras.layers.Conv2D(512, 3, name="wide")(x)).save(
         tmp_path / "wide.keras"
     )
@@ -250,7 +250,8 @@ def test_the_cost_is_linear_and_the_memory_constant(tmp_path):
     seconds = {}
     for count in (256, 512):
         arguments = ["render", f"wide:0-{count - 1}", "-m", "wide.keras", "--json"]
-        arguments += ["--preprocess=-1,1", "-o", str(count), "--steps", "32"]
+        arguments += ["--preprocess=-1,1", "-o", str(count), "--steps", "16"]
+        arguments += ["--transforms", "none"]
         result = subprocess.run(
             [sys.executable, "-c", code, *arguments],
             cwd=tmp_path,
