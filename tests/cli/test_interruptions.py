@@ -218,10 +218,6 @@ def test_a_read_only_folder_is_refused_before_any_work(in_small_disk, place):
     )
 
 
-def summary_of(stdout):
-    return json.loads(stdout.splitlines()[-1])["summary"]
-
-
 @pytest.mark.slow
 def test_the_cost_is_linear_and_the_memory_constant(tmp_path):
     """512 units against 256, and the memory from unit 100 to the last one."""
@@ -233,23 +229,24 @@ def test_the_cost_is_linear_and_the_memory_constant(tmp_path):
         tmp_path / "wide.keras"
     )
     code = (
-        "import os, resource, sys\n"
+        "import resource, sys, time\n"
         "from tfviz.cli import folder\n"
         "from tfviz.cli.main import main\n"
-        "write, seen = folder.PictureFolder.write, []\n"
+        "write, sizes, times = folder.PictureFolder.write, [], []\n"
         "def noted(self, *arguments, **facts):\n"
         "    pages = int(open('/proc/self/statm').read().split()[1])\n"
-        "    seen.append(pages * resource.getpagesize())\n"
+        "    sizes.append(pages * resource.getpagesize())\n"
+        "    times.append(time.process_time())\n"
         "    return write(self, *arguments, **facts)\n"
         "folder.PictureFolder.write = noted\n"
         "try:\n"
         "    main(sys.argv[1:])\n"
         "finally:\n"
-        "    print(max(seen[100:]) - seen[100], len(seen), file=sys.stderr)\n"
+        "    print(max(sizes[100:]) - sizes[100], len(sizes), times[-1] - times[0])\n"
     )
     seconds = {}
     for count in (256, 512):
-        arguments = ["render", f"wide:0-{count - 1}", "-m", "wide.keras", "--json"]
+        arguments = ["render", f"wide:0-{count - 1}", "-m", "wide.keras"]
         arguments += ["--preprocess=-1,1", "-o", str(count), "--steps", "16"]
         arguments += ["--transforms", "none"]
         result = subprocess.run(
@@ -259,10 +256,10 @@ def test_the_cost_is_linear_and_the_memory_constant(tmp_path):
             capture_output=True,
             text=True,
         )
-        grown, written_files = map(int, result.stderr.splitlines()[-1].split())
-        assert written_files == count
-        assert grown < 100e6
-        (layer,) = summary_of(result.stdout)["layers"]
-        seconds[count] = layer["seconds"] - layer["compilation"]
+        grown, written_files, spent = result.stdout.splitlines()[-1].split()
+        assert int(written_files) == count
+        assert int(grown) < 100e6
+        # Of the processor, whatever else it does, and without the first batch.
+        seconds[count] = float(spent) * count / (count - 8)
 
     assert seconds[512] < 2.1 * seconds[256]
