@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tfviz._storage import AnyPath, RemotePath
 from tfviz.cli import param_types as types
 
 
@@ -111,7 +112,7 @@ def images_option(description: str, *, required: bool = True) -> Callable:
     )
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: AnyPath) -> None:
     """Make the output folder, and check that it can be written to.
 
     Commands call it before they load or render anything.
@@ -119,6 +120,8 @@ def make_folder(path: Path) -> None:
     Raises:
         click.BadParameter: If the folder cannot be written to.
     """
+    if isinstance(path, RemotePath):
+        import_tensorflow()
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".tfviz-{os.getpid()}.part"
