@@ -48,7 +48,7 @@ FORMATS = {".png": "PNG", ".webp": "WEBP"}
 # The place of a picture's description: a text chunk of a PNG file, or an EXIF field
 # (ImageDescription) of a WebP file.
 _PNG_KEY = "tfviz"
-_EXIF_TAG = 0x010E
+EXIF_TAG = 0x010E
 
 
 def to_bytes(picture: ArrayLike) -> NDArray[np.uint8]:
@@ -153,7 +153,7 @@ def save(
             options["lossless"] = options["exact"] = True
             if text is not None:
                 exif = Image.Exif()
-                exif[_EXIF_TAG] = text
+                exif[EXIF_TAG] = text
                 options["exif"] = exif
         image.save(file, FORMATS[path.suffix.lower()], **options)
 
@@ -172,7 +172,7 @@ def read_spec(path: str | os.PathLike) -> dict[str, Any] | None:
             if image.format == "PNG":
                 text = image.text.get(_PNG_KEY)  # type: ignore[attr-defined]
             else:
-                text = image.getexif().get(_EXIF_TAG)
+                text = image.getexif().get(EXIF_TAG)
     except FileNotFoundError:
         raise
     except (OSError, SyntaxError, ValueError) as error:
