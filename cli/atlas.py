@@ -22,8 +22,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=_FOLDER,
     multiple=True,
     metavar="DIR",
-    help="A folder of pictures that `tfviz render` wrote. May be given several times; "
-    "the first picture of a unit stands for it in grids.",
+    help="A folder of pictures that `tfviz render` wrote, or of such folders. May be "
+    "given several times.",
 )
 @click.option(
     "--examples",

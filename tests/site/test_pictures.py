@@ -35,7 +35,8 @@ def test_paths_of_layers_come_first():
     assert parse_unit("b+c:3", paths) == ("b+c", 3, False)
     assert parse_unit("d:random:3", paths) == ("d:random", 3, False)
     assert parse_unit("e:3", paths) is None
-    assert parse_unit("prob:3", paths) == ("logit", 3, False)
+    # Classes have no place of their own beside a layer called `logit`.
+    assert parse_unit("prob:3", paths) is None
 
 
 def test_groups_methods_and_responses_come_from_the_files(tmp_path):

@@ -29,7 +29,7 @@ const atlas = (() => {
       if (value === true) element.setAttribute(name, "");
       else if (value !== false && value != null) element.setAttribute(name, value);
     }
-    element.append(...children.flat().filter((child) => child != null && child !== false));
+    element.append(...children.flat(2).filter((child) => child != null && child !== false));
     return element;
   };
   const el = (tag, attributes = {}, ...children) =>

@@ -55,9 +55,10 @@ def atlas(
 
     Args:
         folder: The folder to write to, which must be new or empty, or hold an atlas.
-        pictures: Folders with pictures that `tfviz render` wrote, in the order in
-            which a unit's pictures are shown. The first picture that maximizes a unit
-            stands for it in grids. Whether a picture is negative, one of a diverse
+        pictures: Folders with pictures that `tfviz render` wrote. A unit's pictures
+            are shown by their kind, those of learned priors last, and within a kind in
+            the order of the folders. The first one that maximizes the unit stands for
+            it in grids. Whether a picture is negative, one of a diverse
             set, or of a learned prior is read from its file.
         network: The facts about the network: the order of its layers, the names of
             its classes, and the weights of its last layer.

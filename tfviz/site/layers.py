@@ -10,12 +10,14 @@ from typing import Any
 
 from tfviz.site.examples import DatasetExamples
 from tfviz.site.facts import LayerFacts, NetworkFacts
-from tfviz.site.pictures import CLASSES, DIVERSE, POSITIVE, Picture
+from tfviz.site.pictures import CLASSES, DIVERSE, NEGATIVE, POSITIVE, Picture
 
 # The path of the logits among the layers of a network, for which examples may exist.
 _LOGITS = ":logits"
 # The most units in the strip of a layer on the first page.
 _STRIP = 12
+# The kinds of pictures in the order in which the page of a unit shows them.
+_GROUPS = (POSITIVE, NEGATIVE, DIVERSE)
 
 
 @dataclass(frozen=True)
@@ -105,12 +107,12 @@ def gather_layers(
         _check_network(picture, network, examples)
         by_layer[picture.layer].setdefault(picture.index, []).append(picture)
     known = {layer.path: layer for layer in network.layers} if network else {}
-    class_path = next((p for p in (CLASSES, _LOGITS) if p not in known), "")
     of_layers = dict(examples.layers) if examples else {}
-    if _LOGITS in of_layers and class_path == CLASSES:
-        of_layers[CLASSES] = of_layers.pop(_LOGITS)
-    if network and network.classes and class_path == CLASSES:
-        by_layer.setdefault(CLASSES, {})
+    if CLASSES not in known:
+        if _LOGITS in of_layers:
+            of_layers[CLASSES] = of_layers.pop(_LOGITS)
+        if network and network.classes:
+            by_layer.setdefault(CLASSES, {})
     paths = list(dict.fromkeys([*of_layers, *sorted(by_layer, key=natural_key)]))
     if known:
         order = {path: place for place, path in enumerate(known)}
@@ -142,15 +144,19 @@ def _layer(
     counts.append((facts.units or 0) if facts else 0)
     if path == CLASSES and facts is None and network:
         counts.append(len(network.classes))
-    return ShownLayer(
-        path, max(counts), dict(sorted(pictures.items())), examples, facts
-    )
+    own = {unit: sorted(pictures[unit], key=_order) for unit in sorted(pictures)}
+    return ShownLayer(path, max(counts), own, examples, facts)
+
+
+def _order(picture: Picture) -> tuple[bool, int, int]:
+    """Return a sort key of a unit's pictures: learned priors come last."""
+    group = _GROUPS.index(picture.group)
+    return picture.is_learned, group, picture.spec.get("repeat", 0)
 
 
 def _main_picture(pictures: Sequence[Picture]) -> Picture | None:
-    """Return the first picture that maximizes its unit, direct optimization first."""
-    shown = [p for p in pictures if p.group in (POSITIVE, DIVERSE)]
-    return min(shown, key=lambda p: (p.is_learned, p.group == DIVERSE), default=None)
+    """Return the first picture that maximizes its unit."""
+    return next((p for p in pictures if p.group != NEGATIVE), None)
 
 
 def _check_network(

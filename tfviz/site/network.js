@@ -8,8 +8,7 @@
   // A click on a strip leads to the unit there. The layer's link does it for keyboards.
   const follow = (strip, layer) => {
     const at = (event) => {
-      const share = event.offsetX / strip.clientWidth;
-      const place = Math.floor(share * layer.strip.length);
+      const place = Math.floor(event.offsetX / strip.clientHeight); // units are square
       return layer.strip[Math.min(layer.strip.length - 1, Math.max(0, place))];
     };
     strip.addEventListener("mousemove", (event) => {

@@ -128,7 +128,8 @@ def _find_layer(head: str, paths: Collection[str] | None) -> str | None:
         return head
     head = head.removesuffix(":pre")
     if head in ("logit", "prob") and head not in known:
-        return CLASSES
+        # A layer of this name is listed under it, so the classes are not.
+        return None if CLASSES in known else CLASSES
     if paths is not None:
         return head if head in paths else None
     is_other = head.endswith(":random") or any(sign in head for sign in "+()")

@@ -30,7 +30,7 @@
       `${picture.unit}, response ${number(picture.activation)}`));
     return el("figure", {}, button,
       el("figcaption", {}, title ?? `response ${number(picture.activation)}`,
-        picture.dead && el("span", { class: "badge" }, "no gradient")));
+        picture.dead && [" ", el("span", { class: "badge" }, "no gradient")]));
   };
   const gallery = (record, own, level) => {
     const groups = new Map();
@@ -181,8 +181,8 @@
     const main = record.pictures[record.main];
     const heading = el(`h${level}`, { tabindex: -1, class: "name" }, label ?? name,
       label && el("small", {}, ` ${name}`),
-      own.dead.includes(unit) && el("span", { class: "badge" }, "dead unit"),
-      own.mixed?.includes(unit) && el("span", { class: "badge" }, "strongest images differ"));
+      own.dead.includes(unit) && [" ", el("span", { class: "badge" }, "dead unit")],
+      own.mixed?.includes(unit) && [" ", el("span", { class: "badge" }, "strongest images differ")]);
     const steps = el("p", { class: "steps" });
     const [before, after] = [unit - 1, unit + 1].map((other) =>
       (other >= 0 && other < layer.units ? atlas.unitLink(layer, other) : null));
