@@ -3,6 +3,7 @@
 import functools
 import http.server
 import io
+import shutil
 import threading
 from urllib.parse import quote
 
@@ -250,6 +251,31 @@ class TestUnits:
         until(view, "document.title.startsWith('fire8:21')")
         view.keyboard.press("u")
         view.wait_for_url("**/layer.html#fire8")
+
+    def test_keys_can_be_turned_off(self, open_page):
+        view = open_page("unit.html#fire8:20")
+        switch = view.get_by_label("use /, n, p and u")
+        view.locator("summary").click()
+        switch.uncheck()
+        view.reload()
+        view.wait_for_load_state("networkidle")
+        view.keyboard.press("n")
+        assert heading(view).startswith("fire8:20")
+        view.locator("summary").click()
+        switch.check()
+        view.locator("h1").click()
+        view.keyboard.press("n")
+        until(view, "document.title.startsWith('fire8:21')")
+
+    def test_missing_data_are_explained(self, open_page, site, tmp_path):
+        shutil.copytree(site, tmp_path / "site")
+        (tmp_path / f"site/data/{slug('fire8')}.js").unlink()
+        view = open_page("unit.html#fire8:20", folder=tmp_path / "site")
+        note = view.get_by_role("alert").inner_text()
+        assert note == (
+            f"This page cannot be shown: data/{slug('fire8')}.js is missing. Build the "
+            "atlas again."
+        )
 
     def test_a_picture_opens_and_closes(self, open_page):
         view = open_page("unit.html#fire8:20")

@@ -20,6 +20,7 @@ from tfviz.site.pictures import DIVERSE, NEGATIVE, POSITIVE, parse_unit, read_pi
         ("fire8:20+fire9:3", None),
         ("(fire8:20)-(fire9:3)", None),
         ("fire8:\N{SUPERSCRIPT TWO}", None),
+        ("fire8:9999999", None),
         (":3", None),
     ],
 )

@@ -38,6 +38,12 @@ const atlas = (() => {
     fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
   const byId = (id) => document.getElementById(id);
 
+  // A note about what went wrong, above the contents.
+  const warn = (text) => byId("main").prepend(el("p", { class: "note", role: "alert" }, text));
+  addEventListener("unhandledrejection", (event) => {
+    warn(`This page cannot be shown: ${event.reason?.message ?? event.reason}. Build the atlas again.`);
+  });
+
   // Numbers with three significant digits.
   const UNKNOWN = "–";
   const number = (value) => {
@@ -78,6 +84,10 @@ const atlas = (() => {
   let layers = new Map();
   const start = () => {
     site = values.get("site");
+    if (!site) {
+      warn("data/site.js is missing. Build the atlas again.");
+      throw new Error("data/site.js is missing");
+    }
     layers = new Map(site.layers.map((layer) => [layer.path, layer]));
   };
   const unitName = (layer, unit) => `${layer.path}:${unit}`;
@@ -100,8 +110,15 @@ const atlas = (() => {
     return (await load("classes")).names[unit] ?? null;
   };
 
-  // Keys: a page says where `n`, `p` and `u` lead.
+  // Keys: a page says where `n`, `p` and `u` lead. They can be turned off, because
+  // software for speech types letters by mistake.
   const keys = { n: null, p: null, u: null };
+  const useKeys = byId("use-keys");
+  const KEPT = "tfviz-atlas-keys";
+  try { // pages may not keep anything where the browser forbids it
+    useKeys.checked = localStorage.getItem(KEPT) !== "off";
+    useKeys.addEventListener("change", () => localStorage.setItem(KEPT, useKeys.checked ? "on" : "off"));
+  } catch { useKeys.checked = true; }
   const isTyping = (target) => target.closest("input, select, textarea") !== null;
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -109,7 +126,7 @@ const atlas = (() => {
       if (event.key === "Escape" && event.target.type === "search") event.target.blur();
       return;
     }
-    if (document.querySelector("dialog[open]")) return;
+    if (!useKeys.checked || document.querySelector("dialog[open]")) return;
     if (event.key === "/") {
       event.preventDefault();
       (byId("text") ?? byId("find")).focus();

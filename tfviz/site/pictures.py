@@ -17,7 +17,8 @@ CLASSES = "logit"
 # What a picture shows of its unit.
 POSITIVE, NEGATIVE, DIVERSE = "positive", "negative", "diverse"
 
-_NUMBER = re.compile(r"[0-9]+")
+# Longer numbers are no indices, and would make pages for as many units.
+_NUMBER = re.compile(r"[0-9]{1,6}")
 
 
 @dataclass(frozen=True)
