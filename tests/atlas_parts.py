@@ -144,6 +144,8 @@ def layer_examples(rng, units, count, k=3):
             positions.astype(np.int32),
         )
 
+    mean, highest = rng.random(units), 2 + rng.random(units)
+    mean[0] = highest[0] = 0  # the first unit is dead
     others = np.array([[v for v in range(units) if v != u][:8] for u in range(units)])
     return LayerExamples(
         top=ranking(k),
@@ -154,9 +156,9 @@ def layer_examples(rng, units, count, k=3):
         histogram_low=np.full(units, -0.5, np.float32),
         histogram_width=np.full(units, 0.25, np.float32),
         fires=np.linspace(0, 1, units, dtype=np.float32),
-        mean=rng.random(units).astype(np.float32),
+        mean=mean.astype(np.float32),
         deviation=rng.random(units).astype(np.float32),
-        highest=(2 + rng.random(units)).astype(np.float32),
+        highest=highest.astype(np.float32),
         map_shape=(2, 3),
         rows=np.array([[0, 16], [8, 24]], np.int32),
         columns=np.array([[0, 14], [11, 25], [22, 36]], np.int32),

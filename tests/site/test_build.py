@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
@@ -19,6 +20,7 @@ from atlas_parts import (
     SCRIPT,
     colour_of,
     dataset_examples,
+    layer_examples,
     network_facts,
     without,
     write_picture,
@@ -29,6 +31,7 @@ from support import names
 
 from tfviz import images
 from tfviz.site import sprites
+from tfviz.site.examples import dead_units
 from tfviz.site.folder import RECORD
 from tfviz.site.layers import gather_layers, natural_key, slug
 from tfviz.site.pages import ASSETS
@@ -115,13 +118,21 @@ class TestData:
             expected = [float(f"{value:.4g}") for value in getattr(own, key)]
             assert numbers[key] == expected
         assert numbers["activation"] == [2.5] * 70
-        ratios = 2.5 / own.highest
-        np.testing.assert_allclose(numbers["ratio"], ratios, rtol=1e-3)
+        assert numbers["ratio"][0] is None
+        ratios = 2.5 / own.highest[1:]
+        np.testing.assert_allclose(numbers["ratio"][1:], ratios, rtol=1e-3)
         assert numbers["rows"] == own.rows.tolist()
         assert numbers["mapShape"] == [2, 3]
-        assert numbers["dead"] == [0]  # only the first unit fires in no image
+        assert numbers["dead"] == [0]
         lowest = np.sort(own.agreement[1:])[:7]
         assert sorted(own.agreement[numbers["mixed"]]) == pytest.approx(lowest)
+
+    def test_units_below_zero_are_not_dead(self, rng):
+        """Classes may have no image with a logit above 0."""
+        values = {"fires": [0, 0, 0.5], "mean": [0, -1, 0.2], "highest": [0, -0.5, 1]}
+        own = {key: np.array(numbers, np.float32) for key, numbers in values.items()}
+
+        assert dead_units(replace(layer_examples(rng, 3, 5), **own)) == [0]
 
     def test_units_have_their_examples(self, site, parts):
         _, examples, _ = parts

@@ -71,17 +71,17 @@ def similar_units(kernel: NDArray[np.float32]) -> tuple[Ranked, ...]:
 
     Returns:
         Up to eight units and the cosine similarities of their weights, the most
-        similar first.
+        similar first. Units whose similarity is not above 0 are left out.
 
     >>> similar_units(np.array([[1.0, 2.0, -1.0], [0.0, 0.0, 1.0]]))[0]
-    ((1, 1.0), (2, -0.7071))
+    ((1, 1.0),)
     """
     vectors = kernel.reshape(-1, kernel.shape[-1]).astype(np.float64)
     lengths = np.linalg.norm(vectors, axis=0)
     unit_vectors = vectors / np.where(lengths > 0, lengths, 1)
     similarity = unit_vectors.T @ unit_vectors
     np.fill_diagonal(similarity, -np.inf)
-    return tuple(_largest(row, min(_MOST, len(row) - 1)) for row in similarity)
+    return tuple(_largest(row) for row in similarity)
 
 
 def _kernel(adapter: Adapter, path: str) -> NDArray[np.float32] | None:
@@ -118,12 +118,12 @@ def _find_readout(
             return None
         return Readout(
             layer=source,
-            speak_for=tuple(_largest(column, _MOST) for column in matrix.T),
+            speak_for=tuple(_largest(column) for column in matrix.T),
             speak_against=tuple(
-                tuple((unit, -value) for unit, value in _largest(-column, _MOST))
+                tuple((unit, -value) for unit, value in _largest(-column))
                 for column in matrix.T
             ),
-            classes=tuple(_largest(row, _MOST) for row in matrix),
+            classes=tuple(_largest(row) for row in matrix),
         )
     return None
 
@@ -143,7 +143,7 @@ def _units_before(
             return path
 
 
-def _largest(values: NDArray[Any], count: int) -> Ranked:
-    """Return the indices of the largest values, and the values with four digits."""
-    order = np.argsort(-values, kind="stable")[:count]
-    return tuple((int(i), float(f"{values[i]:.4g}")) for i in order)
+def _largest(values: NDArray[Any]) -> Ranked:
+    """Return the largest values above 0 with their indices, with four digits each."""
+    order = np.argsort(-values, kind="stable")[:_MOST]
+    return tuple((int(i), float(f"{values[i]:.4g}")) for i in order if values[i] > 0)

@@ -121,7 +121,7 @@ def unit_examples(layer: LayerExamples, unit: int, shown: ShownImages) -> Json:
         for other, value in zip(
             layer.neighbours[unit], layer.correlations[unit], strict=True
         )
-        if other >= 0 and np.isfinite(value)
+        if value > 0  # others, and nan, are not like this unit
     ]
     return found
 
@@ -145,8 +145,17 @@ def _ranking(ranking: Ranking, unit: int, shown: ShownImages) -> list[Any]:
 
 
 def dead_units(layer: LayerExamples) -> list[int]:
-    """Return the units that respond to no image of the data set."""
-    return np.flatnonzero(np.asarray(layer.fires) == 0).tolist()
+    """Return the units that are 0 everywhere for every image of the data set.
+
+    A unit that is never above 0, but below, is not dead: without a ReLU, such as that
+    of a class, it responds by being less negative.
+    """
+    return np.flatnonzero(_is_dead(layer)).tolist()
+
+
+def _is_dead(layer: LayerExamples) -> NDArray[np.bool_]:
+    numbers = (layer.fires, layer.mean, layer.highest)
+    return np.all([np.asarray(values) == 0 for values in numbers], axis=0)
 
 
 def mixed_units(layer: LayerExamples) -> list[int]:
@@ -155,7 +164,7 @@ def mixed_units(layer: LayerExamples) -> list[int]:
     Such units may respond to several unrelated things. Dead units are not among them.
     """
     agreement = np.asarray(layer.agreement, np.float64)
-    valid = np.isfinite(agreement) & (np.asarray(layer.fires) > 0)
+    valid = np.isfinite(agreement) & ~_is_dead(layer)
     if valid.sum() < 10:
         return []
     limit = np.quantile(agreement[valid], 0.1)

@@ -33,7 +33,8 @@ class LayerFacts:
             length is not fixed.
         inputs: The paths of the layers whose outputs it takes.
         neighbours: For each unit, the other units of the layer with the most similar
-            weights, and the cosine similarities. Empty for layers without weights.
+            weights, and the cosine similarities, which are above 0. Empty for layers
+            without weights.
     """
 
     path: str
@@ -50,10 +51,11 @@ class Readout:
 
     Attributes:
         layer: The path of the layer whose units the weights read.
-        speak_for: For each class, the units with the largest weights, which raise its
-            logit.
-        speak_against: For each class, the units with the lowest weights.
-        classes: For each unit of the layer, the classes with the largest weights.
+        speak_for: For each class, the units with the largest weights above 0, which
+            raise its logit.
+        speak_against: For each class, the units with the lowest weights below 0.
+        classes: For each unit of the layer, the classes with the largest weights above
+            0.
     """
 
     layer: str
