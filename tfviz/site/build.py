@@ -86,12 +86,12 @@ def atlas(
 
     >>> import tempfile, tfviz
     >>> model, small = tfviz.load_model("squeezenet"), tfviz.params.fourier(64, 64)
-    >>> result = tfviz.render(model, "fire8:0-1", small, steps=2)
+    >>> result = tfviz.render(model, "fire5:3", small, steps=4)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     files = result.save(f"{folder}/pictures")
     ...     page = tfviz.atlas(f"{folder}/site", [f"{folder}/pictures"])
-    ...     print(page.name, sorted(file.name for file in page.parent.glob("u*")))
-    index.html ['unit.html', 'unit.js']
+    >>> page.name
+    'index.html'
     """
     check_installed()
     if not pictures and examples is None:

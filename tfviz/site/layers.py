@@ -68,7 +68,7 @@ def slug(name: str) -> str:
     """Return a name that every file system and web server allows, with a hash.
 
     >>> slug("../../<script>"), slug("fire8"), slug("Fire8")
-    ('script-8d2f4dc2', 'fire8-b2ea5a1e', 'Fire8-5d9d54c6')
+    ('script-48f596ca', 'fire8-af690564', 'Fire8-cfecea74')
     """
     digest = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
     return f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')[:40] or 'x'}-{digest}"
