@@ -7,6 +7,7 @@ checked, so that help texts and error messages appear at once.
 import click
 
 import tfviz
+from tfviz.cli.atlas import atlas
 from tfviz.cli.compare import compare
 from tfviz.cli.dream import dream
 from tfviz.cli.examples import examples
@@ -35,6 +36,7 @@ for command in (
     render,
     dream,
     compare,
+    atlas,
     layers,
     check,
     top,

@@ -19,6 +19,7 @@ __all__ = [
     "Progress",
     "Result",
     "adapt",
+    "atlas",
     "check_range",
     "compare",
     "dataset_examples",
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from tfviz.optimize.render import render
     from tfviz.optimize.result import Result
     from tfviz.priors._again import render_again
+    from tfviz.site.build import atlas
 else:
     # Modules are imported on first use: TensorFlow takes seconds to import, and
     # `tfviz --help` must not wait for it.
@@ -88,6 +90,7 @@ else:
         "Progress": "optimize.batch",
         "Result": "optimize.result",
         "adapt": "models.adapter",
+        "atlas": "site.build",
         "diverse": "optimize.diverse",
         "dream": "optimize.dream",
         "check_range": "analysis.input_range",
@@ -103,7 +106,8 @@ else:
     def __getattr__(name):
         if name not in __all__:
             raise AttributeError(f"module 'tfviz' has no attribute {name!r}")
-        if name not in ("images", "measures", "statistics"):  # these need no TensorFlow
+        # These need no TensorFlow.
+        if name not in ("atlas", "images", "measures", "statistics"):
             _environment.require_tensorflow_backend()
         if name in _MODULES:
             return getattr(import_module(f"tfviz.{_MODULES[name]}"), name)

@@ -54,7 +54,7 @@ FORMATS = {".png": "PNG", ".webp": "WEBP"}
 # The place of a picture's description: a text chunk of a PNG file, or an EXIF field
 # (ImageDescription) of a WebP file.
 _PNG_KEY = "tfviz"
-_EXIF_TAG = 0x010E
+EXIF_TAG = 0x010E
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -165,7 +165,7 @@ def save(
             options["lossless"] = options["exact"] = True
             if text is not None:
                 exif = Image.Exif()
-                exif[_EXIF_TAG] = text
+                exif[EXIF_TAG] = text
                 options["exif"] = exif
         image.save(file, FORMATS[path.suffix.lower()], **options)
 
@@ -190,7 +190,7 @@ def read_spec(path: str | os.PathLike) -> dict[str, Any] | None:
         else:
             with Image.open(io.BytesIO(contents)) as image:
                 image.load()
-                text = image.getexif().get(_EXIF_TAG)
+                text = image.getexif().get(EXIF_TAG)
     except FileNotFoundError:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -102,6 +102,7 @@ FACTORIES = [
         *(f"statistics.{n}" for n in ALSO_CHECKED["statistics"]),
         "render",
         "adapt",
+        "atlas",
         "load_model",
         "dream",
         "diverse",
