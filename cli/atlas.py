@@ -2,7 +2,6 @@
 
 import json
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +159,9 @@ def _network(
 
 def _load_examples(file: Path) -> Any:
     """Return the dataset examples in a file."""
-    return import_module("tfviz.analysis.examples_file").load_examples(file)
+    from tfviz.analysis.examples_file import load_examples  # noqa: PLC0415
+
+    return load_examples(file)
 
 
 def _read_judged(file: Path) -> dict[str, float]:
