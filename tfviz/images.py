@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -226,25 +226,34 @@ def _read_png_text(contents: bytes) -> str | None:
     raise ValueError("The file is cut off.")
 
 
-def read(path: str | os.PathLike) -> NDArray[np.float32]:
+def read(path: str | os.PathLike | IO[bytes]) -> NDArray[np.float32]:
     """Read an image file as RGB `(height, width, 3)` in [0, 1].
 
     The image is turned upright as its EXIF orientation says, and transparent areas
     become white.
+
+    Args:
+        path: The file, or an open binary file, such as a member of an archive.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is not an image, has far too many pixels, or holds
             values whose range is unknown.
     """
+    is_path = isinstance(path, (str, os.PathLike))
+    name = os.fspath(path) if is_path else getattr(path, "name", "the file")
     try:
-        with Image.open(io.BytesIO(as_path(path).read_bytes())) as image:
+        if is_path:
+            opened: IO[bytes] = io.BytesIO(as_path(path).read_bytes())
+        else:
+            opened = path
+        with Image.open(opened) as image:
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith("I;16"):  # Pillow would clip the values to 255
                 upright = Image.fromarray(to_bytes(np.asarray(upright) / 65535))
             if upright.mode in ("I", "F"):
                 raise ValueError(
-                    f"{os.fspath(path)!r} holds values of unknown range (mode "
+                    f"{name!r} holds values of unknown range (mode "
                     f"{upright.mode}). Save it with 8 bits per channel."
                 )
             if upright.has_transparency_data:
@@ -255,11 +264,9 @@ def read(path: str | os.PathLike) -> NDArray[np.float32]:
     except FileNotFoundError:
         raise
     except Image.DecompressionBombError as error:
-        raise ValueError(
-            f"{os.fspath(path)!r} has too many pixels to be read: {error}"
-        ) from error
+        raise ValueError(f"{name!r} has too many pixels to be read: {error}") from error
     except (OSError, SyntaxError) as error:
-        raise ValueError(f"{os.fspath(path)!r} cannot be read as an image.") from error
+        raise ValueError(f"{name!r} cannot be read as an image.") from error
 
 
 def centre_crop(
