@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from tfviz._errors import did_you_mean
+from tfviz._files import find_files
 from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import defer_interrupt, fail, format_duration, report_errors
@@ -161,7 +162,7 @@ def compare(
     # the folder of photos.
     files = [
         file
-        for file in options.find_files(folder, types.PICTURES)
+        for file in find_files(folder)
         if not file.resolve().is_relative_to(output.resolve())
     ]
     if not files:

@@ -1,4 +1,4 @@
-"""Errors, warnings, Ctrl-C and durations, as a terminal shows them."""
+"""Errors, warnings, Ctrl-C, durations and numbers, as a terminal shows them."""
 
 import signal
 import warnings
@@ -64,32 +64,39 @@ def _first_line(error: BaseException) -> str:
 def defer_interrupt(portion: str) -> Iterator[Callable[[], bool]]:
     """Let the current portion of the work finish before Ctrl-C takes effect.
 
-    A second Ctrl-C interrupts at once.
+    SIGTERM, with which other programs end a process, is treated alike. The second of
+    such signals interrupts at once.
 
     Args:
         portion: The name of a portion of the work, for the message: `"batch"`.
 
     Yields:
-        A function that says whether Ctrl-C has been pressed. The caller asks it after
-        each portion, and stops.
+        A function that says whether the work is to end. The caller asks it after each
+        portion, and stops.
     """
-    presses: list[int] = []
+    received: list[int] = []
 
-    def note_press(number: int, frame: Any) -> None:
-        if presses:
+    def note_signal(number: int, frame: Any) -> None:
+        if received:
             raise KeyboardInterrupt
-        presses.append(number)
+        received.append(number)
+        again = (
+            "press Ctrl-C again" if number == signal.SIGINT else "send SIGTERM again"
+        )
         click.echo(
-            f"\nstopping after this {portion}; press Ctrl-C again to stop now and "
-            "lose it",
+            f"\nstopping after this {portion}; {again} to stop now and lose it",
             err=True,
         )
 
-    before = signal.signal(signal.SIGINT, note_press)
+    before = {
+        number: signal.signal(number, note_signal)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
-        yield lambda: bool(presses)
+        yield lambda: bool(received)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def format_duration(seconds: float) -> str:
@@ -101,3 +108,13 @@ def format_duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return a number with a noun.
+
+    >>> count_of(1, "batch"), count_of(3, "batch"), count_of(3, "layer")
+    ('1 batch', '3 batches', '3 layers')
+    """
+    ending = "es" if noun.endswith("ch") else "s"
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}{ending}"

@@ -7,8 +7,10 @@ checked, so that help texts and error messages appear at once.
 import click
 
 import tfviz
+from tfviz.cli.atlas import atlas
 from tfviz.cli.compare import compare
 from tfviz.cli.dream import dream
+from tfviz.cli.examples import examples
 from tfviz.cli.measure import calibrate, levels
 from tfviz.cli.models import check, layers, top
 from tfviz.cli.priors import priors
@@ -34,11 +36,13 @@ for command in (
     render,
     dream,
     compare,
+    atlas,
     layers,
     check,
     top,
     calibrate,
     levels,
+    examples,
     priors,
 ):
     main.add_command(command)

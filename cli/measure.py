@@ -3,12 +3,15 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 
+from tfviz._errors import did_you_mean
+from tfviz._files import PICTURES, find_files
 from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import fail, report_errors
@@ -63,11 +66,11 @@ def calibrate(
     tfviz render fire8:20 --statistics photos.npz -o out
     """
     options.make_folder(output.parent)
-    files = options.find_files(folder, (*types.PICTURES, ".npy"))
+    files = find_files(folder, (*PICTURES, ".npy"))
     if not files:
         fail(
             f"there are no images in {folder}. Expected files that end in "
-            f"{', '.join(types.PICTURES)} or .npy."
+            f"{', '.join(PICTURES)} or .npy."
         )
     from tfviz import statistics  # noqa: PLC0415
 
@@ -171,7 +174,14 @@ def _row(values: Any) -> str:
 
 @click.command()
 @options.model_options
-@options.images_option("The folder of photos, also in subfolders.")
+@options.images_option("The folder of photos, also in subfolders.", required=False)
+@click.option(
+    "--examples",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Take the levels from this file of `tfviz examples` instead of measuring "
+    "them; the model is not needed then.",
+)
 @click.option(
     "-l",
     "--layer",
@@ -189,7 +199,13 @@ def _row(values: Any) -> str:
     help="The file to write the levels to; its name ends in .npz.",
 )
 @report_errors
-def levels(folder: Path, layers: tuple[str, ...], output: Path, **model: Any) -> None:
+def levels(
+    folder: Path | None,
+    examples: str | None,
+    layers: tuple[str, ...],
+    output: Path,
+    **model: Any,
+) -> None:
     """Measure the usual activations of a model's channels.
 
     They are measured over a folder of photos, of which a few hundred are enough if
@@ -198,21 +214,19 @@ def levels(folder: Path, layers: tuple[str, ...], output: Path, **model: Any) ->
 
     \b
     tfviz levels --images photos -m mine.keras -o mine.npz
+    tfviz levels --examples examples.npz -o mine.npz
     """
-    files = options.find_files(folder, types.PICTURES)
-    if not files:
-        fail(
-            f"{str(folder)!r} holds no photos: no file ends in "
-            f"{', '.join(types.PICTURES)}."
-        )
-    options.make_folder(output.parent)
-    adapter = options.load_adapter(**model)
-    from tfviz import levels as levels_  # noqa: PLC0415
+    if (folder is None) == (examples is None):
+        raise click.UsageError("Give either --images or --examples.")
+    if folder is not None:
+        measured, unreadable = _measure_levels(folder, layers, output, model)
+    else:
+        options.make_folder(output.parent)
+        options.import_tensorflow()
+        from tfviz import load_examples  # noqa: PLC0415
 
-    unreadable: list[Path] = []
-    measured = levels_.measure(
-        adapter, options.read_photos(files, unreadable.append), layers or None
-    )
+        found = load_examples(str(examples))
+        measured, unreadable = _select_levels(found.levels(), layers), []
     measured.save(output)
     for file in unreadable:
         click.echo(f"not read: {file}", err=True)
@@ -220,3 +234,39 @@ def levels(folder: Path, layers: tuple[str, ...], output: Path, **model: Any) ->
     click.echo(
         f"{output}: {len(measured.layers)} layers, {measured.count} photos{left_out}"
     )
+
+
+def _measure_levels(
+    folder: Path, layers: tuple[str, ...], output: Path, model: dict[str, Any]
+) -> tuple[Any, list[Path]]:
+    """Return the levels over a folder of photos, and the files that were not read."""
+    files = find_files(folder)
+    if not files:
+        fail(f"{str(folder)!r} holds no photos: no file ends in {', '.join(PICTURES)}.")
+    options.make_folder(output.parent)
+    adapter = options.load_adapter(**model)
+    from tfviz import levels as levels_  # noqa: PLC0415
+
+    unreadable: list[Path] = []
+    photos = options.read_photos(files, unreadable.append)
+    return levels_.measure(adapter, photos, layers or None), unreadable
+
+
+def _select_levels(measured: Any, layers: tuple[str, ...]) -> Any:
+    """Return the levels of some layers, and of the classes if there are any."""
+    if not layers:
+        return measured
+    missing = [path for path in layers if path not in measured.layers]
+    if missing:
+        fail(
+            f"the examples have no layer {missing[0]!r}."
+            f"{did_you_mean(missing[0], measured.layers)}"
+        )
+    from tfviz.models.adapter import LOGITS  # noqa: PLC0415
+
+    kept = {
+        path: level
+        for path, level in measured.layers.items()
+        if path in (*layers, LOGITS)
+    }
+    return replace(measured, layers=kept)

@@ -188,7 +188,8 @@ PASTED_UNITS = 9
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
     show_default="those of squeezenet are built in",
-    help="The usual activations of the model's channels, measured by `tfviz levels`.",
+    help="The usual activations of the model's channels, measured by `tfviz levels` or "
+    "`tfviz examples`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the units as JSON.")
 @report_errors

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tfviz._storage import AnyPath, RemotePath
 from tfviz.cli import param_types as types
 
 
@@ -111,7 +112,7 @@ def images_option(description: str, *, required: bool = True) -> Callable:
     )
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: AnyPath) -> None:
     """Make the output folder, and check that it can be written to.
 
     Commands call it before they load or render anything.
@@ -119,6 +120,8 @@ def make_folder(path: Path) -> None:
     Raises:
         click.BadParameter: If the folder cannot be written to.
     """
+    if isinstance(path, RemotePath):
+        import_tensorflow()
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".tfviz-{os.getpid()}.part"
@@ -129,15 +132,6 @@ def make_folder(path: Path) -> None:
             f"cannot write to {str(path)!r} ({error.strerror}). Choose another folder.",
             param_hint="'-o' / '--output'",
         ) from error
-
-
-def find_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Return the files with one of these suffixes in a folder and its subfolders."""
-    return [
-        file
-        for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in suffixes and file.is_file()
-    ]
 
 
 def read_photos(files: list[Path], leave_out: Callable[[Path], Any]) -> Iterator[Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from tfviz._errors import did_you_mean
+from tfviz._storage import AnyPath, RemotePath, as_path
 from tfviz.models.labels import read_labels
 from tfviz.models.sources import (
     CHOICES,
@@ -25,9 +26,6 @@ from tfviz.models.sources import (
     split_choices,
 )
 from tfviz.optimize.options import PARAMS, PENALTIES
-
-# Suffixes of the files in a folder that are read as photos.
-PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 class Size(click.ParamType):
@@ -69,15 +67,30 @@ class Judge(ModelSource):
 
 
 class OutputFolder(click.ParamType):
-    """The path of a folder for output, which need not exist yet."""
+    """The path of a folder for output, which need not exist yet.
+
+    Args:
+        remote: Whether it may have a scheme, such as `gs://`.
+    """
 
     name = "DIR"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
+    def __init__(self, *, remote: bool = False) -> None:
+        self._remote = remote
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> AnyPath:
         """Return the path; `make_folder` finds out whether it can be written to."""
         if not str(value):
             self.fail("an empty name is not a folder.", param, ctx)
-        return Path(value)
+        path = as_path(value)
+        if isinstance(path, RemotePath) and not self._remote:
+            self.fail(
+                f"{str(value)!r} is not a folder of this machine; only `tfviz render` "
+                "writes to others.",
+                param,
+                ctx,
+            )
+        return path
 
 
 class OutputFile(click.ParamType):

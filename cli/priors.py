@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 import tfviz
+from tfviz._files import find_files
 from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import fail, report_errors
@@ -336,7 +337,7 @@ def calibrate(
         )
     if output is None and not Path(source).exists():
         raise click.UsageError(f"Say with -o where the calibration of {source} goes.")
-    files = [] if folder is None else options.find_files(folder, types.PICTURES)
+    files = [] if folder is None else find_files(folder)
     most = min(count or MOST, len(files))
     # Spread over all files: the first ones may lie in the folder of a single class.
     files = [files[k * len(files) // most] for k in range(most)]

@@ -1,13 +1,16 @@
 """The commands `render` and `demo`: pictures of units in a folder."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
+from tfviz._storage import AnyPath
 from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import report_errors
+from tfviz.cli.lock import lock_folder
 from tfviz.cli.priors import OPTION_OF, load_prior, prior_options
 from tfviz.optimize.options import (
     ADAM,
@@ -51,13 +54,15 @@ def demo(output: Path) -> None:
     tfviz demo -o demo
     """
     options.make_folder(output)
-    adapter = options.load_adapter("squeezenet")
-    from tfviz.cli.output import render_to_folder  # noqa: PLC0415
-    from tfviz.optimize.job import Job  # noqa: PLC0415
-    from tfviz.optimize.options import Options  # noqa: PLC0415
+    with lock_folder(output):
+        adapter = options.load_adapter("squeezenet")
+        from tfviz.cli.output import render_to_folder  # noqa: PLC0415
+        from tfviz.cli.work import Work  # noqa: PLC0415
+        from tfviz.optimize.job import Job  # noqa: PLC0415
+        from tfviz.optimize.options import Options  # noqa: PLC0415
 
-    job = Job(adapter, DEMO_UNITS, options=Options(steps=DEMO_STEPS))
-    render_to_folder(job, output, model="squeezenet", suffix=".png", sheet=True)
+        job = Job(adapter, DEMO_UNITS, options=Options(steps=DEMO_STEPS))
+        render_to_folder(Work(job, output, ".png"), model="squeezenet", sheet=True)
 
 
 @click.command(cls=types.UnitsCommand)
@@ -72,9 +77,10 @@ def demo(output: Path) -> None:
 @click.option(
     "-o",
     "--output",
-    type=types.OutputFolder(),
+    type=types.OutputFolder(remote=True),
     required=True,
-    help="The folder to write the pictures to.",
+    help="The folder to write the pictures to; it may have a scheme that TensorFlow "
+    "supports, such as gs://.",
 )
 @options.model_options
 @click.option(
@@ -243,17 +249,45 @@ def demo(output: Path) -> None:
 @click.option(
     "--force", is_flag=True, help="Render finished pictures again, and replace them."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print files and scores as JSON.")
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Try the pictures again that failed in an earlier run; by default they are "
+    "left out.",
+)
+@click.option(
+    "--max-seconds",
+    type=types.Positive(),
+    help="Begin no further batch after this time in seconds; if pictures are left "
+    "then, the exit code is 3.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print how many pictures there are in each layer, and how long they will "
+    "take, estimated from a trial of about 20 seconds. Nothing is written.",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print a line of JSON for each picture once it is finished, after lines for "
+    "those that were finished before, and one with a summary at the end. With "
+    "--dry-run, print the plan as JSON.",
+)
 @click.pass_context
 @report_errors
 def render(  # noqa: PLR0917 (click passes by name)
     ctx: click.Context,
     units: tuple[str, ...],
     source: str | None,
-    output: Path,
+    output: AnyPath,
     suffix: str,
     sheet: bool,
     force: bool,
+    retry_failed: bool,
+    max_seconds: float | None,
+    dry_run: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -272,13 +306,18 @@ def render(  # noqa: PLR0917 (click passes by name)
       neg:fire8:20      the image that the unit responds to least
       fire8:20+fire9:3  the sum of several units
       fire8:0-15        a range of channels, one picture each
+      'fire8:*'         all channels of a layer; 'logit:*': all classes
       'fire*:3'         a channel in each layer that matches, one picture each
 
     Finished pictures are not rendered again: if a run is interrupted, the same
-    command continues it. DIR/manifest.jsonl lists the finished pictures.
+    command continues it. A picture that fails does not end the run.
+    DIR/manifest.jsonl lists the finished pictures, and those that failed, with the
+    reasons. The exit code is 0 if all pictures are finished, 1 if some failed or the
+    run was interrupted, 3 if --max-seconds are over.
 
     \b
-    tfviz render fire8:0-511 -o fire8 --size 128
+    tfviz render 'fire8:*' -o fire8 --size 128
+    tfviz render 'fire*:*' 'logit:*' -o all --dry-run
     tfviz render logit:goldfish neg:fire9:3 -o out
     tfviz render --from out/logit-goldfish.png -o again
     """
@@ -287,22 +326,24 @@ def render(  # noqa: PLR0917 (click passes by name)
             "Give units to render, such as fire8:20, or a picture with --from FILE"
             + (", not both." if units else ".")
         )
-    options.make_folder(output)
-    from tfviz.cli.output import render_to_folder  # noqa: PLC0415
+    if not dry_run:
+        options.make_folder(output)
+    # Before the model is loaded, so that a second command does not wait for it.
+    with nullcontext() if dry_run else lock_folder(output):
+        if source:
+            job, model = _job_again(ctx, source)
+        else:
+            job, model = _job_of(units, settings), settings["model"]
+        from tfviz.cli.output import render_to_folder  # noqa: PLC0415
+        from tfviz.cli.work import Work, print_plan  # noqa: PLC0415
 
-    if source:
-        job, model = _job_again(ctx, source)
-    else:
-        job, model = _job_of(units, settings), settings["model"]
-    render_to_folder(
-        job,
-        output,
-        model=model,
-        suffix=f".{suffix}",
-        force=force,
-        sheet=sheet,
-        as_json=as_json,
-    )
+        work = Work(job, output, f".{suffix}", force=force, retry_failed=retry_failed)
+        if dry_run:
+            print_plan(work, as_json=as_json)
+            return
+        render_to_folder(
+            work, model=model, sheet=sheet, as_json=as_json, max_seconds=max_seconds
+        )
 
 
 def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
@@ -415,14 +456,15 @@ def make_param(
 
 def _job_again(ctx: click.Context, source: str) -> tuple[Any, str]:
     """Return the job that makes the picture in a file again, and its model."""
-    own = ("units", "source", "output", "suffix", "sheet", "force", "as_json")
+    own = {"units", "source", "output", "suffix", "sheet", "force", "retry_failed"}
+    own |= {"max_seconds", "dry_run", "as_json"}
     model_options = options.MODEL_OPTIONS
     given = {
         name
         for name in ctx.params
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     }
-    extra = sorted(given - {*own, *model_options})
+    extra = sorted(given - own - {*model_options})
     if extra:
         names = ", ".join("--" + name.replace("_", "-") for name in extra)
         raise click.UsageError(

@@ -1,3 +1,5 @@
+import shutil
+
 import tfviz  # before TensorFlow: it sets environment variables
 import keras
 import numpy as np
@@ -51,6 +53,20 @@ def squeezenet():
     with pytest.MonkeyPatch.context() as patch:  # `_short` may be in effect
         patch.setitem(bundled.BUILDERS, "squeezenet", bundled.squeezenet)
         return tfviz.adapt(tfviz.load_model("squeezenet"))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium; tests that need it are skipped where it is not installed."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium is installed")
+    with playwright.sync_playwright() as p:
+        # Chromium has no sandbox for root, the user in most containers.
+        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """Helpers for the tests of several folders: small networks, seeds and error lines."""
 
 import importlib.util
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -57,6 +59,20 @@ def build_toy(head="softmax", channels=3, size=32):
     )
 
 
+def build_overflowing(bad=(3, 10, 11), channels=16):
+    """A network whose last layer, `far`, has infinite values in some channels."""
+    factor = [3e38 if channel in bad else 1.0 for channel in range(channels)]
+    return keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            keras.layers.Conv2D(channels, 3, name="conv"),
+            keras.layers.Rescaling(factor, name="scaled"),
+            keras.layers.Rescaling(1e9, name="far"),
+        ],
+        name="overflowing",
+    )
+
+
 def seeds_for(n, first=0):
     return tf.constant([[first + i, 10 * i + 1] for i in range(n)], tf.int32)
 
@@ -109,6 +125,36 @@ def small_trainings(patch):
 
 def names(folder):
     return sorted(file.name for file in Path(folder).iterdir())
+
+
+def manifest(folder):
+    """Return the lines of a folder's manifest."""
+    text = Path(folder, "manifest.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def pictures(folder):
+    """Return the bytes of the pictures in a folder by their names."""
+    return {file.name: file.read_bytes() for file in sorted(Path(folder).glob("*.png"))}
+
+
+def written(file):
+    """Return properties of a file that change if it is written again."""
+    status = file.stat()
+    return status.st_ino, status.st_mtime_ns
+
+
+def start_command(*arguments, cwd, prefix=(), **environment):
+    """Start `tfviz` in a process of its own, through another command if wanted."""
+    command = [*prefix, sys.executable, "-m", "tfviz.cli", *map(str, arguments)]
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def error_of(result):

@@ -1,4 +1,7 @@
 import errno
+import json
+import time
+import weakref
 
 import numpy as np
 import pytest
@@ -111,6 +114,28 @@ def test_sheet_shows_every_picture_in_its_place(result):
         )
 
 
+def test_a_sheet_takes_pictures_one_by_one(rng):
+    """Thousands of pictures need not be in the memory at once."""
+    pictures = rng.random((5, 4, 6, 3))
+    alive = []
+
+    def one_by_one():
+        for picture in pictures:
+            copy = picture.copy()
+            alive.append(weakref.ref(copy))
+            assert sum(reference() is not None for reference in alive) <= 2
+            yield copy
+
+    lazy = images.sheet(one_by_one(), [f"{i}" for i in range(5)])
+
+    assert len(alive) == 5
+    np.testing.assert_array_equal(
+        np.asarray(lazy), np.asarray(images.sheet(pictures, list("01234")))
+    )
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        images.sheet(pictures, ["one too many"] * 6)
+
+
 def test_notebooks_show_pictures_names_and_scores(result):
     html = result._repr_html_()
 
@@ -157,6 +182,45 @@ class TestReading:
             Image.new("RGB", (4, 4)).save(tmp_path / "x.webp", exif=exif)
             assert images.read_spec(tmp_path / "x.webp") is None
 
+    def test_damage_anywhere_in_a_png_is_found(self, tmp_path, rng):
+        """Pillow opens such a file, and decodes most of them to another picture."""
+        file = tmp_path / "x.png"
+        noise = Image.fromarray(rng.integers(0, 256, (24, 24, 3)).astype(np.uint8))
+        images.save(noise, file, {"tfviz": "1", "unit": "é"})
+        whole = file.read_bytes()
+        assert images.read_spec(file) == {"tfviz": "1", "unit": "é"}
+
+        for place in range(8, len(whole), 7):
+            changed = bytearray(whole)
+            changed[place] ^= 4
+            file.write_bytes(changed)
+            with pytest.raises(ValueError, match="cannot be read as an image"):
+                images.read_spec(file)
+        for length in range(0, len(whole), 11):
+            file.write_bytes(whole[:length])
+            with pytest.raises(ValueError, match="cannot be read as an image"):
+                images.read_spec(file)
+
+    def test_a_webp_file_that_is_cut_off_is_found(self, tmp_path, rng):
+        file = tmp_path / "x.webp"
+        noise = Image.fromarray(rng.integers(0, 256, (24, 24, 3)).astype(np.uint8))
+        images.save(noise, file, {"tfviz": "1"})
+        whole = file.read_bytes()
+        assert images.read_spec(file) == {"tfviz": "1"}
+
+        for length in range(0, len(whole), 11):
+            file.write_bytes(whole[:length])
+            with pytest.raises(ValueError, match="cannot be read as an image"):
+                images.read_spec(file)
+
+    def test_the_description_of_a_png_is_what_pillow_reads(self, tmp_path):
+        spec = {"tfviz": "1", "unit": "fire8:20", "name": 'Grüße, \\ and " \n'}
+        images.save(Image.new("RGB", (40, 30)), tmp_path / "x.png", spec)
+
+        with Image.open(tmp_path / "x.png") as image:
+            assert json.loads(image.text["tfviz"]) == spec
+        assert images.read_spec(tmp_path / "x.png") == spec
+
     def test_images_are_read_as_rgb_in_the_unit_range(self, tmp_path):
         Image.new("L", (3, 2), 51).save(tmp_path / "grey.png")
         picture = images.read(tmp_path / "grey.png")
@@ -200,6 +264,16 @@ class TestCentreCrop:
 
         np.testing.assert_allclose(images.centre_crop(picture, (12, 20)), 0.5)
         assert images.centre_crop(picture, (12, 20)).shape == (12, 20, 3)
+
+
+def test_thousands_of_equal_names_are_numbered_at_once():
+    began = time.process_time()
+    unique = file_names(("fire8:20", "x") * 20_000)
+
+    assert unique[:6] == ["fire8-20", "x", "fire8-20_2", "x_2", "fire8-20_3", "x_3"]
+    assert unique[-1] == "x_20000"
+    assert len(set(unique)) == 40_000
+    assert time.process_time() - began < 5  # counting from 1 each time takes minutes
 
 
 def test_file_names_are_never_equal_and_always_allowed():

@@ -76,25 +76,20 @@ class TestMeasure:
                 atol=1e-7,
             )
 
-    def test_a_small_deviation_around_a_large_mean_is_kept(self, monkeypatch):
+    def test_a_small_deviation_around_a_large_mean_is_kept(self):
         """Guards against sums of squares about zero, which lose small deviations."""
-        monkeypatch.setattr(levels, "BATCH", 2)
         rng = np.random.default_rng(1)
         values = 1e6 + rng.normal(size=(9, 4))
-        totals, count = [], 0
+        moments = levels.Moments()
         for start in range(0, 9, 2):
-            part = values[start : start + 2]
-            mean = part.mean(0)
-            of_batch = [(mean, ((part - mean) ** 2).sum(0), part.max(0))]
-            totals = (
-                levels._merge(totals, count, of_batch, len(part)) if count else of_batch
-            )
-            count += len(part)
-        mean, squares, highest = totals[0]
+            moments.add(values[start : start + 2])
 
-        np.testing.assert_allclose(mean, values.mean(0), rtol=1e-12)
-        np.testing.assert_allclose(np.sqrt(squares / 9), values.std(0), rtol=1e-6)
-        np.testing.assert_array_equal(highest, values.max(0))
+        np.testing.assert_allclose(moments.mean, values.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(
+            np.sqrt(moments.squares / 9), values.std(0), rtol=1e-6
+        )
+        np.testing.assert_array_equal(moments.highest, values.max(0))
+        np.testing.assert_allclose(moments.level().deviation, values.std(0), rtol=1e-6)
 
     def test_a_grey_model_sees_colour_pictures_in_grey(self, rng):
         adapter = tfviz.adapt(build_toy(channels=1), (-1, 1))
@@ -297,7 +292,13 @@ class TestCommand:
             (["--images", "empty", "-o", "l.txt"], 2, "must end in .npz"),
             (["--images", "broken", "-o", "f/l.npz"], 2, "cannot write to 'f' ("),
             (["--images", "broken", "-o", "l.npz", "-l", "pol"], 1, "mean 'pool'"),
-            (["-o", "l.npz"], 2, "Missing option '--images'"),
+            (["-o", "l.npz"], 2, "Give either --images or --examples"),
+            (
+                ["--images", "empty", "--examples", "broken/a.png", "-o", "l.npz"],
+                2,
+                "Give either --images or --examples",
+            ),
+            (["--examples", "broken/a.png", "-o", "l.npz"], 1, "no dataset examples"),
         ],
     )
     def test_bad_input_is_one_line(self, run, arguments, code, said):

@@ -15,17 +15,21 @@ __all__ = [
     "Animation",
     "Comparison",
     "Contender",
+    "DatasetExamples",
     "Progress",
     "Result",
     "adapt",
+    "atlas",
     "check_range",
     "compare",
+    "dataset_examples",
     "directions",
     "diverse",
     "dream",
     "images",
     "judges",
     "levels",
+    "load_examples",
     "load_model",
     "measures",
     "objectives",
@@ -57,6 +61,8 @@ if TYPE_CHECKING:
         transforms,
         views,
     )
+    from tfviz.analysis.dataset_examples import dataset_examples
+    from tfviz.analysis.examples_file import DatasetExamples, load_examples
     from tfviz.analysis.input_range import check_range
     from tfviz.analysis.top_units import top_units
     from tfviz.comparison.compare import compare
@@ -71,6 +77,7 @@ if TYPE_CHECKING:
     from tfviz.optimize.render import render
     from tfviz.optimize.result import Result
     from tfviz.priors._again import render_again
+    from tfviz.site.build import atlas
 else:
     # Modules are imported on first use: TensorFlow takes seconds to import, and
     # `tfviz --help` must not wait for it.
@@ -79,13 +86,17 @@ else:
         "Animation": "optimize.animation",
         "Comparison": "comparison.results",
         "Contender": "comparison.methods",
+        "DatasetExamples": "analysis.examples_file",
         "Progress": "optimize.batch",
         "Result": "optimize.result",
         "adapt": "models.adapter",
+        "atlas": "site.build",
         "diverse": "optimize.diverse",
         "dream": "optimize.dream",
         "check_range": "analysis.input_range",
         "compare": "comparison.compare",
+        "dataset_examples": "analysis.dataset_examples",
+        "load_examples": "analysis.examples_file",
         "load_model": "models.load",
         "render": "optimize.render",
         "render_again": "priors._again",
@@ -95,7 +106,8 @@ else:
     def __getattr__(name):
         if name not in __all__:
             raise AttributeError(f"module 'tfviz' has no attribute {name!r}")
-        if name not in ("images", "measures", "statistics"):  # these need no TensorFlow
+        # These need no TensorFlow.
+        if name not in ("atlas", "images", "measures", "statistics"):
             _environment.require_tensorflow_backend()
         if name in _MODULES:
             return getattr(import_module(f"tfviz.{_MODULES[name]}"), name)

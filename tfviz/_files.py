@@ -1,14 +1,18 @@
 """Files that are complete or not written, and settings as JSON."""
 
+import io
 import json
 import math
 import os
 import tempfile
+import uuid
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
+
+from tfviz._storage import AnyPath, RemotePath
 
 # Exceptions that NumPy raises for files that are damaged or of another kind.
 DAMAGED = (
@@ -22,11 +26,29 @@ DAMAGED = (
     zlib.error,
 )
 
+# Suffixes of the files in a folder that are read as photos.
+PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+# The names of temporary files, which a run that is killed leaves.
+_PARTIAL = (".tfviz-", ".part")
+
 # The number of characters of a value that a message shows.
 _LONGEST = 60
 
 
-def write_safely(path: Path, write: Callable[[Any], Any]) -> None:
+def find_files(folder: Path, suffixes: tuple[str, ...] = PICTURES) -> list[Path]:
+    """Return the files with one of these suffixes in a folder and its subfolders.
+
+    They are sorted, so that all parts of tfviz take them in the same order.
+    """
+    return [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.suffix.lower() in suffixes and file.is_file()
+    ]
+
+
+def write_safely(path: AnyPath, write: Callable[[Any], Any]) -> None:
     """Write a file so that it is either complete or not there.
 
     The contents go to a temporary file in the same folder, which is then renamed.
@@ -35,7 +57,19 @@ def write_safely(path: Path, write: Callable[[Any], Any]) -> None:
         path: The file.
         write: A function that is called with the opened file.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tfviz-", suffix=".part")
+    prefix, suffix = _PARTIAL
+    if isinstance(path, RemotePath):
+        contents = io.BytesIO()
+        write(contents)
+        partial = path.parent / f"{prefix}{uuid.uuid4().hex}{suffix}"
+        try:
+            partial.write_bytes(contents.getvalue())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        return
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
@@ -43,9 +77,21 @@ def write_safely(path: Path, write: Callable[[Any], Any]) -> None:
             os.fsync(file.fileno())
         Path(name).chmod(0o666 & ~_umask())
         Path(name).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and not error.filename:
+            error.filename = str(path)
         raise
+
+
+def is_partial(path: AnyPath) -> bool:
+    """Return whether a file is what a run that was killed had not finished writing.
+
+    >>> is_partial(Path(".tfviz-1a2b.part")), is_partial(Path("fire8-20.png"))
+    (True, False)
+    """
+    prefix, suffix = _PARTIAL
+    return path.name.startswith(prefix) and path.name.endswith(suffix)
 
 
 def _umask() -> int:
@@ -92,7 +138,7 @@ def check_settings(path: Path, settings: Mapping[str, Any], work: str) -> None:
 
 
 def check_same_settings(
-    folder: Path,
+    folder: AnyPath,
     saved: Mapping[str, Any],
     settings: Mapping[str, Any],
     work: str,

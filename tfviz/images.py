@@ -7,9 +7,11 @@ import io
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import struct
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from tfviz._files import write_safely
+from tfviz._storage import AnyPath, as_path
 
 
 def file_names(names: tuple[str, ...]) -> list[str]:
@@ -30,15 +33,18 @@ def file_names(names: tuple[str, ...]) -> list[str]:
     """
     unique_names: list[str] = []
     taken: set[str] = set()
+    counts: dict[str, int] = {}  # thousands of equal names are not counted from 1 each
     for name in names:
         plain = f"neg:{name[1:]}" if name.startswith("-") else name
         plain = plain.replace("/", ".").replace(":", "-")
         # Only characters that every system allows, and short enough for a number.
         plain = re.sub(r"[^\w.,@+()~#-]", "_", plain)[:180].lstrip(".") or "unit"
-        unique, count = plain, 1
-        while unique.casefold() in taken:  # some file systems ignore case
+        key = plain.casefold()  # some file systems ignore case
+        unique, count = plain, counts.get(key, 1)
+        while unique.casefold() in taken:
             count += 1
             unique = f"{plain}_{count}"
+        counts[key] = count
         taken.add(unique.casefold())
         unique_names.append(unique)
     return unique_names
@@ -48,7 +54,8 @@ FORMATS = {".png": "PNG", ".webp": "WEBP"}
 # The place of a picture's description: a text chunk of a PNG file, or an EXIF field
 # (ImageDescription) of a WebP file.
 _PNG_KEY = "tfviz"
-_EXIF_TAG = 0x010E
+EXIF_TAG = 0x010E
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def to_bytes(picture: ArrayLike) -> NDArray[np.uint8]:
@@ -97,25 +104,29 @@ def to_pil(picture: ArrayLike, alpha: ArrayLike | None = None) -> Image.Image:
 
 
 def sheet(
-    pictures: Sequence[ArrayLike], captions: Sequence[str], columns: int | None = None
+    pictures: Iterable[ArrayLike], captions: Sequence[str], columns: int | None = None
 ) -> Image.Image:
     """Draw pictures in a grid, with a line of text below each.
 
     Args:
-        pictures: Pictures of equal sizes.
+        pictures: Pictures of equal sizes, which are asked for one by one, so that
+            thousands need not be in the memory at once.
         captions: One line of text for each picture, cut off where it is too long. If
             all are empty, the pictures stand closer together.
         columns: The number of columns; by default the grid is about square.
     """
-    tiles = [to_pil(picture).convert("RGB") for picture in pictures]
-    columns = columns or int(np.ceil(np.sqrt(len(tiles))))
+    tiles = (to_pil(picture).convert("RGB") for picture in pictures)
+    first = next(tiles)
+    count = len(captions)
+    columns = columns or int(np.ceil(np.sqrt(count)))
     gap, text = (8, 18) if any(captions) else (2, 0)
-    width, height = tiles[0].width + gap, tiles[0].height + text + gap
-    rows = int(np.ceil(len(tiles) / columns))
+    width, height = first.width + gap, first.height + text + gap
+    rows = int(np.ceil(count / columns))
     grid = Image.new("RGB", (columns * width + gap, rows * height + gap), "white")
     draw = ImageDraw.Draw(grid)
     font = ImageFont.load_default(12)
-    for place, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
+    placed = zip(chain([first], tiles), captions, strict=True)
+    for place, (tile, caption) in enumerate(placed):
         left = gap + place % columns * width
         top = gap + place // columns * height
         grid.paste(tile, (left, top))
@@ -133,13 +144,14 @@ def save(
 
     Args:
         image: The image.
-        path: The file; its name must end in `.png` or `.webp`. Both are lossless.
+        path: The file; its name must end in `.png` or `.webp`. Both are lossless. It
+            may have a scheme that TensorFlow supports, such as `gs://`.
         spec: The description of how the image was made, as JSON values.
 
     Raises:
         ValueError: If the file's name has another ending.
     """
-    path = Path(path)
+    path = as_path(path)
     check_format(path)
     text = json.dumps(spec, sort_keys=True) if spec is not None else None
 
@@ -153,7 +165,7 @@ def save(
             options["lossless"] = options["exact"] = True
             if text is not None:
                 exif = Image.Exif()
-                exif[_EXIF_TAG] = text
+                exif[EXIF_TAG] = text
                 options["exif"] = exif
         image.save(file, FORMATS[path.suffix.lower()], **options)
 
@@ -163,19 +175,25 @@ def save(
 def read_spec(path: str | os.PathLike) -> dict[str, Any] | None:
     """Return the description that tfviz saved with a picture, or None.
 
+    All bytes of a PNG file are checked, so that damage anywhere in it is found, without
+    decoding the picture, which takes 20 times as long. A WebP file, which has no
+    checksums, is decoded.
+
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not an image.
+        ValueError: If the file is not an image, or is damaged.
     """
     try:
-        with Image.open(path) as image:
-            if image.format == "PNG":
-                text = image.text.get(_PNG_KEY)  # type: ignore[attr-defined]
-            else:
-                text = image.getexif().get(_EXIF_TAG)
+        contents = as_path(path).read_bytes()
+        if contents.startswith(_PNG_SIGNATURE):
+            text = _read_png_text(contents)
+        else:
+            with Image.open(io.BytesIO(contents)) as image:
+                image.load()
+                text = image.getexif().get(EXIF_TAG)
     except FileNotFoundError:
         raise
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{os.fspath(path)!r} cannot be read as an image.") from error
     try:
         spec = json.loads(text or "null")
@@ -184,25 +202,58 @@ def read_spec(path: str | os.PathLike) -> dict[str, Any] | None:
     return spec if isinstance(spec, dict) and "tfviz" in spec else None
 
 
-def read(path: str | os.PathLike) -> NDArray[np.float32]:
+def _read_png_text(contents: bytes) -> str | None:
+    """Return the description in a PNG file, or None if it has none.
+
+    Raises:
+        ValueError: If the file is cut off, or one of its checksums is wrong.
+    """
+    text, place = None, len(_PNG_SIGNATURE)
+    while place + 12 <= len(contents):
+        length, kind = struct.unpack_from(">I4s", contents, place)
+        end = place + 8 + length
+        checksum = contents[end : end + 4]
+        if zlib.crc32(contents[place + 4 : end]) != int.from_bytes(checksum):
+            raise ValueError(f"A checksum is wrong, in a chunk of kind {kind!r}.")
+        if kind == b"iTXt":
+            key, _, rest = contents[place + 8 : end].partition(b"\0")
+            if key == _PNG_KEY.encode():
+                # Two bytes about compression, the language, and the key's translation.
+                text = rest[2:].split(b"\0", 2)[-1].decode()
+        if kind == b"IEND":
+            return text
+        place = end + 4
+    raise ValueError("The file is cut off.")
+
+
+def read(path: str | os.PathLike | IO[bytes]) -> NDArray[np.float32]:
     """Read an image file as RGB `(height, width, 3)` in [0, 1].
 
     The image is turned upright as its EXIF orientation says, and transparent areas
     become white.
+
+    Args:
+        path: The file, or an open binary file, such as a member of an archive.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is not an image, has far too many pixels, or holds
             values whose range is unknown.
     """
+    is_path = isinstance(path, (str, os.PathLike))
+    name = os.fspath(path) if is_path else getattr(path, "name", "the file")
     try:
-        with Image.open(path) as image:
+        if is_path:
+            opened: IO[bytes] = io.BytesIO(as_path(path).read_bytes())
+        else:
+            opened = path
+        with Image.open(opened) as image:
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith("I;16"):  # Pillow would clip the values to 255
                 upright = Image.fromarray(to_bytes(np.asarray(upright) / 65535))
             if upright.mode in ("I", "F"):
                 raise ValueError(
-                    f"{os.fspath(path)!r} holds values of unknown range (mode "
+                    f"{name!r} holds values of unknown range (mode "
                     f"{upright.mode}). Save it with 8 bits per channel."
                 )
             if upright.has_transparency_data:
@@ -213,11 +264,9 @@ def read(path: str | os.PathLike) -> NDArray[np.float32]:
     except FileNotFoundError:
         raise
     except Image.DecompressionBombError as error:
-        raise ValueError(
-            f"{os.fspath(path)!r} has too many pixels to be read: {error}"
-        ) from error
+        raise ValueError(f"{name!r} has too many pixels to be read: {error}") from error
     except (OSError, SyntaxError) as error:
-        raise ValueError(f"{os.fspath(path)!r} cannot be read as an image.") from error
+        raise ValueError(f"{name!r} cannot be read as an image.") from error
 
 
 def centre_crop(
@@ -240,7 +289,7 @@ def centre_crop(
     return np.clip(cut, 0, 1)
 
 
-def check_format(path: Path) -> None:
+def check_format(path: AnyPath) -> None:
     """Refuse a file name without a suffix of a supported picture format."""
     if path.suffix.lower() not in FORMATS:
         raise ValueError(

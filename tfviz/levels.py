@@ -49,6 +49,47 @@ class Level:
     highest: NDArray[np.float32]
 
 
+class Moments:
+    """The running mean, deviation and highest value of each channel.
+
+    Batches are merged by the update of Chan, Golub and LeVeque (1979). A sum of squares
+    about zero would lose a small deviation around a large mean.
+
+    Attributes:
+        count: The number of images so far.
+        mean: The mean over the images, `(channels,)`.
+        squares: The sum of squares about the mean, `(channels,)`.
+        highest: The highest value, `(channels,)`.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean, self.squares = np.zeros((2, 1))
+        self.highest = np.full(1, -np.inf)
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Add the values of a batch of at least one image, `(n, channels)`."""
+        values = values.astype(np.float64)
+        n, total = len(values), self.count + len(values)
+        mean = values.mean(axis=0)
+        difference = mean - self.mean
+        self.mean = self.mean + difference * (n / total)
+        self.squares = (
+            self.squares
+            + ((values - mean) ** 2).sum(axis=0)
+            + difference**2 * (self.count * n / total)
+        )
+        self.highest = np.maximum(self.highest, values.max(axis=0))
+        self.count = total
+
+    def level(self) -> Level:
+        """Return the level of the channels over all images so far."""
+        deviation = np.sqrt(self.squares / self.count)
+        return Level(
+            *(x.astype(np.float32) for x in (self.mean, deviation, self.highest))
+        )
+
+
 @dataclass(frozen=True)
 class Levels:
     """The usual levels of a model's channels.
@@ -145,35 +186,21 @@ def measure(
     adapter = adapt(model)
     paths = _select_paths(adapter, layers)
     channel_means = _compile_channel_means(adapter, paths)
-    count = 0
-    # Of each layer: the mean, the sum of squares about the mean, the highest value.
-    totals: list[tuple[Any, Any, Any]] = []
+    moments = {path: Moments() for path in paths}
     for batch in _batches(adapter, images):
-        n = len(batch)
-        of_batch = []
         for path, tensor in zip(paths, channel_means(batch), strict=True):
-            values = tensor.numpy().astype(np.float64)
+            values = tensor.numpy()
             if not np.isfinite(values).all():
                 raise ValueError(
                     f"Layer {path!r} of model {adapter.name!r} has activations that "
                     "are not finite. Check the input range with `tfviz check`."
                 )
-            mean = values.mean(axis=0)
-            squares = ((values - mean) ** 2).sum(axis=0)
-            of_batch.append((mean, squares, values.max(axis=0)))
-        totals = _merge(totals, count, of_batch, n) if count else of_batch
-        count += n
+            moments[path].add(values)
+    count = next((m.count for m in moments.values()), 0)
     if count < 2:
         raise ValueError(f"Levels need at least 2 images. Received: {count}")
     return Levels(
-        {
-            path: Level(
-                mean.astype(np.float32),
-                np.sqrt(squares / count).astype(np.float32),
-                highest.astype(np.float32),
-            )
-            for path, (mean, squares, highest) in zip(paths, totals, strict=True)
-        },
+        {path: of_layer.level() for path, of_layer in moments.items()},
         count,
         adapter.fingerprint(),
         adapter.preprocess.name,
@@ -249,26 +276,6 @@ def _batches(adapter: Adapter, images: Iterable[Any]) -> Iterator[NDArray[np.flo
     fitting = (fit_photo(adapter, image) for image in images)
     while batch := list(islice(fitting, BATCH)):
         yield np.stack(batch)
-
-
-def _merge(
-    totals: Any, count: int, of_batch: Any, n: int
-) -> list[tuple[Any, Any, Any]]:
-    """Merge the statistics of a batch of n images into those of `count` images.
-
-    This is the update of Chan, Golub and LeVeque (1979). A sum of squares about zero
-    would lose a small deviation around a large mean.
-    """
-    return [
-        (
-            mean + (mean_n - mean) * (n / (count + n)),
-            squares + squares_n + (mean_n - mean) ** 2 * (count * n / (count + n)),
-            np.maximum(highest, highest_n),
-        )
-        for (mean, squares, highest), (mean_n, squares_n, highest_n) in zip(
-            totals, of_batch, strict=True
-        )
-    ]
 
 
 def _round_fractions(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -645,6 +645,8 @@ class TestFailures:
         assert "bad: random" not in {m["name"] for m in failed.results["methods"]}
         assert read(tmp_path) == failed.results
         broken.clear()
+        # A param of its own, as the compiled step of the other one is kept.
+        methods["bad"] = moving(pixels(decode=decode))
         mended = run(adapter, UNITS[:2], methods, tmp_path)
         assert [r["error"] for r in of(mended.results, "bad")] == [None] * 4
         assert of(mended.results, "good") == of(failed.results, "good")

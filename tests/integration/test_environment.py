@@ -87,7 +87,7 @@ def test_all_parts_are_importable_from_the_checkout():
     "module",
     [
         *("images", "measures", "statistics", "models.sources", "models.labels"),
-        *("report.rows", "stops", "optimize.options"),
+        *("report.rows", "site.build", "stops", "optimize.options"),
     ],
 )
 def test_modules_that_need_no_tensorflow_do_not_import_it(module):

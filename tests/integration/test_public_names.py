@@ -102,10 +102,13 @@ FACTORIES = [
         *(f"statistics.{n}" for n in ALSO_CHECKED["statistics"]),
         "render",
         "adapt",
+        "atlas",
         "load_model",
         "dream",
         "diverse",
         "top_units",
+        "dataset_examples",
+        "load_examples",
         "compare",
     ],
 )

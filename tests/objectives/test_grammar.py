@@ -1,5 +1,7 @@
 from types import SimpleNamespace
 
+import tfviz
+import keras
 import pytest
 
 from tfviz.objectives._grammar import _parse
@@ -109,6 +111,43 @@ def test_patterns_match_layers(squeezenet):
     assert len(parse("pool*", squeezenet)) == 3
 
 
+def test_a_star_stands_for_all_channels_layer_by_layer(squeezenet):
+    names = [unit.names[0] for unit in parse("fire[34]:*", squeezenet)]
+    assert names == [f"fire3:{i}" for i in range(128)] + [
+        f"fire4:{i}" for i in range(256)
+    ]
+
+    widths = (128, 128, 256, 256, 384, 384, 512, 512)
+    squeezed = (16, 16, 32, 32, 48, 48, 64, 64)
+    expanded = sum(widths)  # of two halves each, which `fire?` joins
+    assert len(parse("fire?:*", squeezenet)) == sum(widths)
+    assert len(parse("fire*:*", squeezenet)) == 2 * expanded + sum(squeezed)
+    order = [unit.layers[0] for unit in parse("fire*:*", squeezenet)]
+    paths = [layer.path for layer in squeezenet.layers()]
+    assert order == sorted(order, key=paths.index)
+
+
+def test_a_star_stands_for_whatever_else_a_range_can(toy_adapter):
+    def names(text):
+        return [unit.names[0] for unit in parse(text, toy_adapter)]
+
+    assert names("logit:*") == [f"logit:{i}" for i in range(5)]
+    assert names("prob:*") == [f"prob:{i}" for i in range(5)]
+    assert names("neg:conv_b:*") == [f"-conv_b:pre:{i}" for i in range(12)]
+    assert names("conv_a:*@3,4") == [f"conv_a:{i}@3,4" for i in range(8)]
+    assert names("conv_a:*+logit:2") == [f"conv_a:{i}+logit:2" for i in range(8)]
+    assert len(names("*:*")) == 8 + 12 + 12 + 5
+
+
+def test_all_classes_of_a_model_of_several_outputs_are_refused():
+    inputs = keras.Input((8, 8, 3))
+    outputs = [keras.layers.Dense(n)(keras.layers.Flatten()(inputs)) for n in (2, 3)]
+    adapter = tfviz.adapt(keras.Model(inputs, outputs), (0, 1))
+
+    with pytest.raises(ValueError, match="Select the one that has the classes"):
+        parse("logit:*", adapter)
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
@@ -152,6 +191,10 @@ def test_exact_paths_take_precedence(text, kind):
         ("logit:", "names no class"),
         ("a:1-3+b:1-2", "adds 3 and 2 units"),
         ("fire*:3", "can be read only with the model"),
+        ("fire8:*", "all channels of a layer, which can be counted only with the"),
+        ("logit:*", "all classes, which can be counted only with the model"),
+        ("fire8:random:*", "has no seed"),
+        (":*", "is not a unit. Write layer:channel, layer:first-last, layer:\\*"),
         ("", "names no unit"),
         ("neg:", "names no unit"),
     ],

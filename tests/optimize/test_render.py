@@ -253,7 +253,7 @@ class TestRunnerCache:
     def test_what_is_another_gets_its_own(self, other, toy_adapter):
         def key(objective="conv_b:0-1", param=SMALL, moves=MILD, options=None):
             job = Job(toy_adapter, objective, param, moves, options)
-            planned = job._batches[0]
+            planned = job.batches[0]
             problem = Problem(
                 toy_adapter, planned.objective, job.param, job.transforms, job.options
             )

@@ -1145,19 +1145,6 @@ class TestText:
         assert prose('https://a.b/"onclick="c').startswith('<a href="https://a.b/" ')
 
 
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium is installed")
-    with playwright.sync_playwright() as p:
-        # Chromium has no sandbox for root, the user in most containers.
-        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def open_page(browser, folder):
     """Open the page, and collect its requests, console messages and errors."""

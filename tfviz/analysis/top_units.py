@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,16 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz import levels as levels_
+from tfviz.analysis.examples_file import (
+    DatasetExamples,
+    holds_examples,
+    load_examples,
+)
+from tfviz.analysis.layer_selection import last_features, select_layers, unit_prefix
 from tfviz.levels import Level, Levels
 from tfviz.models.adapter import LOGITS, Adapter, adapt
 from tfviz.models.inputs import fit_photo
-from tfviz.models.introspection import Layer
 
-WILDCARDS = "*?["
 # The responses that a response is compared with.
 PHOTOS, LAYER = "photos", "layer"
 # Noise alone would lift a channel that hardly ever varies far above its usual level,
@@ -57,7 +60,7 @@ def top_units(
     layers: str | Sequence[str] | None = None,
     *,
     n: int = 10,
-    levels: Levels | str | os.PathLike | None = None,
+    levels: Levels | DatasetExamples | str | os.PathLike | None = None,
 ) -> list[TopUnit]:
     """Find the units that respond most to a photo.
 
@@ -69,8 +72,9 @@ def top_units(
             classes. By default the logits, and the last layer that has a map of other
             channels than the classes.
         n: The number of units of each layer.
-        levels: The usual activation levels of the channels, or the path of a file of
-            levels. By default those of the bundled network, if it is the model.
+        levels: The usual activation levels of the channels, dataset examples, which
+            contain them, or the path of a file of either. By default those of the
+            bundled network, if it is the model.
 
     Returns:
         Up to n units of each layer, sorted by how far they are above the usual level.
@@ -88,7 +92,11 @@ def top_units(
     adapter = adapt(model)
     if n < 1:
         raise ValueError(f"`n` must be at least 1. Received: {n}")
-    paths = _select_layers(adapter, layers)
+    if layers is None:
+        classes = LOGITS if adapter.classes else None
+        paths = [path for path in (classes, last_features(adapter)) if path]
+    else:
+        paths = select_layers(adapter, layers)
     usual_levels = _load_levels(adapter, levels)
     if not paths:
         raise ValueError(f"Model {adapter.name!r} has no units to rank.")
@@ -118,7 +126,7 @@ def _rank(
         levels: The usual levels, or None.
         n: The number of units.
     """
-    name = "logit" if path == LOGITS else path
+    name = unit_prefix(path)
     if not np.isfinite(values).all():
         raise ValueError(
             f"Layer {name!r} has activations that are not finite for this photo. Check "
@@ -188,50 +196,10 @@ def _load_levels(adapter: Adapter, levels: Any) -> Levels | None:
         except ValueError:  # the model was trained further, or has another range
             return None
         return bundled
-    if not isinstance(levels, Levels):
-        levels = levels_.load(levels)
+    if not isinstance(levels, (Levels, DatasetExamples)):
+        read = load_examples if holds_examples(levels) else levels_.load
+        levels = read(levels)
+    if isinstance(levels, DatasetExamples):
+        levels = levels.levels()
     levels.check(adapter)
     return levels
-
-
-def _select_layers(adapter: Adapter, layers: str | Sequence[str] | None) -> list[str]:
-    """Return the paths of the layers that paths and patterns stand for, each once."""
-    available = {layer.path: layer for layer in adapter.layers()}
-    if layers is None:
-        classes = [LOGITS] if adapter.classes else []
-        return classes + _last_features(adapter, list(available.values()))
-    selected: list[str] = []
-    for text in (layers,) if isinstance(layers, str) else layers:
-        if text in available:
-            if not available[text].units:
-                raise ValueError(f"Layer {text!r} has no channels.")
-            selected.append(text)
-        elif text == "logit":
-            adapter.require_logits()
-            selected.append(LOGITS)
-        elif any(sign in text for sign in WILDCARDS):
-            matching = [
-                path
-                for path, layer in available.items()
-                if fnmatchcase(path, text) and layer.units
-            ]
-            if not matching:
-                raise ValueError(
-                    f"No layer matches {text!r}. `tfviz layers` lists all layers; "
-                    "quote patterns in the shell."
-                )
-            selected += matching
-        else:
-            adapter.layer(text)  # raises an error that names similar layers
-    return list(dict.fromkeys(selected))
-
-
-def _last_features(adapter: Adapter, layers: list[Layer]) -> list[str]:
-    """Return the path of the last layer that has a map of features, not classes.
-
-    If no layer has a map, it is the last layer of features; if there is none, the list
-    is empty.
-    """
-    features = [x for x in layers if x.units and x.units != adapter.classes]
-    maps = [x for x in features if any(length != 1 for length in x.shape[1:-1])]
-    return [layer.path for layer in (maps or features)[-1:]]

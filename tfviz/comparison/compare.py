@@ -242,7 +242,9 @@ def _render_missing(
         pictures = store.of(name)
         missing = {p.unit for p in pictures if not p.file.exists()}
         # Units of one layer follow each other, so that each layer is compiled once.
-        ordered = dict.fromkeys(pictures[place].unit for place in job.order)
+        ordered = dict.fromkeys(
+            pictures[place].unit for planned in job.batches for place in planned.places
+        )
         for unit in [unit for unit in ordered if unit in missing]:
             try:
                 done += render_unit(job, pictures, unit)

@@ -25,6 +25,7 @@ from tfviz.models.introspection import (
     OutputError,
     Survey,
     fetch,
+    find_connections,
     make_survey,
     select_output,
 )
@@ -226,6 +227,31 @@ class Adapter:
             f"Model {self.name!r} has no layer {path!r}. {hint}"
             "`tfviz layers` or adapter.layers() lists all layers."
         )
+
+    def operation(self, path: str) -> Any:
+        """Return the Keras layer at the path of a layer, or a graph's node."""
+        self.layer(path)
+        return self._survey(self.size).operations.get(path)
+
+    def connections(self) -> dict[str, tuple[str, ...]]:
+        """Return which layers each layer takes the outputs of, by paths.
+
+        Layers that take the images have none. The model is traced once for it.
+
+        >>> import tfviz
+        >>> adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
+        >>> adapter.connections()["pool3"]
+        ('fire3',)
+        """
+        found: list[dict[str, tuple[str, ...]]] = []
+
+        def trace(images: Any) -> Any:
+            found.append(find_connections(self._trace(images)[1]))
+            return images
+
+        spec = tf.TensorSpec((1, *self.size, self.channels), tf.float32)
+        tf.function(trace, autograph=False).get_concrete_function(spec)
+        return found[0]
 
     def before_relu(self, path: str) -> str:
         """Return the path of the activations before a layer's ReLU.

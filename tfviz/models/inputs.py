@@ -139,21 +139,37 @@ def fit_photo(
     Raises:
         ValueError: If the photo is not such a picture, or has other channels.
     """
+    return fit_picture(photo, size or adapter.size, adapter.channels, adapter.name)
+
+
+def fit_picture(
+    photo: Any, size: tuple[int, int], channels: int, model: str
+) -> NDArray[np.float32]:
+    """Do what `fit_photo` does, for a model of which only the input is known.
+
+    Args:
+        photo: A file or picture, as for `fit_photo`.
+        size: The height and width to return.
+        channels: The number of channels of the model's input.
+        model: The name of the model, for messages.
+
+    Raises:
+        ValueError: As `fit_photo`.
+    """
     if isinstance(photo, (str, os.PathLike)):
         picture = images.read(photo)
     else:
         picture = _as_floats(np.asarray(photo))
-    channels = adapter.channels
     if channels == 1 and picture.shape[-1] == 3:
         picture = picture.mean(axis=-1, keepdims=True)
     elif channels == 3 and picture.shape[-1] == 1:
         picture = np.repeat(picture, 3, axis=-1)
     if picture.shape[-1] != channels:
         raise ValueError(
-            f"Model {adapter.name!r} takes pictures of {channels} channels. "
+            f"Model {model!r} takes pictures of {channels} channels. "
             f"Received: {picture.shape[-1]} channels"
         )
-    return images.centre_crop(picture, size or adapter.size)
+    return images.centre_crop(picture, size)
 
 
 @dataclass(frozen=True, eq=False)

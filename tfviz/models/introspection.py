@@ -154,6 +154,50 @@ def fetch(path: str, output: Any, recording: Recording) -> Any:
     return find_logits(output)[0]
 
 
+def find_connections(recording: Recording) -> dict[str, tuple[str, ...]]:
+    """Return which layers each layer takes the outputs of, in a recorded forward pass.
+
+    A layer that returns what it got, such as dropout, takes the layer before it. A
+    layer that contains others takes the last of them.
+
+    Args:
+        recording: The recording of the forward pass.
+
+    Returns:
+        The paths of the layers that a layer takes, by its path; none for a layer that
+        takes the images.
+    """
+    owners: dict[Any, str] = {}
+    connections: dict[str, tuple[str, ...]] = {}
+    for path, output in recording.outputs.items():
+        tensor = _only_tensor(output)
+        if tensor is None or not hasattr(tensor, "op"):
+            continue
+        place = (id(tensor.graph), tensor.name)
+        passed_on = place in owners
+        sources = [owners[place]] if passed_on else _sources(tensor, owners)
+        connections[path] = tuple(sources)
+        owners[place] = path
+    return connections
+
+
+def _sources(tensor: Any, owners: dict[Any, str]) -> list[str]:
+    """Return the layers that a tensor was computed from, without others in between."""
+    sources: dict[str, None] = {}
+    pending, seen = list(tensor.op.inputs), set()
+    while pending:
+        source = pending.pop(0)
+        place = (id(source.graph), source.name)
+        if place in seen:
+            continue
+        seen.add(place)
+        if place in owners:
+            sources[owners[place]] = None
+        else:
+            pending += source.op.inputs
+    return list(sources)
+
+
 def find_logits(output: Any) -> tuple[Any, list[Any]]:
     """Return the logits that a model's output was computed from.
 

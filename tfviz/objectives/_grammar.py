@@ -14,6 +14,7 @@ from tfviz.objectives._directions import random_direction
 from tfviz.objectives._units import (
     CLS,
     channel,
+    count_channels,
     layer,
     logit,
     neuron,
@@ -27,6 +28,8 @@ MAX_RANGE = 100_000
 SIGNS = ("-", "neg:")
 # Follows the path of a layer whose random directions are meant.
 RANDOM = ":random"
+# Stands for all channels of a layer, or all classes.
+ALL = "*"
 
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _POSITION = re.compile(r"(\d+),(\d+)")
@@ -49,7 +52,9 @@ def parse(text: str, model: Any = None) -> list[Objective]:
     `fire8:pre:20`      the channel before the ReLU of the layer
     `fire8:20+fire9:3`  the sum of two units; each side can have its own sign
     `fire8:0-15`        a range of channels or classes, with one picture each
+    `fire8:*`           all channels of a layer; `logit:*` and `prob:*`: all classes
     `fire*:3`           every layer that matches the pattern, with one picture each
+    `fire*:*`           all channels of every layer that matches, layer by layer
     ==================  ==========================================================
 
     Layers are given by their paths, as `tfviz layers` prints them. A text that is the
@@ -61,7 +66,7 @@ def parse(text: str, model: Any = None) -> list[Objective]:
     Args:
         text: A unit, or a range or pattern that stands for several.
         model: A Keras model, or an adapter made by `adapt`. Without it, patterns
-            cannot be read, and texts are not compared with the paths of layers.
+            and `*` cannot be read, and texts are not compared with the paths of layers.
 
     Returns:
         One objective for each picture.
@@ -130,16 +135,20 @@ def _parse(
         match = _CLASS_AT_POSITION.fullmatch(tail)
         target, *position = match.groups() if match else (tail,)
         targets: Sequence[int | str] = _parse_range(target) or [target]
+        if target == ALL:
+            targets = range(_count_classes(adapter, text))
         return [of_class(target, *map(int, position)) for target in targets]
     is_random = head.endswith(RANDOM) and head not in paths
     matches = _match_paths(head.removesuffix(RANDOM) if is_random else head, paths)
     if negated and adapter:  # the lowest output of a ReLU is 0, which shows nothing
         matches = [adapter.before_relu(path) for path in matches]
     parse_units = _parse_random_directions if is_random else _parse_channels
-    return [unit for path in matches for unit in parse_units(path, tail, text)]
+    return [u for path in matches for u in parse_units(path, tail, text, adapter)]
 
 
-def _parse_random_directions(path: str, tail: str, text: str) -> list[Objective]:
+def _parse_random_directions(
+    path: str, tail: str, text: str, _: Adapter | None
+) -> list[Objective]:
     """Read the random directions of a layer from the end of a text, the seeds."""
     seeds = _parse_range(tail)
     if seeds is None:
@@ -147,13 +156,17 @@ def _parse_random_directions(path: str, tail: str, text: str) -> list[Objective]
     return [random_direction(path, seed) for seed in seeds]
 
 
-def _parse_channels(path: str, tail: str, text: str) -> list[Objective]:
+def _parse_channels(
+    path: str, tail: str, text: str, adapter: Adapter | None
+) -> list[Objective]:
     """Read channels, neurons or tokens of a layer from the end of a text."""
     index, at, place = tail.partition("@")
     indices = _parse_range(index)
+    if path and index == ALL:
+        indices = list(range(_count_channels(adapter, path, text)))
     if not path or indices is None:
         raise ValueError(
-            f"{text!r} is not a unit. Write layer:channel, layer:first-last, "
+            f"{text!r} is not a unit. Write layer:channel, layer:first-last, layer:*, "
             "layer:channel@row,column, layer:channel@token, layer:random:seed, layer, "
             "logit:class or prob:class."
         )
@@ -170,6 +183,27 @@ def _parse_channels(path: str, tail: str, text: str) -> list[Objective]:
         )
     row, column = map(int, match.groups())
     return [neuron(path, i, row, column) for i in indices]
+
+
+def _count_channels(adapter: Adapter | None, path: str, text: str) -> int:
+    """Return the number of channels of a layer, all of which a text asks for."""
+    if adapter is None:
+        raise ValueError(
+            f"{text!r} stands for all channels of a layer, which can be counted only "
+            "with the model."
+        )
+    return count_channels(adapter, adapter.size, path)
+
+
+def _count_classes(adapter: Adapter | None, text: str) -> int:
+    """Return the number of classes, all of which a text asks for."""
+    if adapter is None:
+        raise ValueError(
+            f"{text!r} stands for all classes, which can be counted only with the "
+            "model."
+        )
+    adapter.require_logits()
+    return adapter.classes or 0
 
 
 def _split_terms(text: str, paths: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -28,6 +29,7 @@ from tfviz.optimize.batch import (
     plan_batches,
     plan_pictures,
 )
+from tfviz.optimize.compilation import compile_function
 from tfviz.optimize.dead_units import investigate
 from tfviz.optimize.options import NORMALIZED, Options
 from tfviz.optimize.result import Result
@@ -66,6 +68,7 @@ class Job:
 
     Attributes:
         pictures: What is to be made, in the order asked for.
+        batches: The batches, those of one layer and kind of unit in a row.
         options: The options, with the defaults filled in.
         settings: What all pictures have in common, as JSON values.
     """
@@ -96,11 +99,11 @@ class Job:
             for unit in as_objectives(objective, self.adapter)
         ]
         self._start = self._encode(start, sum(map(len, units)))
-        self._batches = plan_batches(units, options.batch_size, self.param.group)
+        self.batches = plan_batches(units, options.batch_size, self.param.group)
         repeats = count_repeats([text for unit in units for text in unit.texts])
         if at is not None:
-            repeats, self._batches = self._place(*at)
-        self.pictures = plan_pictures(units, repeats, self._batches, options.seed)
+            repeats, self.batches = self._place(*at)
+        self.pictures = plan_pictures(units, repeats, self.batches, options.seed)
         self.settings = (
             provenance(self.adapter)
             | {
@@ -132,22 +135,15 @@ class Job:
         job.pictures = [replace(p, name=spec["name"]) for p in job.pictures]
         return job
 
-    @property
-    def batches(self) -> int:
-        """The number of batches."""
-        return len(self._batches)
+    def wanted(self, number: int, skip: Set[int] = frozenset()) -> list[int]:
+        """Return which pictures of a batch are to be made, as indices of its places.
 
-    @property
-    def order(self) -> list[int]:
-        """The places of the pictures, in the order in which they are rendered.
-
-        Units of one kind follow each other, as they share a compiled step.
+        Args:
+            number: The number of the batch.
+            skip: The places of pictures that are not wanted.
         """
-        return [place for planned in self._batches for place in planned.places]
-
-    def batches_left(self, skip: Set[int]) -> int:
-        """Return how many batches have a picture that is not in `skip`."""
-        return sum(not skip >= set(planned.places) for planned in self._batches)
+        places = self.batches[number].places
+        return [i for i, place in enumerate(places) if place not in skip]
 
     def shown(self, images: Any) -> Any:
         """Return images as the model is shown them, before any transform."""
@@ -170,37 +166,43 @@ class Job:
         Raises:
             FloatingPointError: If a score is not finite.
         """
-        for number, planned in enumerate(self._batches):
-            wanted = [i for i, p in enumerate(planned.places) if p not in skip]
+        for number in range(len(self.batches)):
+            wanted = self.wanted(number, skip)
             if wanted:
-                yield self._render_batch(number, wanted, callbacks)
+                yield self.render_batch(number, wanted, callbacks)
 
-    def _render_batch(
-        self, number: int, wanted: list[int], callbacks: Sequence[Callback]
+    def render_batch(
+        self, number: int, wanted: list[int], callbacks: Sequence[Callback] = ()
     ) -> Batch:
-        """Make all attempts at a batch, and return its best wanted pictures."""
-        planned = self._batches[number]
+        """Make all attempts at a batch, and return its best wanted pictures.
+
+        Args:
+            number: The number of the batch.
+            wanted: The pictures to make, as `wanted` returns them. Their slots, and so
+                their bytes, do not depend on which others are wanted.
+            callbacks: As for `render`.
+
+        Raises:
+            FloatingPointError: If a score is not finite.
+        """
+        planned = self.batches[number]
         rows = [planned.slots[i] for i in wanted]
-        filled = planned.fill(wanted)
-        units = planned.objective[filled].units
-        seeds = self._seeds(planned, filled, 0)
-        problem = Problem(
-            self.adapter, planned.objective, self.param, self.transforms, self.options
-        )
-        with compiled(problem, seeds, units) as runner:
+        with self.lend_runner(number, wanted) as (runner, start):
 
             def attempt(restart: int) -> BatchState:
-                self._start_runner(runner, planned, filled, units, restart)
+                start(restart)
                 return self._attempt(runner, number, wanted, callbacks, restart)
 
             best = attempt(0)
             for restart in range(1, self.options.restarts):
                 best.keep_best(attempt(restart))
             batch = best.batch(tuple(planned.places[i] for i in wanted), rows)
+            names = [self.pictures[place].name for place in batch.places]
+            _check_finite(batch.outcome.scores[None], names, self.options.steps)
             dead = {
-                row: self.pictures[place].name
-                for row, place, fired in zip(
-                    rows, batch.places, batch.outcome.fired, strict=True
+                row: name
+                for row, name, fired in zip(
+                    rows, names, batch.outcome.fired, strict=True
                 )
                 if not fired
             }
@@ -211,6 +213,34 @@ class Job:
                 tried = investigate(runner, dead, scores, shape)
                 batch = replace(batch, dead_units=tried)
         return batch
+
+    @contextmanager
+    def lend_runner(
+        self, number: int, wanted: list[int]
+    ) -> Iterator[tuple[Runner, Callable[[int], None]]]:
+        """Lend the compiled runner of a batch, and what starts it.
+
+        Args:
+            number: The number of the batch.
+            wanted: The pictures to make, as `wanted` returns them.
+
+        Yields:
+            The runner, and a function that gives it the starts of an attempt, which is
+            numbered from 0.
+        """
+        planned = self.batches[number]
+        filled = planned.fill(wanted)
+        units = planned.objective[filled].units
+        seeds = self._seeds(planned, filled, 0)
+        problem = Problem(
+            self.adapter, planned.objective, self.param, self.transforms, self.options
+        )
+        with compiled(problem, seeds, units) as runner:
+
+            def start(restart: int) -> None:
+                self._start_runner(runner, planned, filled, units, restart)
+
+            yield runner, start
 
     def _start_runner(
         self,
@@ -223,8 +253,14 @@ class Job:
         """Give a runner the starts of a batch in an attempt."""
         start = None
         if self._start is not None:
+            # One image that is the start of all pictures is held once.
             places = [planned.places[i] for i in filled]
-            start = {name: values[places] for name, values in self._start.items()}
+            start = {
+                name: values[places]
+                if len(values) > 1
+                else values.repeat(len(places), 0)
+                for name, values in self._start.items()
+            }
         seeds = self._seeds(planned, filled, restart)
         runner.start(seeds, units, start, self.options.candidates or 1)
 
@@ -237,7 +273,7 @@ class Job:
         restart: int,
     ) -> BatchState:
         """Optimize a batch that has started, until its steps or its rules end it."""
-        planned, options = self._batches[number], self.options
+        planned, options = self.batches[number], self.options
         rows = [planned.slots[i] for i in wanted]
         names = tuple(self.pictures[planned.places[i]].name for i in wanted)
 
@@ -262,7 +298,7 @@ class Job:
                 names,
                 images,
                 number,
-                self.batches,
+                len(self.batches),
             )
             answers = [callback(progress) for callback in callbacks]
             if any(answer is True for answer in answers):
@@ -296,9 +332,9 @@ class Job:
         self, repeat: int, slot: int, size: int
     ) -> tuple[list[int], list[PlannedBatch]]:
         """Return the repeat numbers and the batch of one picture, or of its group."""
-        planned = self._batches[0]
+        planned = self.batches[0]
         group = planned.group
-        if len(self._batches) > 1 or len(planned.places) != group:
+        if len(self.batches) > 1 or len(planned.places) != group:
             raise ValueError("Only one picture, or one group, can be put in its place.")
         first, base = repeat - repeat % group, slot - slot % group
         slots = tuple(range(base, base + group))
@@ -317,8 +353,7 @@ class Job:
             return images
 
         shape = tuple(self.shown(np.zeros((1, *self.param.shape))).shape[1:])
-        spec = tf.TensorSpec((1, *shape), tf.float32)
-        tf.function(trace, autograph=False).get_concrete_function(spec)
+        compile_function(trace, tf.TensorSpec((1, *shape), tf.float32))
         self.adapter.layers(seen[0])
         self.adapter.layers(shape[:2])  # the final score has no transforms
         return seen[0]
@@ -326,7 +361,7 @@ class Job:
     def _encode(
         self, start: ArrayLike | Result | None, n: int
     ) -> dict[str, Any] | None:
-        """Return the latents of the start images, `n` of each; None without a start."""
+        """Return the latents of `n` start images, or of one; None without a start."""
         if start is None:
             return None
         if self.param.encode is None:
@@ -347,7 +382,6 @@ class Job:
                 f"them. Received: {np.shape(given)}"
             )
         check_unit_range(images, "start")
-        images = np.broadcast_to(images, (n, *self.param.shape))
         return {k: v.numpy() for k, v in self.param.encode(images).items()}
 
 

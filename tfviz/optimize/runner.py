@@ -13,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz.objectives._groups import similarities
+from tfviz.optimize.compilation import compile_function, free_memory
 from tfviz.optimize.optimizers import make_updater
 from tfviz.optimize.step import (
     Problem,
@@ -123,16 +124,16 @@ class Runner:
         self._problem = problem
         self._begin(seeds, units)
         param, n = problem.param, len(seeds)
-        self._init = _compile(param.init, self._seeds)
+        self._init = compile_function(param.init, self._seeds)
         size = param.shape[:2] if problem.options.alpha else (0, 0)
         self._state = _State(n, self._init.structured_outputs, size)
         self._update = make_updater(problem.options.optimizer, self._state.latents)
         number, rates = tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.float32)
-        self._run = _compile(
+        self._run = compile_function(
             self._take_steps, self._seeds, self._units, number, number, rates
         )
-        self._measure = _compile(self._measured, self._units)
-        self._bytes = _compile(self._pictures)
+        self._measure = compile_function(self._measured, self._units)
+        self._bytes = compile_function(self._pictures)
         # One step that is forgotten: only then TensorFlow optimizes the graph, which
         # takes longer than many steps and would count as their time.
         self._state.assign(self._init(self._seeds))
@@ -310,7 +311,9 @@ class Runner:
 
             return best_start(draw, count)
 
-        return _compile(search, self._seeds, self._units, tf.TensorSpec((), tf.int32))
+        return compile_function(
+            search, self._seeds, self._units, tf.TensorSpec((), tf.int32)
+        )
 
     @cached_property
     def _score_units(self) -> Any:
@@ -319,7 +322,7 @@ class Runner:
             return score_untransformed(self._problem, images, units, latents)[2]
 
         shape = (self._seeds.shape[0], *self._problem.param.shape)
-        return _compile(score, tf.TensorSpec(shape, tf.float32), self._units)
+        return compile_function(score, tf.TensorSpec(shape, tf.float32), self._units)
 
     def _pictures(self) -> Any:
         images = self._problem.param.decode(self._state.values())
@@ -371,11 +374,15 @@ class RunnerCache:
 
     def keep(self, problem: Problem, size: int, runner: Runner) -> None:
         """Keep a runner, and drop the one that was not used for longest."""
-        self._kept = [*self._kept, (_key(problem, size), runner)][-KEPT:]
+        self._kept.append((_key(problem, size), runner))
+        if len(self._kept) > KEPT:
+            del self._kept[0]
+            free_memory()
 
     def clear(self) -> None:
-        """Drop all runners."""
+        """Drop all runners, and free their memory."""
         self._kept.clear()
+        free_memory()
 
 
 def cache_of(adapter: Any) -> RunnerCache:
@@ -390,13 +397,18 @@ def compiled(
     """Lend a runner for batches like this one, compiled before if possible.
 
     While a runner is lent, others who ask for the same one get another, and one that
-    was interrupted is not kept.
+    was interrupted is not kept, unless all that happened is a score that is not finite:
+    the next start replaces everything that the runner holds.
     """
     cache, size = cache_of(problem.adapter), len(seeds)
     runner = cache.take(problem, size)
     if runner is None:
         runner = Runner(problem, seeds, units)
-    yield runner
+    try:
+        yield runner
+    except FloatingPointError:
+        cache.keep(problem, size, runner)
+        raise
     cache.keep(problem, size, runner)
 
 
@@ -418,15 +430,6 @@ def _key(problem: Problem, size: int) -> Hashable:
         *(options.smooth_pools, options.alpha),
         *(optimizer, size),
     )
-
-
-def _compile(function: Any, *arguments: Any) -> Any:
-    """Trace a function at once.
-
-    One that is traced at its first call counts as one that is traced too often when
-    several layers are rendered.
-    """
-    return tf.function(function, autograph=False).get_concrete_function(*arguments)
 
 
 def _share_changed(before: Latents, after: Latents) -> Any:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from tfviz import images
 from tfviz.report import formatting
@@ -133,8 +134,10 @@ def render_page(results: Json, folder: Path) -> str:
         "setting_text": setting_text,
         "sort_key": sort_key,
     }
-    template = files("tfviz.report").joinpath("report.html.jinja").read_text("utf-8")
+    package = files("tfviz.report")
+    template = package.joinpath("report.html.jinja").read_text("utf-8")
     return environment.from_string(template).render(
+        palette=Markup(package.joinpath("palette.css").read_text("utf-8")),
         results=results,
         lead=_lead(results),
         methods={method["name"]: method for method in methods},

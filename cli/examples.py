@@ -1,0 +1,242 @@
+"""`tfviz examples`: the images that units respond to."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfviz.cli import options
+from tfviz.cli import param_types as types
+from tfviz.cli.console import defer_interrupt, fail, format_duration, report_errors
+
+# The most files that are named if they cannot be read.
+NAMED = 5
+# The time between two lines of progress in a log file, in seconds.
+_LINE_SECONDS = 10
+
+
+@click.command()
+@options.model_options
+@options.images_option("The folder of images, also in subfolders.")
+@click.option(
+    "-l",
+    "--layer",
+    "--layers",
+    "layers",
+    metavar="PATTERN",
+    multiple=True,
+    show_default="all layers, and the classes",
+    help="The layers: a path, a pattern such as 'fire*', or logit for the classes. May "
+    "be given several times.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=types.OutputFile(".npz"),
+    required=True,
+    help="The file to write the examples to; its name ends in .npz.",
+)
+@click.option(
+    "-k",
+    type=click.IntRange(min=1),
+    default=9,
+    show_default=True,
+    help="The number of images that each unit responds to most, and least.",
+)
+@click.option(
+    "--by",
+    type=click.Choice(["peak", "mean"]),
+    default="peak",
+    show_default=True,
+    help="What the response of a unit is: its highest activation in the map, or the "
+    "mean over the map.",
+)
+@click.option(
+    "--spread",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="The number of images at evenly spaced quantiles of a unit's responses.",
+)
+@click.option(
+    "--bins",
+    type=click.IntRange(min=2),
+    default=64,
+    show_default=True,
+    help="The number of bins of the histograms.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="The largest number of images, drawn at random, from which the spread images "
+    "and the correlations between units are taken.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Random seed of that sample.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="The number of images in a batch.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
+@report_errors
+def examples(
+    folder: Path, layers: tuple[str, ...], output: Path, as_json: bool, **settings: Any
+) -> None:
+    """Find the images that each unit responds to most, least and in between.
+
+    Reads a folder of images once, and writes one file: for each unit of the layers, its
+    images with the positions where it responds most, the receptive fields, the
+    histogram of its responses, and the share of images on which it fires. Files that
+    cannot be read are left out and named.
+
+    If the command is interrupted, the same command continues. `tfviz levels --examples`
+    and `tfviz top --levels` take the file as well.
+
+    \b
+    tfviz examples --images photos -l 'fire*' -l logit -o examples.npz
+    tfviz examples --images photos -m mine.keras --by mean -o mine.npz
+    """
+    options.make_folder(output.parent)
+    model = {name: settings.pop(name) for name in options.MODEL_OPTIONS}
+    adapter = options.load_adapter(**model)
+    from tfviz import dataset_examples  # noqa: PLC0415
+
+    with (
+        defer_interrupt("batch") as interrupted,
+        _Progress(output, interrupted) as progress,
+    ):
+        found = dataset_examples(
+            adapter,
+            folder,
+            layers or None,
+            output=output,
+            progress=progress,
+            **settings,
+        )
+    rows = [_summarize(path, layer) for path, layer in found.layers.items()]
+    if as_json:
+        summary = {
+            "file": str(output),
+            "images": found.count,
+            "unreadable": [
+                {"file": file, "reason": reason} for file, reason in found.unreadable
+            ],
+            "layers": rows,
+        }
+        click.echo(json.dumps(summary, indent=2))
+    else:
+        _print_layers(rows)
+        count = len(found.unreadable)
+        left_out = f", {count} could not be read" if count else ""
+        click.echo(f"{output}: {len(rows)} layers, {found.count} images{left_out}")
+    _name_unreadable(found.unreadable)
+
+
+def _summarize(path: str, layer: Any) -> dict[str, Any]:
+    """Return the facts about a layer that the command prints."""
+    import numpy as np  # noqa: PLC0415
+
+    from tfviz.analysis.layer_selection import unit_prefix  # noqa: PLC0415
+
+    return {
+        "layer": unit_prefix(path),
+        "units": len(layer.fires),
+        "map": list(layer.map_shape),
+        # Fields at the margin of the image are cut off.
+        "field": [
+            int(np.ptp(axis, axis=1).max()) for axis in (layer.rows, layer.columns)
+        ],
+        "never_fire": int((layer.fires == 0).sum()),
+        "fires": float(np.median(layer.fires)),
+    }
+
+
+def _print_layers(rows: list[dict[str, Any]]) -> None:
+    width = max(len(row["layer"]) for row in rows)
+    for row in rows:
+        shape, field = ("x".join(map(str, row[name])) for name in ("map", "field"))
+        click.echo(
+            f"{row['layer']:{width}}  {row['units']:5} units  {shape or '-':>9}  field "
+            f"{field:>9}  fire on {row['fires']:4.0%} of the images (median)  "
+            f"{row['never_fire']} never fire"
+        )
+
+
+def _name_unreadable(unreadable: tuple[tuple[str, str], ...]) -> None:
+    """Say on stderr which files could not be read."""
+    for file, reason in unreadable[:NAMED]:
+        click.echo(f"not read: {file}: {reason}", err=True)
+    if len(unreadable) > NAMED:
+        click.echo(f"and {len(unreadable) - NAMED} more", err=True)
+
+
+class _Progress:
+    """The progress on stderr: a bar in a terminal, a line now and then elsewhere.
+
+    Args:
+        output: The file of the examples, for the message of an interruption.
+        interrupted: A function that says whether Ctrl-C has been pressed.
+    """
+
+    def __init__(self, output: Path, interrupted: Callable[[], bool]) -> None:
+        self._output, self._interrupted = output, interrupted
+        self._bar: Any = None
+        # The time and the number of images when this run began, and the last line.
+        self._first: tuple[float, int] | None = None
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._bar is not None:
+            self._bar.render_finish()
+
+    def __call__(self, done: int, total: Any) -> None:
+        """Show how many images are done, and stop if Ctrl-C has been pressed.
+
+        Raises:
+            click.ClickException: If it has.
+        """
+        if sys.stderr.isatty():
+            self._move_bar(done, total)
+        else:
+            self._print_line(done, total)
+        if self._interrupted() and done < total:
+            fail(
+                f"interrupted: {done} of {total} images are done. The same command "
+                f"continues from {self._output}.partial"
+            )
+
+    def _move_bar(self, done: int, total: int) -> None:
+        if self._bar is None:
+            self._bar = click.progressbar(
+                length=total, label="images", file=sys.stderr, show_pos=True
+            )
+        self._bar.update(done - self._bar.pos)
+
+    def _print_line(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        start, done_then = self._first = self._first or (now, done)
+        if now - self._last_line < _LINE_SECONDS and done < total:
+            return
+        self._last_line = now
+        left = ""
+        if done > done_then:
+            seconds = (total - done) * (now - start) / (done - done_then)
+            left = f"  {format_duration(seconds)} left"
+        click.echo(f"{done}/{total} images{left}", err=True)

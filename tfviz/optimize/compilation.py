@@ -1,0 +1,78 @@
+"""Compile functions so that the memory is free again once they are dropped."""
+
+import ctypes
+import gc
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.framework import ops
+
+from tfviz._errors import reason_of
+
+# The names under which TensorFlow registers the gradients of `tf.custom_gradient`, and
+# the attribute by which an operation of a graph refers to one.
+_CUSTOM = "CustomGradient-"
+_ATTRIBUTE = "_gradient_op_type"
+
+
+def compile_function(function: Any, *arguments: Any) -> Any:
+    """Trace a function at once, whose gradients are all computed inside of it.
+
+    One that is traced at its first call counts as one that is traced too often when
+    several layers are rendered.
+
+    TensorFlow keeps each gradient of `tf.custom_gradient` for the life of the process,
+    and with it the graph it was traced in: about 15 MB for each layer that is rendered.
+    As nobody asks for the gradients of this function from outside, they are removed.
+
+    Args:
+        function: The function.
+        *arguments: Its arguments, or their specifications.
+
+    Raises:
+        ValueError: If it contains an operation that has no gradient.
+    """
+    # The registry has no public way to remove an entry.
+    registry = ops.gradient_registry._registry
+    known = set(registry)
+    traced = tf.function(function, autograph=False)
+    try:
+        compiled = traced.get_concrete_function(*arguments)
+    except LookupError as error:
+        if type(error) is not LookupError:  # such as KeyError, a mistake in the program
+            raise
+        raise ValueError(
+            "The unit cannot be optimized, because its layer contains an operation "
+            f"without a gradient. {reason_of(error)}"
+        ) from error
+    # Only those that this graph uses: other threads may be tracing others.
+    for name in _custom_gradients(compiled.graph.as_graph_def()):
+        if name not in known:
+            registry.pop(name, None)
+    return compiled
+
+
+def free_memory() -> None:
+    """Free the memory of compiled functions that were dropped.
+
+    Graphs are cycles of many small objects, which Python would look for only after
+    several layers. The C library of Linux keeps what is freed between pieces that are
+    in use, unless it is told to give it back to the system.
+    """
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not all libraries can
+        if trim is not None:
+            trim(0)
+
+
+def _custom_gradients(graph: Any) -> Iterator[str]:
+    """Yield the names of the custom gradients in a graph and its inner functions."""
+    inner = (node for function in graph.library.function for node in function.node_def)
+    for node in (*graph.node, *inner):
+        if _ATTRIBUTE in node.attr:
+            name = node.attr[_ATTRIBUTE].s.decode()
+            if name.startswith(_CUSTOM):
+                yield name

@@ -1,0 +1,1 @@
+"""The site of an atlas: pages to browse the units of a network."""
