@@ -10,7 +10,6 @@ from tfviz._storage import AnyPath
 from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import report_errors
-from tfviz.cli.lock import lock_folder
 from tfviz.cli.priors import OPTION_OF, load_prior, prior_options
 from tfviz.optimize.options import (
     ADAM,
@@ -20,6 +19,7 @@ from tfviz.optimize.options import (
     STEPS,
     TRANSFORMS,
 )
+from tfviz.runs.lock import lock_folder
 
 # The pictures of `tfviz demo`: channels of five layers, a neuron, a layer, two classes.
 DEMO_UNITS = (
@@ -57,9 +57,9 @@ def demo(output: Path) -> None:
     with lock_folder(output):
         adapter = options.load_adapter("squeezenet")
         from tfviz.cli.output import render_to_folder  # noqa: PLC0415
-        from tfviz.cli.work import Work  # noqa: PLC0415
         from tfviz.optimize.job import Job  # noqa: PLC0415
         from tfviz.optimize.options import Options  # noqa: PLC0415
+        from tfviz.runs.work import Work  # noqa: PLC0415
 
         job = Job(adapter, DEMO_UNITS, options=Options(steps=DEMO_STEPS))
         render_to_folder(Work(job, output, ".png"), model="squeezenet", sheet=True)
@@ -335,7 +335,8 @@ def render(  # noqa: PLR0917 (click passes by name)
         else:
             job, model = _job_of(units, settings), settings["model"]
         from tfviz.cli.output import render_to_folder  # noqa: PLC0415
-        from tfviz.cli.work import Work, print_plan  # noqa: PLC0415
+        from tfviz.cli.plan import print_plan  # noqa: PLC0415
+        from tfviz.runs.work import Work  # noqa: PLC0415
 
         work = Work(job, output, f".{suffix}", force=force, retry_failed=retry_failed)
         if dry_run:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from support import build_toy, manifest, names, pictures, start_command, written
 
-from tfviz.cli.lock import LOCK
+from tfviz.runs.lock import LOCK
 
 UNITS = ["conv_*:*", "logit:*"]
 COUNT = 8 + 12 + 5

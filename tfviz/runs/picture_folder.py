@@ -179,21 +179,16 @@ class PictureFolder:
         known |= dict(zip(new, names, strict=True))
         return [self.path / f"{known[key]}{suffix}" for key in keyed]
 
-    def write(
-        self, file: AnyPath, picture: Any, spec: Mapping[str, Any], **facts: Any
-    ) -> dict[str, Any]:
-        """Write a picture, then its line in the manifest, which is returned.
+    def note_picture(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Write a line in the manifest for a picture that is in the folder.
 
         Args:
-            file: The file, in the folder.
-            picture: The picture as a `PIL.Image.Image`.
-            spec: The description of the picture, which is stored in its file.
-            **facts: Entries for the manifest alone, such as times and paths, which
-                would make equal pictures have different files.
+            entry: What `save_picture` returned.
+
+        Returns:
+            The line.
         """
-        images.save(picture, file, spec)
-        now = {"finished": time.strftime(_TIME)}
-        return self._append(_manifest_entry(file, spec) | facts | now)
+        return self._append(entry | {"finished": time.strftime(_TIME)})
 
     def note_failure(self, picture: Any, reason: str) -> dict[str, Any]:
         """Write a line in the manifest for a picture that failed, and return it.
@@ -215,6 +210,22 @@ class PictureFolder:
     def _append(self, entry: dict[str, Any]) -> dict[str, Any]:
         append(self.path / MANIFEST, (json.dumps(entry) + "\n").encode())
         return entry
+
+
+def save_picture(
+    file: AnyPath, picture: Any, spec: Mapping[str, Any], **facts: Any
+) -> dict[str, Any]:
+    """Write a picture into a folder, and return its entry for the manifest.
+
+    Args:
+        file: The file.
+        picture: The picture as a `PIL.Image.Image`.
+        spec: The description of the picture, which is stored in its file.
+        **facts: Entries for the manifest alone, such as times and paths, which would
+            make equal pictures have different files.
+    """
+    images.save(picture, file, spec)
+    return _manifest_entry(file, spec) | facts
 
 
 def _shared_text(spec: Mapping[str, Any]) -> str:

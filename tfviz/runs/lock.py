@@ -7,11 +7,10 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from tfviz._files import write_safely
 from tfviz._storage import AnyPath, RemotePath
-from tfviz.cli.console import fail
 
 try:
     import fcntl
@@ -25,7 +24,7 @@ _UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 @contextmanager
 def lock_folder(folder: AnyPath) -> Iterator[None]:
-    """Hold the lock of a folder, or end the command if another process holds it.
+    """Hold the lock of a folder, unless another process holds it.
 
     The operating system frees the lock of a process that ends, however it ends. Where
     it has no locks, as in `gs://`, the file itself is the lock: one that a process left
@@ -36,7 +35,7 @@ def lock_folder(folder: AnyPath) -> Iterator[None]:
         folder: The folder, which exists.
 
     Raises:
-        click.ClickException: If another process holds it.
+        RuntimeError: If another process holds it.
     """
     path = folder / LOCK
     handle = None
@@ -119,13 +118,13 @@ def _is_dead(owner: dict[str, Any]) -> bool:
     return False
 
 
-def _refuse(path: AnyPath, owner: dict[str, Any], remedy: str = "") -> None:
+def _refuse(path: AnyPath, owner: dict[str, Any], remedy: str = "") -> NoReturn:
     who = "another process"
     if owner:
         who = "process {pid} on {host}, since {started}".format_map(
             {"pid": "?", "host": "?", "started": "?"} | owner
         )
-    fail(
+    raise RuntimeError(
         f"{str(path.parent)!r} is in use by another tfviz ({who}). Wait until it is "
         f"finished, or choose another folder.{remedy}"
     )

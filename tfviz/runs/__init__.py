@@ -1,0 +1,1 @@
+"""Runs: many pictures rendered into a folder, where an interrupted run goes on."""
