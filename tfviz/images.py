@@ -240,13 +240,14 @@ def read(path: str | os.PathLike | IO[bytes]) -> NDArray[np.float32]:
         ValueError: If the file is not an image, has far too many pixels, or holds
             values whose range is unknown.
     """
-    is_path = isinstance(path, (str, os.PathLike))
-    name = os.fspath(path) if is_path else getattr(path, "name", "the file")
+    opened: IO[bytes] | None = None
+    if isinstance(path, (str, os.PathLike)):
+        name = os.fspath(path)
+    else:
+        name, opened = getattr(path, "name", "the file"), path
     try:
-        if is_path:
-            opened: IO[bytes] = io.BytesIO(as_path(path).read_bytes())
-        else:
-            opened = path
+        if opened is None:
+            opened = io.BytesIO(as_path(name).read_bytes())
         with Image.open(opened) as image:
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith("I;16"):  # Pillow would clip the values to 255

@@ -179,7 +179,7 @@ class PictureFolder:
         known |= dict(zip(new, names, strict=True))
         return [self.path / f"{known[key]}{suffix}" for key in keyed]
 
-    def note_picture(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+    def note_picture(self, entry: dict[str, Any]) -> dict[str, Any]:
         """Write a line in the manifest for a picture that is in the folder.
 
         Args:
