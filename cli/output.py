@@ -42,7 +42,8 @@ def render_to_folder(
         max_seconds: The time after which no further batch is begun.
 
     Raises:
-        click.ClickException: If the run was interrupted, or pictures failed.
+        click.ClickException: If the run was interrupted, or pictures failed or were
+            deleted by somebody else.
         SystemExit: With the code `TIME_IS_OVER`, if the time is over before all
             pictures are made.
     """
@@ -61,7 +62,9 @@ def render_to_folder(
         show_progress(work.job, run.pace, total, len(work.skip)) as progress,
     ):
         started = time.monotonic()
-        for attempt in attempt_batches(work.job, work.skip, [progress.update]):
+        for attempt in attempt_batches(
+            work.job, work.skip, [progress.update], succeeded=bool(work.finished)
+        ):
             layer, names = run.keep(attempt, time.monotonic() - started)
             progress.finish_batch(layer, names)
             started = time.monotonic()
@@ -72,6 +75,7 @@ def render_to_folder(
                 stopped = "time"
                 break
     warn_of_dead_units(run.dead_units)
+    deleted = run.forget_deleted()
     run.print_summary(stopped)
     in_folder = f"{len(run.finished)} of {total} pictures are in {work.pictures.path}"
     if stopped == "interrupted":
@@ -82,6 +86,12 @@ def render_to_folder(
             err=True,
         )
         raise SystemExit(TIME_IS_OVER)
+    if deleted:
+        verb = "was" if len(deleted) == 1 else "were"
+        fail(
+            f"{count_of(len(deleted), 'picture')} {verb} deleted during the run: "
+            f"{join_first(deleted)}. The same command goes on from here."
+        )
     files = [work.files[place] for place in sorted(run.finished)]
     if sheet and files:
         _write_sheet(files, work.pictures.path / SHEET)
@@ -157,6 +167,14 @@ class _Run:
         layer = self.pace.add(attempt.number, made, seconds, compilation)
         places = [*attempt.failures, *(p for b in attempt.batches for p in b.places)]
         return layer, [job.pictures[place].name for place in sorted(places)]
+
+    def forget_deleted(self) -> list[str]:
+        """Return the names of pictures that somebody else deleted during the run."""
+        there = {file.name for file in self._work.pictures.path.iterdir()}
+        files = self._work.files
+        deleted = [i for i in sorted(self.finished) if files[i].name not in there]
+        self.finished.difference_update(deleted)
+        return [files[place].name for place in deleted]
 
     def print_earlier(self) -> None:
         """Print the lines of the pictures that need not be made."""

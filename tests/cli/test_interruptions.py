@@ -190,7 +190,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(
     errors = Path(place, "full.txt").read_text().splitlines()
     assert errors[-1].startswith("Error: No space left on device (out/")
     assert errors[-1].endswith(
-        "). Finished pictures are kept; once the problem is solved, the same command "
+        "). What is finished is kept; once the problem is solved, the same command "
         "goes on from there."
     )
     kept = pictures(place / "full")

@@ -328,7 +328,7 @@ class TestFailures:
             error = error_of(render("conv_b:*", code=1))
 
         assert error == (
-            f"Error: {os.strerror(number)} (out/conv_b-5.png). Finished pictures are "
+            f"Error: {os.strerror(number)} (out/conv_b-5.png). What is finished is "
             "kept; once the problem is solved, the same command goes on from there."
         )
         kept = [f"conv_b-{i}.png" for i in range(5)]
