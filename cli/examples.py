@@ -139,8 +139,11 @@ def _find(
     folder: Path, layers: tuple[str, ...], output: Path, settings: dict[str, Any]
 ) -> Any:
     """Go through the images, or continue an interrupted pass, and write the file."""
-    for file in (output, output.with_name(f"{output.name}.partial")):
-        delete_partials(file)
+    state = output.with_name(f"{output.name}.partial")
+    delete_partials(output)
+    delete_partials(state)
+    if state.exists():
+        click.echo(f"continuing from {state}", err=True)
     model = {name: settings.pop(name) for name in options.MODEL_OPTIONS}
     adapter = options.load_adapter(**model)
     from tfviz import dataset_examples  # noqa: PLC0415

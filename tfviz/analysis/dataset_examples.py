@@ -133,8 +133,8 @@ def dataset_examples(
     _check_images(state)
     if folder is not None and (changes := folder.changes(files)):
         warnings.warn(
-            f"{str(folder.path)!r} changed during the pass: {changes}. The examples are "
-            "those of the files as they were read; a new pass finds those of the "
+            f"{str(folder.path)!r} changed during the pass: {changes}. The examples "
+            "are those of the files as they were read; a new pass finds those of the "
             "folder as it is now.",
             stacklevel=2,
         )
