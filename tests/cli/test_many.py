@@ -268,9 +268,7 @@ class TestFailures:
         assert not any("failed" in line for line in manifest("out"))
         render("conv_b:*")
 
-    def test_an_interrupted_run_goes_on_through_a_layer_of_failures(
-        self, render
-    ):
+    def test_an_interrupted_run_goes_on_through_a_layer_of_failures(self, render):
         """As the same run would have done that was not interrupted."""
         build_overflowing(range(16)).save("bad.keras")
         job = ["conv:*", "far:*", "--json"]
@@ -409,7 +407,9 @@ class TestDamage:
 
         result = render("conv_b:*")
         assert "1 picture is damaged and is made again: conv_b-3.png" in result.stderr
-        missing = "2 pictures are missing and are made again: conv_b-1.png, conv_b-6.png"
+        missing = (
+            "2 pictures are missing and are made again: conv_b-1.png, conv_b-6.png"
+        )
         assert missing in result.stderr
         assert pictures("out") == pictures("whole")
         assert len(manifest("out")) == 12
