@@ -203,8 +203,10 @@ def test_a_signal_ends_the_run_after_the_batch(number, place, uninterrupted):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_before_the_first_batch_ends_the_run_at_once(number, place):
     """While TensorFlow is imported; the lock is released."""
+    lock = place / "out" / LOCK
     child = start_command(*JOB, cwd=place)
-    wait_for((place / "out" / LOCK).exists, child)
+    wait_for(lambda: lock.exists() and lock.stat().st_size, child)
+    time.sleep(0.3)
     child.send_signal(number)
     _, stderr = child.communicate()
 
@@ -427,25 +429,26 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(
 
 @pytest.mark.slow
 def test_a_pass_for_examples_on_a_full_disk_goes_on(in_small_disk, place, whole_pass):
-    """A disk with room for some states of the pass, but not for its result."""
+    """A disk with room for one state of the pass, but not for two."""
     setup = f"{SAVE_OFTEN}\nfrom tfviz.cli.main import main\nmain()\n"
     (place / "often.py").write_text(setup)
     command = as_shell([*PASS, "-o", "out/e.npz"])
     often = command.replace("$TFVIZ", f"{sys.executable} often.py")
     result = in_small_disk(
+        "head -c 300k /dev/zero > out/other.bin\n"
         f"code=0; {often} 2> full.txt || code=$?; echo $code; cp -a out full\n"
         f"mount -o remount,size=10m out; {command} 2> after.txt; cp -a out after",
-        "100k",
+        "1m",
     )
 
     assert result.returncode == 0, result.stderr
     error = Path(place, "full.txt").read_text().splitlines()[-1]
     assert result.stdout.splitlines()[0] == "1"
-    assert error.startswith("Error: No space left on device (out/e.npz")
+    assert error.startswith("Error: No space left on device (out/e.npz.partial")
     assert error.endswith(FULL)
-    assert names(place / "full") == ["e.npz.partial"]
+    assert names(place / "full") == ["e.npz.partial", "other.bin"]
     assert "continuing from out/e.npz.partial" in Path(place, "after.txt").read_text()
-    assert names(place / "after") == ["e.npz"]
+    assert names(place / "after") == ["e.npz", "other.bin"]
     assert (place / "after/e.npz").read_bytes() == whole_pass
 
 
