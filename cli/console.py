@@ -22,13 +22,14 @@ def report_errors(command: Callable) -> Callable:
     def run(*args: Any, **kwargs: Any) -> Any:
         print_warnings_as_lines()
         try:
-            return command(*args, **kwargs)
+            with _sigterm_as_ctrl_c():
+                return command(*args, **kwargs)
         except (ValueError, RuntimeError, ArithmeticError) as error:
             fail(_first_line(error))
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             fail(
-                f"{error.strerror or _first_line(error)}{where}. Finished pictures are "
+                f"{error.strerror or _first_line(error)}{where}. What is finished is "
                 "kept; once the problem is solved, the same command goes on from there."
             )
         except Exception as error:
@@ -38,6 +39,20 @@ def report_errors(command: Callable) -> Callable:
             fail("not enough memory. Lower --batch-size or --size.")
 
     return run
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM interrupt a command like Ctrl-C, so that locks are released."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def print_warnings_as_lines() -> None:

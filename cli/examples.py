@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
+from tfviz._files import delete_partials
 from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import defer_interrupt, fail, format_duration, report_errors
+from tfviz.runs.lock import lock_file
 
 # The most files that are named if they cannot be read.
 NAMED = 5
@@ -111,22 +113,9 @@ def examples(
     tfviz examples --images photos -m mine.keras --by mean -o mine.npz
     """
     options.make_folder(output.parent)
-    model = {name: settings.pop(name) for name in options.MODEL_OPTIONS}
-    adapter = options.load_adapter(**model)
-    from tfviz import dataset_examples  # noqa: PLC0415
-
-    with (
-        defer_interrupt("batch") as interrupted,
-        _Progress(output, interrupted) as progress,
-    ):
-        found = dataset_examples(
-            adapter,
-            folder,
-            layers or None,
-            output=output,
-            progress=progress,
-            **settings,
-        )
+    # Before the model is loaded, so that a second command does not wait for it.
+    with lock_file(output):
+        found = _find(folder, layers, output, settings)
     rows = [_summarize(path, layer) for path, layer in found.layers.items()]
     if as_json:
         summary = {
@@ -144,6 +133,33 @@ def examples(
         left_out = f", {count} could not be read" if count else ""
         click.echo(f"{output}: {len(rows)} layers, {found.count} images{left_out}")
     _name_unreadable(found.unreadable)
+
+
+def _find(
+    folder: Path, layers: tuple[str, ...], output: Path, settings: dict[str, Any]
+) -> Any:
+    """Go through the images, or continue an interrupted pass, and write the file."""
+    state = output.with_name(f"{output.name}.partial")
+    delete_partials(output)
+    delete_partials(state)
+    if state.exists():
+        click.echo(f"continuing from {state}", err=True)
+    model = {name: settings.pop(name) for name in options.MODEL_OPTIONS}
+    adapter = options.load_adapter(**model)
+    from tfviz import dataset_examples  # noqa: PLC0415
+
+    with (
+        defer_interrupt("batch") as interrupted,
+        _Progress(output, interrupted) as progress,
+    ):
+        return dataset_examples(
+            adapter,
+            folder,
+            layers or None,
+            output=output,
+            progress=progress,
+            **settings,
+        )
 
 
 def _summarize(path: str, layer: Any) -> dict[str, Any]:

@@ -125,8 +125,10 @@ def make_folder(path: AnyPath) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".tfviz-{os.getpid()}.part"
-        probe.write_bytes(b"tfviz")
-        probe.unlink()
+        try:
+            probe.write_bytes(b"tfviz")
+        finally:  # a full disk may have room for an empty file
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise click.BadParameter(
             f"cannot write to {str(path)!r} ({error.strerror}). Choose another folder.",

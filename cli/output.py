@@ -45,7 +45,8 @@ def render_to_folder(
         max_seconds: The time after which no further batch is begun.
 
     Raises:
-        click.ClickException: If the run was interrupted, or pictures failed.
+        click.ClickException: If the run was interrupted, or pictures failed or were
+            deleted by somebody else.
         SystemExit: With the code `TIME_IS_OVER`, if the time is over before all
             pictures are made.
     """
@@ -64,12 +65,10 @@ def render_to_folder(
             layer = run.note(batch)
             if lines:
                 lines.print_batch(batch)
-            names = [work.job.pictures[place].name for place in batch.places]
+            names = {place: work.job.pictures[place].name for place in batch.places}
             for place, reason in batch.failures.items():
-                click.echo(
-                    f"{work.job.pictures[place].name} failed: {reason}", err=True
-                )
-            progress.finish_batch(layer, names)
+                click.echo(f"{names[place]} failed: {reason}", err=True)
+            progress.finish_batch(layer, list(names.values()))
             if run.left and interrupted():
                 stopped = "interrupted"
                 break
@@ -78,6 +77,7 @@ def render_to_folder(
                 stopped = "time"
                 break
     warn_of_dead_units(run.dead_units)
+    deleted = run.forget_deleted()
     if lines:
         click.echo(json.dumps({"summary": run.summary(stopped)}))
     in_folder = f"{len(run.finished)} of {total} pictures are in {work.pictures.path}"
@@ -89,6 +89,12 @@ def render_to_folder(
             err=True,
         )
         raise SystemExit(TIME_IS_OVER)
+    if deleted:
+        verb = "was" if len(deleted) == 1 else "were"
+        fail(
+            f"{count_of(len(deleted), 'picture')} {verb} deleted during the run: "
+            f"{join_first(deleted)}. The same command goes on from here."
+        )
     files = [work.files[place] for place in sorted(run.finished)]
     if sheet and files:
         _write_sheet(files, work.pictures.path / SHEET)

@@ -144,9 +144,14 @@ def written(file):
     return status.st_ino, status.st_mtime_ns
 
 
-def start_command(*arguments, cwd, prefix=(), **environment):
-    """Start `tfviz` in a process of its own, through another command if wanted."""
-    command = [*prefix, sys.executable, "-m", "tfviz.cli", *map(str, arguments)]
+def start_command(*arguments, cwd, prefix=(), setup="", **environment):
+    """Start `tfviz` in a process of its own, through another command if wanted.
+
+    `setup` is code that the process runs first.
+    """
+    code = f"{setup}\nfrom tfviz.cli.main import main\nmain()"
+    program = ["-c", code] if setup else ["-m", "tfviz.cli"]
+    command = [*prefix, sys.executable, *program, *map(str, arguments)]
     return subprocess.Popen(
         command,
         cwd=cwd,

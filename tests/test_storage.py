@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfviz import images
-from tfviz._files import is_partial, write_safely
+from tfviz._files import delete_partials, is_partial, write_safely
 from tfviz._storage import RemotePath, append, as_path
 
 
@@ -85,6 +85,21 @@ def test_what_a_killed_run_leaves_is_recognized(folder, monkeypatch):
     assert is_partial(left)
     left.unlink()
     assert names(folder) == []
+
+
+def test_what_is_left_of_one_file_is_deleted_alone(tmp_path, monkeypatch):
+    for name in ("e.npz", "e.npz.partial"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", lambda *_: None)
+            write_safely(tmp_path / name, lambda file: file.write(b"x"))
+    both = set(names(tmp_path))
+    delete_partials(tmp_path / "e.npz")
+
+    assert len(both) == 2
+    (left,) = names(tmp_path)
+    assert left in both
+    delete_partials(tmp_path / "e.npz.partial")
+    assert names(tmp_path) == []
 
 
 def test_text_is_appended(folder):

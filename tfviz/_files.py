@@ -29,7 +29,8 @@ DAMAGED = (
 # Suffixes of the files in a folder that are read as photos.
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
-# The names of temporary files, which a run that is killed leaves.
+# The names of temporary files, which a run that is killed leaves. Between these stand a
+# checksum of the file's name and something random.
 _PARTIAL = (".tfviz-", ".part")
 
 # The number of characters of a value that a message shows.
@@ -57,7 +58,7 @@ def write_safely(path: AnyPath, write: Callable[[Any], Any]) -> None:
         path: The file.
         write: A function that is called with the opened file.
     """
-    prefix, suffix = _PARTIAL
+    prefix, suffix = _partial_prefix(path), _PARTIAL[1]
     if isinstance(path, RemotePath):
         contents = io.BytesIO()
         write(contents)
@@ -92,6 +93,20 @@ def is_partial(path: AnyPath) -> bool:
     """
     prefix, suffix = _PARTIAL
     return path.name.startswith(prefix) and path.name.endswith(suffix)
+
+
+def delete_partials(path: Path) -> None:
+    """Delete what runs that were killed had not finished writing to this file.
+
+    Args:
+        path: The file, which nobody else may be writing.
+    """
+    for partial in path.parent.glob(f"{_partial_prefix(path)}*{_PARTIAL[1]}"):
+        partial.unlink(missing_ok=True)
+
+
+def _partial_prefix(path: AnyPath) -> str:
+    return f"{_PARTIAL[0]}{zlib.crc32(os.fsencode(path.name)):08x}-"
 
 
 def _umask() -> int:

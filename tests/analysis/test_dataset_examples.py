@@ -553,7 +553,8 @@ class TestResuming:
                 go(**options)
         images.to_pil(np.zeros((8, 8, 3))).save(folder / "new.png")
         with pytest.raises(
-            ValueError, match="images.count 23, not 24.*Delete.*partial'"
+            ValueError,
+            match=r"1 file is new \(new.png\). Restore .* delete '.*partial' to begin",
         ):
             go()
         (folder / "new.png").unlink()
@@ -563,6 +564,91 @@ class TestResuming:
             ValueError, match="holds no interrupted pass, or is damaged"
         ):
             go()
+
+    def go_on(self, adapter, folder, output, **options):
+        """Find few examples, in batches of 8 of the 23 files."""
+        options = {"batch_size": 8} | options
+        return tfviz.dataset_examples(
+            adapter, folder, "pool", k=3, output=output, **options
+        )
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ("new", r"1 file is new \(more/a.png\)"),
+            ("gone", r"2 files are gone \(21.png, ...\)"),
+            ("changed", r"1 file is changed \(00.png\)"),
+            ("unreadable", r"1 file is changed \(05.png\)"),
+        ],
+    )
+    def test_changed_images_are_refused_and_named(
+        self, adapter, folder, tmp_path, change, said
+    ):
+        """Those that were read, and the list; the time of change alone is no change."""
+        output = tmp_path / "e.npz"
+        with pytest.raises(KeyboardInterrupt):
+            self.go_on(adapter, folder, output, progress=self.stop_after(8))
+        if change == "new":
+            (folder / "more/a.png").write_bytes(b"no picture")
+        elif change == "gone":
+            (folder / "21.png").unlink()
+            (folder / "more/20.png").unlink()
+        elif change == "changed":
+            whole = (folder / "00.png").read_bytes()
+            (folder / "00.png").write_bytes(whole[:-1] + b"x")  # of the same size
+        else:
+            (folder / "05.png").write_bytes(b"another that cannot be read")
+
+        with pytest.raises(ValueError, match=f"since the pass began: {said}. Restore"):
+            self.go_on(adapter, folder, output)
+        assert (tmp_path / "e.npz.partial").exists()
+        assert not output.exists()
+
+    def test_images_that_were_not_read_may_change(
+        self, adapter, folder, pictures, tmp_path
+    ):
+        output = tmp_path / "e.npz"
+
+        def replace_a_later_one(done, total):
+            """The one before the last two, which is read in the last batch but one."""
+            if done == 2:
+                images.to_pil(pictures[0]).save(folder / "more/14.png")
+            self.stop_after(22)(done, total)
+
+        small = {"batch_size": 2}
+        with pytest.raises(KeyboardInterrupt):
+            self.go_on(adapter, folder, output, progress=replace_a_later_one, **small)
+        for file in (folder / "00.png", folder / "05.png"):
+            os.utime(file, (1, 1))  # as in a copy
+        images.to_pil(pictures[0]).save(folder / "more/20.png")
+        found = self.go_on(adapter, folder, output, **small)
+        whole = self.go_on(adapter, folder, tmp_path / "whole.npz", **small)
+
+        assert_same(found, whole)
+        assert output.read_bytes() == (tmp_path / "whole.npz").read_bytes()
+
+    def test_images_that_change_during_the_pass_are_named(
+        self, adapter, folder, pictures, tmp_path
+    ):
+        def change(done, total):
+            if done == 2:  # more batches are read already, but not the last ones
+                (folder / "more/20.png").unlink()
+                images.to_pil(pictures[1]).save(folder / "00.png")
+                images.to_pil(pictures[1]).save(folder / "new.png")
+
+        with pytest.warns(
+            UserWarning,
+            match=r"photos' changed during the pass: 1 file is new \(new.png\), 1 file "
+            r"is gone \(more/20.png\), 1 file is changed \(00.png\). The examples are",
+        ):
+            found = self.go_on(
+                adapter, folder, tmp_path / "e.npz", progress=change, batch_size=2
+            )
+        reasons = dict(found.unreadable)
+        assert "No such file" in reasons["more/20.png"]
+        assert "new.png" not in [image.path for image in found.images]
+        with pytest.raises(ValueError, match="00.png' has changed since then"):
+            found.picture(0)
 
 
 class TestFiles:

@@ -11,6 +11,7 @@ from support import build_toy, error_of, names
 
 import tfviz
 from tfviz import images, levels
+from tfviz.analysis import dataset_examples
 
 TOY = ["-m", "toy.keras", "--preprocess=-1,1"]
 
@@ -111,6 +112,38 @@ def test_ctrl_c_stops_after_a_batch_and_the_same_command_continues(
     run(*command, "-o", "e.npz")
     assert Path("e.npz").read_bytes() == Path("whole.npz").read_bytes()
     assert not Path("e.npz.partial").exists()
+
+
+@pytest.mark.parametrize("writes", [2, 5])
+def test_a_full_disk_keeps_the_last_state(run, photos, monkeypatch, writes):
+    """While the state is written, and while the result is, after five batches."""
+    command = ["examples", *TOY, "--images", photos, "-l", "conv_b", "--batch-size", 4]
+    run(*command, "-o", "whole.npz")
+    original, written = os.fsync, []
+
+    def fsync(handle):
+        written.append(handle)
+        if len(written) > writes:
+            raise OSError(28, os.strerror(28))
+        original(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        patch.setattr(dataset_examples, "SAVE_SECONDS", 0)
+        result = run(*command, "-o", "e.npz", code=1)
+    file = "e.npz.partial" if writes == 2 else "e.npz"
+    assert error_of(result) == (
+        f"Error: No space left on device ({file}). What is finished is kept; once the "
+        "problem is solved, the same command goes on from there."
+    )
+    kept = ["e.npz.partial", "photos", "toy.keras", "whole.npz"]
+    assert names(".") == kept
+
+    Path(".tfviz-00000000-other.part").touch()  # of another file, by its checksum
+    result = run(*command, "-o", "e.npz")
+    assert "continuing from e.npz.partial" in result.stderr
+    assert Path("e.npz").read_bytes() == Path("whole.npz").read_bytes()
+    assert names(".") == [".tfviz-00000000-other.part", "e.npz", *kept[1:]]
 
 
 def test_levels_are_taken_from_the_file(run, photos):

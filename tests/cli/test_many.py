@@ -269,6 +269,22 @@ class TestFailures:
         assert not any("failed" in line for line in manifest("out"))
         render("conv_b:*")
 
+    def test_an_interrupted_run_goes_on_through_a_layer_of_failures(self, render):
+        """As the same run would have done that was not interrupted."""
+        build_overflowing(range(16)).save("bad.keras")
+        job = ["conv:*", "far:*", "--json"]
+        render(*job, "-o", "whole", model="bad.keras", code=1)
+        render("conv:*", model="bad.keras")
+        result = render(*job, model="bad.keras", code=1)
+
+        assert error_of(result).startswith("Error: 16 of 32 pictures failed: far:0 (")
+        counts = {"finished": 16, "made": 0, "failed": 16, "left": 0}
+        assert counts.items() <= rows_of(result)[1].items()
+        assert pictures("out") == pictures("whole")
+        assert [line.get("failed") for line in manifest("out")] == [
+            line.get("failed") for line in manifest("whole")
+        ]
+
     def test_equal_units_fail_one_by_one(self, render, monkeypatch):
         fail_in(monkeypatch, {0, 2})
         result = render(*["conv_a:0"] * 4, "--json", code=1)
@@ -329,7 +345,7 @@ class TestFailures:
             error = error_of(render("conv_b:*", code=1))
 
         assert error == (
-            f"Error: {os.strerror(number)} (out/conv_b-5.png). Finished pictures are "
+            f"Error: {os.strerror(number)} (out/conv_b-5.png). What is finished is "
             "kept; once the problem is solved, the same command goes on from there."
         )
         kept = [f"conv_b-{i}.png" for i in range(5)]
@@ -368,6 +384,51 @@ class TestDamage:
         assert written(Path(f"out/conv_a-3_2.{format}")) == kept
         assert len(manifest("out")) == 9
         assert "made again" not in render(*job).stderr
+
+    def test_pictures_that_are_deleted_during_the_run_are_named(
+        self, render, monkeypatch
+    ):
+        render("conv_b:*", "-o", "whole")
+        original = Job.render_batch
+
+        def render_batch(self, number, *arguments):
+            if number == 2:
+                Path("out/conv_b-1.png").unlink()
+                Path("out/conv_b-6.png").unlink()
+                Path("out/conv_b-3.png").write_bytes(b"damaged")
+            return original(self, number, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Job, "render_batch", render_batch)
+            result = render("conv_b:*", "--json", "--sheet", code=1)
+        assert error_of(result) == (
+            "Error: 2 pictures were deleted during the run: conv_b-1.png, "
+            "conv_b-6.png. The same command goes on from here."
+        )
+        summary = rows_of(result)[1]
+        assert (summary["finished"], summary["left"]) == (10, 2)
+
+        result = render("conv_b:*")
+        assert "1 picture is damaged and is made again: conv_b-3.png" in result.stderr
+        missing = (
+            "2 pictures are missing and are made again: conv_b-1.png, conv_b-6.png"
+        )
+        assert missing in result.stderr
+        assert pictures("out") == pictures("whole")
+        assert len(manifest("out")) == 12
+
+    def test_a_manifest_that_is_no_text_is_made_again(self, render):
+        render("conv_a:*")
+        before = {line["file"]: line for line in manifest("out")}
+        whole = Path("out/manifest.jsonl").read_bytes()
+        Path("out/manifest.jsonl").write_bytes(whole[:500] + b"\xff\x00" + whole[600:])
+        result = render("conv_a:*")
+
+        assert "8 of 8 are finished already" in result.stderr
+        after = {line["file"]: line for line in manifest("out")}
+        assert after.keys() == before.keys()
+        # Undamaged lines keep their times.
+        assert sum(after[name] == line for name, line in before.items()) >= 6
 
     def test_files_of_others_are_left_alone(self, render):
         Path("out").mkdir()

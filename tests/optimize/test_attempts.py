@@ -153,6 +153,16 @@ def test_failures_after_a_success_do_not_end_the_run(adapter, monkeypatch):
     assert [attempt.number for attempt in attempts if attempt.batches] == [2, 7]
 
 
+def test_a_continued_run_has_succeeded_before(adapter, monkeypatch):
+    """Else a run that was interrupted before a bad layer could never get past it."""
+    job = job_of(adapter, "conv:*", batch_size=2)
+    fail_in(monkeypatch, job, set(range(2, 7)), ValueError("no"))
+    attempts = list(attempt_batches(job, {0, 1, 2, 3}, succeeded=True))
+
+    assert [attempt.number for attempt in attempts] == [2, 3, 4, 5, 6, 7]
+    assert [attempt.number for attempt in attempts if attempt.batches] == [7]
+
+
 def test_fewer_batches_than_that_are_failures_of_their_pictures(adapter, monkeypatch):
     job = job_of(adapter, "conv:0-3", batch_size=2)
     fail_in(monkeypatch, job, {0, 1}, ValueError("no"))

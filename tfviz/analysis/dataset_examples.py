@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from tfviz.analysis.example_pass import Pass
 from tfviz.analysis.examples_file import DatasetExamples, check_suffix
 from tfviz.analysis.layer_selection import select_layers
-from tfviz.analysis.photo_stream import Folder, stream_pictures
+from tfviz.analysis.photo_stream import Description, Folder, stream_pictures
 from tfviz.analysis.receptive_field import map_shape, receptive_fields
 from tfviz.analysis.responses import PEAK, RESPONSES, Responder
 from tfviz.models.adapter import LOGITS, Adapter, adapt
@@ -100,19 +101,19 @@ def dataset_examples(
         "seed": seed,
     }
     state = Pass(respond.units, respond.features, **options)
-    saved = _SavedState(None, {})
+    saved = _SavedState()
+    files = {} if folder is None else folder.describe()
     if output is not None and folder is not None:
         settings = {
             "model": {"name": adapter.name, "weights": adapter.fingerprint()},
             "range": adapter.preprocess.name,
             "size": adapter.size,
             "layers": list(shapes),
-            "images": folder.describe(),
             "batch_size": batch_size,
             **options,
         }
-        saved = _SavedState(output.with_name(f"{output.name}.partial"), settings)
-        saved.restore(state)
+        saved = _SavedState(output.with_name(f"{output.name}.partial"), settings, files)
+        saved.restore(state, folder)
     fields = receptive_fields(adapter, list(shapes))
     batches = (
         folder.stream(batch_size, first=state.seen)
@@ -130,6 +131,13 @@ def dataset_examples(
             raise
         saved.save_if_due(state)
     _check_images(state)
+    if folder is not None and (changes := folder.changes(files)):
+        warnings.warn(
+            f"{str(folder.path)!r} changed during the pass: {changes}. The examples "
+            "are those of the files as they were read; a new pass finds those of the "
+            "folder as it is now.",
+            stacklevel=2,
+        )
     examples = DatasetExamples(
         images=tuple(state.images),
         layers=state.layers(respond.columns, shapes, fields, spread),
@@ -156,21 +164,41 @@ class _SavedState:
     Args:
         path: The file, or None if the pass cannot be continued.
         settings: The settings of the pass, as JSON values.
+        files: The description of the folder of images.
     """
 
-    def __init__(self, path: Path | None, settings: Mapping[str, Any]) -> None:
-        self._path, self._settings = path, settings
+    def __init__(
+        self,
+        path: Path | None = None,
+        settings: Mapping[str, Any] | None = None,
+        files: Description | None = None,
+    ) -> None:
+        self._path, self._settings, self._files = path, settings or {}, files or {}
         self._time = time.monotonic()
 
-    def restore(self, state: Pass) -> None:
-        """Continue from the file, if there is one."""
-        if self._path is not None and self._path.exists():
-            state.restore(self._path, self._settings)
+    def restore(self, state: Pass, folder: Folder) -> None:
+        """Continue from the file, if there is one.
+
+        Raises:
+            ValueError: If the settings or the images are not those of the pass.
+        """
+        if self._path is None or not self._path.exists():
+            return
+        before = state.restore(self._path, self._settings)
+        digests = {image.path: image.digest for image in state.images}
+        digests |= {file: "" for file, _ in state.unreadable}
+        try:
+            folder.check_unchanged(before, digests)
+        except ValueError as error:
+            raise ValueError(
+                f"{error} Restore the folder to continue, or delete "
+                f"{str(self._path)!r} to begin anew."
+            ) from error
 
     def save(self, state: Pass) -> None:
         """Write the file."""
         if self._path is not None:
-            state.save(self._path, self._settings)
+            state.save(self._path, self._settings, self._files)
         self._time = time.monotonic()
 
     def save_if_due(self, state: Pass) -> None:

@@ -18,7 +18,7 @@ from tfviz.analysis.example_statistics import (
     spread_ranks,
 )
 from tfviz.analysis.examples_file import ExampleImage, Examples, LayerExamples
-from tfviz.analysis.photo_stream import Batch
+from tfviz.analysis.photo_stream import Batch, Description
 from tfviz.analysis.receptive_field import ReceptiveFields
 from tfviz.analysis.responses import PEAK, Responses
 from tfviz.levels import Moments
@@ -166,15 +166,17 @@ class Pass:
             )
         return layers
 
-    def save(self, path: Path, settings: Mapping[str, Any]) -> None:
+    def save(self, path: Path, settings: Mapping[str, Any], files: Description) -> None:
         """Write the state to a file, which is complete or not written.
 
         Args:
             path: The file.
             settings: The settings of the pass, as JSON values.
+            files: The description of the folder of images.
         """
         images = [[i.path, i.height, i.width, i.digest] for i in self.images]
         facts = {"settings": settings, "images": images, "unreadable": self.unreadable}
+        facts["files"] = files
         arrays: dict[str, Any] = {
             f"{name}.{key}": value
             for name in _PARTS
@@ -187,12 +189,15 @@ class Pass:
         arrays["facts"] = np.asarray(json.dumps(facts))
         write_safely(path, lambda file: np.savez(file, **arrays))
 
-    def restore(self, path: Path, settings: Mapping[str, Any]) -> None:
+    def restore(self, path: Path, settings: Mapping[str, Any]) -> Description:
         """Continue from a state that `save` wrote.
 
         Args:
             path: The file.
             settings: The settings of this pass, as JSON values.
+
+        Returns:
+            The description of the folder of images.
 
         Raises:
             ValueError: If the file is that of a pass with other settings, or damaged.
@@ -225,6 +230,7 @@ class Pass:
         self.fires = arrays["fires"]
         indices = arrays["features.images"].tolist()
         self._features = dict(zip(indices, arrays["features.values"], strict=True))
+        return facts["files"]
 
     def _indices(self, n: int) -> Integers:
         """Return the indices of the next n images."""

@@ -1,9 +1,9 @@
 """Images in batches of one size, read and decoded while the network runs."""
 
 import hashlib
-import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,13 @@ from tfviz.models.inputs import fit_photo
 # The number of batches that are ready before the network asks for them.
 _READY = 2
 _DIGEST_BYTES = 8
+
+
+# The size of each file, and the time of its last change in nanoseconds, by its path.
+Description = Mapping[str, Sequence[int]]
+
+# How files of a folder can differ from its description.
+NEW, GONE, CHANGED = "new", "gone", "changed"
 
 
 @dataclass(frozen=True)
@@ -77,11 +84,51 @@ class Folder:
         self.path = folder
         self.files = [file.relative_to(folder).as_posix() for file in found]
 
-    def describe(self) -> dict[str, Any]:
-        """Return what identifies the list of files: its length and a hash."""
-        facts = [[name, (self.path / name).stat().st_size] for name in self.files]
-        digest = digest_of(json.dumps(facts).encode())
-        return {"count": len(self.files), "digest": digest}
+    def describe(self) -> Description:
+        """Return the size and the time of change of each file, by its path."""
+        return _describe(self.path, self.files)
+
+    def check_unchanged(self, before: Description, digests: Mapping[str, str]) -> None:
+        """Refuse to continue a pass whose files are no longer the same.
+
+        A file that was read must not have changed, unless only the time of its change
+        differs, as in a copy of the folder. One that is still to be read may have.
+
+        Args:
+            before: The description of the folder when the pass began.
+            digests: The digest of each file that was read, by its path; an empty string
+                if it could not be read as an image.
+
+        Raises:
+            ValueError: If files that were read have changed, or the list of files has.
+        """
+        changes = list_changes(before, self.describe())
+        changes[CHANGED] = [
+            name for name in changes[CHANGED] if self._differs(name, before, digests)
+        ]
+        if any(changes.values()):
+            raise ValueError(
+                f"{str(self.path)!r} has changed since the pass began: "
+                f"{describe_changes(changes)}."
+            )
+
+    def _differs(
+        self, name: str, before: Description, digests: Mapping[str, str]
+    ) -> bool:
+        if name not in digests:
+            return False
+        file = self.path / name
+        if digests[name]:
+            return digest_of(file.read_bytes()) != digests[name]
+        return file.stat().st_size != before[name][0]
+
+    def changes(self, before: Description) -> str:
+        """Return how the folder differs from a description, or an empty string."""
+        files = [
+            file.relative_to(self.path).as_posix() for file in find_files(self.path)
+        ]
+        changes = list_changes(before, _describe(self.path, files))
+        return describe_changes(changes)
 
     def stream(self, batch: int, first: int = 0) -> Iterator[Batch]:
         """Yield the images.
@@ -153,6 +200,46 @@ def stream_pictures(
             [""] * len(chunk),
             paths,
         )
+
+
+def list_changes(before: Description, now: Description) -> dict[str, list[str]]:
+    """Return the names of files that are new, gone or changed.
+
+    >>> list_changes({"a": [1, 5], "b": [2, 5]}, {"b": [2, 6], "c": [3, 5]})
+    {'new': ['c'], 'gone': ['a'], 'changed': ['b']}
+    """
+    return {
+        NEW: [name for name in now if name not in before],
+        GONE: [name for name in before if name not in now],
+        CHANGED: [
+            name
+            for name in now
+            if name in before and list(now[name]) != list(before[name])
+        ],
+    }
+
+
+def describe_changes(changes: Mapping[str, Sequence[str]]) -> str:
+    """Return changes in words, with the first file of each kind.
+
+    >>> describe_changes({"new": ["a", "b"], "gone": [], "changed": ["c"]})
+    '2 files are new (a, ...), 1 file is changed (c)'
+    """
+    return ", ".join(
+        f"{len(names)} {'file is' if len(names) == 1 else 'files are'} {kind} "
+        f"({names[0]}{', ...' * (len(names) > 1)})"
+        for kind, names in changes.items()
+        if names
+    )
+
+
+def _describe(folder: Path, files: Iterable[str]) -> Description:
+    facts = {}
+    for name in files:
+        with suppress(FileNotFoundError):  # deleted since the folder was listed
+            status = (folder / name).stat()
+            facts[name] = [status.st_size, status.st_mtime_ns]
+    return facts
 
 
 def digest_of(data: bytes) -> str:

@@ -38,7 +38,11 @@ class Attempt:
 
 
 def attempt_batches(
-    job: Job, skip: Set[int] = frozenset(), callbacks: Sequence[Callback] = ()
+    job: Job,
+    skip: Set[int] = frozenset(),
+    callbacks: Sequence[Callback] = (),
+    *,
+    succeeded: bool = False,
 ) -> Iterator[Attempt]:
     """Render batch by batch, and go on when a batch fails.
 
@@ -51,16 +55,17 @@ def attempt_batches(
         job: The job.
         skip: The places of pictures that are not wanted.
         callbacks: As for `render`.
+        succeeded: Whether pictures of the job were made in an earlier run. This one
+            then works through all batches, as that one would have done.
 
     Yields:
         An attempt for each batch that has a wanted picture.
 
     Raises:
-        RuntimeError: If none of the first batches can be made. They are not yielded, as
-            the failure is not about their pictures in particular.
+        RuntimeError: If none of the first batches can be made, nor was any before. They
+            are not yielded, as the failure is not about their pictures in particular.
     """
     waiting: list[Attempt] = []  # failed while no batch has succeeded yet
-    succeeded = False
     kind = None
     for number in range(len(job.batches)):
         wanted = job.wanted(number, skip)

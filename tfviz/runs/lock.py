@@ -1,4 +1,4 @@
-"""A lock on a folder, so that two commands never write to it at the same time."""
+"""Locks, so that two commands never write to a folder or file at the same time."""
 
 import errno
 import json
@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 from tfviz._files import write_safely
@@ -37,7 +38,23 @@ def lock_folder(folder: AnyPath) -> Iterator[None]:
     Raises:
         RuntimeError: If another process holds it.
     """
-    path = folder / LOCK
+    with _hold(folder / LOCK):
+        yield
+
+
+@contextmanager
+def lock_file(file: Path) -> Iterator[None]:
+    """Hold the lock of a file that the command writes, like that of a folder.
+
+    Raises:
+        RuntimeError: If another process holds it.
+    """
+    with _hold(file.with_name(file.name + LOCK)):
+        yield
+
+
+@contextmanager
+def _hold(path: AnyPath) -> Iterator[None]:
     handle = None
     if isinstance(path, RemotePath) or fcntl is None:
         _lock_by_file(path)
@@ -124,7 +141,9 @@ def _refuse(path: AnyPath, owner: dict[str, Any], remedy: str = "") -> NoReturn:
         who = "process {pid} on {host}, since {started}".format_map(
             {"pid": "?", "host": "?", "started": "?"} | owner
         )
+    file = path.name.removesuffix(LOCK)
+    locked, kind = (path.parent / file, "file") if file else (path.parent, "folder")
     raise RuntimeError(
-        f"{str(path.parent)!r} is in use by another tfviz ({who}). Wait until it is "
-        f"finished, or choose another folder.{remedy}"
+        f"{str(locked)!r} is in use by another tfviz ({who}). Wait until it is "
+        f"finished, or choose another {kind}.{remedy}"
     )

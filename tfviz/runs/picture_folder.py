@@ -94,7 +94,9 @@ class PictureFolder:
 
     def _read_manifest(self) -> None:
         path = self.path / MANIFEST
-        self._text = path.read_text("utf-8") if path.exists() else ""
+        contents = path.read_bytes() if path.exists() else b""
+        # A damaged manifest is repaired from the files, and must not end the run.
+        self._text = contents.decode("utf-8", "replace")
         digest = _digest(self._settings)
         for line in self._text.splitlines():
             try:

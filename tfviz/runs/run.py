@@ -57,7 +57,9 @@ def make_batches(
         RuntimeError: If none of the first batches can be made.
     """
     began = time.monotonic()
-    for attempt in attempt_batches(work.job, work.skip, callbacks):
+    for attempt in attempt_batches(
+        work.job, work.skip, callbacks, succeeded=bool(work.finished)
+    ):
         yield save_attempt(work, attempt, model, time.monotonic() - began)
         began = time.monotonic()
 
@@ -139,6 +141,14 @@ class Run:
         return self.pace.add(
             batch.number, len(batch.entries), batch.seconds, batch.compilation
         )
+
+    def forget_deleted(self) -> list[str]:
+        """Return the names of pictures that somebody else deleted during the run."""
+        there = {file.name for file in self.work.pictures.path.iterdir()}
+        files = self.work.files
+        deleted = [i for i in sorted(self.finished) if files[i].name not in there]
+        self.finished.difference_update(deleted)
+        return [files[place].name for place in deleted]
 
     def summary(self, stopped: str | None) -> dict[str, Any]:
         """Return what the run has made, as JSON values.
