@@ -187,11 +187,12 @@ def units(options: argparse.Namespace) -> None:
     for name in ("fourier", *options.priors):
         seen, pictures = render_units(options, adapter, texts, name)
         shown.extend(to_size(pictures, 112))
+        own = np.array(
+            [class_ranks(adapter.logits(v[: len(classes)]), classes) for v in seen]
+        )
         values[name] = {
-            "own rank": np.mean(
-                [class_ranks(adapter.logits(v[: len(classes)]), classes) for v in seen],
-                axis=0,
-            )
+            "own rank": own.mean(axis=0),
+            "own top 1": (own < 1).mean(axis=0),
         }
         for judge in panel:
             if judge.scores:
@@ -220,7 +221,6 @@ def units(options: argparse.Namespace) -> None:
             key: {"mean": float(row.mean()), "values": row.round(4).tolist()}
             for key, row in measured.items()
         }
-        scores[name]["own top 1"] = float((measured["own rank"] < 1).mean())
         for key, row in measured.items():
             interval = paired(row, values["fourier"][key])
             ends = [interval.value, interval.low, interval.high]
