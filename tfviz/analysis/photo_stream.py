@@ -67,7 +67,7 @@ class Folder:
     def __init__(self, adapter: Adapter, folder: Path) -> None:
         if not folder.is_dir():
             raise ValueError(f"{str(folder)!r} is not a folder of images.")
-        found = find_files(folder)
+        found = find_files(folder, dangling=True)
         if not found:
             raise ValueError(
                 f"{str(folder)!r} holds no photos: no file ends in "
@@ -79,9 +79,9 @@ class Folder:
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies the list of files: its length and a hash."""
-        facts = [[name, (self.path / name).stat().st_size] for name in self.files]
+        facts = [[name, _size(self.path / name)] for name in self.files]
         digest = digest_of(json.dumps(facts).encode())
-        return {"count": len(self.files), "digest": digest}
+        return {"count": len(self.files), "hash of names and sizes": digest}
 
     def stream(self, batch: int, first: int = 0) -> Iterator[Batch]:
         """Yield the images.
@@ -118,7 +118,8 @@ class Folder:
             digest = digest_of(file.read_bytes())
         except Exception as error:  # decoders raise anything for a damaged file
             shape = (*self._adapter.size, self._adapter.channels)
-            reason = reason_of(error).removeprefix(repr(str(file))).strip(" .")
+            reason = getattr(error, "strerror", None) or reason_of(error)
+            reason = reason.removeprefix(repr(str(file))).strip(" .")
             return (
                 np.zeros(shape, np.float32),
                 np.zeros(2, np.int32),
@@ -153,6 +154,14 @@ def stream_pictures(
             [""] * len(chunk),
             paths,
         )
+
+
+def _size(file: Path) -> int | None:
+    """Return the size of a file in bytes; None for a link to a file that is missing."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def digest_of(data: bytes) -> str:
