@@ -106,7 +106,7 @@ class Responder:
         dense = np.zeros(peaks.shape, np.int32)
         dense[pairs[:, 0], pairs[:, 1]] = positions
         responses = Responses(peaks[rows], means[rows], dense[rows], features[rows])
-        self._check_finite(responses, [batch.paths[row] for row in rows])
+        self._check_finite(responses, [batch.paths[row] for row in rows.tolist()])
         return responses
 
     def _trace(
@@ -189,7 +189,7 @@ class Responder:
         finite = np.isfinite(responses.means) & np.isfinite(responses.peaks)
         if finite.all():
             return
-        image = (~finite).any(axis=1).argmax()
+        image = int((~finite).any(axis=1).argmax())
         unit = (~finite[image]).argmax()
         path = next(path for path, columns in self.columns.items() if unit in columns)
         of_image = f" for the image {files[image]!r}" if files[image] else ""
