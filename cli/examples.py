@@ -23,7 +23,7 @@ _LINE_SECONDS = 10
 
 @click.command()
 @options.model_options
-@options.images_option("The folder of images, also in subfolders.")
+@options.images_option("The folder of images; its subfolders are searched, too.")
 @click.option(
     "-l",
     "--layer",
@@ -76,15 +76,15 @@ _LINE_SECONDS = 10
     type=click.IntRange(min=1),
     default=1000,
     show_default=True,
-    help="The largest number of images, drawn at random, from which the spread images "
-    "and the correlations between units are taken.",
+    help="The largest number of images, drawn at random, from which the spread images, "
+    "the correlations between units, and the mean of the features are computed.",
 )
 @click.option(
     "--seed",
     type=int,
     default=0,
     show_default=True,
-    help="Random seed of that sample.",
+    help="The random seed with which this sample is drawn.",
 )
 @click.option(
     "--batch-size",

@@ -180,7 +180,7 @@ def _row(values: Any) -> str:
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
     help="Take the levels from this file of `tfviz examples` instead of measuring "
-    "them; the model is not needed then.",
+    "them. The model is not needed then; if it is given, it must be that of the file.",
 )
 @click.option(
     "-l",
@@ -198,8 +198,10 @@ def _row(values: Any) -> str:
     required=True,
     help="The file to write the levels to; its name ends in .npz.",
 )
+@click.pass_context
 @report_errors
 def levels(
+    ctx: click.Context,
     folder: Path | None,
     examples: str | None,
     layers: tuple[str, ...],
@@ -226,6 +228,8 @@ def levels(
         from tfviz import load_examples  # noqa: PLC0415
 
         found = load_examples(str(examples))
+        if ctx.get_parameter_source("model") is click.core.ParameterSource.COMMANDLINE:
+            found.check(options.load_adapter(**model))
         measured, unreadable = _select_levels(found.levels(), layers), []
     measured.save(output)
     for file in unreadable:
@@ -256,17 +260,18 @@ def _select_levels(measured: Any, layers: tuple[str, ...]) -> Any:
     """Return the levels of some layers, and of the classes if there are any."""
     if not layers:
         return measured
-    missing = [path for path in layers if path not in measured.layers]
+    from tfviz.analysis.layer_selection import unit_prefix  # noqa: PLC0415
+
+    names = [unit_prefix(path) for path in measured.layers]
+    missing = [name for name in layers if name not in names]
     if missing:
         fail(
             f"the examples have no layer {missing[0]!r}."
-            f"{did_you_mean(missing[0], measured.layers)}"
+            f"{did_you_mean(missing[0], names)} They have {', '.join(names)}."
         )
-    from tfviz.models.adapter import LOGITS  # noqa: PLC0415
-
     kept = {
         path: level
         for path, level in measured.layers.items()
-        if path in (*layers, LOGITS)
+        if unit_prefix(path) in (*layers, "logit")
     }
     return replace(measured, layers=kept)

@@ -265,6 +265,33 @@ class TestCentreCrop:
         np.testing.assert_allclose(images.centre_crop(picture, (12, 20)), 0.5)
         assert images.centre_crop(picture, (12, 20)).shape == (12, 20, 3)
 
+    @pytest.mark.parametrize("shape", [(2, 600), (701, 3), (5, 1200)])
+    def test_a_strip_has_the_middle_of_the_whole_strip(self, rng, shape):
+        picture = rng.random((*shape, 2), np.float32)
+        height, width = (round(length * 16 / min(shape)) for length in shape)
+        whole = np.stack(
+            [
+                np.asarray(Image.fromarray(plane).resize((width, height), 2))
+                for plane in np.moveaxis(picture, -1, 0)
+            ],
+            axis=-1,
+        )
+        top, left = (height - 16) // 2, (width - 16) // 2
+
+        found = images.centre_crop(picture, (16, 16))
+        expected = whole[top : top + 16, left : left + 16]
+        np.testing.assert_allclose(found, expected, atol=0.02)
+
+    def test_a_strip_is_not_scaled_as_a_whole(self):
+        """As a whole, it would have ten thousand million pixels."""
+        picture = np.zeros((1, 200_000, 3), np.float32)
+        picture[:, 100_000:] = 1
+        found = images.centre_crop(picture, (224, 224))
+
+        # Between the middles of the two pixels, the values are interpolated.
+        expected = np.broadcast_to((np.arange(224) + 0.5) / 224, (3, 224, 224)).T
+        np.testing.assert_allclose(found, expected.swapaxes(0, 1), atol=1e-4)
+
 
 def test_thousands_of_equal_names_are_numbered_at_once():
     began = time.process_time()

@@ -23,6 +23,7 @@ DAMAGED = (
     EOFError,
     OSError,
     BadZipFile,
+    NotImplementedError,  # for a way to pack that `zipfile` does not know
     zlib.error,
 )
 
@@ -37,15 +38,24 @@ _PARTIAL = (".tfviz-", ".part")
 _LONGEST = 60
 
 
-def find_files(folder: Path, suffixes: tuple[str, ...] = PICTURES) -> list[Path]:
+def find_files(
+    folder: Path, suffixes: tuple[str, ...] = PICTURES, *, dangling: bool = False
+) -> list[Path]:
     """Return the files with one of these suffixes in a folder and its subfolders.
 
-    They are sorted, so that all parts of tfviz take them in the same order.
+    They are sorted, so that all parts of tfviz take them in the same order. Links to
+    folders are not followed.
+
+    Args:
+        folder: The folder.
+        suffixes: The suffixes, in lower case.
+        dangling: Whether links to files that are missing are returned, too.
     """
     return [
         file
         for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in suffixes and file.is_file()
+        if file.suffix.lower() in suffixes
+        and (file.is_file() or (dangling and not file.exists()))
     ]
 
 

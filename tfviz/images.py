@@ -5,6 +5,7 @@ Pictures are NumPy arrays `(height, width, channels)`, bytes or floats in [0, 1]
 
 import io
 import json
+import math
 import os
 import re
 import struct
@@ -55,6 +56,8 @@ FORMATS = {".png": "PNG", ".webp": "WEBP"}
 # (ImageDescription) of a WebP file.
 _PNG_KEY = "tfviz"
 EXIF_TAG = 0x010E
+# Of a picture, so many times the length that is seen are scaled.
+_STRIP = 8
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -278,6 +281,7 @@ def centre_crop(
     >>> centre_crop(np.zeros((40, 30, 3), np.float32), (20, 20)).shape
     (20, 20, 3)
     """
+    picture = _shorten(picture, size)
     height, width = picture.shape[:2]
     factor = max(size[0] / height, size[1] / width)
     scaled = (max(size[1], round(width * factor)), max(size[0], round(height * factor)))
@@ -288,6 +292,27 @@ def centre_crop(
     top, left = (scaled[1] - size[0]) // 2, (scaled[0] - size[1]) // 2
     cut = np.stack(planes, axis=-1)[top : top + size[0], left : left + size[1]]
     return np.clip(cut, 0, 1)
+
+
+def _shorten(
+    picture: NDArray[np.float32], size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Cut off the ends of a strip of which only the middle will be seen.
+
+    Scaled as a whole, a strip of 1x5000 pixels would need gigabytes. What is left is
+    longer than what is seen, so that the ends have no influence.
+    """
+    lengths = picture.shape[:2]
+    factor = max(size[0] / lengths[0], size[1] / lengths[1])
+    cuts = [
+        max(0, length - _STRIP * math.ceil(seen / factor)) // 2
+        for length, seen in zip(lengths, size, strict=True)
+    ]
+    return picture[
+        tuple(
+            slice(cut, length - cut) for cut, length in zip(cuts, lengths, strict=True)
+        )
+    ]
 
 
 def check_format(path: AnyPath) -> None:

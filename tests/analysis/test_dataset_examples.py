@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -207,6 +210,20 @@ class TestNumbers:
                 cosines.mean(), abs=1e-5
             )
 
+    def test_agreement_is_undefined_if_the_features_overflow(self, pictures):
+        """The layer that is asked for is finite, the last one of features is not."""
+        image = keras.Input((32, 32, 3))
+        x = keras.layers.Conv2D(6, 3, name="conv")(image)
+        x = keras.layers.Rescaling(3e38, name="scaled")(x)
+        x = keras.layers.Rescaling(3e38, name="far")(x)
+        outputs = keras.layers.Dense(5)(keras.layers.GlobalAveragePooling2D()(x))
+        adapter = tfviz.adapt(keras.Model(image, outputs), (0, 1))
+        found = tfviz.dataset_examples(adapter, pictures, "conv", k=2)
+        layer = found.layers["conv"]
+
+        assert np.isnan(layer.agreement).all()
+        assert np.isfinite(layer.top.values).all()
+
     def test_few_images_make_short_lists(self, adapter, pictures):
         found = tfviz.dataset_examples(adapter, pictures[:1], "conv_b", k=9, spread=3)
         layer = found.layers["conv_b"]
@@ -395,6 +412,36 @@ class TestFolders:
         np.testing.assert_array_equal(layer.top.images, expected.top.images)
         np.testing.assert_allclose(layer.top.values, expected.top.values, atol=1e-6)
         np.testing.assert_array_equal(layer.fires, expected.fires)
+
+    def test_links_to_missing_files_are_named(self, adapter, pictures, tmp_path):
+        folder = tmp_path / "phötos of mine"
+        save_pictures(folder, pictures[:2])
+        (folder / "a link.png").symlink_to(folder / "00.png")
+        (folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
+        (folder / "linked").symlink_to(folder / "more", target_is_directory=True)
+        found = tfviz.dataset_examples(
+            adapter, folder, "pool", k=2, output=tmp_path / "e.npz"
+        )
+
+        assert [image.path for image in found.images] == [
+            "00.png", "01.png", "a link.png",
+        ]  # fmt: skip
+        assert found.unreadable == (("gone.png", "No such file or directory"),)
+        assert_same(tfviz.load_examples(tmp_path / "e.npz"), found)
+        np.testing.assert_array_equal(found.picture(2), found.picture(0))
+
+    def test_a_sample_larger_than_the_folder_takes_no_memory(
+        self, adapter, pictures, tmp_path
+    ):
+        save_pictures(tmp_path / "photos", pictures[:5])
+        found, expected = (
+            tfviz.dataset_examples(
+                adapter, tmp_path / "photos", "conv_b", k=2, sample=sample
+            )
+            for sample in (10**12, 5)
+        )
+
+        assert_same(found, expected)
 
     def test_crops_are_receptive_fields(self, adapter, pictures, tmp_path):
         save_pictures(tmp_path / "photos", pictures)
@@ -650,6 +697,72 @@ class TestResuming:
         with pytest.raises(ValueError, match="00.png' has changed since then"):
             found.picture(0)
 
+    def test_other_constant_inputs_are_another_pass(self, pictures, tmp_path):
+        image = keras.Input((32, 32, 3), name="image")
+        shift = keras.Input((4,), name="shift")
+        x = keras.layers.Conv2D(4, 3, name="conv")(image)
+        x = keras.layers.Add(name="sum")([x, keras.layers.Reshape((1, 1, 4))(shift)])
+        model = keras.Model([image, shift], keras.layers.GlobalMaxPooling2D()(x))
+        save_pictures(tmp_path / "photos", pictures[:6])
+
+        def go(value, **options):
+            return tfviz.dataset_examples(
+                tfviz.adapt(model, (0, 1), held={"shift": value}),
+                tmp_path / "photos",
+                "sum",
+                k=6,
+                batch_size=2,
+                output=tmp_path / "e.npz",
+                **options,
+            )
+
+        def stop(done, total):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            go(1.0, progress=stop)
+        with pytest.raises(ValueError, match=r"held.shift 1.0, not 5.0"):
+            go(5.0)
+        one = go(1.0).layers["sum"].top
+        five = go(5.0).layers["sum"].top
+        np.testing.assert_allclose(five.values, one.values + 4, rtol=1e-5)
+
+    @pytest.mark.slow
+    def test_a_pass_that_is_killed_again_and_again_ends_with_the_same_file(
+        self, adapter, folder, tmp_path
+    ):
+        options = {"layers": ["conv_b", "logit"], "k": 3, "sample": 8, "batch_size": 4}
+        adapter.model.save(tmp_path / "toy.keras")
+        model = tfviz.adapt(tfviz.load_model(tmp_path / "toy.keras"), (-1, 1))
+        whole = tmp_path / "whole.npz"
+        tfviz.dataset_examples(model, folder, output=whole, **options)
+        program = f"""
+import os, signal, tfviz
+from tfviz.analysis import dataset_examples as module
+module.SAVE_SECONDS = 0
+kept = module._SavedState.save_if_due
+begun = []
+def save(self, state):
+    kept(self, state)
+    begun.append(state.seen)
+    if len(begun) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+module._SavedState.save_if_due = save
+model = tfviz.adapt(tfviz.load_model({str(tmp_path / "toy.keras")!r}), (-1, 1))
+tfviz.dataset_examples(
+    model, {str(folder)!r}, output={str(tmp_path / "parts.npz")!r}, **{options!r}
+)
+"""
+        codes = [
+            subprocess.run([sys.executable, "-c", program], check=False).returncode
+            for _ in range(4)
+        ]
+
+        # Two batches of four in each run, and 23 files.
+        assert codes == [-signal.SIGKILL] * 3 + [0]
+        assert (tmp_path / "parts.npz").read_bytes() == whole.read_bytes()
+        assert not (tmp_path / "parts.npz.partial").exists()
+
 
 class TestFiles:
     def test_a_file_stands_alone(self, adapter, pictures, tmp_path):
@@ -685,7 +798,7 @@ class TestFiles:
         with pytest.raises(ValueError, match="not those of model 'toy'"):
             tfviz.top_units(other, pictures[0], levels=tmp_path / "e.npz")
 
-    @pytest.mark.parametrize("kind", ["text", "empty", "levels", "cut"])
+    @pytest.mark.parametrize("kind", ["text", "empty", "levels", "cut", "version"])
     def test_a_file_without_examples_is_refused(
         self, adapter, pictures, tmp_path, kind
     ):
@@ -696,6 +809,11 @@ class TestFiles:
         elif kind == "cut":
             found.save(path)
             path.write_bytes(path.read_bytes()[:-200])
+        elif kind == "version":  # a byte that says which version of zip is needed
+            found.save(path)
+            data = bytearray(path.read_bytes())
+            data[data.index(b"PK\x01\x02") + 6] = 0xFF
+            path.write_bytes(data)
         else:
             path.write_text("text" if kind == "text" else "")
         with pytest.raises(ValueError, match="file.npz' holds no dataset examples"):
@@ -734,11 +852,42 @@ class TestBad:
             ([np.zeros((8, 8, 3))], {"layers": "conv_c"}, "Did you mean 'conv_"),
             ([np.zeros((8, 8, 3))], {"layers": []}, "No layer is selected"),
             ([np.zeros((8, 8, 3))], {"output": "a.txt"}, "must end in .npz"),
+            (
+                [np.zeros((8, 8, 3))],
+                {"output": "nowhere/a.npz"},
+                "no folder 'nowhere' to write 'a.npz' to",
+            ),
+            ([np.zeros((8, 8, 3))], {"seed": 1.5}, "`seed` must be a whole number. Re"),
+            ([np.zeros((8, 8, 3))], {"seed": "a"}, "Received: 'a'"),
         ],
     )
     def test_bad_input_is_refused(self, adapter, pictures, options, said):
         with pytest.raises(ValueError, match=said):
             tfviz.dataset_examples(adapter, pictures, **{"layers": "pool"} | options)
+
+    def test_an_output_that_is_a_folder_is_refused(self, adapter, tmp_path):
+        (tmp_path / "e.npz").mkdir()
+        with pytest.raises(ValueError, match="e.npz' is a folder"):
+            tfviz.dataset_examples(
+                adapter, [np.zeros((8, 8, 3))], "pool", output=tmp_path / "e.npz"
+            )
+
+    def test_integers_of_numpy_are_numbers(self, adapter, pictures, tmp_path):
+        save_pictures(tmp_path / "photos", pictures[:3])
+        numbers = {"k": 2, "spread": 2, "bins": 4, "sample": 2, "seed": 3}
+        for name, kind in (("a", np.int32), ("b", int)):
+            options = {key: kind(value) for key, value in numbers.items()}
+            tfviz.dataset_examples(
+                adapter,
+                tmp_path / "photos",
+                "pool",
+                batch_size=kind(2),
+                output=tmp_path / f"{name}.npz",
+                **options,
+            )
+
+        written = (tmp_path / "a.npz").read_bytes()
+        assert written == (tmp_path / "b.npz").read_bytes()
 
     def test_folders_without_images_are_refused(self, adapter, tmp_path):
         with pytest.raises(ValueError, match="nowhere' is not a folder of images"):
@@ -758,4 +907,19 @@ class TestBad:
         with pytest.raises(ValueError, match="'logit' of model 'toy'.*not finite"):
             tfviz.dataset_examples(
                 tfviz.adapt(model, (0, 1)), [np.zeros((8, 8, 3))], ["conv_a", "logit"]
+            )
+
+    def test_the_image_of_activations_that_are_not_finite_is_named(self, tmp_path):
+        """One photo of many: only for a white one is there a logarithm of zero."""
+        image = keras.Input((16, 16, 3))
+        x = keras.layers.Rescaling(-1, offset=1, name="dark")(image)
+        x = keras.layers.Lambda(tf.math.log, name="log")(x)
+        model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
+        for name, grey in (("a", 0.2), ("b", 0.9), ("white", 1), ("z", 0)):
+            images.to_pil(np.full((16, 16, 3), grey)).save(tmp_path / f"{name}.png")
+        with pytest.raises(
+            ValueError, match=r"Layer 'log' .* not finite for the image 'white.png'\."
+        ):
+            tfviz.dataset_examples(
+                tfviz.adapt(model, (0, 1)), tmp_path, ["dark", "log"]
             )

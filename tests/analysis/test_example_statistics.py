@@ -1,8 +1,11 @@
 """What a pass keeps of each unit, against NumPy on all values at once."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from tfviz.analysis import example_statistics as statistics
 from tfviz.analysis.example_statistics import (
     Histogram,
     Ranking,
@@ -157,6 +160,33 @@ def test_neighbours_are_those_of_the_correlation_matrix(rng):
     assert (values[3] == 0).all()
 
 
+def test_neighbours_of_many_units_are_found_in_parts(rng, monkeypatch):
+    """Not with all correlations at once: of a flattened map there are 25,088 units."""
+    responses = rng.normal(size=(30, 23)).astype(np.float32)
+    responses[:, 20] = responses[:, 2]
+    expected = np.corrcoef(responses.T)
+    monkeypatch.setattr(statistics, "_ROWS", 5)
+    units, values = most_correlated(responses)
+
+    np.fill_diagonal(expected, -np.inf)
+    order = np.argsort(-expected, axis=1)[:, :8]
+    np.testing.assert_array_equal(np.sort(units), np.sort(order))
+    np.testing.assert_allclose(
+        values, np.take_along_axis(expected, order, axis=1), atol=1e-6
+    )
+
+
+def test_neighbours_take_little_memory(rng):
+    """All correlations of 6,000 units at once would take 288 MB in double precision."""
+    responses = rng.normal(size=(3, 6000)).astype(np.float32)
+    tracemalloc.start()
+    most_correlated(responses)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 60e6
+
+
 def test_a_layer_of_few_units_has_fewer_neighbours(rng):
     units, values = most_correlated(rng.random((9, 3), np.float32))
     assert units.shape == values.shape == (3, 2)
@@ -181,3 +211,5 @@ def test_similarity_is_the_mean_over_pairs(rng):
         )
         assert found[unit] == pytest.approx(expected, abs=1e-6)
     assert np.isnan(mean_similarity(images[:, :1], features)).all()
+    features[4, 2] = np.inf
+    assert np.isnan(mean_similarity(images, features)).all()

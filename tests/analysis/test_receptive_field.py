@@ -91,6 +91,23 @@ def test_pools_do_not_hide_what_is_not_their_maximum():
     np.testing.assert_array_equal(found["layer3"].columns, formula(41, windows))
 
 
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "elu", "softplus", "gelu"])
+def test_saturated_activations_do_not_hide_the_image(activation):
+    """For pixels up to 255, most of them have a gradient of exactly zero."""
+    layers = [
+        keras.layers.Conv2D(4, 3, stride, activation=activation, name=f"layer{stride}")
+        for stride in (2, 1)
+    ]
+    adapter = tfviz.adapt(
+        keras.Sequential([keras.Input((29, 32, 3)), *layers]), (0, 2550)
+    )
+    found = receptive_fields(adapter, ["layer1"])["layer1"]
+
+    windows = [(3, 2, 1, VALID), (3, 1, 1, VALID)]
+    np.testing.assert_array_equal(found.rows, formula(29, windows))
+    np.testing.assert_array_equal(found.columns, formula(32, windows))
+
+
 def test_opposite_channels_do_not_cancel():
     model = build_toy()
     kernel, bias = model.layers[0].get_weights()

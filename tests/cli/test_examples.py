@@ -165,7 +165,23 @@ def test_levels_are_taken_from_the_file(run, photos):
     run("levels", "--examples", "e.npz", "-l", "pool", "-o", "pool.npz")
     assert list(levels.load("pool.npz").layers) == ["pool", ":logits"]
     result = run("levels", "--examples", "e.npz", "-l", "pol", "-o", "x.npz", code=1)
-    assert "no layer 'pol'. Did you mean 'pool'?" in error_of(result)
+    assert "no layer 'pol'. Did you mean 'pool'? They have conv_a" in error_of(result)
+    run("levels", "--examples", "e.npz", "-l", "logit", "-o", "logit.npz")
+    assert list(levels.load("logit.npz").layers) == [":logits"]
+
+
+def test_levels_of_another_model_are_refused(run, photos):
+    run("examples", *TOY, "--images", photos, "-l", "pool", "-o", "e.npz")
+    other = build_toy()
+    other.layers[0].bias.assign(other.layers[0].bias + 1)
+    other.save("other.keras")
+    model = ["-m", "other.keras", "--preprocess=-1,1"]
+    result = run("levels", "--examples", "e.npz", *model, "-o", "l.npz", code=1)
+
+    assert "The examples are not those of model 'toy'" in error_of(result)
+    assert not Path("l.npz").exists()
+    run("levels", "--examples", "e.npz", *TOY, "-o", "l.npz")
+    assert list(levels.load("l.npz").layers) == ["pool"]
 
 
 def test_top_takes_the_file_as_levels(run, photos):

@@ -60,9 +60,10 @@ def dataset_examples(
             are computed.
         seed: The random seed of the sample.
         batch_size: The number of images in a batch.
-        output: The file to save the examples to; its name ends in `.npz`. An
-            interrupted pass over a folder continues from the file `output.partial`,
-            which is written every minute, and when `progress` raises an exception.
+        output: The file to save the examples to, in a folder that exists; its name ends
+            in `.npz`. An interrupted pass over a folder continues from the file
+            `output.partial`, which is written every minute, and when `progress` raises
+            an exception.
         progress: A function that is called after each batch, with the number of images
             so far and of all images, which is None for an iterable.
 
@@ -82,12 +83,15 @@ def dataset_examples(
     (64, 2)
     """
     adapter = adapt(model)
-    _check_options(k=k, spread=spread, bins=bins, sample=sample, batch_size=batch_size)
+    k, spread = _whole_number("k", k), _whole_number("spread", spread)
+    bins, sample = _whole_number("bins", bins, 2), _whole_number("sample", sample)
+    batch_size = _whole_number("batch_size", batch_size)
+    seed = _whole_number("seed", seed, None)
     if by not in RESPONSES:
         raise ValueError(f"`by` must be peak or mean. Received: {by!r}")
     output = None if output is None else Path(output)
     if output is not None:
-        check_suffix(output)
+        _check_output(output)
     shapes = _select_shapes(adapter, layers)
     respond = Responder(adapter, shapes, by, batch_size)
     folder = None
@@ -100,13 +104,18 @@ def dataset_examples(
         "sample": sample,
         "seed": seed,
     }
-    state = Pass(respond.units, respond.features, **options)
+    # The room for a sample is taken at once, however few images there are.
+    largest = min(sample, len(folder.files)) if folder else sample
+    state = Pass(respond.units, respond.features, **options | {"sample": largest})
     saved = _SavedState()
     files = {} if folder is None else folder.describe()
     if output is not None and folder is not None:
         settings = {
             "model": {"name": adapter.name, "weights": adapter.fingerprint()},
             "range": adapter.preprocess.name,
+            "held": adapter.held,
+            "image_input": adapter.image_input,
+            "output": adapter.output,
             "size": adapter.size,
             "layers": list(shapes),
             "batch_size": batch_size,
@@ -228,15 +237,33 @@ def _select_shapes(
     return {path: map_shape(adapter, path) for path in paths}
 
 
-def _check_options(**options: int) -> None:
-    """Refuse numbers that are too small; a histogram has at least two bins."""
-    for name, value in options.items():
-        least = 2 if name == "bins" else 1
-        if not isinstance(value, Integral) or value < least:
-            raise ValueError(
-                f"`{name}` must be a whole number of at least {least}. Received: "
-                f"{value!r}"
-            )
+def _whole_number(name: str, value: Any, least: int | None = 1) -> int:
+    """Return an option as an integer of Python, which JSON can hold.
+
+    Raises:
+        ValueError: If it is not a whole number, or smaller than `least`.
+    """
+    if not isinstance(value, Integral) or (least is not None and value < least):
+        bound = "" if least is None else f" of at least {least}"
+        raise ValueError(f"`{name}` must be a whole number{bound}. Received: {value!r}")
+    return int(value)
+
+
+def _check_output(path: Path) -> None:
+    """Refuse a file that cannot be written, before the pass rather than after it.
+
+    Raises:
+        ValueError: If its name has another ending, its folder does not exist, or it is
+            a folder itself.
+    """
+    check_suffix(path)
+    if not path.parent.is_dir():
+        raise ValueError(
+            f"There is no folder {str(path.parent)!r} to write {path.name!r} to. "
+            "Create it first."
+        )
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a folder. Give the name of a file.")
 
 
 def _check_images(state: Pass) -> None:

@@ -136,7 +136,8 @@ class Pass:
         sample = self.sample.in_order()
         kept = np.unique(self.top.images[:, :k])
         features = np.stack([self._features[i] for i in kept.tolist()])
-        features = features - sample.features.mean(axis=0)
+        with np.errstate(invalid="ignore", over="ignore"):  # of a layer not selected
+            features = features - sample.features.mean(axis=0)
         level = self.moments.level()
         quantiles = ((np.arange(spread) + 0.5) / spread).astype(np.float32)
         layers = {}

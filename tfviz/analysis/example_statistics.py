@@ -14,6 +14,9 @@ Integers = NDArray[np.int32]
 
 # The number of units of the same layer that are kept as a unit's neighbours.
 NEIGHBOURS = 8
+# The correlations of so many units with all others are in memory at once: those of all
+# units of a flattened map would take gigabytes.
+_ROWS = 256
 # The finest width of a histogram's bins is 2 to this power, so that a unit that never
 # varies has bins of a usable width, too.
 _FINEST = -20
@@ -261,13 +264,22 @@ def most_correlated(responses: Floats) -> tuple[Integers, Floats]:
     centred[:, np.ptp(responses, axis=0) == 0] = 0
     length = np.linalg.norm(centred, axis=0)
     scaled = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)
-    # Rounding would order equal units by chance.
-    correlations = (scaled.T @ scaled).astype(np.float32)
-    np.fill_diagonal(correlations, -np.inf)
-    most = min(NEIGHBOURS, len(correlations) - 1)
-    units = np.argsort(-correlations, axis=1, kind="stable")[:, :most]
-    values = np.take_along_axis(correlations, units, axis=1)
-    return units.astype(np.int32), np.clip(values, -1, 1)
+    count = scaled.shape[1]
+    most = min(NEIGHBOURS, count - 1)
+    units = np.empty((count, most), np.int32)
+    values = np.empty((count, most), np.float32)
+    for first in range(0, count, _ROWS):
+        rows = np.arange(first, min(first + _ROWS, count))
+        # Rounding would order equal units by chance.
+        correlations = (scaled[:, rows].T @ scaled).astype(np.float32)
+        places = np.arange(len(rows))
+        correlations[places, rows] = -np.inf
+        for rank in range(most):
+            best = correlations.argmax(axis=1)  # the first one of equal ones
+            units[rows, rank] = best
+            values[rows, rank] = correlations[places, best]
+            correlations[places, best] = -np.inf
+    return units, np.clip(values, -1, 1)
 
 
 def mean_similarity(images: Integers, features: Floats) -> Floats:
@@ -279,10 +291,11 @@ def mean_similarity(images: Integers, features: Floats) -> Floats:
 
     Returns:
         The mean cosine similarity between two different images of a unit, `(units,)`;
-        nan if k is 1. An image whose features are all zero is similar to none.
+        nan if k is 1, or a feature is not finite. An image whose features are all zero
+        is similar to none.
     """
     k = images.shape[1]
-    if k < 2:
+    if k < 2 or not np.isfinite(features).all():
         return np.full(len(images), np.nan, np.float32)
     length = np.linalg.norm(features, axis=1, keepdims=True)
     scaled = np.divide(features, length, out=np.zeros_like(features), where=length > 0)

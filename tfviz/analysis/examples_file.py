@@ -35,7 +35,8 @@ class ExampleImage:
     """An image of the data set.
 
     Attributes:
-        path: The path of the file in the folder, with `/`; empty for an array.
+        path: The path of the file in the folder, with `/`. If the images were given
+            one by one, the path as it was given; empty for an array.
         height: The height of the image, upright, in pixels.
         width: Its width.
         digest: The BLAKE2b hash, of 8 bytes, of the file or of the array, in hex.
@@ -97,7 +98,8 @@ class LayerExamples:
         agreement: The mean cosine similarity between the top images, `(units,)`: that
             of their channel means in the model's last layer of features, minus the
             mean over the images. It is low for units that respond to several
-            different things; nan if there is only one top image.
+            different things; nan if there is only one top image, or the features are
+            not finite.
     """
 
     top: Examples
@@ -364,7 +366,7 @@ def holds_examples(path: str | os.PathLike) -> bool:
     try:
         with ZipFile(path) as archive:
             return f"{_FACTS}.npy" in archive.namelist()
-    except BadZipFile:
+    except (BadZipFile, NotImplementedError):
         return False
 
 

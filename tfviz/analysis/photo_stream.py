@@ -74,7 +74,7 @@ class Folder:
     def __init__(self, adapter: Adapter, folder: Path) -> None:
         if not folder.is_dir():
             raise ValueError(f"{str(folder)!r} is not a folder of images.")
-        found = find_files(folder)
+        found = find_files(folder, dangling=True)
         if not found:
             raise ValueError(
                 f"{str(folder)!r} holds no photos: no file ends in "
@@ -125,7 +125,8 @@ class Folder:
     def changes(self, before: Description) -> str:
         """Return how the folder differs from a description, or an empty string."""
         files = [
-            file.relative_to(self.path).as_posix() for file in find_files(self.path)
+            file.relative_to(self.path).as_posix()
+            for file in find_files(self.path, dangling=True)
         ]
         changes = list_changes(before, _describe(self.path, files))
         return describe_changes(changes)
@@ -165,7 +166,8 @@ class Folder:
             digest = digest_of(file.read_bytes())
         except Exception as error:  # decoders raise anything for a damaged file
             shape = (*self._adapter.size, self._adapter.channels)
-            reason = reason_of(error).removeprefix(repr(str(file))).strip(" .")
+            reason = getattr(error, "strerror", None) or reason_of(error)
+            reason = reason.removeprefix(repr(str(file))).strip(" .")
             return (
                 np.zeros(shape, np.float32),
                 np.zeros(2, np.int32),

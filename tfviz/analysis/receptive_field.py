@@ -26,8 +26,10 @@ BATCH = 16
 # those in the middle, and so many at each end.
 _SHORT = 32
 _END = 8
-# A gradient that passes through any rectifier, whether it is on or off.
-_PASSING = "TfvizPassingRectifier"
+# A gradient that passes through any activation function: one that is off, or saturated,
+# has none of its own.
+_PASSING = "TfvizPassingActivation"
+_ACTIVATIONS = ("Elu", "Erf", "Erfc", "Relu", "Relu6", "Sigmoid", "Softplus", "Tanh")
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,9 @@ def receptive_fields(
 ) -> dict[str, ReceptiveFields]:
     """Find the receptive fields of layers, in pixels of the image as the model sees it.
 
-    Max-pools share their gradient within a window, and rectifiers pass theirs whether
-    they are on or off, so that a field is what a position depends on for some image.
+    Max-pools share their gradient within a window, and activation functions pass theirs
+    where they are off or saturated, so that a field is what a position depends on for
+    some image.
     The gradient is that of a random combination of the channels, for a noise image.
 
     Fields of maps are products of a range of rows and a range of columns, as those of
@@ -241,7 +244,7 @@ class _Probe:
         # Only direct convolutions have gradients that are exactly zero elsewhere; those
         # of other devices may use transforms, which round.
         graph = tf.compat.v1.get_default_graph()
-        passing = dict.fromkeys(("Relu", "Relu6"), _PASSING)
+        passing = dict.fromkeys(_ACTIVATIONS, _PASSING)
         with tf.device("CPU"), graph.gradient_override_map(passing):
             values = self._adapter.forward(images, list(self.shapes), smooth_pools=True)
             total = tf.zeros(())

@@ -1,6 +1,6 @@
 """The responses of units to images, and the positions where they are highest."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -106,7 +106,7 @@ class Responder:
         dense = np.zeros(peaks.shape, np.int32)
         dense[pairs[:, 0], pairs[:, 1]] = positions
         responses = Responses(peaks[rows], means[rows], dense[rows], features[rows])
-        self._check_finite(responses)
+        self._check_finite(responses, [batch.paths[row] for row in rows.tolist()])
         return responses
 
     def _trace(
@@ -179,15 +179,24 @@ class Responder:
             )
         return tf.reshape(values, (batch, prod(rows), width, values.shape[-1]))
 
-    def _check_finite(self, responses: Responses) -> None:
+    def _check_finite(self, responses: Responses, files: Sequence[str]) -> None:
+        """Refuse activations that are not finite, and name the image.
+
+        Args:
+            responses: The responses to some images.
+            files: The paths of these images; empty for arrays.
+        """
         finite = np.isfinite(responses.means) & np.isfinite(responses.peaks)
         if finite.all():
             return
-        unit = (~finite).any(axis=0).argmax()
+        image = int((~finite).any(axis=1).argmax())
+        unit = (~finite[image]).argmax()
         path = next(path for path, columns in self.columns.items() if unit in columns)
+        of_image = f" for the image {files[image]!r}" if files[image] else ""
         raise ValueError(
             f"Layer {unit_prefix(path)!r} of model {self._adapter.name!r} has "
-            "activations that are not finite. Check the input range with `tfviz check`."
+            f"activations that are not finite{of_image}. Check the input range with "
+            "`tfviz check`."
         )
 
 
