@@ -200,10 +200,10 @@ class TestUnits:
         text = view.locator(".top .facts").inner_text()
         assert "machine two-alternative value\n0.813" in text
         titles = view.locator(".gallery h3").all_inner_texts()
-        assert titles == [
-            "Minimized, fourier",
-            "Diverse set, fourier",
-            "Maximized, learned prior inverter",
+        assert titles == ["Diverse set, fourier", "Maximized, learned prior inverter"]
+        assert view.locator(".leading figcaption").all_inner_texts() == [
+            "Maximized, fourier\nresponse 2.5",
+            "Minimized, fourier\nresponse \N{MINUS SIGN}0.75",
         ]
         code = view.locator("pre").all_inner_texts()
         assert code[0].startswith(f"tfviz render --from pictures/{slug('fire8')}/20-")
@@ -376,8 +376,10 @@ class TestLayers:
     def test_all_units_are_on_one_page(self, open_page):
         view = open_page("whole.html")
 
-        assert view.locator("a.cell").count() == sum(LAYERS.values()) + len(CLASSES)
+        assert view.locator("a.cell").count() == sum(LAYERS.values()) + 1
         assert view.locator("section").count() == 5
+        classes = view.get_by_role("region", name="Classes")
+        assert classes.locator("h2").inner_text() == "Classes 1 of 3"
 
     def test_a_strip_leads_to_the_unit_under_the_mouse(self, open_page):
         view = open_page("index.html")
@@ -450,7 +452,7 @@ class TestComparison:
 
     def test_units_are_chosen_by_name(self, open_page):
         view = open_page("unit.html#fire8:20")
-        view.get_by_role("link", name="compare").click()
+        view.get_by_role("link", name="Compare").click()
         view.wait_for_url("**/compare.html#fire8:20")
         second = view.get_by_label("Second unit")
         assert second.evaluate("(field) => field === document.activeElement")

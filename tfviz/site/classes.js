@@ -22,10 +22,11 @@
           units.cell(readout, other, { caption: number(weight), note: `weight ${number(weight)}`,
             tabIndex: place ? -1 : 0 })));
       units.arrows(speakers);
-      const picture = units.isPictured(classes, unit)
+      const picture = units.isPictured(classes, unit) || classes.examples
         ? el("ul", { class: "cells", "aria-label": `Picture of ${name}` }, units.cell(classes, unit, { note: name })) : null;
-      const row = el("li", {}, el("h2", {}, el("a", { href: atlas.unitLink(classes, unit) }, name)),
-        picture, speakers.childElementCount ? speakers : null);
+      const row = el("li", {}, picture, el("div", {},
+        el("h2", {}, el("a", { href: atlas.unitLink(classes, unit) }, name)),
+        speakers.childElementCount ? speakers : null));
       row.words = `${unit} ${name}`.toLowerCase();
       rows.push(row);
     }

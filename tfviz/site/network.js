@@ -36,13 +36,16 @@
       if (!layer.pictured.length) continue;
       const name = layer.classes ? "Classes" : layer.path;
       const list = el("ul", { class: "cells tiny", "aria-label": `Units of ${layer.path}` });
-      for (let unit = 0; unit < layer.units; unit += 1) {
-        list.append(units.cell(layer, unit, { tabIndex: unit ? -1 : 0, plain: true }));
+      for (const [first, last] of layer.pictured) {
+        for (let unit = first; unit <= last; unit += 1) {
+          list.append(units.cell(layer, unit, { tabIndex: list.childElementCount ? -1 : 0 }));
+        }
       }
       units.arrows(list);
+      const [shown, all] = [list.childElementCount, layer.units].map((n) => n.toLocaleString("en"));
       whole.append(el("section", { "aria-label": name },
         el("h2", {}, el("a", { href: atlas.layerLink(layer) }, name),
-          el("small", {}, ` ${layer.units.toLocaleString("en")}`)), list));
+          el("small", {}, shown === all ? ` ${all}` : ` ${shown} of ${all}`)), list));
     }
     if (!whole.childElementCount) whole.append(el("p", { class: "note" }, "There are no pictures yet."));
   }
