@@ -106,7 +106,12 @@
     return part;
   };
 
-  const histogram = ([low, width, counts], name) => {
+  const histogram = ([start, width, all], name) => {
+    // Bins double in width as the values grow, so those at the ends may be empty.
+    const first = Math.max(0, all.findIndex((n) => n > 0));
+    const counts = all.slice(first, all.findLastIndex((n) => n > 0) + 1);
+    if (!counts.length) return null;
+    const low = start + first * width;
     const highest = Math.max(...counts, 1);
     const bars = counts.map((n, place) => svg("rect", {
       x: place, y: 40 - (40 * n) / highest, width: 0.9, height: (40 * n) / highest }));
