@@ -21,6 +21,7 @@ from atlas_parts import (
     write_picture,
     write_pictures,
 )
+from browsing import heading, until, visible
 from PIL import Image
 
 from tfviz.site.layers import slug
@@ -68,47 +69,13 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture
-def open_page(browser, site):
-    """Open an address of the site, and collect its requests, messages and errors."""
-    contexts = []
-
-    def call(address, width=1280, folder=site, base=None, **options):
-        size = {"width": width, "height": 800}
-        contexts.append(browser.new_context(viewport=size, **options))
-        view = contexts[-1].new_page()
-        view.messages, view.requests = [], []
-        view.on("console", lambda message: view.messages.append(message.text))
-        view.on("pageerror", lambda error: view.messages.append(str(error)))
-        view.on("dialog", lambda dialog: view.messages.append(dialog.message))
-        view.on("request", lambda request: view.requests.append(request.url))
-        view.goto(f"{base or folder.as_uri()}/{address}")
-        view.wait_for_load_state("networkidle")
-        return view
-
-    yield call
-    for context in contexts:
-        context.close()
-
-
-def until(view, expression):
-    """Wait until an expression is true. The site's policy forbids Playwright's way."""
-    for _ in range(250):
-        if view.evaluate(expression):
-            return
-        view.wait_for_timeout(20)
-    pytest.fail(f"{expression} did not become true")
-
-
-def visible(view, selector):
-    return view.locator(selector).filter(visible=True).count()
+def open_page(open_site, site):
+    """Open an address of the site."""
+    return functools.partial(open_site, site)
 
 
 def focused(view):
     return view.evaluate("document.activeElement.getAttribute('aria-label')")
-
-
-def heading(view):
-    return view.locator("h1").inner_text()
 
 
 class TestEveryPage:
@@ -267,10 +234,10 @@ class TestUnits:
         view.keyboard.press("n")
         until(view, "document.title.startsWith('fire8:21')")
 
-    def test_missing_data_are_explained(self, open_page, site, tmp_path):
+    def test_missing_data_are_explained(self, open_site, site, tmp_path):
         shutil.copytree(site, tmp_path / "site")
         (tmp_path / f"site/data/{slug('fire8')}.js").unlink()
-        view = open_page("unit.html#fire8:20", folder=tmp_path / "site")
+        view = open_site(tmp_path / "site", "unit.html#fire8:20")
         note = view.get_by_role("alert").inner_text()
         assert note == (
             f"This page cannot be shown: data/{slug('fire8')}.js is missing. Build the "
@@ -467,56 +434,3 @@ class TestComparison:
             "document.querySelector('#right h2')?.textContent.startsWith('<script>')",
         )
         assert view.messages == []
-
-
-@pytest.mark.slow
-class TestFiveThousandUnits:
-    """Ten layers of 512 units."""
-
-    @pytest.fixture(scope="class")
-    def large(self, tmp_path_factory):
-        folder = tmp_path_factory.mktemp("large")
-        layers = {f"block{place}": 512 for place in range(10)}
-        for path, units in layers.items():
-            for unit in range(units):
-                options = {"size": (8, 8)}
-                write_picture(
-                    folder / path, f"{path}:{unit}", colour_of(unit), **options
-                )
-        page = tfviz.atlas(
-            *(folder / "site", [folder / path for path in layers]),
-            network=network_facts(layers),
-        )
-        return page.parent
-
-    def test_pages_appear_within_two_seconds(self, open_page, large):
-        for address in ("index.html", "whole.html", "layer.html#block3"):
-            view = open_page(address, folder=large)
-            (paint,) = view.evaluate(
-                "performance.getEntriesByName('first-contentful-paint')"
-                ".map((entry) => entry.startTime)"
-            )
-            assert paint < 2000, address
-            assert view.messages == []
-
-    def test_a_search_takes_less_than_a_second(self, open_page, large):
-        view = open_page("search.html", folder=large)
-        milliseconds = view.evaluate(
-            """() => new Promise((resolve) => {
-              const begin = performance.now();
-              const count = document.getElementById("count");
-              new MutationObserver(() => resolve(performance.now() - begin))
-                .observe(count, { childList: true });
-              const field = document.getElementById("text");
-              field.value = "block7 99";
-              field.dispatchEvent(new Event("input", { bubbles: true }));
-            })"""
-        )
-        assert milliseconds < 1000
-        assert view.locator("#count").inner_text() == "1 of 5,123 units"
-
-    def test_the_first_page_is_small(self, open_page, large):
-        view = open_page("index.html", folder=large)
-        files = {u.removeprefix(f"{large.as_uri()}/") for u in view.requests}
-        sizes = [(large / f).stat().st_size for f in files if not f.startswith("data:")]
-        assert sum(sizes) < 300_000
