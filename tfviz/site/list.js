@@ -96,7 +96,7 @@
         note: [label, text].filter(Boolean).join(", "), tabIndex: place ? -1 : 0,
       });
     });
-    list.replaceChildren(...cells);
+    units.fill(list, cells);
     const sum = current.reduce((total, layer) => total + layer.units, 0);
     byId("count").textContent = `${rows.length.toLocaleString("en")} of ${atlas.count(sum, "unit")}`;
     if (more) more.hidden = rows.length <= limit;

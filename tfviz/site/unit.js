@@ -125,7 +125,8 @@
 
   // Other units and classes, with a number each.
   const cells = (layer, pairs, title, level, names = []) => {
-    const list = el("ul", { class: "cells", "aria-label": title }, ...pairs.map(([unit, value], place) =>
+    const list = el("ul", { class: "cells", "aria-label": title });
+    units.fill(list, pairs.map(([unit, value], place) =>
       units.cell(layer, unit, { caption: `${names[unit] ?? unit} · ${number(value)}`,
         note: [names[unit], number(value)].filter(Boolean).join(", "), tabIndex: place ? -1 : 0 })));
     units.arrows(list);

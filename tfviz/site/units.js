@@ -65,32 +65,42 @@ const units = (() => {
     style.backgroundPosition = `${percentage(left + (w - side) / 2, width - side)} ${percentage(top + (h - side) / 2, height - side)}`;
     element.classList.add("photo");
   };
+  // Cells are drawn in groups, when the first of a group comes near: to watch each of
+  // 5,000 cells takes longer than a frame.
+  const GROUP = 32;
   const waiting = new WeakMap();
   const observer = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
       observer.unobserve(target);
-      const [layer, unit] = waiting.get(target);
-      if (isPictured(layer, unit)) draw(target, layer, unit);
-      else drawImage(target, layer, unit);
+      for (const { picture, layer, unit } of waiting.get(target)) {
+        if (isPictured(layer, unit)) draw(picture, layer, unit);
+        else if (layer.examples) drawImage(picture, layer, unit);
+      }
     }
-  }, { rootMargin: "300px" });
+  }, { rootMargin: "500px" });
+
+  // Fill a list with cells.
+  const fill = (list, cells) => {
+    list.replaceChildren(...cells);
+    for (let first = 0; first < cells.length; first += GROUP) {
+      waiting.set(cells[first], cells.slice(first, first + GROUP).map((cell) => cell.shown));
+      observer.observe(cells[first]);
+    }
+  };
 
   // A link to a unit with its small picture. The note says more than its name.
   const cell = (layer, unit, { caption = null, note = "", tabIndex = 0 } = {}) => {
     const name = atlas.unitName(layer, unit);
-    const hasPicture = isPictured(layer, unit);
-    const picture = el("span", { class: hasPicture ? "small" : "small empty" });
-    if (hasPicture || layer.examples) {
-      waiting.set(picture, [layer, unit]);
-      observer.observe(picture);
-    }
+    const picture = el("span", { class: isPictured(layer, unit) ? "small" : "small empty" });
     const link = el("a", {
       href: atlas.unitLink(layer, unit), class: "cell", tabindex: tabIndex,
       "aria-label": [name, note].filter(Boolean).join(", "), title: name,
     }, picture, caption && el("span", { class: "caption" }, caption));
     link.unit = { layer, unit };
-    return el("li", {}, link);
+    const cell = el("li", {}, link);
+    cell.shown = { picture, layer, unit };
+    return cell;
   };
 
   // Arrow keys move in a list of cells, which is one stop of the Tab key.
@@ -120,5 +130,5 @@ const units = (() => {
     });
   };
 
-  return { cell, arrows, isPictured, areAllAlike, field, drawImage };
+  return { cell, fill, arrows, isPictured, areAllAlike, field, drawImage };
 })();
