@@ -292,6 +292,38 @@ class TestLayers:
             middle = shown.getpixel((shown.width // 2, shown.height // 2))
             assert np.abs(np.subtract(middle, colour_of(unit))).max() <= 8
 
+    def test_units_without_a_picture_show_their_strongest_image(
+        self, open_site, tmp_path, rng
+    ):
+        write_pictures(tmp_path / "pictures", {"a": 2})
+        examples = dataset_examples(tmp_path / "photos", rng, {"a": 5})
+        page = tfviz.atlas(
+            tmp_path / "site", [tmp_path / "pictures"], examples=examples
+        )
+        view = open_site(page.parent, "layer.html#a")
+        until(view, "document.querySelectorAll('.small.photo').length === 3")
+        for unit in (2, 3, 4):
+            cell = view.locator("a.cell .small").nth(unit)
+            with Image.open(io.BytesIO(cell.screenshot())) as image:
+                shown = image.convert("RGB")
+            middle = shown.getpixel((shown.width // 2, shown.height // 2))
+            photo = int(examples.layers["a"].top.images[unit, 0])
+            assert np.abs(np.subtract(middle, colour_of(photo))).max() <= 8
+
+    def test_units_with_pictures_come_alone_where_others_have_nothing(
+        self, open_site, tmp_path
+    ):
+        write_pictures(tmp_path / "pictures", {"a": 2})
+        page = tfviz.atlas(
+            *(tmp_path / "site", [tmp_path / "pictures"]),
+            network=network_facts({"a": 9}),
+        )
+        view = open_site(page.parent, "layer.html#a")
+        assert view.locator("a.cell").count() == 2
+        view.get_by_label("units with pictures").uncheck()
+        until(view, "document.querySelectorAll('a.cell').length === 9")
+        assert view.evaluate("location.hash") == "#a&pictured=0"
+
     def test_arrow_keys_move_and_enter_opens(self, open_page):
         view = open_page("layer.html#fire8")
         view.locator("a.cell").first.focus()
