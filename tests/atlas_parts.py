@@ -110,13 +110,19 @@ def description(unit, **changed):
 PRIOR = {"name": "prior", "source": "models/inverter"}
 
 
-def write_picture(folder, unit, colour=(200, 60, 30), size=(32, 32), **changed):
-    """Write a picture of one colour, as `tfviz render` does, and return its file."""
+def write_picture(
+    folder, unit, colour=(200, 60, 30), size=(32, 32), image=None, **changed
+):
+    """Write a picture, as `tfviz render` does, and return its file.
+
+    It is of one colour, or the `image`, an array `(height, width, 3)` of bytes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     spec = description(unit, **changed)
     digest = hashlib.blake2b(repr(sorted(spec.items())).encode()).hexdigest()[:16]
     file = folder / f"{digest}.png"
-    images.save(Image.new("RGB", size, colour), file, spec)
+    shown = Image.new("RGB", size, colour) if image is None else Image.fromarray(image)
+    images.save(shown, file, spec)
     return file
 
 

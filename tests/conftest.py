@@ -64,7 +64,8 @@ def browser():
         pytest.skip("no chromium is installed")
     with playwright.sync_playwright() as p:
         # Chromium has no sandbox for root, the user in most containers.
-        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        options = ("--no-sandbox", "--disable-gpu", "--no-first-run")
+        browser = p.chromium.launch(executable_path=chromium, args=options)
         yield browser
         browser.close()
 

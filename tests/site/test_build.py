@@ -36,6 +36,7 @@ from tfviz.site.folder import RECORD
 from tfviz.site.layers import gather_layers, natural_key, slug
 from tfviz.site.pages import ASSETS
 from tfviz.site.pictures import read_pictures
+from tfviz.site.sprites import CELL, COLUMNS
 
 PAGES = ("index", "whole", "layer", "search", "unit", "compare", "classes")
 VOID = {"meta", "link", "input", "img", "br"}
@@ -205,10 +206,11 @@ class TestPictures:
     def test_sheets_hold_the_pictures_in_their_order(self, site):
         sheet = opened(site / f"sprites/{slug(OUTSIDE)}-0.webp")
 
-        assert sheet.size == (32 * 64, 3 * 64)
+        assert sheet.size == (COLUMNS * CELL, 5 * CELL)
         for unit in range(70):
-            row, column = divmod(unit, 32)
-            middle = sheet.getpixel((column * 64 + 32, row * 64 + 32))
+            row, column = divmod(unit, COLUMNS)
+            place = (column * CELL + CELL // 2, row * CELL + CELL // 2)
+            middle = sheet.getpixel(place)
             assert np.abs(np.subtract(middle, colour_of(unit))).max() <= 8
 
     def test_strips_hold_units_from_the_whole_layer(self, site):
@@ -216,9 +218,9 @@ class TestPictures:
         strip = opened(site / f"sprites/{slug(OUTSIDE)}-strip.webp")
 
         assert layer["strip"] == [int(place * 70 / 12) for place in range(12)]
-        assert strip.size == (12 * 64, 64)
+        assert strip.size == (12 * CELL, CELL)
         for place, unit in enumerate(layer["strip"]):
-            middle = strip.getpixel((place * 64 + 32, 32))
+            middle = strip.getpixel((place * CELL + CELL // 2, CELL // 2))
             assert np.abs(np.subtract(middle, colour_of(unit))).max() <= 8
 
     def test_pictures_hold_their_descriptions(self, site, parts):
@@ -238,9 +240,9 @@ class TestPictures:
 
     def test_many_pictures_are_on_several_sheets(self, tmp_path):
         place = write_picture(tmp_path, "a:0", (255, 0, 0))
-        for count, size in ((33, (32 * 64, 2 * 64)), (1, (64, 64))):
+        for count, size in ((COLUMNS + 1, (COLUMNS, 2)), (1, (1, 1))):
             sheet = io.BytesIO(sprites.encode_sheet([place] * count))
-            assert opened(sheet).size == size
+            assert opened(sheet).size == (size[0] * CELL, size[1] * CELL)
 
     def test_direct_pictures_stand_for_units(self, tmp_path):
         """Where there are several, the first of a param of the core does."""

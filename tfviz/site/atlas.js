@@ -16,7 +16,11 @@ const atlas = (() => {
         const script = document.createElement("script");
         script.src = `data/${name}.js`;
         script.onload = () => resolve(values.get(name));
-        script.onerror = () => reject(new Error(`data/${name}.js is missing`));
+        // No event tells of errors in the scripts of a page that was opened from disk.
+        script.onerror = () => {
+          warn(`This page cannot be shown: data/${name}.js is missing. Build the atlas again.`);
+          reject(new Error(`data/${name}.js is missing`));
+        };
         document.head.append(script);
       }));
     }
@@ -40,9 +44,6 @@ const atlas = (() => {
 
   // A note about what went wrong, above the contents.
   const warn = (text) => byId("main").prepend(el("p", { class: "note", role: "alert" }, text));
-  addEventListener("unhandledrejection", (event) => {
-    warn(`This page cannot be shown: ${event.reason?.message ?? event.reason}. Build the atlas again.`);
-  });
 
   // Numbers with three significant digits.
   const UNKNOWN = "–";
@@ -146,11 +147,24 @@ const atlas = (() => {
     else location.href = "search.html" + hash("", { q: text });
   });
 
+  // The way up from a unit or a layer, and to those beside it.
+  const steps = (up, beside) => [
+    el("span", { class: "crumbs" }, el("a", { href: "index.html" }, site.title),
+      ...up.map(([text, link]) => [el("span", { "aria-hidden": "true" }, " › "), el("a", { href: link }, text)])),
+    ...beside,
+  ];
+
+  // Limit how many times a picture is enlarged, so that it is not blurred beyond that.
+  const limit = (element, width, times, least) => {
+    element.style.maxWidth = `max(${least}rem, ${times * width}px)`;
+    return element;
+  };
+
   // A picture in its full size.
-  const zoom = (image, caption) => {
+  const zoom = (picture, caption) => {
     const close = el("button", {}, "Close");
     const dialog = el("dialog", { "aria-label": caption },
-      el("form", { method: "dialog" }, el("p", {}, caption), close), image);
+      el("form", { method: "dialog" }, el("p", {}, caption), close), picture);
     dialog.addEventListener("close", () => dialog.remove());
     dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
     close.addEventListener("click", (event) => { event.preventDefault(); dialog.close(); });
@@ -160,7 +174,7 @@ const atlas = (() => {
 
   return {
     put, load, el, svg, byId, number, percent, count, address, hash, start, unitName,
-    parse, unitLink, layerLink, details, className, keys, zoom,
+    parse, unitLink, layerLink, details, className, keys, steps, limit, zoom,
     get site() { return site; },
     get layers() { return layers; },
     setTitle: (text) => { document.title = `${text} · ${site.title}`; },

@@ -17,15 +17,17 @@
     const rows = [];
     for (let unit = 0; unit < classes.units; unit += 1) {
       const name = names[unit] ?? atlas.unitName(classes, unit);
-      const speakers = el("ul", { class: "cells", "aria-label": `Units that speak for ${name}` },
-        ...(readout ? speakFor[unit] ?? [] : []).map(([other, weight], place) =>
+      const speakers = el("ul", { class: "cells", "aria-label": `Units that speak for ${name}` });
+      units.fill(speakers, (readout ? speakFor[unit] ?? [] : []).map(([other, weight], place) =>
           units.cell(readout, other, { caption: number(weight), note: `weight ${number(weight)}`,
             tabIndex: place ? -1 : 0 })));
       units.arrows(speakers);
-      const picture = units.isPictured(classes, unit)
-        ? el("ul", { class: "cells", "aria-label": `Picture of ${name}` }, units.cell(classes, unit, { note: name })) : null;
-      const row = el("li", {}, el("h2", {}, el("a", { href: atlas.unitLink(classes, unit) }, name)),
-        picture, speakers.childElementCount ? speakers : null);
+      const picture = units.isPictured(classes, unit) || classes.examples
+        ? el("ul", { class: "cells", "aria-label": `Picture of ${name}` }) : null;
+      if (picture) units.fill(picture, [units.cell(classes, unit, { note: name })]);
+      const row = el("li", {}, picture, el("div", {},
+        el("h2", {}, el("a", { href: atlas.unitLink(classes, unit) }, name)),
+        speakers.childElementCount ? speakers : null));
       row.words = `${unit} ${name}`.toLowerCase();
       rows.push(row);
     }

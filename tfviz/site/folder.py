@@ -16,7 +16,7 @@ from tfviz._files import write_safely
 
 RECORD = ".tfviz-atlas.json"
 # Changing it makes all files be written again.
-_FORMAT = 1
+_FORMAT = 2
 # The time in seconds after which the record is saved again.
 _INTERVAL = 5.0
 

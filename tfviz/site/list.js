@@ -78,6 +78,9 @@
     }
     if (chosen.sort) {
       rows.sort((a, b) => (a.value === null) - (b.value === null) || b.value - a.value);
+    } else if (isSearch) {
+      const isBare = ({ layer, unit }) => !units.isPictured(layer, unit);
+      rows.sort((a, b) => isBare(a) - isBare(b));
     }
     return rows;
   };
@@ -87,17 +90,20 @@
     const shown = isSearch ? rows.slice(0, limit) : rows;
     const cells = shown.map(({ layer, unit, value, label }, place) => {
       const text = order ? order[2](value) : null;
-      const name = label ?? (isSearch ? atlas.unitName(layer, unit) : null);
+      const name = label ?? (isSearch ? atlas.unitName(layer, unit) : String(unit));
       return units.cell(layer, unit, {
-        caption: [name, text].filter(Boolean).join(" · ") || null,
+        caption: [name, text].filter(Boolean).join(" · "),
         note: [label, text].filter(Boolean).join(", "), tabIndex: place ? -1 : 0,
       });
     });
-    list.replaceChildren(...cells);
+    units.fill(list, cells);
     const sum = current.reduce((total, layer) => total + layer.units, 0);
     byId("count").textContent = `${rows.length.toLocaleString("en")} of ${atlas.count(sum, "unit")}`;
     if (more) more.hidden = rows.length <= limit;
   };
+
+  // A layer whose other units have neither pictures nor images shows those with pictures.
+  const isPartly = (layer) => !isSearch && !layer.examples && !units.areAllAlike(layer);
 
   const update = async () => {
     const mine = turn += 1;
@@ -117,9 +123,12 @@
     const picture = record.pictures[record.main];
     const facts = ORDERS.filter(([key]) => own[key]?.[unit] != null).map(([key, text, write]) =>
       el("div", {}, el("dt", {}, text), el("dd", {}, write(own[key][unit]))));
+    const image = el("span", { class: "small empty" });
+    if (!picture && layer.examples) units.drawImage(image, layer, unit);
     preview.replaceChildren(
       picture ? el("img", { src: picture.file, width: picture.width, height: picture.height,
-        alt: `Visualization of ${name}` }) : el("p", { class: "note" }, "no picture"),
+        alt: `Visualization of ${name}` }) : image,
+      el("p", { class: "quiet" }, picture ? null : layer.examples ? "The image that it responds to most" : "No picture yet"),
       el("p", {}, el("strong", {}, name), label && ` ${label}`), el("dl", { class: "facts" }, ...facts));
     preview.hidden = false;
   };
@@ -141,6 +150,7 @@
     if (own) {
       filter.elements.mixed.disabled = !own.mixed?.length;
       filter.elements.dead.disabled = !own.dead.length;
+      filter.elements.pictured.disabled = units.areAllAlike(layers[0]);
     }
   };
 
@@ -158,13 +168,16 @@
     byId("title").textContent = layer.path;
     atlas.setTitle(layer.path);
     list.setAttribute("aria-label", `Units of ${layer.path}`);
-    about.textContent = [atlas.count(layer.units, "unit"), layer.kind].filter(Boolean).join(" · ");
+    about.textContent = [atlas.count(layer.units, "unit"), layer.kind].filter(Boolean).join(" · ")
+      + (layer.examples && layer.pictured.length && !units.areAllAlike(layer)
+        ? ". A circle is the image that a unit without a picture responds to most." : "");
     const all = atlas.site.layers;
     const place = all.indexOf(layer);
     const [before, after] = [all[place - 1], all[place + 1]];
-    byId("beside").replaceChildren(
-      before ? el("a", { href: atlas.layerLink(before), rel: "prev" }, `← ${before.path}`) : "",
-      after ? el("a", { href: atlas.layerLink(after), rel: "next" }, `${after.path} →`) : "");
+    const nameOf = (other) => (other.classes ? "Classes" : other.path);
+    byId("beside").replaceChildren(...atlas.steps([], [
+      before ? el("a", { href: atlas.layerLink(before), rel: "prev" }, `← ${nameOf(before)}`) : "",
+      after ? el("a", { href: atlas.layerLink(after), rel: "next" }, `${nameOf(after)} →`) : ""]));
     atlas.keys.p = before ? atlas.layerLink(before) : null;
     atlas.keys.n = after ? atlas.layerLink(after) : null;
     atlas.keys.u = "index.html";
@@ -176,6 +189,7 @@
   const remember = () => {
     const { layer, ...chosen } = options();
     const name = isSearch ? "" : current[0].path;
+    if (isPartly(current[0])) chosen.pictured = chosen.pictured ? "" : "0";
     written = atlas.hash(name, isSearch ? { layer, ...chosen } : chosen);
     if (location.hash !== written) location.replace(written);
   };
@@ -186,7 +200,7 @@
     if (isSearch) current = atlas.site.layers;
     else if (!await openLayer(name)) return;
     filter.hidden = false;
-    setOptions(given);
+    setOptions(isPartly(current[0]) ? { pictured: "1", ...given } : given);
     if (!isFirst) byId("title").focus({ preventScroll: true });
     await update();
   };

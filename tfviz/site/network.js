@@ -36,13 +36,18 @@
       if (!layer.pictured.length) continue;
       const name = layer.classes ? "Classes" : layer.path;
       const list = el("ul", { class: "cells tiny", "aria-label": `Units of ${layer.path}` });
-      for (let unit = 0; unit < layer.units; unit += 1) {
-        list.append(units.cell(layer, unit, { tabIndex: unit ? -1 : 0, plain: true }));
+      const cells = [];
+      for (const [first, last] of layer.pictured) {
+        for (let unit = first; unit <= last; unit += 1) {
+          cells.push(units.cell(layer, unit, { tabIndex: cells.length ? -1 : 0 }));
+        }
       }
+      units.fill(list, cells);
       units.arrows(list);
+      const [shown, all] = [cells.length, layer.units].map((n) => n.toLocaleString("en"));
       whole.append(el("section", { "aria-label": name },
         el("h2", {}, el("a", { href: atlas.layerLink(layer) }, name),
-          el("small", {}, ` ${layer.units.toLocaleString("en")}`)), list));
+          el("small", {}, shown === all ? ` ${all}` : ` ${shown} of ${all}`)), list));
     }
     if (!whole.childElementCount) whole.append(el("p", { class: "note" }, "There are no pictures yet."));
   }

@@ -110,16 +110,23 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """Return the lines of the first page: layers to browse, and others in between.
 
-    Each line has the facts of a layer, the layer as it is shown or None, and the
-    layers that it takes where these are not just the one before it.
+    A line is a layer to browse, or holds the layers before the next of these as its
+    `others`. Each layer has its facts, the layer as it is shown or None, and the layers
+    that it takes where these are not just the one before it.
     """
     shown = {layer.path: layer for layer in layers}
     rows: list[dict[str, Any]] = []
     before: str | None = None
     for facts in network.layers if network else ():
         takes = [] if facts.inputs in ((), (before,)) else list(facts.inputs)
-        rows.append(_row(shown.pop(facts.path, None), facts, takes))
+        row = _row(shown.pop(facts.path, None), facts, takes)
         before = facts.path
+        if row["layer"]:
+            rows.append(row)
+        elif rows and rows[-1]["layer"] is None:
+            rows[-1]["others"].append(row)
+        else:
+            rows.append({"layer": None, "others": [row]})
     return rows + [_row(layer, None, []) for layer in shown.values()]
 
 

@@ -14,7 +14,7 @@ from tfviz.site.examples import DatasetExamples, Json, ShownImages, short
 from tfviz.site.facts import NetworkFacts
 from tfviz.site.layers import ShownLayer, is_dead
 from tfviz.site.pictures import Picture
-from tfviz.site.sprites import PER_SHEET, output_size
+from tfviz.site.sprites import COLUMNS, PER_SHEET, output_size
 
 # The number of units whose details are in one file.
 CHUNK = 64
@@ -46,6 +46,7 @@ def site_record(
         "source": network.source if network else None,
         "chunk": CHUNK,
         "perSheet": PER_SHEET,
+        "columns": COLUMNS,
         "by": examples.by if examples else None,
         "images": examples.count if examples else 0,
         "imageSize": list(examples.size) if examples else None,

@@ -12,9 +12,9 @@ from PIL import Image, ImageOps
 
 from tfviz import images
 
-# The side of a small picture in pixels, the number of them in a row of a sheet, and in
-# a whole sheet. A sheet of 512 small pictures takes about half a megabyte.
-CELL, COLUMNS, PER_SHEET = 64, 32, 512
+# The side of a small picture in pixels, which grids show in about this size; the number
+# of them in a row of a sheet, and in a whole sheet, which takes about half a megabyte.
+CELL, COLUMNS, PER_SHEET = 96, 16, 256
 # The longest side of a large picture and of an example image in pixels.
 LARGEST, EXAMPLE = 512, 256
 

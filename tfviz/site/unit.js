@@ -20,22 +20,29 @@
     return `${GROUPS[picture.group]}, ${method.learned ? "learned prior " : ""}${method.name}`;
   };
   const figure = (picture, title = null) => {
+    const response = `response ${number(picture.activation)}`;
     const alt = `Visualization of ${picture.unit}`;
     const image = el("img", {
       src: picture.file, width: picture.width, height: picture.height, alt, loading: "lazy",
     });
     const button = el("button", { type: "button", class: "zoom" }, image);
     button.addEventListener("click", () => atlas.zoom(
-      el("img", { src: picture.file, width: picture.width, height: picture.height, alt }),
-      `${picture.unit}, response ${number(picture.activation)}`));
+      atlas.limit(el("img", { src: picture.file, width: picture.width, height: picture.height, alt }), picture.width, 3, 20),
+      `${picture.unit}, ${response}`));
     return el("figure", {}, button,
-      el("figcaption", {}, title ?? `response ${number(picture.activation)}`,
+      el("figcaption", {}, title && [el("strong", {}, title), el("br")], response,
         picture.dead && [" ", el("span", { class: "badge" }, "no gradient")]));
   };
-  const gallery = (record, own, level) => {
+  // The picture that stands for a unit, beside the opposite by the same method.
+  const leading = (record) => {
+    const main = record.pictures[record.main];
+    const opposites = record.pictures.filter((picture) => picture.group === "negative");
+    const opposite = opposites.find((picture) => picture.method === main?.method) ?? opposites[0];
+    return [main, opposite].filter(Boolean);
+  };
+  const gallery = (pictures, own, level) => {
     const groups = new Map();
-    for (const picture of record.pictures) {
-      if (picture === record.pictures[record.main]) continue; // it is shown above
+    for (const picture of pictures) {
       const title = kind(picture, own);
       if (!groups.has(title)) groups.set(title, []);
       groups.get(title).push(picture);
@@ -46,24 +53,15 @@
   };
 
   // Images of the data set: the receptive field, or the whole image with a frame.
-  const box = (own, position) => {
+  const cut = (file, alt, own, position) => {
     const [height, width] = site.imageSize;
-    const across = own.mapShape[1];
-    // A map, tokens, or the whole image.
-    const [i, j] = [[0, 0], [position, position], [Math.floor(position / across), position % across]][own.mapShape.length] ?? [0, 0];
-    const [row, column] = [own.rows[i], own.columns[j]];
-    const [top, left] = [Math.max(0, row[0]), Math.max(0, column[0])];
-    return [top, left, Math.min(height, row[1]) - top, Math.min(width, column[1]) - left];
-  };
-  const example = ([file, value, position], own, title) => {
-    const caption = el("figcaption", {}, number(value));
-    if (!file) return el("figure", {}, el("div", { class: "crop missing" }, "missing"), caption);
-    const [height, width] = site.imageSize;
-    const [top, left, h, w] = box(own, position);
-    const image = el("img", { src: `images/${file}.webp`, alt: `${title}, ${number(value)}`, loading: "lazy" });
+    const [top, left, h, w] = units.field(own, position);
+    const image = el("img", { src: `images/${file}.webp`, alt, loading: "lazy" });
     const crop = el("div", { class: w < 32 ? "crop coarse" : "crop" }, image);
     crop.style.setProperty("--part", `${w} / ${h}`);
+    crop.style.setProperty("--part-width", `${100 * Math.min(1, w / h)}%`);
     crop.style.setProperty("--whole", `${width} / ${height}`);
+    crop.style.setProperty("--whole-width", `${100 * Math.min(1, width / height)}%`);
     if (h < height || w < width) {
       const { style } = image;
       style.setProperty("--width", `${(100 * width) / w}%`);
@@ -76,22 +74,31 @@
       frame.style.width = `${(100 * w) / width}%`;
       frame.style.height = `${(100 * h) / height}%`;
       crop.append(frame);
-      crop.classList.add("partial");
     }
-    return el("figure", {}, crop, caption);
+    return crop;
+  };
+  const example = ([file, value, position], own, title, note = null) => {
+    const caption = el("figcaption", {}, number(value), note);
+    if (!file) return el("figure", {}, el("div", { class: "tile missing" }, "missing"), caption);
+    const alt = `${title}, ${number(value)}`;
+    const button = el("button", { type: "button", class: "tile" }, cut(file, alt, own, position));
+    button.addEventListener("click", () => atlas.zoom(
+      atlas.limit(el("div", { class: "whole-images" }, cut(file, alt, own, position)), site.imageSize[1], 2, 20), alt));
+    return el("figure", {}, button, caption);
   };
   const examples = (record, own, level, name, isCompact) => {
     const ranks = isCompact ? RANKS.slice(0, 1) : RANKS;
     const rows = ranks.filter(([rank]) => record[rank]?.length).map(([rank, title]) =>
       el("div", { class: "group" }, el(`h${level + 1}`, {}, title), el("div", { class: "row examples" },
-        ...record[rank].map((entry) => example(entry, own, `${title} of ${name}`)))));
+        ...record[rank].map((entry, place) => example(entry, own, `${title} of ${name}`,
+          rank === "spread" ? el("small", {}, ` above ${percent(own.quantiles[place])}`) : null)))));
     if (!rows.length) return null;
     const whole = el("button", { type: "button", "aria-pressed": "false" }, "Whole images");
-    const part = section(level, "Images of the data set",
+    const part = section(level, "Images of the data set", el("div", { class: "choice" },
       el("p", { class: "quiet" }, site.by === "mean"
-        ? "Images are ranked by the mean response over the image. "
-        : "Images are ranked by the strongest response anywhere in the image. ",
-      "Each is cut to the part that the unit sees where it responds most. ", whole), ...rows);
+        ? "The numbers are mean responses over an image. "
+        : "The numbers are the strongest responses anywhere in an image. ",
+      "Each image is cut to what the unit sees where it responds most."), whole), ...rows);
     whole.addEventListener("click", () => {
       const isWhole = part.classList.toggle("whole-images");
       whole.setAttribute("aria-pressed", String(isWhole));
@@ -99,7 +106,12 @@
     return part;
   };
 
-  const histogram = ([low, width, counts], name) => {
+  const histogram = ([start, width, all], name) => {
+    // Bins double in width as the values grow, so those at the ends may be empty.
+    const first = Math.max(0, all.findIndex((n) => n > 0));
+    const counts = all.slice(first, all.findLastIndex((n) => n > 0) + 1);
+    if (!counts.length) return null;
+    const low = start + first * width;
     const highest = Math.max(...counts, 1);
     const bars = counts.map((n, place) => svg("rect", {
       x: place, y: 40 - (40 * n) / highest, width: 0.9, height: (40 * n) / highest }));
@@ -108,12 +120,13 @@
     return el("figure", { class: "histogram" },
       svg("svg", { viewBox: `0 0 ${counts.length} 40`, preserveAspectRatio: "none", role: "img",
         "aria-label": label }, ...bars),
-      el("figcaption", {}, el("span", {}, number(low)), el("span", {}, "responses to images"), el("span", {}, number(last))));
+      el("figcaption", {}, el("span", {}, number(low)), el("span", {}, site.by === "mean" ? "mean responses to images" : "strongest responses in images"), el("span", {}, number(last))));
   };
 
   // Other units and classes, with a number each.
   const cells = (layer, pairs, title, level, names = []) => {
-    const list = el("ul", { class: "cells", "aria-label": title }, ...pairs.map(([unit, value], place) =>
+    const list = el("ul", { class: "cells", "aria-label": title });
+    units.fill(list, pairs.map(([unit, value], place) =>
       units.cell(layer, unit, { caption: `${names[unit] ?? unit} · ${number(value)}`,
         note: [names[unit], number(value)].filter(Boolean).join(", "), tabIndex: place ? -1 : 0 })));
     units.arrows(list);
@@ -140,7 +153,17 @@
   };
 
   // How a picture is made again.
-  const code = (text) => el("pre", { tabindex: 0 }, el("code", {}, text));
+  const code = (text) => {
+    const pre = el("pre", { tabindex: 0 }, el("code", {}, text));
+    if (!navigator.clipboard) return pre; // pages of insecure hosts may not copy
+    const copy = el("button", { type: "button", class: "copy" }, "Copy");
+    copy.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(text);
+      copy.textContent = "Copied";
+      setTimeout(() => { copy.textContent = "Copy"; }, 2000);
+    });
+    return el("div", { class: "code" }, pre, copy);
+  };
   const again = (record, own, level) => {
     const picture = record.pictures[record.main ?? 0];
     if (!picture) return null;
@@ -150,27 +173,39 @@
       return section(level, "Make it again", el("p", {}, "The picture was made from a start image or with a param of your own, which a file cannot hold. Make it again from Python."), settings);
     }
     const model = method.source === null;
-    return section(level, "Make it again",
+    return section(level, "Make it again", el("div", { class: "again" }, el("div", {},
       el("p", {}, "The ", el("a", { href: picture.file }, "file of the picture"),
         " contains its settings. In the folder of this atlas:"),
       code(`tfviz render --from ${picture.file}${model ? " -m MODEL_FILE" : ""} -o again`),
       el("p", {}, "In Python:"),
-      code(`import tfviz\n\n${model ? "model = tfviz.load_model(\"MODEL_FILE\")\n" : ""}result = tfviz.render_again("${picture.file}"${model ? ", model" : ""})`),
-      settings);
+      code(`import tfviz\n\n${model ? "model = tfviz.load_model(\"MODEL_FILE\")\n" : ""}result = tfviz.render_again("${picture.file}"${model ? ", model" : ""})`)),
+    settings));
   };
 
-  const numbers = (layer, unit, own) => {
+  // The numbers of a unit: the label, the text, and what it means.
+  const NUMBERS = [
+    ["response to its picture", (at) => number(at("activation")),
+      "The mean activation of the unit over its picture."],
+    ["highest response to an image", (at) => number(at("highest")),
+      "The highest mean activation over an image of the data set."],
+    ["score against the best image", (at) => (at("ratio") == null ? null : `${number(at("ratio"))} times`),
+      "The first divided by the second. Above 1, the picture excites the unit more than any image does."],
+    ["share of images", (at) => percent(at("fires")),
+      "The images in which the unit is above 0 somewhere."],
+    ["mean response", (at) => (at("mean") == null ? null : `${number(at("mean"))} ± ${number(at("deviation"))}`),
+      "The mean activation over all images, with its standard deviation between images."],
+    ["agreement of the strongest images", (at) => number(at("agreement")),
+      "How alike these images are to the last layer of features: 1 if they are the same, 0 if they are as different as any images. A unit with a low value may respond to several things."],
+    ["machine two-alternative value", (at) => number(at("judged")),
+      "How often a judge that sees the pictures tells which of two images the unit responds to more: 1 is always, 0.5 is chance."],
+  ];
+  const numbers = (layer, unit, own, isCompact) => {
     const at = (key) => own[key]?.[unit];
-    return facts([
-      ["layer", el("a", { href: atlas.layerLink(layer) }, layer.classes ? "classes" : layer.path)],
-      ["response to its picture", number(at("activation"))],
-      ["highest response to an image", number(at("highest"))],
-      ["score against the best image", at("ratio") == null ? null : `${number(at("ratio"))} times`],
-      ["share of images", percent(at("fires"))],
-      ["mean response", at("mean") == null ? null : `${number(at("mean"))} ± ${number(at("deviation"))}`],
-      ["agreement of the strongest images", number(at("agreement"))],
-      ["machine two-alternative value", number(at("judged"))],
-    ]);
+    const rows = NUMBERS.map(([term, write, meaning]) => [term, write(at), meaning])
+      .filter(([, text]) => text != null && text !== "–");
+    if (isCompact || !rows.length) return [facts(rows)];
+    return [facts(rows), el("details", { class: "meanings quiet" }, el("summary", {}, "What the numbers mean"),
+      el("dl", {}, ...rows.map(([term, , meaning]) => el("div", {}, el("dt", {}, term), el("dd", {}, meaning)))))];
   };
 
   // Everything about a unit. Headings start at a level.
@@ -178,34 +213,38 @@
     const [own, record, label] = await Promise.all([
       atlas.load(layer.slug), atlas.details(layer, unit), atlas.className(layer, unit)]);
     const name = atlas.unitName(layer, unit);
-    const main = record.pictures[record.main];
+    const first = leading(record);
+    const others = record.pictures.filter((picture) => !first.includes(picture));
     const heading = el(`h${level}`, { tabindex: -1, class: "name" }, label ?? name,
       label && el("small", {}, ` ${name}`),
       own.dead.includes(unit) && [" ", el("span", { class: "badge" }, "dead unit")],
       own.mixed?.includes(unit) && [" ", el("span", { class: "badge" }, "strongest images differ")]);
-    const steps = el("p", { class: "steps" });
     const [before, after] = [unit - 1, unit + 1].map((other) =>
       (other >= 0 && other < layer.units ? atlas.unitLink(layer, other) : null));
-    if (!isCompact) {
-      steps.append(before ? el("a", { href: before, rel: "prev" }, `← ${unit - 1}`) : "",
-        el("a", { href: atlas.layerLink(layer) }, layer.classes ? "all classes" : layer.path),
+    const steps = isCompact ? null : el("div", { class: "steps" }, atlas.steps(
+      [[layer.classes ? "Classes" : layer.path, atlas.layerLink(layer)]], [
+        before ? el("a", { href: before, rel: "prev" }, `← ${unit - 1}`) : "",
         after ? el("a", { href: after, rel: "next" }, `${unit + 1} →`) : "",
-        el("a", { href: "compare.html" + atlas.hash(name) }, "compare"));
+        el("a", { href: "compare.html" + atlas.hash(name) }, "Compare")]));
+    if (!isCompact) {
       Object.assign(atlas.keys, { p: before, n: after, u: atlas.layerLink(layer) });
     }
-    const top = el("div", { class: "top" },
-      main ? figure(main, kind(main, own)) : el("p", { class: "note" }, "There is no picture of this unit yet."),
-      el("div", {}, numbers(layer, unit, own), record.histogram ? histogram(record.histogram, name) : null));
+    const shown = first.length
+      ? el("div", { class: "leading" }, ...first.map((picture) =>
+        atlas.limit(figure(picture, kind(picture, own)), picture.width, 2, 16)))
+      : el("p", { class: "note" }, "There is no picture of this unit yet.");
+    const top = el("div", { class: first.length ? "top" : "top bare" }, shown,
+      el("div", {}, ...numbers(layer, unit, own, isCompact), record.histogram ? histogram(record.histogram, name) : null));
     const next = level + 1;
+    const more = others.length ? section(next, "More visualizations", gallery(others, own, next)) : null;
     const parts = [
-      isCompact ? null : steps, heading,
+      steps, heading,
       isCompact ? el("p", {}, el("a", { href: atlas.unitLink(layer, unit) }, `Open ${name}`)) : null, top,
-      record.pictures.length > (main ? 1 : 0)
-        ? section(next, main ? "More visualizations" : "Visualizations", gallery(record, own, next)) : null,
+      isCompact ? null : more,
       examples(record, own, next, name, isCompact),
       await links(record, next),
       isCompact ? null : neighbours(record, layer, next),
-      isCompact ? null : again(record, own, next),
+      isCompact ? more : again(record, own, next), // what two units share comes first
     ].filter(Boolean);
     // Two units have the same sections, which must have different names.
     for (const part of isCompact ? parts : []) {

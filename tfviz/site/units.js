@@ -1,9 +1,9 @@
 "use strict";
 // Grids of units: small pictures from sheets, loaded when they come into view, and
-// arrow keys that move between them.
+// arrow keys that move between them. A unit without a picture is shown by the image of
+// the data set that it responds to most.
 const units = (() => {
   const { el } = atlas;
-  const COLUMNS = 32;
   atlas.start();
 
   // The place of each pictured unit among the pictures of its layer's sheets.
@@ -19,49 +19,88 @@ const units = (() => {
     return places.get(layer.path);
   };
   const isPictured = (layer, unit) => placesOf(layer).has(unit);
+  // Whether all units of a layer have pictures, or none.
+  const areAllAlike = (layer) => [0, layer.units].includes(placesOf(layer).size);
+
+  const percentage = (part, whole) => `${whole > 0 ? (100 * part) / whole : 0}%`;
 
   // Show the part of the sheet that holds a unit's picture.
   const draw = (element, layer, unit) => {
     const all = placesOf(layer);
-    const { perSheet } = atlas.site;
+    const { perSheet, columns: most } = atlas.site;
     const place = all.get(unit);
     const sheet = Math.floor(place / perSheet);
     const size = Math.min(perSheet, all.size - sheet * perSheet);
-    const columns = Math.min(COLUMNS, size);
+    const columns = Math.min(most, size);
     const rows = Math.ceil(size / columns);
     const column = (place % perSheet) % columns;
     const row = Math.floor((place % perSheet) / columns);
-    const share = (part, whole) => (whole > 1 ? (100 * part) / (whole - 1) : 0);
-    element.style.backgroundImage = `url("sprites/${layer.slug}-${sheet}.webp")`;
-    element.style.backgroundSize = `${100 * columns}% ${100 * rows}%`;
-    element.style.backgroundPosition = `${share(column, columns)}% ${share(row, rows)}%`;
+    const { style } = element;
+    style.backgroundImage = `url("sprites/${layer.slug}-${sheet}.webp")`;
+    style.backgroundSize = `${100 * columns}% ${100 * rows}%`;
+    style.backgroundPosition = `${percentage(column, columns - 1)} ${percentage(row, rows - 1)}`;
   };
+  // The part of an image that a unit sees from a position: top, left, height and width.
+  const field = (own, position) => {
+    const [height, width] = atlas.site.imageSize;
+    const across = own.mapShape[1];
+    // The whole image, a token, or a place in a map.
+    const [i, j] = [[0, 0], [position, position], [Math.floor(position / across), position % across]][own.mapShape.length] ?? [0, 0];
+    const [row, column] = [own.rows[i], own.columns[j]];
+    const [top, left] = [Math.max(0, row[0]), Math.max(0, column[0])];
+    return [top, left, Math.min(height, row[1]) - top, Math.min(width, column[1]) - left];
+  };
+
+  // Show the middle square of the part that the unit sees of its strongest image.
+  const drawImage = async (element, layer, unit) => {
+    const [own, record] = await Promise.all([atlas.load(layer.slug), atlas.details(layer, unit)]);
+    const [file, , position] = record.top?.[0] ?? [];
+    if (!file || own.dead.includes(unit)) return;
+    const [height, width] = atlas.site.imageSize;
+    const [top, left, h, w] = field(own, position);
+    const side = Math.min(h, w);
+    const { style } = element;
+    style.backgroundImage = `url("images/${file}.webp")`;
+    style.backgroundSize = `${(100 * width) / side}% ${(100 * height) / side}%`;
+    style.backgroundPosition = `${percentage(left + (w - side) / 2, width - side)} ${percentage(top + (h - side) / 2, height - side)}`;
+    element.classList.add("photo");
+  };
+  // Cells are drawn in groups, when the first of a group comes near: to watch each of
+  // 5,000 cells takes longer than a frame.
+  const GROUP = 32;
   const waiting = new WeakMap();
   const observer = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
       observer.unobserve(target);
-      draw(target, ...waiting.get(target));
+      for (const { picture, layer, unit } of waiting.get(target)) {
+        if (isPictured(layer, unit)) draw(picture, layer, unit);
+        else if (layer.examples) drawImage(picture, layer, unit);
+      }
     }
-  }, { rootMargin: "300px" });
+  }, { rootMargin: "500px" });
+
+  // Fill a list with cells.
+  const fill = (list, cells) => {
+    list.replaceChildren(...cells);
+    for (let first = 0; first < cells.length; first += GROUP) {
+      waiting.set(cells[first], cells.slice(first, first + GROUP).map((cell) => cell.shown));
+      observer.observe(cells[first]);
+    }
+  };
 
   // A link to a unit with its small picture. The note says more than its name.
-  const cell = (layer, unit, { caption = null, note = "", tabIndex = 0, plain = false } = {}) => {
+  const cell = (layer, unit, { caption = null, note = "", tabIndex = 0 } = {}) => {
     const name = atlas.unitName(layer, unit);
-    const picture = el("span", { class: "small" });
-    if (isPictured(layer, unit)) {
-      waiting.set(picture, [layer, unit]);
-      observer.observe(picture);
-    } else {
-      picture.classList.add("empty");
-      if (!plain) picture.append(String(unit));
-    }
+    const picture = el("span", { class: isPictured(layer, unit) ? "small" : "small empty" });
     const link = el("a", {
       href: atlas.unitLink(layer, unit), class: "cell", tabindex: tabIndex,
       "aria-label": [name, note].filter(Boolean).join(", "), title: name,
     }, picture, caption && el("span", { class: "caption" }, caption));
     link.unit = { layer, unit };
-    return el("li", {}, link);
+    const cell = el("li", {}, link);
+    cell.shown = { picture, layer, unit };
+    return cell;
   };
 
   // Arrow keys move in a list of cells, which is one stop of the Tab key.
@@ -91,5 +130,5 @@ const units = (() => {
     });
   };
 
-  return { cell, arrows, isPictured };
+  return { cell, fill, arrows, isPictured, areAllAlike, field, drawImage };
 })();
