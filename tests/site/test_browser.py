@@ -58,7 +58,7 @@ def site(tmp_path_factory):
             repeat=repeat,
         )
     examples = dataset_examples(folder / "photos", np.random.default_rng(0), LAYERS)
-    page = tfviz.atlas(
+    page = tfviz.build_atlas(
         *(folder / "site", [folder / "positive", folder / "others"]),
         network=network_facts(LAYERS),
         examples=examples,
@@ -481,7 +481,7 @@ class TestFiveThousandUnits:
                 write_picture(
                     folder / path, f"{path}:{unit}", colour_of(unit), **options
                 )
-        page = tfviz.atlas(
+        page = tfviz.build_atlas(
             *(folder / "site", [folder / path for path in layers]),
             network=network_facts(layers),
         )
