@@ -68,6 +68,7 @@ class Recipe:
         site: The folder of the site.
         source: The folder of the parts.
         images: The folder of the images, or None.
+        files: The paths of the images in that folder.
         works: What there is to render, by the names of the folders, in order.
         needs_examples: Whether the dataset examples are to be collected.
 
@@ -94,6 +95,7 @@ class Recipe:
         self.site = Path(site)
         self.source = self.site / SOURCE
         self.images = None if images is None else Path(images)
+        self.files: list[str] = []
         self._check_network()
         self._units = _read_units(self.adapter, units)
         self._examples = self._load_examples()
@@ -216,13 +218,15 @@ class Recipe:
         """
         if self.images is None:
             return False
-        files = Folder(self.adapter, self.images).files
+        self.files = Folder(self.adapter, self.images).files
         if self._examples is None:
             return True
         known = [image.path for image in self._examples.images]
         known += [file for file, _ in self._examples.unreadable]
         layers = set(map(unit_prefix, self._examples.layers))
-        return sorted(known) != files or not layers.issuperset(self._units.values())
+        return sorted(known) != sorted(self.files) or not layers.issuperset(
+            self._units.values()
+        )
 
     def _plan_runs(
         self,
