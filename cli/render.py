@@ -309,7 +309,14 @@ def render(  # noqa: PLR0917 (click passes by name)
         from tfviz.cli.plan import print_plan  # noqa: PLC0415
         from tfviz.runs.work import Work  # noqa: PLC0415
 
-        work = Work(job, output, f".{suffix}", force=force, retry_failed=retry_failed)
+        work = Work(
+            job,
+            output,
+            f".{suffix}",
+            force=force,
+            retry_failed=retry_failed,
+            remedy="replace these pictures with --force",
+        )
         if dry_run:
             print_plan(work, as_json=as_json)
             return

@@ -104,7 +104,11 @@ class Recipe:
         for name, param, texts in self._plan_runs(params, negative, size):
             job = Job(self.adapter, texts, param, None, options)
             self.works[name] = Work(
-                job, self.source / name, ".png", retry_failed=retry_failed
+                job,
+                self.source / name,
+                ".png",
+                retry_failed=retry_failed,
+                remedy="delete the folder to have its pictures rendered again",
             )
 
     def make(
