@@ -84,14 +84,14 @@ def _short():
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Run a command in an empty folder, and check its exit code unless it is None."""
+    """Run a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments, code=0):
         result = CliRunner().invoke(main, [str(a) for a in arguments])
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
-        assert code in (None, result.exit_code), result.output
+        assert result.exit_code == code, result.output
         return result
 
     return call
