@@ -175,7 +175,10 @@ def atlas(
 
     check_installed()
     check_folder(output)
-    of_site = {"title": title, "judged": _read_judged(judged) if judged else None}
+    of_site: dict[str, Any] = {
+        "title": title,
+        "judged": _read_judged(judged) if judged else None,
+    }
     is_dry = settings["dry_run"]
     if not is_dry:
         options.make_folder(output)

@@ -47,7 +47,9 @@ def test_a_layer_that_others_use_as_well_stays():
     assert distinct_layers(tfviz.adapt(model, (0, 1))) == shown
 
 
-def test_squeezenet_shows_its_squeezing_layers_and_the_joined_expanding_ones(squeezenet):
+def test_squeezenet_shows_its_squeezing_layers_and_the_joined_expanding_ones(
+    squeezenet,
+):
     fires = [f"fire{i}{end}" for i in range(2, 10) for end in ("_squeeze1x1", "")]
 
     assert distinct_layers(squeezenet) == ["conv1", *fires]

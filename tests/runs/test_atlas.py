@@ -145,7 +145,9 @@ def test_it_is_extended_by_units_images_and_params(toy_adapter, photos, tmp_path
     assert files == [*(f"conv_a-{i}.png" for i in range(3)), "logit-dog.png"]
     assert names(site / "source/pixels") == ["logit-dog.png", "manifest.jsonl"]
     assert shown_units(site) == {"conv-a": 3, "logit": 2}
-    # The examples of layers of earlier calls stay.
+    # What is there of earlier calls stays: params, and the examples of other layers.
+    tfviz.atlas(toy_adapter, site, "logit:3", **options)
+    assert shown_units(site) == {"conv-a": 3, "logit": 2}
     found = tfviz.load_examples(site / "source/examples.npz")
     assert set(found.layers) == {"conv_a", ":logits"}
 

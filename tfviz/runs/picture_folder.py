@@ -189,7 +189,7 @@ class PictureFolder:
         Returns:
             The line.
         """
-        return self._append(entry | {"finished": time.strftime(_TIME)})
+        return self._append({**entry, "finished": time.strftime(_TIME)})
 
     def note_failure(self, picture: Any, reason: str) -> dict[str, Any]:
         """Write a line in the manifest for a picture that failed, and return it.
