@@ -1,7 +1,7 @@
 """The command `atlas`: a site to browse the units of a network."""
 
 import json
-import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,30 +9,98 @@ import click
 
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import fail, report_errors
+from tfviz.cli.console import SiteProgress, fail, report_errors
+from tfviz.cli.priors import OPTION_OF, load_prior, prior_options
+from tfviz.optimize.options import PARAMS
+from tfviz.runs.lock import lock_folder
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
+# Options that say how pictures are rendered, so that they contradict those of a site
+# that is built from what exists.
+_OF_RENDERING = {
+    "params": "--param",
+    "negative": "--no-negative",
+    "steps": "--steps",
+    "size": "--size",
+    "seed": "--seed",
+    "batch_size": "--batch-size",
+    "retry_failed": "--retry-failed",
+    "max_seconds": "--max-seconds",
+    "dry_run": "--dry-run",
+    **OPTION_OF,
+}
 
-@click.command()
+
+@click.command(cls=types.UnitsCommand)
+@click.argument("units", metavar="[UNIT...]", nargs=-1)
+@click.option(
+    "-o",
+    "--output",
+    type=types.OutputFolder(),
+    required=True,
+    help="The folder to write the site to: new, empty, or an atlas to be continued.",
+)
+@options.model_options
+@options.images_option(
+    "A folder of images, also in subfolders, of which each unit's examples are shown. "
+    "With --examples, where the images of the examples are now, if they have moved.",
+    required=False,
+)
+@click.option(
+    "--param",
+    "params",
+    type=types.PriorSource(*PARAMS),
+    multiple=True,
+    default=("fourier",),
+    show_default="fourier",
+    help="What makes the pictures, as for `tfviz render`. May be given several times: "
+    "the first stands for a unit wherever it is shown small, and each further one, "
+    "such as the learned prior inverter, adds a picture of each unit.",
+)
+@prior_options
+@click.option(
+    "--no-negative",
+    "negative",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Leave out the pictures of what each channel responds to least.",
+)
+@options.steps_option
+@click.option(
+    "--size",
+    type=types.Size(),
+    show_default="the model's input size, or 224",
+    help="The size of the pictures in pixels: N for a square, or HEIGHTxWIDTH. "
+    "Pictures of learned priors have the size of the prior.",
+)
+@options.seed_option
+@options.batch_size_option
+@options.long_run_options
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print how many pictures each run makes of each layer, and how long they will "
+    "take, estimated from a trial of about 20 seconds for each run. Nothing is "
+    "written.",
+)
 @click.option(
     "--pictures",
     type=_FOLDER,
     multiple=True,
     metavar="DIR",
-    help="A folder of pictures that `tfviz render` wrote, or of such folders. May be "
-    "given several times.",
+    help="Render nothing, and show the pictures in a folder that `tfviz render` wrote, "
+    "or in its subfolders. May be given several times.",
 )
 @click.option(
     "--examples",
     "examples_file",
     type=_FILE,
     metavar="FILE",
-    help="The dataset examples of the units, as `tfviz examples` writes them.",
-)
-@options.images_option(
-    "The folder of the images of the examples, if they have moved.", required=False
+    help="Render nothing, and show the dataset examples in the file that `tfviz "
+    "examples` wrote.",
 )
 @click.option(
     "--network",
@@ -40,8 +108,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     show_default="network.json in the first folder of pictures, or beside the examples",
-    help="The facts about the network: its layers, its classes and the weights of its "
-    "last layer. With -m they are gathered from the model and written to FILE.",
+    help="With --pictures or --examples: the facts about the network, which are its "
+    "layers, its classes and the weights of its last layer. With -m they are gathered "
+    "from the model and written to FILE.",
 )
 @click.option(
     "--judged",
@@ -56,77 +125,164 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     show_default="the model's name",
     help="The title of the site.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=types.OutputFolder(),
-    required=True,
-    help="The folder to write the site to: new, empty, or an atlas to be continued.",
-)
-@options.model_options
 @click.pass_context
 @report_errors
 def atlas(
     ctx: click.Context,
     *,
+    units: tuple[str, ...],
+    output: Path,
+    folder: Path | None,
     pictures: tuple[Path, ...],
     examples_file: Path | None,
-    folder: Path | None,
     network_file: Path | None,
     judged: Path | None,
     title: str,
-    output: Path,
-    **model: Any,
+    **settings: Any,
 ) -> None:
-    """Build a site to browse the units of a network.
+    """Make a site to browse the units of a network.
 
-    The site opens from disk and from any web server. It is made from pictures and
-    dataset examples that exist; nothing is rendered. The same command continues an
-    interrupted build, and updates the site if there are more pictures.
+    Renders a picture of each UNIT and, for a channel, of what it responds to least;
+    finds the images that it responds to, if there are --images; and builds a site of
+    pages, which opens from disk and from any web server. UNIT is a channel or a class
+    as for `tfviz render`, such as fire8:20, 'fire8:*' or 'logit:*'. With -m and no
+    UNIT, the atlas shows all channels of the layers that differ from each other, and
+    all classes.
+
+    The site is built after each part of the work, so it can be browsed while the rest
+    is made. If the command is interrupted, the same command continues. More units,
+    images or params extend the atlas. What the site is made from is in DIR/source,
+    which need not be published.
+
+    With --pictures or --examples nothing is rendered: the site shows what other
+    commands have made.
 
     \b
-    tfviz render fire8:0-511 -o atlas/positive --size 128
-    tfviz render neg:fire8:0-511 -o atlas/negative --size 128
-    tfviz atlas --pictures atlas/positive --pictures atlas/negative \\
-        -m squeezenet -o site
+    tfviz atlas 'fire8:*' --size 128 -o site
+    tfviz atlas -m squeezenet --images photos --size 128 -o site --dry-run
+    tfviz atlas -m mine.keras --images photos --param fourier --param inverter -o site
+    tfviz atlas --pictures fire8 --pictures fire8-negative -m squeezenet -o site
     """
-    if not pictures and examples_file is None:
-        raise click.UsageError(
-            "Give what to show: --pictures DIR, --examples FILE, or both."
-        )
+    given = {
+        name
+        for name in ctx.params
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    }
+    builds = bool(pictures or examples_file)
+    _check_usage(given, builds=builds)
     from tfviz.site.folder import check_folder  # noqa: PLC0415
     from tfviz.site.pages import check_installed  # noqa: PLC0415
 
     check_installed()
     check_folder(output)
-    options.make_folder(output)
-    has_model = (
-        ctx.get_parameter_source("model") is click.core.ParameterSource.COMMANDLINE
-    )
-    network = _network(
-        model if has_model else None,
-        network_file,
-        [*pictures, *([examples_file.parent] if examples_file else [])],
-    )
-    from tfviz.site.build import atlas as build  # noqa: PLC0415
+    of_site: dict[str, Any] = {
+        "title": title,
+        "judged": _read_judged(judged) if judged else None,
+    }
+    is_dry = settings["dry_run"]
+    if not is_dry:
+        options.make_folder(output)
+    # Before the model is loaded, so that a second command does not wait for it.
+    with nullcontext() if is_dry else lock_folder(output):
+        if not builds:
+            _make(units, output, folder, settings, of_site)
+            return
+        model = {name: settings[name] for name in options.MODEL_OPTIONS}
+        network = _network(
+            model if "model" in given else None,
+            network_file,
+            [*pictures, *([examples_file.parent] if examples_file else [])],
+        )
+        from tfviz.site.build import build_atlas  # noqa: PLC0415
 
-    with click.progressbar(length=1, label="files", file=sys.stderr) as bar:
-
-        def show(done: int, total: int, name: str) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
-
-        page = build(
+        page = build_atlas(
             output,
             pictures,
             network=network,
             examples=_load_examples(examples_file) if examples_file else None,
             images=folder,
-            judged=_read_judged(judged) if judged else None,
-            title=title,
-            progress=show,
+            progress=SiteProgress(),
+            **of_site,
         )
     click.echo(str(page))
+
+
+def _check_usage(given: set[str], *, builds: bool) -> None:
+    """Refuse options that contradict each other.
+
+    Args:
+        given: The names of the parameters on the command line.
+        builds: Whether the site is built from what exists.
+
+    Raises:
+        click.UsageError: If some do.
+    """
+    if builds:
+        extra = ["UNIT"] * ("units" in given)
+        extra += [text for name, text in _OF_RENDERING.items() if name in given]
+        if extra:
+            raise click.UsageError(
+                "With --pictures or --examples nothing is rendered, so leave out "
+                f"{', '.join(extra)}; or leave out --pictures and --examples, and the "
+                "pictures are rendered."
+            )
+    elif "network_file" in given:
+        raise click.UsageError(
+            "--network is for sites of --pictures or --examples; otherwise the facts "
+            "are gathered from the model. Leave it out."
+        )
+    elif not given & {"units", "model"}:
+        raise click.UsageError(
+            "Give what to show: units such as 'fire8:*', or -m MODEL for a whole "
+            "network; or what exists, by --pictures DIR, --examples FILE, or both."
+        )
+
+
+def _make(
+    units: tuple[str, ...],
+    output: Path,
+    images: Path | None,
+    settings: dict[str, Any],
+    of_site: dict[str, Any],
+) -> None:
+    """Make an atlas, or print the plan of it."""
+    of_prior = {name: settings[name] for name in OPTION_OF}
+    unused = [OPTION_OF[name] for name, value in of_prior.items() if value]
+    if unused and all(name in PARAMS for name in settings["params"]):
+        raise click.UsageError(
+            f"{', '.join(unused)} is for learned priors. Name one by --param."
+        )
+    adapter = options.load_adapter(
+        **{name: settings[name] for name in options.MODEL_OPTIONS}
+    )
+    from tfviz.cli.recipe import make_atlas, print_recipe  # noqa: PLC0415
+    from tfviz.optimize.options import Options  # noqa: PLC0415
+    from tfviz.runs.recipe import Recipe  # noqa: PLC0415
+
+    of_options = ("steps", "seed", "batch_size")
+    recipe = Recipe(
+        adapter,
+        output,
+        list(units) or None,
+        images=images,
+        params=[
+            name if name in PARAMS else load_prior(name, **of_prior)
+            for name in settings["params"]
+        ],
+        negative=settings["negative"],
+        size=settings["size"],
+        options=Options(**{name: settings[name] for name in of_options}),
+        retry_failed=settings["retry_failed"],
+    )
+    if settings["dry_run"]:
+        print_recipe(recipe)
+        return
+    make_atlas(
+        recipe,
+        model=settings["model"],
+        max_seconds=settings["max_seconds"],
+        **of_site,
+    )
 
 
 def _network(

@@ -1,6 +1,7 @@
-"""Errors, warnings, Ctrl-C, durations and numbers, as a terminal shows them."""
+"""Errors, warnings, Ctrl-C, files, durations and numbers, as a terminal shows them."""
 
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -112,6 +113,22 @@ def defer_interrupt(portion: str) -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class SiteProgress:
+    """Progress of a site that is built, perhaps several times: a bar in a terminal."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int, name: str) -> None:
+        """Show how many files are done."""
+        if self._bar is None:
+            self._bar = click.progressbar(length=total, label="site", file=sys.stderr)
+        self._bar.update(done - self._bar.pos)
+        if done == total:
+            self._bar.render_finish()
+            self._bar = None
 
 
 def format_duration(seconds: float) -> str:

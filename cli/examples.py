@@ -150,7 +150,7 @@ def _find(
 
     with (
         defer_interrupt("batch") as interrupted,
-        _Progress(output, interrupted) as progress,
+        ExamplesProgress(output, interrupted) as progress,
     ):
         return dataset_examples(
             adapter,
@@ -200,7 +200,7 @@ def _name_unreadable(unreadable: tuple[tuple[str, str], ...]) -> None:
         click.echo(f"and {len(unreadable) - NAMED} more", err=True)
 
 
-class _Progress:
+class ExamplesProgress:
     """The progress on stderr: a bar in a terminal, a line now and then elsewhere.
 
     Args:
@@ -215,7 +215,7 @@ class _Progress:
         self._first: tuple[float, int] | None = None
         self._last_line = time.monotonic()
 
-    def __enter__(self) -> "_Progress":
+    def __enter__(self) -> "ExamplesProgress":
         return self
 
     def __exit__(self, *_: Any) -> None:

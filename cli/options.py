@@ -10,6 +10,7 @@ import click
 
 from tfviz._storage import AnyPath, RemotePath
 from tfviz.cli import param_types as types
+from tfviz.optimize.options import STEPS
 
 
 def model_options(command: Callable) -> Callable:
@@ -110,6 +111,59 @@ def images_option(description: str, *, required: bool = True) -> Callable:
         metavar="DIR",
         help=description,
     )
+
+
+def steps_option(command: Callable) -> Callable:
+    """Add the option `--steps`."""
+    return click.option(
+        "--steps",
+        type=click.IntRange(min=1),
+        default=STEPS,
+        show_default=True,
+        help="The number of gradient steps.",
+    )(command)
+
+
+def seed_option(command: Callable) -> Callable:
+    """Add the option `--seed`."""
+    return click.option(
+        "--seed",
+        type=int,
+        default=0,
+        show_default=True,
+        help="Random seed; another seed gives other pictures.",
+    )(command)
+
+
+def batch_size_option(command: Callable) -> Callable:
+    """Add the option `--batch-size`."""
+    return click.option(
+        "--batch-size",
+        type=click.IntRange(min=1),
+        show_default="up to 8",
+        help="The number of pictures that are optimized together.",
+    )(command)
+
+
+def long_run_options(command: Callable) -> Callable:
+    """Add the options of runs that take long: `--retry-failed` and `--max-seconds`."""
+    decorators = [
+        click.option(
+            "--retry-failed",
+            is_flag=True,
+            help="Try the pictures again that failed in an earlier run; by default "
+            "they are left out.",
+        ),
+        click.option(
+            "--max-seconds",
+            type=types.Positive(),
+            help="Begin no further batch after this time in seconds; if pictures are "
+            "left then, the exit code is 3.",
+        ),
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
 
 
 def make_folder(path: AnyPath) -> None:

@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
 import click
 
@@ -14,7 +14,7 @@ from tfviz.cli.plan import announce, join_first
 from tfviz.cli.progress import show_progress
 from tfviz.optimize.dead_units import warn_of_dead_units
 from tfviz.runs.picture_folder import SHEET
-from tfviz.runs.run import FinishedBatch, Run, make_batches
+from tfviz.runs.run import Batches, FinishedBatch, Run, make_batches
 from tfviz.runs.work import Work
 
 # A sheet's pictures are scaled down so that it has at most about this many pixels on a
@@ -23,6 +23,8 @@ SHEET_SIDE = 8000
 SMALLEST_ON_SHEET = 32
 # The exit code when `--max-seconds` are over and pictures are left to be made.
 TIME_IS_OVER = 3
+# Why a run ended before all of its pictures were made.
+INTERRUPTED, TIME = "interrupted", "time"
 # The entries of a manifest's line that `--json` prints.
 _PRINTED = ("unit", "repeat", "name", "score", "stuck", "seconds", "failed")
 
@@ -34,6 +36,7 @@ def render_to_folder(
     sheet: bool = False,
     as_json: bool = False,
     max_seconds: float | None = None,
+    batches: Batches = make_batches,
 ) -> None:
     """Render the pictures of a job that are not in its folder yet.
 
@@ -43,6 +46,7 @@ def render_to_folder(
         sheet: Whether to draw all pictures of the job in `sheet.png` at the end.
         as_json: Whether to print a line of JSON for each picture.
         max_seconds: The time after which no further batch is begun.
+        batches: What makes the pictures.
 
     Raises:
         click.ClickException: If the run was interrupted, or pictures failed or were
@@ -56,39 +60,21 @@ def render_to_folder(
     lines = _JsonLines(run) if as_json else None
     if lines:
         lines.print_earlier()
-    stopped = None
-    with (
-        defer_interrupt("batch") as interrupted,
-        show_progress(work.job, run.pace, total, len(work.skip)) as progress,
-    ):
-        for batch in make_batches(work, model, [progress.update]):
-            layer = run.note(batch)
-            if lines:
-                lines.print_batch(batch)
-            names = {place: work.job.pictures[place].name for place in batch.places}
-            for place, reason in batch.failures.items():
-                click.echo(f"{names[place]} failed: {reason}", err=True)
-            progress.finish_batch(layer, list(names.values()))
-            if run.left and interrupted():
-                stopped = "interrupted"
-                break
-            spent = time.monotonic() - run.began
-            if run.left and max_seconds is not None and spent > max_seconds:
-                stopped = "time"
-                break
-    warn_of_dead_units(run.dead_units)
+    with defer_interrupt("batch") as interrupted:
+        stopped = show_run(
+            run,
+            model=model,
+            interrupted=interrupted,
+            deadline=None if max_seconds is None else run.began + max_seconds,
+            note=lines.print_batch if lines else None,
+            batches=batches,
+        )
     deleted = run.forget_deleted()
     if lines:
         click.echo(json.dumps({"summary": run.summary(stopped)}))
     in_folder = f"{len(run.finished)} of {total} pictures are in {work.pictures.path}"
-    if stopped == "interrupted":
-        fail(f"interrupted: {in_folder}. The same command goes on from here.")
-    if stopped == "time":
-        click.echo(
-            f"the time is over: {in_folder}. The same command goes on from here.",
-            err=True,
-        )
-        raise SystemExit(TIME_IS_OVER)
+    if stopped is not None:
+        end_early(stopped, in_folder)
     if deleted:
         verb = "was" if len(deleted) == 1 else "were"
         fail(
@@ -100,7 +86,51 @@ def render_to_folder(
         _write_sheet(files, work.pictures.path / SHEET)
     if not as_json:
         click.echo(f"{count_of(len(files), 'picture')} in {work.pictures.path}")
-    _report_failures(run)
+    report_failures([run])
+
+
+def show_run(
+    run: Run,
+    *,
+    model: str,
+    interrupted: Callable[[], bool],
+    deadline: float | None = None,
+    note: Callable[[FinishedBatch], Any] | None = None,
+    batches: Batches = make_batches,
+) -> str | None:
+    """Make the pictures of a run that are missing, and show the progress.
+
+    Args:
+        run: The run.
+        model: The name or path of the model, for the manifest.
+        interrupted: Says whether the run is to end after this batch.
+        deadline: The time, by `time.monotonic`, after which no batch is begun.
+        note: Called with each finished batch.
+        batches: What makes the pictures.
+
+    Returns:
+        Why the run ended before all pictures were made: `interrupted`, `time`, or None
+        if it did not.
+    """
+    work, stopped = run.work, None
+    pictures = work.job.pictures
+    with show_progress(work.job, run.pace, len(work.files), len(work.skip)) as progress:
+        for batch in batches(work, model, [progress.update]):
+            layer = run.note(batch)
+            if note is not None:
+                note(batch)
+            for place, reason in batch.failures.items():
+                click.echo(f"{pictures[place].name} failed: {reason}", err=True)
+            names = [pictures[place].name for place in batch.places]
+            progress.finish_batch(layer, names)
+            if run.left and interrupted():
+                stopped = INTERRUPTED
+                break
+            if run.left and deadline is not None and time.monotonic() > deadline:
+                stopped = TIME
+                break
+    warn_of_dead_units(run.dead_units)
+    return stopped
 
 
 class _JsonLines:
@@ -140,27 +170,47 @@ class _JsonLines:
         click.echo(json.dumps(row))
 
 
-def _report_failures(run: Run) -> None:
-    """End the command with an error if any picture of the job has failed.
+def end_early(stopped: str, made: str) -> NoReturn:
+    """End the command because the work was stopped.
+
+    Args:
+        stopped: `INTERRUPTED` or `TIME`.
+        made: What is made so far, for the message.
+
+    Raises:
+        click.ClickException: If the work was interrupted.
+        SystemExit: With the code `TIME_IS_OVER`, if the time is over.
+    """
+    if stopped == INTERRUPTED:
+        fail(f"interrupted: {made}. The same command goes on from here.")
+    click.echo(
+        f"the time is over: {made}. The same command goes on from here.", err=True
+    )
+    raise SystemExit(TIME_IS_OVER)
+
+
+def report_failures(runs: Sequence[Run]) -> None:
+    """End the command with an error if any picture of some runs has failed.
 
     Raises:
         click.ClickException: If there are such pictures.
     """
-    work = run.work
-    total = len(work.files)
-    if run.failed:
-        reasons = [
-            f"{work.job.pictures[place].name} ({reason})"
-            for place, reason in run.failed.items()
-        ]
+    total = sum(len(run.work.files) for run in runs)
+    reasons = [
+        f"{run.work.job.pictures[place].name} ({reason})"
+        for run in runs
+        for place, reason in run.failed.items()
+    ]
+    if reasons:
         fail(
-            f"{len(run.failed)} of {total} pictures failed: {join_first(reasons)}. The "
+            f"{len(reasons)} of {total} pictures failed: {join_first(reasons)}. The "
             "manifest lists them; --retry-failed tries them again."
         )
-    if work.failed:
+    before = sum(len(run.work.failed) for run in runs)
+    if before:
         fail(
-            f"{len(work.failed)} of {total} pictures failed before. The manifest lists "
-            "the reasons; --retry-failed tries them again."
+            f"{before} of {total} pictures failed before. The manifest lists the "
+            "reasons; --retry-failed tries them again."
         )
 
 

@@ -16,7 +16,6 @@ from tfviz.optimize.options import (
     NORMALIZED,
     OPTIMIZERS,
     PARAMS,
-    STEPS,
     TRANSFORMS,
 )
 from tfviz.runs.lock import lock_folder
@@ -83,13 +82,7 @@ def demo(output: Path) -> None:
     "supports, such as gs://.",
 )
 @options.model_options
-@click.option(
-    "--steps",
-    type=click.IntRange(min=1),
-    default=STEPS,
-    show_default=True,
-    help="The number of gradient steps.",
-)
+@options.steps_option
 @click.option(
     "--size",
     type=types.Size(),
@@ -222,19 +215,8 @@ def demo(output: Path) -> None:
     type=float,
     help="Stop a picture when its unit responds this strongly.",
 )
-@click.option(
-    "--seed",
-    type=int,
-    default=0,
-    show_default=True,
-    help="Random seed; another seed gives other pictures.",
-)
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    show_default="up to 8",
-    help="The number of pictures that are optimized together.",
-)
+@options.seed_option
+@options.batch_size_option
 @click.option(
     "--format",
     "suffix",
@@ -249,18 +231,7 @@ def demo(output: Path) -> None:
 @click.option(
     "--force", is_flag=True, help="Render finished pictures again, and replace them."
 )
-@click.option(
-    "--retry-failed",
-    is_flag=True,
-    help="Try the pictures again that failed in an earlier run; by default they are "
-    "left out.",
-)
-@click.option(
-    "--max-seconds",
-    type=types.Positive(),
-    help="Begin no further batch after this time in seconds; if pictures are left "
-    "then, the exit code is 3.",
-)
+@options.long_run_options
 @click.option(
     "--dry-run",
     is_flag=True,
@@ -338,7 +309,14 @@ def render(  # noqa: PLR0917 (click passes by name)
         from tfviz.cli.plan import print_plan  # noqa: PLC0415
         from tfviz.runs.work import Work  # noqa: PLC0415
 
-        work = Work(job, output, f".{suffix}", force=force, retry_failed=retry_failed)
+        work = Work(
+            job,
+            output,
+            f".{suffix}",
+            force=force,
+            retry_failed=retry_failed,
+            remedy="replace these pictures with --force",
+        )
         if dry_run:
             print_plan(work, as_json=as_json)
             return

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from tfviz import adapt
+from tfviz.models.adapter import adapt
 from tfviz.models.inputs import resize
 from tfviz.params._base import Latents
 from tfviz.priors._codes import Code

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from tfviz import load_model
 from tfviz._errors import did_you_mean, reason_of
+from tfviz.models.load import load_model
 from tfviz.params._base import Latents
 from tfviz.priors import _taesd
 from tfviz.priors._constraints import usual_length

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tfviz import load_model
 from tfviz.models.adapter import Adapter
+from tfviz.models.load import load_model
 from tfviz.models.sources import (
     CHOICES,
     HUB,

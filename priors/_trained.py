@@ -18,11 +18,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from tfviz import adapt, load_model
 from tfviz._files import DAMAGED, write_safely
 from tfviz.comparison.kinship import dataset_of_source
-from tfviz.models.adapter import Adapter
+from tfviz.models.adapter import Adapter, adapt
 from tfviz.models.inputs import resize
+from tfviz.models.load import load_model
 from tfviz.params._base import Latents
 from tfviz.priors._codes import Code
 from tfviz.priors._constraints import box, usual_length

@@ -20,6 +20,7 @@ __all__ = [
     "Result",
     "adapt",
     "atlas",
+    "build_atlas",
     "check_range",
     "compare",
     "dataset_examples",
@@ -77,7 +78,8 @@ if TYPE_CHECKING:
     from tfviz.optimize.render import render
     from tfviz.optimize.result import Result
     from tfviz.priors._again import render_again
-    from tfviz.site.build import atlas
+    from tfviz.runs.atlas import atlas
+    from tfviz.site.build import build_atlas
 else:
     # Modules are imported on first use: TensorFlow takes seconds to import, and
     # `tfviz --help` must not wait for it.
@@ -90,7 +92,8 @@ else:
         "Progress": "optimize.batch",
         "Result": "optimize.result",
         "adapt": "models.adapter",
-        "atlas": "site.build",
+        "atlas": "runs.atlas",
+        "build_atlas": "site.build",
         "diverse": "optimize.diverse",
         "dream": "optimize.dream",
         "check_range": "analysis.input_range",
@@ -107,7 +110,7 @@ else:
         if name not in __all__:
             raise AttributeError(f"module 'tfviz' has no attribute {name!r}")
         # These need no TensorFlow.
-        if name not in ("atlas", "images", "measures", "statistics"):
+        if name not in ("build_atlas", "images", "measures", "statistics"):
             _environment.require_tensorflow_backend()
         if name in _MODULES:
             return getattr(import_module(f"tfviz.{_MODULES[name]}"), name)

@@ -13,8 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from tfviz import adapt
-from tfviz.models.adapter import Adapter
+from tfviz.models.adapter import Adapter, adapt
 from tfviz.priors._gan_networks import (
     ENCODER_BLOCKS,
     ENCODER_WIDTHS,

@@ -1,10 +1,18 @@
 import json
+import os
+import signal
 import sys
 import types
+from pathlib import Path
 
+import numpy as np
 import pytest
 from atlas_parts import dataset_examples, network_facts, write_picture, write_pictures
-from support import error_of, names
+from support import build_overflowing, build_toy, error_of, names, pictures
+
+import tfviz
+from tfviz import images
+from tfviz.optimize.job import Job
 
 
 def test_a_site_is_built_from_pictures(run, tmp_path):
@@ -57,7 +65,9 @@ def test_facts_are_gathered_from_a_model(run, tmp_path):
 
 def test_mistakes_are_explained(run, tmp_path):
     result = run("atlas", "-o", "site", code=2)
-    assert "Give what to show: --pictures DIR, --examples FILE" in result.output
+    text = " ".join(result.output.split())
+    assert "Give what to show: units such as 'fire8:*', or -m MODEL" in text
+    assert "or what exists, by --pictures DIR, --examples FILE" in text
     write_picture(tmp_path / "layers", "fire8")
     result = run("atlas", "--pictures", "layers", "-o", "site", code=1)
     assert "contains no pictures of channels or classes" in error_of(result)
@@ -73,3 +83,141 @@ def test_mistakes_are_explained(run, tmp_path):
     (tmp_path / "judged.json").write_text('{"fire8:0": "high"}')
     result = run("atlas", *options, "--judged", "judged.json", code=1)
     assert "does not hold a number for each unit" in error_of(result)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["fire8:3", "--pictures", "a"], "nothing is rendered, so leave out UNIT;"),
+        (
+            ["--steps", 9, "--no-negative", "--pictures", "a", "-m", "squeezenet"],
+            "so leave out --no-negative, --steps; or leave out --pictures and",
+        ),
+        (["--examples", "e.npz", "--dry-run"], "so leave out --dry-run;"),
+        (["fire8:3", "--network", "n.json"], "--network is for sites of --pictures or"),
+        (["fire8:3", "--range=-1,1"], "--range is for learned priors. Name one by"),
+        (["fire8:3", "--param", "inverted"], "there is no 'inverted'"),
+        (["fire8:3", "--images", "none"], "Directory 'none' does not exist"),
+        (["-fire8:3"], "Write neg:fire8:3"),
+    ],
+)
+def test_contradictions_are_refused_before_any_work(run, tmp_path, options, message):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "e.npz").write_bytes(b"")
+    result = run("atlas", *options, "-o", "site", code=2)
+
+    assert message in " ".join(result.output.split())
+
+
+class TestRecipe:
+    """The whole recipe, with the toy network."""
+
+    @pytest.fixture
+    def photos(self, run, rng):
+        build_toy().save("toy.keras")
+        for i in range(4):
+            noise = rng.random((36, 40, 3), np.float32)
+            Path("photos").mkdir(exist_ok=True)
+            images.to_pil(noise).save(f"photos/{i}.png")
+        return "photos"
+
+    def test_it_is_the_separate_commands_and_the_library(self, run, photos):
+        of_model = ["-m", "toy.keras", "--preprocess=-1,1"]
+        few = ["--steps", 2, "--size", 32]
+        both = ["--param", "fourier", "--param", "pixels"]
+        recipe = ["atlas", "conv_a:0-2", *of_model, "--images", photos, *few, *both]
+        result = run(*recipe, "-o", "site")
+        assert result.stdout == "site/index.html\n"
+
+        run("render", "conv_a:0-2", *of_model, *few, "-o", "p/1")
+        run("render", "neg:conv_a:0-2", *of_model, *few, "-o", "p/2")
+        run("render", "conv_a:0-2", *of_model, *few, "--param", "pixels", "-o", "p/3")
+        run("examples", *of_model, "--images", photos, "-l", "conv_a", "-o", "p/e.npz")
+        parts = ["--examples", "p/e.npz"]
+        for number in (1, 2, 3):
+            parts += ["--pictures", f"p/{number}"]
+        run("atlas", *parts, *of_model, "-o", "separate")
+        tfviz.atlas(
+            tfviz.adapt(tfviz.load_model("toy.keras"), (-1, 1)), "python",
+            "conv_a:0-2", images=photos, params=("fourier", "pixels"), steps=2, size=32,
+        )  # fmt: skip
+
+        made = contents("site", without="source")
+        assert len([name for name in made if name.startswith("pictures/")]) == 9
+        assert contents("separate") == made
+        assert contents("python", without="source") == made
+        for name in ("positive", "negative", "pixels"):
+            assert len(pictures(f"site/source/{name}")) == 3
+            here, there = (pictures(f"{s}/source/{name}") for s in ("site", "python"))
+            assert here == there
+
+    def test_it_goes_on_when_the_time_is_over(self, run, photos):
+        recipe = ["atlas", "conv_a:0-4", "-m", "toy.keras", "--preprocess=-1,1"]
+        recipe += ["--steps", 1, "--batch-size", 3, "-o", "site"]
+        for made in (3, 5, 8):  # a batch each time, and never one of two runs
+            result = run(*recipe, "--max-seconds", 0.001, code=3)
+            assert result.stderr.splitlines()[-1] == (
+                f"the time is over: {made} of 10 pictures are made, and "
+                "site/index.html shows them. The same command goes on from here."
+            )
+        # The time is over in the last batch as well, but nothing is left then.
+        result = run(*recipe, "--max-seconds", 0.001)
+        assert result.stdout == "site/index.html\n"
+
+    def test_a_signal_ends_it_after_the_batch(self, run, photos, monkeypatch):
+        original = Job.render_batch
+
+        def render(*arguments):
+            batch = original(*arguments)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return batch
+
+        monkeypatch.setattr(Job, "render_batch", render)
+        recipe = ["atlas", "conv_a:0-3", "-m", "toy.keras", "--preprocess=-1,1"]
+        recipe += ["--steps", 1, "--batch-size", 2, "-o", "site"]
+        result = run(*recipe, code=1)
+
+        assert "stopping after this batch" in result.stderr
+        assert error_of(result) == (
+            "Error: interrupted: 2 of 8 pictures are made, and site/index.html shows "
+            "them. The same command goes on from here."
+        )
+        assert len(contents("site/pictures")) == 2
+
+    def test_a_dry_run_prints_all_runs_and_writes_nothing(self, run, photos):
+        before = names(".")
+        recipe = ["atlas", "conv_a:0-2", "-m", "toy.keras", "--preprocess=-1,1"]
+        options = ["--images", photos, "--steps", 1, "--dry-run"]
+        result = run(*recipe, *options, "-o", "site")
+
+        rows = [line.split() for line in result.stdout.splitlines()]
+        counts = ["3", "1", "0", "0", "3"]
+        assert [row[:-1] for row in rows] == [
+            ["run", "layer", "units", "batches", "finished", "failed", "left"],
+            ["positive", "conv_a", *counts],
+            ["negative", "-conv_a:pre", *counts],
+            ["total", "6", "2", "0", "0", "6"],
+        ]
+        assert "examples: 4 images to look at" in result.stderr
+        assert names(".") == before
+
+    def test_failures_are_told_after_the_site_is_built(self, run):
+        build_overflowing().save("bad.keras")
+        recipe = ["atlas", "far:2-3", "-m", "bad.keras", "--preprocess=0,1"]
+        result = run(*recipe, "--steps", 1, "--no-negative", "-o", "site", code=1)
+
+        assert result.stdout == "site/index.html\n"
+        assert "1 of 2 pictures failed: far:3 (FloatingPointError" in error_of(result)
+        result = run(*recipe, "--steps", 1, "--no-negative", "-o", "site", code=1)
+        assert "1 of 2 pictures failed before" in error_of(result)
+
+
+def contents(folder, without=None):
+    """Return the bytes of all files in a folder by their paths."""
+    files = sorted(file for file in Path(folder).rglob("*") if file.is_file())
+    paths = {file.relative_to(folder): file for file in files}
+    return {
+        path.as_posix(): file.read_bytes()
+        for path, file in paths.items()
+        if path.parts[0] != without
+    }

@@ -5,11 +5,9 @@ import os
 import re
 import signal
 import socket
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
@@ -27,7 +25,6 @@ from tfviz import images
 from tfviz._storage import as_path
 from tfviz.cli import output
 from tfviz.cli.console import defer_interrupt
-from tfviz.runs.picture_folder import PictureFolder
 from tfviz.runs.lock import LOCK
 from tfviz.cli.progress import show_progress
 from tfviz.runs.pace import Pace
@@ -441,60 +438,6 @@ class TestDamage:
         assert {name: written(Path("out", name)) for name in before} == before
 
 
-def picture_of(name, repeat=0):
-    return SimpleNamespace(name=name, text=name, repeat=repeat)
-
-
-class TestFolder:
-    def save(self, folder, name, unit, repeat=0):
-        folder.mkdir(exist_ok=True)
-        spec = {"tfviz": "1", "unit": unit, "repeat": repeat, "name": unit, "seed": 0}
-        images.save(Image.new("RGB", (4, 4)), folder / name, spec)
-
-    def test_a_new_picture_never_takes_the_file_of_another(self, tmp_path):
-        """Guards against names that differ only in what files cannot be called."""
-        self.save(tmp_path, "a.b-1.png", "a.b:1")
-        folder = PictureFolder(tmp_path, {"seed": 0})
-        wanted = [picture_of("a/b:1"), picture_of("a.b:1"), picture_of("sheet")]
-
-        files = [file.name for file in folder.choose_files(wanted, ".png")]
-        assert files == ["a.b-1_2.png", "a.b-1.png", "sheet_2.png"]
-
-    def test_names_do_not_depend_on_which_pictures_are_finished(self, tmp_path, rng):
-        wanted = [picture_of(n, i // 3) for i, n in enumerate(["a/b", "a.b", "x"] * 3)]
-        (tmp_path / "none").mkdir()
-        names = PictureFolder(tmp_path / "none", {}).choose_files(wanted, ".png")
-        for number in range(8):
-            path = tmp_path / str(number)
-            for i in rng.permutation(9)[: number + 1]:
-                self.save(path, names[i].name, wanted[i].text, wanted[i].repeat)
-            chosen = PictureFolder(path, {"seed": 0}).choose_files(wanted, ".png")
-            assert [file.name for file in chosen] == [file.name for file in names]
-
-    def test_settings_are_compared_with_all_pictures_but_those_replaced(self, tmp_path):
-        for i in range(3):
-            self.save(tmp_path, f"{i}.png", f"a:{i}")
-        PictureFolder(tmp_path, {"seed": 0, "tfviz": "2"}).check_settings()
-        other = PictureFolder(tmp_path, {"seed": 1})
-        other.check_settings({(f"a:{i}", 0) for i in range(3)})
-
-        with pytest.raises(ValueError, match=r"such as 1.png: seed 0, not 1"):
-            other.check_settings({("a:0", 0)})
-
-    def test_thousands_of_pictures_are_read_in_seconds(self, tmp_path, rng):
-        """Half a millisecond each, as they are not decoded: 20 times the size here."""
-        noise = Image.fromarray(rng.integers(0, 256, (128, 128, 3)).astype(np.uint8))
-        spec = {"tfviz": "1", "unit": "a:0", "repeat": 0, "name": "a:0", "seed": 0}
-        images.save(noise, tmp_path / "0.png", spec | {"long": "x" * 3000})
-        whole = (tmp_path / "0.png").read_bytes()
-        for i in range(1, 1000):
-            (tmp_path / f"{i}.png").write_bytes(whole)
-        began = time.process_time()
-        PictureFolder(tmp_path, {"seed": 0})
-
-        assert time.process_time() - began < 2
-
-
 class TestLock:
     def test_it_is_gone_after_the_run_and_after_an_error(self, render):
         render("conv_a:0")
@@ -579,22 +522,6 @@ class TestPace:
             SimpleNamespace(layer=f"layer{i}", numbers=tuple(n))
             for i, n in enumerate(numbers)
         ]
-
-    def test_the_time_left_is_that_of_each_layer(self):
-        pace = Pace(self.plans(range(20), range(20, 24), range(24, 26)))
-        assert pace.seconds_left == 0
-        pace.add(0, 8, 15, compilation=5)
-        # Two layers are not begun: each is compiled, and as fast as the first.
-        assert pace.seconds_left == 19 * 10 + 2 * 5 + 6 * 10
-        for number in range(1, 20):
-            layer = pace.add(number, 8, 10 if number < 10 else 4, compilation=1)
-        assert layer.units_a_minute == pytest.approx(60 * 160 / (15 + 90 + 40))
-        # The last batches count, so the first layer takes 4 seconds now.
-        assert pace.seconds_left == 2 * 5 + 6 * 4
-        pace.add(20, 4, 27, compilation=7)
-        assert pace.seconds_left == 3 * 20 + (5 + 7) / 2 + 2 * (4 + 20) / 2
-        assert pace.made == 164
-        assert pace.units_a_minute == pytest.approx(60 * 164 / (145 + 27))
 
     def test_a_terminal_gets_a_bar_that_ends_full(self, monkeypatch):
         bars = []

@@ -103,6 +103,7 @@ FACTORIES = [
         "render",
         "adapt",
         "atlas",
+        "build_atlas",
         "load_model",
         "dream",
         "diverse",

@@ -59,7 +59,7 @@ def site(tmp_path_factory):
             repeat=repeat,
         )
     examples = dataset_examples(folder / "photos", np.random.default_rng(0), LAYERS)
-    page = tfviz.atlas(
+    page = tfviz.build_atlas(
         *(folder / "site", [folder / "positive", folder / "others"]),
         network=network_facts(LAYERS),
         examples=examples,
@@ -297,7 +297,7 @@ class TestLayers:
     ):
         write_pictures(tmp_path / "pictures", {"a": 2})
         examples = dataset_examples(tmp_path / "photos", rng, {"a": 5})
-        page = tfviz.atlas(
+        page = tfviz.build_atlas(
             tmp_path / "site", [tmp_path / "pictures"], examples=examples
         )
         view = open_site(page.parent, "layer.html#a")
@@ -314,7 +314,7 @@ class TestLayers:
         self, open_site, tmp_path
     ):
         write_pictures(tmp_path / "pictures", {"a": 2})
-        page = tfviz.atlas(
+        page = tfviz.build_atlas(
             *(tmp_path / "site", [tmp_path / "pictures"]),
             network=network_facts({"a": 9}),
         )

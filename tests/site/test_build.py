@@ -83,7 +83,7 @@ def site(parts, tmp_path_factory):
     """The site of all parts."""
     folder, examples, network = parts
     path = tmp_path_factory.mktemp("site") / "site"
-    tfviz.atlas(
+    tfviz.build_atlas(
         *(path, folders(folder)),
         network=network,
         examples=examples,
@@ -233,7 +233,7 @@ class TestPictures:
 
     def test_large_pictures_are_made_smaller(self, tmp_path):
         write_picture(tmp_path / "pictures", "a:0", size=(1024, 768))
-        tfviz.atlas(tmp_path / "site", [tmp_path / "pictures"])
+        tfviz.build_atlas(tmp_path / "site", [tmp_path / "pictures"])
 
         (file,) = (tmp_path / "site/pictures").rglob("*.webp")
         assert opened(file).size == (512, 384)
@@ -352,7 +352,7 @@ class TestBuilding:
         folder, examples, network = parts
         before = {f: f.stat().st_mtime_ns for f in site.rglob("*") if f.is_file()}
         options = {"judged": {"conv1:2": 0.8125}, "title": "Toys & <i>"}
-        tfviz.atlas(
+        tfviz.build_atlas(
             *(site, folders(folder)), network=network, examples=examples, **options
         )
         after = {f: f.stat().st_mtime_ns for f in site.rglob("*") if f.is_file()}
@@ -362,11 +362,11 @@ class TestBuilding:
 
     def test_more_pictures_extend_it(self, tmp_path):
         write_pictures(tmp_path / "pictures", {"a": 3, "b": 3})
-        tfviz.atlas(tmp_path / "site", [tmp_path / "pictures"])
+        tfviz.build_atlas(tmp_path / "site", [tmp_path / "pictures"])
         site = tmp_path / "site"
         before = {f: f.stat().st_mtime_ns for f in site.rglob("*") if f.is_file()}
         new = write_picture(tmp_path / "pictures", "b:3", colour_of(3))
-        tfviz.atlas(site, [tmp_path / "pictures"])
+        tfviz.build_atlas(site, [tmp_path / "pictures"])
         changed = {
             f.relative_to(site).as_posix()
             for f in site.rglob("*")
@@ -382,12 +382,12 @@ class TestBuilding:
             *(f"sprites/{own}-0.webp", f"sprites/{own}-strip.webp"),
         }
         new.unlink()
-        tfviz.atlas(site, [tmp_path / "pictures"])
+        tfviz.build_atlas(site, [tmp_path / "pictures"])
         assert not (site / picture).exists()
 
     def test_pictures_alone_are_enough(self, tmp_path):
         write_pictures(tmp_path / "pictures", {"fire10": 2, "fire8": 2, "logit": 2})
-        page = tfviz.atlas(tmp_path / "site", [tmp_path / "pictures"])
+        page = tfviz.build_atlas(tmp_path / "site", [tmp_path / "pictures"])
 
         assert page == tmp_path / "site/index.html"
         layers = data_of(page.parent, "site")["layers"]
@@ -398,7 +398,7 @@ class TestBuilding:
 
     def test_examples_alone_are_enough(self, tmp_path, rng):
         examples = dataset_examples(tmp_path / "photos", rng, {"a": 4, ":logits": 2})
-        page = tfviz.atlas(tmp_path / "site", examples=examples)
+        page = tfviz.build_atlas(tmp_path / "site", examples=examples)
         layers = data_of(page.parent, "site")["layers"]
 
         assert [layer["path"] for layer in layers] == ["a", "logit"]
@@ -408,7 +408,7 @@ class TestBuilding:
 
     def test_nothing_to_show_is_refused(self, tmp_path):
         with pytest.raises(ValueError, match="There is nothing to show. Give folders"):
-            tfviz.atlas(tmp_path / "site")
+            tfviz.build_atlas(tmp_path / "site")
         assert names(tmp_path) == []
 
     def test_parts_of_different_networks_are_refused(self, tmp_path, rng):
@@ -417,16 +417,16 @@ class TestBuilding:
         facts = network_facts({"a": 1})
         other = type(facts)("b", None, "other", facts.layers)
         with pytest.raises(ValueError, match="the facts are of a network with other"):
-            tfviz.atlas(tmp_path / "site", folder, network=other)
+            tfviz.build_atlas(tmp_path / "site", folder, network=other)
         examples = dataset_examples(tmp_path / "photos", rng, {"a": 1})
         with pytest.raises(ValueError, match="Gather both from one model"):
-            tfviz.atlas(tmp_path / "site", network=other, examples=examples)
+            tfviz.build_atlas(tmp_path / "site", network=other, examples=examples)
 
     def test_other_pictures_are_left_out_with_a_warning(self, tmp_path):
         write_pictures(tmp_path / "pictures", {"a": 1, "unknown": 1})
         write_picture(tmp_path / "pictures", "a:0@1,2")
         with pytest.warns(UserWarning, match="2 pictures show other units than single"):
-            tfviz.atlas(
+            tfviz.build_atlas(
                 *(tmp_path / "site", [tmp_path / "pictures"]),
                 network=network_facts({"a": 1}),
             )
@@ -435,17 +435,19 @@ class TestBuilding:
         examples = dataset_examples(tmp_path / "photos", rng, {"a": 4})
         (tmp_path / "photos").rename(tmp_path / "moved")
         with pytest.raises(ValueError, match="None of the .* images that the examples"):
-            tfviz.atlas(tmp_path / "site", examples=examples)
-        tfviz.atlas(tmp_path / "site", examples=examples, images=tmp_path / "moved")
+            tfviz.build_atlas(tmp_path / "site", examples=examples)
+        tfviz.build_atlas(
+            tmp_path / "site", examples=examples, images=tmp_path / "moved"
+        )
         # The site has them now.
-        tfviz.atlas(tmp_path / "site", examples=examples)
+        tfviz.build_atlas(tmp_path / "site", examples=examples)
 
     def test_images_that_are_missing_are_left_out(self, tmp_path, rng):
         examples = dataset_examples(tmp_path / "photos", rng, {"a": 4})
         gone = int(examples.layers["a"].top.images[1, 0])
         (tmp_path / f"photos/photo {gone}.png").unlink()
         with pytest.warns(UserWarning, match="1 images of the examples cannot be read"):
-            tfviz.atlas(tmp_path / "site", examples=examples)
+            tfviz.build_atlas(tmp_path / "site", examples=examples)
 
         record = data_of(tmp_path / "site", f"{slug('a')}-0")[1]
         assert record["top"][0][0] is None
@@ -453,7 +455,7 @@ class TestBuilding:
     def test_progress_counts_all_pictures(self, tmp_path):
         write_pictures(tmp_path / "pictures", {"a": 3})
         seen = []
-        tfviz.atlas(
+        tfviz.build_atlas(
             *(tmp_path / "site", [tmp_path / "pictures"]),
             progress=lambda done, total, name: seen.append((done, total)),
         )

@@ -86,10 +86,22 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path):
     check_folder(tmp_path / "empty")
 
 
+def test_what_a_recipe_leaves_before_the_first_build_is_no_obstacle(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (tmp_path / ".tfviz.lock").touch()
+    check_folder(tmp_path)
+    (source / "mine.py").touch()
+    with pytest.raises(ValueError, match="not empty and holds no atlas"):
+        check_folder(tmp_path)
+    (source / "network.json").touch()
+    check_folder(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"files": 3}', "{}"])
 def test_a_damaged_record_is_refused(tmp_path, text):
     (tmp_path / RECORD).write_text(text)
-    with pytest.raises(ValueError, match="cut off or was changed. Delete the folder"):
+    with pytest.raises(ValueError, match="cut off or was changed. Delete everything"):
         check_folder(tmp_path)
 
 

@@ -38,7 +38,7 @@ def site(tmp_path_factory):
     for path in LAYERS:
         prior = {"name": "prior", "source": "<img src=x onerror=alert(1)>"}
         write_picture(folder / "pictures", f"{path}:1", param=prior, model=MODEL)
-    page = tfviz.atlas(
+    page = tfviz.build_atlas(
         *(folder / "site", [folder / "pictures"]),
         network=network_facts(layers, NAMES),
         examples=dataset_examples(folder / "../x", np.random.default_rng(0), layers),

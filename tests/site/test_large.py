@@ -25,7 +25,7 @@ def large(tmp_path_factory):
     for path, units in layers.items():
         for unit in range(units):
             write_picture(folder / path, f"{path}:{unit}", image=noise(rng))
-    page = tfviz.atlas(
+    page = tfviz.build_atlas(
         *(folder / "site", [folder / path for path in layers]),
         network=network_facts(layers),
     )

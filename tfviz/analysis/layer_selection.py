@@ -1,11 +1,24 @@
 """Select layers by paths and patterns."""
 
+from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from tfviz.models.adapter import LOGITS, Adapter
 
 WILDCARDS = "*?["
+
+# Layers whose units are those of the layer before, seen through a function of each.
+_POINTWISE = {
+    *("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Rescaling", "Normalization"),
+    *("BatchNormalization", "LayerNormalization", "GroupNormalization"),
+}
+# Layers that only pass on what the units of the layer before respond.
+_PASSING = {
+    *("MaxPooling2D", "AveragePooling2D", "ZeroPadding2D", "Cropping2D"),
+    *("GlobalAveragePooling2D", "GlobalMaxPooling2D", "GlobalAveragePooling1D"),
+    *("UpSampling2D", "Dropout", "SpatialDropout2D", "Flatten", "Reshape", "Permute"),
+}
 
 
 def select_layers(adapter: Adapter, layers: str | Sequence[str]) -> list[str]:
@@ -44,6 +57,41 @@ def select_layers(adapter: Adapter, layers: str | Sequence[str]) -> list[str]:
         else:
             adapter.layer(text)  # raises an error that names similar layers
     return list(dict.fromkeys(selected))
+
+
+def distinct_layers(adapter: Adapter) -> list[str]:
+    """Return the paths of the layers whose units differ from those of all others.
+
+    Of a convolution, its normalization and its ReLU, only the last is among them, and
+    of a concatenation and its parts only the whole. Layers that pass on what others
+    respond, such as pools, that prepare the image, or that compute the classes are
+    left out.
+
+    >>> import tfviz
+    >>> adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
+    >>> distinct_layers(adapter)[:4]
+    ['conv1', 'fire2_squeeze1x1', 'fire2', 'fire3_squeeze1x1']
+    """
+    connections = adapter.connections()
+    users = Counter(path for sources in connections.values() for path in sources)
+    layers = [x for x in adapter.layers() if x.units and None not in x.shape[1:]]
+    while layers and layers[-1].units == adapter.classes:
+        layers.pop()
+    distinct: list[str] = []
+    prepared: set[str] = set()  # the image itself, before the first layer with units
+    for layer in layers:
+        sources = connections.get(layer.path, ())
+        is_pointwise = layer.kind in _POINTWISE
+        if (is_pointwise or layer.kind in _PASSING) and prepared.issuperset(sources):
+            prepared.add(layer.path)
+            continue
+        if layer.kind in _PASSING:
+            continue
+        if is_pointwise or layer.kind == "Concatenate":
+            replaced = {path for path in sources if users[path] == 1}
+            distinct = [path for path in distinct if path not in replaced]
+        distinct.append(layer.path)
+    return distinct
 
 
 def last_features(adapter: Adapter) -> str | None:

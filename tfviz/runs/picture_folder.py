@@ -117,19 +117,20 @@ class PictureFolder:
         if found and all(entry.get(name) == value for name, value in found.items()):
             self._entries[entry["file"]] = entry
 
-    def check_settings(self, replaced: Collection[Key] = ()) -> None:
+    def check_settings(self, replaced: Collection[Key] = (), remedy: str = "") -> None:
         """Refuse a folder whose pictures have other settings than the job.
 
         Args:
             replaced: The pictures that the job replaces, whatever their settings.
+            remedy: What else a user can do if none is replaced, for the message.
 
         Raises:
             ValueError: If another picture has other settings.
         """
         replaced = set(replaced)
-        remedy = "use the same settings to continue"
-        if not replaced:
-            remedy += ", or replace these pictures with --force"
+        advice = "use the same settings to continue"
+        if remedy and not replaced:
+            advice += f", or {remedy}"
         for text, files in self._shared.items():
             kept = [file for key, file in files.items() if key not in replaced]
             if kept:
@@ -138,7 +139,7 @@ class PictureFolder:
                     json.loads(text),
                     json.loads(self._settings),
                     f"job's pictures, such as {kept[0].name}",
-                    remedy=remedy,
+                    remedy=advice,
                 )
 
     def repair(self, again: Iterable[Key] = ()) -> None:
@@ -190,7 +191,7 @@ class PictureFolder:
         Returns:
             The line.
         """
-        return self._append(entry | {"finished": time.strftime(_TIME)})
+        return self._append({**entry, "finished": time.strftime(_TIME)})
 
     def note_failure(self, picture: Any, reason: str) -> dict[str, Any]:
         """Write a line in the manifest for a picture that failed, and return it.

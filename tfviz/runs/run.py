@@ -1,7 +1,7 @@
 """The making of pictures into a folder, and what a run has made so far."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,11 @@ class FinishedBatch:
     def places(self) -> list[int]:
         """The places of all its pictures."""
         return sorted([*self.entries, *self.failures])
+
+
+# What makes the pictures of a run: called with what there is to do, the name or path of
+# the model, and callbacks. It yields each batch once its pictures are in the folder.
+Batches = Callable[[Work, str, Sequence[Callback]], Iterator[FinishedBatch]]
 
 
 def make_batches(

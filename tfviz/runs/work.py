@@ -15,6 +15,8 @@ class Work:
         suffix: The suffix of the files, `.png` or `.webp`.
         force: Whether to render pictures again that are in the folder.
         retry_failed: Whether to try those again that failed before.
+        remedy: What a user can do about pictures with other settings, beside choosing
+            another folder or the same settings.
 
     Attributes:
         pictures: The folder.
@@ -36,11 +38,12 @@ class Work:
         *,
         force: bool = False,
         retry_failed: bool = False,
+        remedy: str = "",
     ) -> None:
         self.job = job
         self.pictures = PictureFolder(folder, job.settings)
         self.keys = [(picture.text, picture.repeat) for picture in job.pictures]
-        self.pictures.check_settings(self.keys if force else ())
+        self.pictures.check_settings(self.keys if force else (), remedy)
         self.files = self.pictures.choose_files(job.pictures, suffix)
         known, reasons = self.pictures.finished, self.pictures.failed
         self.finished: set[int] = set()

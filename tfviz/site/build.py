@@ -30,7 +30,7 @@ _NAMED = 3
 Progress = Callable[[int, int, str], Any]
 
 
-def atlas(
+def build_atlas(
     folder: str | os.PathLike,
     pictures: Sequence[str | os.PathLike] = (),
     *,
@@ -89,7 +89,7 @@ def atlas(
     >>> result = tfviz.render(model, "fire5:3", small, steps=4)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     files = result.save(f"{folder}/pictures")
-    ...     page = tfviz.atlas(f"{folder}/site", [f"{folder}/pictures"])
+    ...     page = tfviz.build_atlas(f"{folder}/site", [f"{folder}/pictures"])
     >>> page.name
     'index.html'
     """
@@ -137,7 +137,7 @@ class _Writer:
         site: What all pages know.
         network: The facts about the network, or None.
         examples: The dataset examples, or None.
-        progress: As for `atlas`.
+        progress: As for `build_atlas`.
     """
 
     def __init__(

@@ -13,8 +13,11 @@ from types import TracebackType
 from typing import Any
 
 from tfviz._files import write_safely
+from tfviz.site import facts
 
 RECORD = ".tfviz-atlas.json"
+# The folder beside the pages in which `tfviz.atlas` keeps what it renders.
+SOURCE = "source"
 # Changing it makes all files be written again.
 _FORMAT = 2
 # The time in seconds after which the record is saved again.
@@ -126,9 +129,7 @@ def _read_record(path: Path) -> dict[str, str]:
         )
     record = path / RECORD
     if not record.exists():
-        if path.is_dir() and any(
-            not file.name.startswith(".tfviz-") for file in path.iterdir()
-        ):
+        if path.is_dir() and not all(map(_is_expected, path.iterdir())):
             raise ValueError(
                 f"{str(path)!r} is not empty and holds no atlas. Choose an empty or "
                 "new folder: files of an atlas that are out of date are deleted."
@@ -139,6 +140,16 @@ def _read_record(path: Path) -> dict[str, str]:
         return {str(name): str(digest) for name, digest in files.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{str(record)!r} is cut off or was changed. Delete the folder "
-            f"{str(path)!r}, and build the atlas again."
+            f"{str(record)!r} is cut off or was changed. Delete everything in the "
+            f"folder {str(path)!r} except for {SOURCE!r}, if it has one, and build the "
+            "atlas again."
         ) from error
+
+
+def _is_expected(file: Path) -> bool:
+    """Tell whether a file or folder may be there before the first build."""
+    if file.name == SOURCE:
+        is_ours = (file / facts.FILE).is_file()
+        return is_ours or (file.is_dir() and not any(file.iterdir()))
+    # The lock, and what a build left that was killed while it wrote.
+    return file.name.startswith(".tfviz")

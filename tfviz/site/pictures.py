@@ -160,7 +160,7 @@ def _as_picture(
         layer=layer,
         index=index,
         group=NEGATIVE if is_negative else group,
-        method=_method_name(param),
+        method=method_name(param),
         is_learned=param.get("name") == "prior",
         spec=spec,
         size=_size(file),
@@ -173,10 +173,10 @@ def _size(file: Path) -> tuple[int, int]:
         return image.size
 
 
-def _method_name(param: Mapping[str, Any]) -> str:
+def method_name(param: Mapping[str, Any]) -> str:
     """Return the name of a param or prior, without the folders of its file.
 
-    >>> _method_name({"name": "prior", "source": "models/gan.keras+autoencoder"})
+    >>> method_name({"name": "prior", "source": "models/gan.keras+autoencoder"})
     'gan.keras+autoencoder'
     """
     if not param:
