@@ -91,14 +91,14 @@ def test_ctrl_c_stops_after_a_batch_and_the_same_command_continues(
     run(*command, "-o", "whole.npz")
     from tfviz.cli import examples
 
-    show = examples._Progress._print_line
+    show = examples.ExamplesProgress._print_line
 
     def press(self, done, total):
         show(self, done, total)
         if done == 8:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(examples._Progress, "_print_line", press)
+    monkeypatch.setattr(examples.ExamplesProgress, "_print_line", press)
     result = run(*command, "-o", "e.npz", code=1)
     assert "stopping after this batch" in result.stderr
     assert error_of(result) == (
