@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -34,6 +34,7 @@ def render_to_folder(
     sheet: bool = False,
     as_json: bool = False,
     max_seconds: float | None = None,
+    batches: Callable[..., Iterator[FinishedBatch]] = make_batches,
 ) -> None:
     """Render the pictures of a job that are not in its folder yet.
 
@@ -43,6 +44,8 @@ def render_to_folder(
         sheet: Whether to draw all pictures of the job in `sheet.png` at the end.
         as_json: Whether to print a line of JSON for each picture.
         max_seconds: The time after which no further batch is begun.
+        batches: What makes the batches: `make_batches`, or another function that takes
+            the same arguments.
 
     Raises:
         click.ClickException: If the run was interrupted, or pictures failed.
@@ -55,28 +58,32 @@ def render_to_folder(
     lines = _JsonLines(run) if as_json else None
     if lines:
         lines.print_earlier()
-    stopped = None
     with (
         defer_interrupt("batch") as interrupted,
         show_progress(work.job, run.pace, total, len(work.skip)) as progress,
     ):
-        for batch in make_batches(work, model, [progress.update]):
+
+        def reason() -> str | None:
+            """Return why the run is to stop, if it is."""
+            if interrupted():
+                return "interrupted"
+            spent = time.monotonic() - run.began
+            return "time" if max_seconds is not None and spent > max_seconds else None
+
+        def stopping() -> bool:
+            return reason() is not None
+
+        for batch in batches(work, model, [progress.update], stopping):
             layer = run.note(batch)
             if lines:
                 lines.print_batch(batch)
             names = [work.job.pictures[place].name for place in batch.places]
-            for place, reason in batch.failures.items():
+            for place, failure in batch.failures.items():
                 click.echo(
-                    f"{work.job.pictures[place].name} failed: {reason}", err=True
+                    f"{work.job.pictures[place].name} failed: {failure}", err=True
                 )
             progress.finish_batch(layer, names)
-            if run.left and interrupted():
-                stopped = "interrupted"
-                break
-            spent = time.monotonic() - run.began
-            if run.left and max_seconds is not None and spent > max_seconds:
-                stopped = "time"
-                break
+        stopped = reason() if run.left else None
     warn_of_dead_units(run.dead_units)
     if lines:
         click.echo(json.dumps({"summary": run.summary(stopped)}))
