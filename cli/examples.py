@@ -12,6 +12,7 @@ import click
 from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import defer_interrupt, fail, format_duration, report_errors
+from tfviz.cli.ray_options import RAY_OPTIONS, open_cluster, ray_options
 
 # The most files that are named if they cannot be read.
 NAMED = 5
@@ -92,6 +93,7 @@ _LINE_SECONDS = 10
     help="The number of images in a batch.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
+@ray_options
 @report_errors
 def examples(
     folder: Path, layers: tuple[str, ...], output: Path, as_json: bool, **settings: Any
@@ -109,24 +111,33 @@ def examples(
     \b
     tfviz examples --images photos -l 'fire*' -l logit -o examples.npz
     tfviz examples --images photos -m mine.keras --by mean -o mine.npz
+    tfviz examples --images /shared/photos -o examples.npz --ray 10.0.0.5:6379
     """
     options.make_folder(output.parent)
     model = {name: settings.pop(name) for name in options.MODEL_OPTIONS}
-    adapter = options.load_adapter(**model)
-    from tfviz import dataset_examples  # noqa: PLC0415
+    ray = {name: settings.pop(name) for name in RAY_OPTIONS}
+    unsent = {name: model[name] for name in ("custom", "threads")}
+    with open_cluster(ray, **unsent) as cluster:
+        adapter = options.load_adapter(**model)
+        from tfviz import dataset_examples  # noqa: PLC0415
 
-    with (
-        defer_interrupt("batch") as interrupted,
-        _Progress(output, interrupted) as progress,
-    ):
-        found = dataset_examples(
-            adapter,
-            folder,
-            layers or None,
-            output=output,
-            progress=progress,
-            **settings,
-        )
+        if cluster is not None:
+            from tfviz.runs.remote_examples import respond_on  # noqa: PLC0415
+
+            source, unsafe = model["model"], model["allow_unsafe"]
+            settings["respond_to"] = respond_on(cluster, source, allow_unsafe=unsafe)
+        with (
+            defer_interrupt("batch") as interrupted,
+            _Progress(output, interrupted) as progress,
+        ):
+            found = dataset_examples(
+                adapter,
+                folder,
+                layers or None,
+                output=output,
+                progress=progress,
+                **settings,
+            )
     rows = [_summarize(path, layer) for path, layer in found.layers.items()]
     if as_json:
         summary = {

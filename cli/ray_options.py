@@ -22,7 +22,8 @@ class _Address(click.ParamType):
     name = "ADDRESS"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        if not _ADDRESS.fullmatch(value):
+        # The option without an address is an empty text.
+        if value and not _ADDRESS.fullmatch(value):
             self.fail(
                 f"{value!r} is not the address of a Ray cluster. Give HOST:PORT, such "
                 "as 10.0.0.5:6379, ray://HOST:PORT or auto; write --ray last, or "

@@ -12,7 +12,13 @@ from typing import Any
 LOCAL = "local"
 # How long an address may take to answer, in seconds. Ray itself tries for minutes.
 PATIENCE = 5.0
-_USAGE_STATS = "RAY_USAGE_STATS_ENABLED"
+# What Ray reads when it is imported.
+_ENVIRONMENT = {
+    # It would report to its makers what it is used for.
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # It would print on standard output, between lines of JSON, that a worker has died.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
+}
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,8 @@ def import_ray() -> Any:
     Raises:
         RuntimeError: If it is not installed.
     """
-    # Ray would report what it is used for to its makers.
-    os.environ.setdefault(_USAGE_STATS, "0")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         import ray  # noqa: PLC0415
     except ImportError as error:
