@@ -13,6 +13,7 @@ idle.
 """
 
 import argparse
+import resource
 import time
 from typing import Any
 
@@ -62,6 +63,8 @@ def print_costs(sizes: list[int], layers: list[str], steps: int) -> None:
             cost = measure_cost(job, 0, job.wanted(0))
             cells.append(f"{layer} {cost.batch / BATCH:.2f} ({cost.compilation:.0f})")
         print(f"{size:4}", *cells, sep="  ", flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"peak memory of all of these {peak:.1f} GB")
 
 
 class Idle:

@@ -19,7 +19,7 @@ from tfviz import params, transforms
 from tfviz.optimize.job import Job
 from tfviz.optimize.options import Diversity, Options
 from tfviz.optimize.plan import LayerPlan
-from tfviz.runs import cluster as cluster_module, remote_pictures
+from tfviz.runs import cluster as cluster_module
 from tfviz.runs.cluster import Cluster, connect, count_workers
 from tfviz.runs.remote_pictures import (
     BatchTask,
@@ -358,7 +358,6 @@ class TestPictures:
         self, two_nodes, tmp_path, monkeypatch
     ):
         """As on nodes that do not share it: the worker finds no file of ours."""
-        monkeypatch.setattr(remote_pictures, "_PATIENCE", 0.1)
         original = Path.write_bytes
         monkeypatch.setattr(
             Path,

@@ -6,7 +6,8 @@ import socket
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ def make_batches_on(
         stopping: Callable[[], bool] = never,
     ) -> Iterator[FinishedBatch]:
         recipe = describe_job(work.job, model, allow_unsafe=allow_unsafe)
-        yield from expect_success(_make(cluster, work, recipe, stopping), _reason)
+        with closing(_make(cluster, work, recipe, stopping)) as batches:
+            yield from expect_success(batches, _reason)
 
     return make
 
@@ -275,7 +277,7 @@ class PictureWorker:
 
 def _make(
     cluster: Cluster, work: Work, recipe: Recipe, stopping: Callable[[], bool]
-) -> Iterator[FinishedBatch]:
+) -> Generator[FinishedBatch, None, None]:
     """Yield each batch as it is finished."""
     skip = work.skip
 

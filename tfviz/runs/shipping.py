@@ -103,6 +103,7 @@ def ship_model(
         path = fetch_module(base.removeprefix(HUB))
     else:
         path = Path(base)
+    path = path.resolve() if path.is_dir() else path  # `.` has no name
     if source in BUNDLED:
         shipped = source
     elif not source.startswith(KERAS) and path.exists():
