@@ -134,7 +134,7 @@ def test_a_signal_leaves_no_process(tmp_path, toy_file, signals, steps):
         text=True,
         start_new_session=True,
     )
-    until = time.monotonic() + 200
+    until = time.monotonic() + 300
     while sum("ray::PictureWorker.do" in c for c in processes(process.pid)) < 2:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < until, processes(process.pid)
@@ -143,7 +143,7 @@ def test_a_signal_leaves_no_process(tmp_path, toy_file, signals, steps):
         # A terminal sends Ctrl-C to all processes of its group.
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(1)
-    _, errors = process.communicate(timeout=200)
+    _, errors = process.communicate(timeout=300)
 
     assert process.returncode == 1
     made = pictures(tmp_path / "out")

@@ -81,7 +81,8 @@ class TestParams:
 
     def test_measured_statistics_are_sent(self, tmp_path, rng):
         path = tmp_path / "photos.npz"
-        measured = statistics.measure(rng.random((4, 32, 32, 3), np.float32))
+        photos = rng.random((4, 32, 32, 3), np.float32)
+        measured = statistics.measure(photos, size=32)
         measured.save(path)
         param = params.maco(32, 32, statistics=statistics.load(path))
         again = elsewhere(ship_param(param), path)

@@ -138,7 +138,7 @@ class _Pool:
     def end(self) -> None:
         """End all workers, whatever they do."""
         if not self._ray.is_initialized():
-            return  # They have ended; and Ray would start itself once more to tell them.
+            return  # They have ended, and Ray would start anew to tell them.
         for actor in self._actors:
             self._ray.kill(actor, no_restart=True)
 
