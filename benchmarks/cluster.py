@@ -6,10 +6,11 @@
 
 The first table has the seconds a unit and, in brackets, those of the compilation, by
 size and layer of SqueezeNet, for one thread and batches of 8: what a worker of
-`tfviz render --ray` takes. The lines after it are what Ray adds: its start on this
-machine, the start of a worker with TensorFlow and the model, and the time of a batch
-beyond its computation. They are the basis of docs/cluster.md; the machine should be
-idle.
+`tfviz render --ray` takes. It is processor time, which other programs hardly change.
+
+The lines after it are what Ray adds: its start on this machine, the start of a worker
+with TensorFlow and the model, and the time of a batch beyond its computation. They are
+elapsed time, so the machine should be idle.
 """
 
 import argparse
@@ -18,15 +19,17 @@ import time
 from typing import Any
 
 import tfviz  # first, so that it can choose TensorFlow's convolutions
+import numpy as np
 import tensorflow as tf
 from tfviz import params
 from tfviz.optimize.job import Job
 from tfviz.optimize.options import Options
-from tfviz.optimize.plan import measure_cost
 from tfviz.runs.cluster import Cluster, connect
 from tfviz.runs.workers import work_through
 
 BATCH = 8
+# The steps of a trial.
+TRIAL = 4
 TASKS = 200
 
 
@@ -60,11 +63,27 @@ def print_costs(sizes: list[int], layers: list[str], steps: int) -> None:
                 params.fourier(size, size),
                 options=Options(steps=steps, batch_size=BATCH),
             )
-            cost = measure_cost(job, 0, job.wanted(0))
-            cells.append(f"{layer} {cost.batch / BATCH:.2f} ({cost.compilation:.0f})")
+            compilation, batch = processor_seconds(job)
+            cells.append(f"{layer} {batch / BATCH:.2f} ({compilation:.0f})")
         print(f"{size:4}", *cells, sep="  ", flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"peak memory of all of these {peak:.1f} GB")
+
+
+def processor_seconds(job: Job) -> tuple[float, float]:
+    """Return the processor time of the compilation and of a batch, from a trial."""
+    times = [time.process_time()]
+    with job.lend_runner(0, job.wanted(0)) as (runner, start):
+        start(0)
+        runner.outcome()
+        times.append(time.process_time())
+        start(0)
+        runner.outcome()
+        times.append(time.process_time())
+        runner.run(0, TRIAL, 0.0)
+        times.append(time.process_time())
+    compilation, rest, trial = np.diff(times).tolist()
+    return compilation, rest + job.options.steps * trial / TRIAL
 
 
 class Idle:
