@@ -248,18 +248,14 @@ class PictureWorker:
             time.sleep(0.2)
 
     def _compare(self) -> str | None:
-        wanted, own = (
-            json.loads(json.dumps(settings))
-            for settings in (self._recipe.settings, self._job.settings)
+        own, wanted = map(_as_json, (self._job.settings, self._recipe.settings))
+        versions = list_differences(
+            {name: own.pop(name) for name in _VERSIONS},
+            {name: wanted.pop(name) for name in _VERSIONS},
         )
-        differences = list_differences(
-            *({k: v for k, v in s.items() if k not in _VERSIONS} for s in (own, wanted))
-        )
+        differences = list_differences(own, wanted)
         if not differences and plan_digest(self._job) != self._recipe.plan:
             differences = ["the plan of the batches"]
-        versions = list_differences(
-            *({k: s[k] for k in _VERSIONS} for s in (own, wanted))
-        )
         host = socket.gethostname()
         if differences:
             raise RuntimeError(
@@ -305,6 +301,11 @@ def _make(
                 yield replace(result, seconds=seconds, compilation=compilation)
     finally:
         token.unlink(missing_ok=True)
+
+
+def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as a file has them, with lists in place of tuples."""
+    return json.loads(json.dumps(settings))
 
 
 def _absolute(path: AnyPath) -> AnyPath:
