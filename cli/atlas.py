@@ -11,6 +11,13 @@ from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import SiteProgress, fail, report_errors
 from tfviz.cli.priors import OPTION_OF, load_prior, prior_options
+from tfviz.cli.ray_options import (
+    make_batches_of,
+    open_cluster,
+    ray_options,
+    respond_to_of,
+    unsent,
+)
 from tfviz.optimize.options import PARAMS
 from tfviz.runs.lock import lock_folder
 
@@ -29,6 +36,7 @@ _OF_RENDERING = {
     "retry_failed": "--retry-failed",
     "max_seconds": "--max-seconds",
     "dry_run": "--dry-run",
+    "ray_address": "--ray",
     **OPTION_OF,
 }
 
@@ -125,6 +133,7 @@ _OF_RENDERING = {
     show_default="the model's name",
     help="The title of the site.",
 )
+@ray_options
 @click.pass_context
 @report_errors
 def atlas(
@@ -161,6 +170,7 @@ def atlas(
     tfviz atlas 'fire8:*' --size 128 -o site
     tfviz atlas -m squeezenet --images photos --size 128 -o site --dry-run
     tfviz atlas -m mine.keras --images photos --param fourier --param inverter -o site
+    tfviz atlas -m mine.keras -o /shared/site --ray 10.0.0.5:6379
     tfviz atlas --pictures fire8 --pictures fire8-negative -m squeezenet -o site
     """
     given = {
@@ -182,10 +192,14 @@ def atlas(
     is_dry = settings["dry_run"]
     if not is_dry:
         options.make_folder(output)
+    refused = {"dry_run": is_dry} | unsent(settings)
     # Before the model is loaded, so that a second command does not wait for it.
-    with nullcontext() if is_dry else lock_folder(output):
+    with (
+        open_cluster(settings, **refused) as cluster,
+        nullcontext() if is_dry else lock_folder(output),
+    ):
         if not builds:
-            _make(units, output, folder, settings, of_site)
+            _make(units, output, folder, settings, cluster=cluster, of_site=of_site)
             return
         model = {name: settings[name] for name in options.MODEL_OPTIONS}
         network = _network(
@@ -243,6 +257,8 @@ def _make(
     output: Path,
     images: Path | None,
     settings: dict[str, Any],
+    *,
+    cluster: Any,
     of_site: dict[str, Any],
 ) -> None:
     """Make an atlas, or print the plan of it."""
@@ -281,6 +297,8 @@ def _make(
         recipe,
         model=settings["model"],
         max_seconds=settings["max_seconds"],
+        batches=make_batches_of(cluster, allow_unsafe=settings["allow_unsafe"]),
+        respond_to=respond_to_of(cluster, settings),
         **of_site,
     )
 

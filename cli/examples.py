@@ -13,6 +13,13 @@ from tfviz._files import delete_partials
 from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import defer_interrupt, fail, format_duration, report_errors
+from tfviz.cli.ray_options import (
+    RAY_OPTIONS,
+    open_cluster,
+    ray_options,
+    respond_to_of,
+    unsent,
+)
 from tfviz.runs.lock import lock_file
 
 # The most files that are named if they cannot be read.
@@ -94,6 +101,7 @@ _LINE_SECONDS = 10
     help="The number of images in a batch.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
+@ray_options
 @report_errors
 def examples(
     folder: Path, layers: tuple[str, ...], output: Path, as_json: bool, **settings: Any
@@ -111,6 +119,7 @@ def examples(
     \b
     tfviz examples --images photos -l 'fire*' -l logit -o examples.npz
     tfviz examples --images photos -m mine.keras --by mean -o mine.npz
+    tfviz examples --images /shared/photos -o examples.npz --ray 10.0.0.5:6379
     """
     options.make_folder(output.parent)
     # Before the model is loaded, so that a second command does not wait for it.
@@ -145,21 +154,24 @@ def _find(
     if state.exists():
         click.echo(f"continuing from {state}", err=True)
     model = {name: settings.pop(name) for name in options.MODEL_OPTIONS}
-    adapter = options.load_adapter(**model)
-    from tfviz import dataset_examples  # noqa: PLC0415
+    ray = {name: settings.pop(name) for name in RAY_OPTIONS}
+    with open_cluster(ray, **unsent(model)) as cluster:
+        adapter = options.load_adapter(**model)
+        from tfviz import dataset_examples  # noqa: PLC0415
 
-    with (
-        defer_interrupt("batch") as interrupted,
-        ExamplesProgress(output, interrupted) as progress,
-    ):
-        return dataset_examples(
-            adapter,
-            folder,
-            layers or None,
-            output=output,
-            progress=progress,
-            **settings,
-        )
+        with (
+            defer_interrupt("batch") as interrupted,
+            ExamplesProgress(output, interrupted) as progress,
+        ):
+            return dataset_examples(
+                adapter,
+                folder,
+                layers or None,
+                output=output,
+                progress=progress,
+                respond_to=respond_to_of(cluster, model),
+                **settings,
+            )
 
 
 def _summarize(path: str, layer: Any) -> dict[str, Any]:

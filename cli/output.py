@@ -112,10 +112,21 @@ def show_run(
         Why the run ended before all pictures were made: `interrupted`, `time`, or None
         if it did not.
     """
-    work, stopped = run.work, None
+    work = run.work
     pictures = work.job.pictures
+
+    def reason() -> str | None:
+        """Return why the run is to stop, if it is."""
+        if interrupted():
+            return INTERRUPTED
+        late = deadline is not None and time.monotonic() > deadline
+        return TIME if late else None
+
+    def stopping() -> bool:
+        return reason() is not None
+
     with show_progress(work.job, run.pace, len(work.files), len(work.skip)) as progress:
-        for batch in batches(work, model, [progress.update]):
+        for batch in batches(work, model, [progress.update], stopping):
             layer = run.note(batch)
             if note is not None:
                 note(batch)
@@ -123,12 +134,7 @@ def show_run(
                 click.echo(f"{pictures[place].name} failed: {reason}", err=True)
             names = [pictures[place].name for place in batch.places]
             progress.finish_batch(layer, names)
-            if run.left and interrupted():
-                stopped = INTERRUPTED
-                break
-            if run.left and deadline is not None and time.monotonic() > deadline:
-                stopped = TIME
-                break
+        stopped = reason() if run.left else None
     warn_of_dead_units(run.dead_units)
     return stopped
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from tfviz.analysis.dataset_examples import RespondTo
 from tfviz.cli.console import SiteProgress, count_of, defer_interrupt
 from tfviz.cli.examples import ExamplesProgress
 from tfviz.cli.output import INTERRUPTED, TIME, end_early, report_failures, show_run
@@ -20,6 +21,7 @@ def make_atlas(
     model: str,
     max_seconds: float | None = None,
     batches: Batches = make_batches,
+    respond_to: RespondTo | None = None,
     **of_site: Any,
 ) -> None:
     """Make the parts of an atlas that are missing, and print where its site is.
@@ -29,6 +31,7 @@ def make_atlas(
         model: The name or path of the model, for the manifests.
         max_seconds: The time after which no further batch is begun.
         batches: What makes the pictures.
+        respond_to: As for `tfviz.dataset_examples`.
         **of_site: Other arguments of `tfviz.build_atlas`, such as the title.
 
     Raises:
@@ -73,7 +76,11 @@ def make_atlas(
         if recipe.needs_examples:
             click.echo(f"examples: {count_of(len(recipe.files), 'image')}", err=True)
         stopped = recipe.make(
-            render, collecting=collecting, building=SiteProgress(), **of_site
+            render,
+            collecting=collecting,
+            building=SiteProgress(),
+            respond_to=respond_to,
+            **of_site,
         )
     page = recipe.site / "index.html"
     if stopped is not None:

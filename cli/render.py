@@ -11,6 +11,13 @@ from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import report_errors
 from tfviz.cli.priors import OPTION_OF, load_prior, prior_options
+from tfviz.cli.ray_options import (
+    RAY_OPTIONS,
+    make_batches_of,
+    open_cluster,
+    ray_options,
+    unsent,
+)
 from tfviz.optimize.options import (
     ADAM,
     NORMALIZED,
@@ -246,6 +253,7 @@ def demo(output: Path) -> None:
     "those that were finished before, and one with a summary at the end. With "
     "--dry-run, print the plan as JSON.",
 )
+@ray_options
 @click.pass_context
 @report_errors
 def render(  # noqa: PLR0917 (click passes by name)
@@ -291,6 +299,7 @@ def render(  # noqa: PLR0917 (click passes by name)
     tfviz render 'fire*:*' 'logit:*' -o all --dry-run
     tfviz render logit:goldfish neg:fire9:3 -o out
     tfviz render --from out/logit-goldfish.png -o again
+    tfviz render 'fire*:*' -o /shared/all --ray 10.0.0.5:6379
     """
     if bool(units) == bool(source):
         raise click.UsageError(
@@ -300,7 +309,11 @@ def render(  # noqa: PLR0917 (click passes by name)
     if not dry_run:
         options.make_folder(output)
     # Before the model is loaded, so that a second command does not wait for it.
-    with nullcontext() if dry_run else lock_folder(output):
+    refused = {"dry_run": dry_run, "from": source} | unsent(settings)
+    with (
+        open_cluster(settings, **refused) as cluster,
+        nullcontext() if dry_run else lock_folder(output),
+    ):
         if source:
             job, model = _job_again(ctx, source)
         else:
@@ -321,7 +334,12 @@ def render(  # noqa: PLR0917 (click passes by name)
             print_plan(work, as_json=as_json)
             return
         render_to_folder(
-            work, model=model, sheet=sheet, as_json=as_json, max_seconds=max_seconds
+            work,
+            model=model,
+            sheet=sheet,
+            as_json=as_json,
+            max_seconds=max_seconds,
+            batches=make_batches_of(cluster, allow_unsafe=settings["allow_unsafe"]),
         )
 
 
@@ -436,7 +454,7 @@ def make_param(
 def _job_again(ctx: click.Context, source: str) -> tuple[Any, str]:
     """Return the job that makes the picture in a file again, and its model."""
     own = {"units", "source", "output", "suffix", "sheet", "force", "retry_failed"}
-    own |= {"max_seconds", "dry_run", "as_json"}
+    own |= {"max_seconds", "dry_run", "as_json", *RAY_OPTIONS}
     model_options = options.MODEL_OPTIONS
     given = {
         name

@@ -94,12 +94,12 @@ def load(
     else:
         _check_unused(name, network=network)
         prior = _load_generator(name, base_size, encoder, options, selection)
-    files = [str(_trained.bundled_file(name)) if name in BUNDLED else name]
-    files += [spec["encoder"]] * (encoder is not None)
-    files += [str(file)] if (file := _trained.encoder_file(files[0])).is_file() else []
-    calibration = f"{Path(name)}{SUFFIX}"
-    if calibrated and name not in BUNDLED and Path(calibration).is_file():
-        files.append(calibration)
+    files = own_files(spec)
+    if name in BUNDLED:
+        file = _trained.bundled_file(name)
+        with_encoder = (file, _trained.encoder_file(file))
+        files = [str(path) for path in with_encoder if path.is_file()]
+    if calibrated and (calibration := _calibration(name)) in files:
         prior = prior.calibrate(calibration)
     if refinement == "autoencoder":
         files.append(str(_trained.bundled_file(refinement)))
@@ -108,6 +108,32 @@ def load(
         prior = refined(prior, size=size)
     spec["digest"] = _digest(files)
     return replace(prior, spec=spec)
+
+
+def own_files(spec: Mapping[str, Any]) -> list[str]:
+    """Return the files and folders that `load` reads for a prior, without bundled ones.
+
+    Args:
+        spec: The description of the prior.
+
+    Returns:
+        The file or folder of the prior first; it does not exist if the prior comes from
+        a URL. Nothing for a bundled prior.
+    """
+    name, _ = split_choices(split_refinement(spec["source"])[0], *CHOICES)
+    if name in BUNDLED:
+        return []
+    files = [name]
+    files += [spec["encoder"]] * (spec["encoder"] is not None)
+    files += [str(file)] if (file := _trained.encoder_file(name)).is_file() else []
+    if spec["calibrated"] and Path(_calibration(name)).is_file():
+        files.append(_calibration(name))
+    return files
+
+
+def _calibration(name: str) -> str:
+    """Return the path of the calibration file that belongs to a prior's file."""
+    return f"{Path(name)}{SUFFIX}"
 
 
 def split_refinement(source: str) -> tuple[str, str | None]:

@@ -98,8 +98,10 @@ def test_a_sample_is_that_of_the_smallest_hashes(rng):
     features = rng.random((200, 2), np.float32)
     sample = Sample(20, 5, 3, 2)
     for _, images in batches(responses, 16):
-        taken = set(images[sample.may_take(images)])
-        sample.add(images, responses[images], positions[images], features[images])
+        taken = set(images[sampling_keys(5, images) < sample.limit])
+        sample.add(
+            images, images, responses[images], positions[images], features[images]
+        )
         assert set(sample.images) & set(images) <= taken
     ordered = sample.in_order()
     expected = np.sort(np.argsort(sampling_keys(5, np.arange(200)))[:20])

@@ -3,7 +3,7 @@
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,21 @@ from typing import Any
 from tfviz.analysis.example_pass import Pass
 from tfviz.analysis.examples_file import DatasetExamples, check_suffix
 from tfviz.analysis.layer_selection import select_layers
-from tfviz.analysis.photo_stream import Description, Folder, stream_pictures
+from tfviz.analysis.photo_stream import (
+    Batch,
+    Description,
+    Folder,
+    stream_pictures,
+)
 from tfviz.analysis.receptive_field import map_shape, receptive_fields
-from tfviz.analysis.responses import PEAK, RESPONSES, Responder
+from tfviz.analysis.responses import PEAK, RESPONSES, Responder, Responses
 from tfviz.models.adapter import LOGITS, Adapter, adapt
 
 # The time between two saved states of a pass, in seconds.
 SAVE_SECONDS = 60
+
+# What computes the responses to the images of a folder; see `respond_here`.
+RespondTo = Callable[[Responder, Folder, Pass], Iterator[tuple[Batch, Responses]]]
 
 
 def dataset_examples(
@@ -34,6 +42,7 @@ def dataset_examples(
     batch_size: int = 16,
     output: str | os.PathLike | None = None,
     progress: Callable[[int, int | None], Any] | None = None,
+    respond_to: RespondTo | None = None,
 ) -> DatasetExamples:
     """Find the images that each unit responds to most, least and in between.
 
@@ -66,6 +75,8 @@ def dataset_examples(
             an exception.
         progress: A function that is called after each batch, with the number of images
             so far and of all images, which is None for an iterable.
+        respond_to: A function that computes the responses to the images of a folder
+            elsewhere than in this process; see `respond_here`.
 
     Returns:
         The examples.
@@ -124,14 +135,13 @@ def dataset_examples(
         saved = _SavedState(output.with_name(f"{output.name}.partial"), settings, files)
         saved.restore(state, folder)
     fields = receptive_fields(adapter, list(shapes))
-    batches = (
-        folder.stream(batch_size, first=state.seen)
-        if folder
-        else stream_pictures(adapter, images, batch_size)  # type: ignore[arg-type]
-    )
-    for batch in batches:
-        limits = (state.top.threshold, state.bottom.threshold)
-        state.add(batch, respond(batch, limits, state.sampled(batch)))
+    if folder:
+        found = (respond_to or respond_here)(respond, folder, state)
+    else:
+        pictures = stream_pictures(adapter, images, batch_size)  # type: ignore[arg-type]
+        found = _respond(respond, pictures, state)
+    for batch, responses in found:
+        state.add(batch, responses)
         try:
             if progress is not None:
                 progress(state.seen, len(folder.files) if folder else None)
@@ -165,6 +175,33 @@ def dataset_examples(
         examples.save(output)
         saved.remove()
     return examples
+
+
+def respond_here(
+    respond: Responder, folder: Folder, state: Pass
+) -> Iterator[tuple[Batch, Responses]]:
+    """Compute the responses to the images of a folder in this process.
+
+    Args:
+        respond: Computes the responses.
+        folder: The folder.
+        state: What is known of the images so far. The caller adds each batch to it
+            before it asks for the next one.
+
+    Yields:
+        Each batch of the images after those that the state has seen, in their order,
+        with the responses.
+    """
+    batches = folder.stream(respond.batch, first=state.seen)
+    yield from _respond(respond, batches, state)
+
+
+def _respond(
+    respond: Responder, batches: Iterable[Batch], state: Pass
+) -> Iterator[tuple[Batch, Responses]]:
+    for batch in batches:
+        limits = (state.top.threshold, state.bottom.threshold)
+        yield batch, respond(batch, limits, state.sampled(batch))
 
 
 class _SavedState:

@@ -15,6 +15,7 @@ from tfviz.analysis.example_statistics import (
     Sample,
     mean_similarity,
     most_correlated,
+    sampling_keys,
     spread_ranks,
 )
 from tfviz.analysis.examples_file import ExampleImage, Examples, LayerExamples
@@ -46,6 +47,7 @@ class Pass:
         images: The images that were read.
         unreadable: The files that could not be read, and the reasons.
         by: What the response of a unit is.
+        seed: The random seed of the sample.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class Pass:
     ) -> None:
         self.images: list[ExampleImage] = []
         self.unreadable: list[tuple[str, str]] = []
-        self.by = by
+        self.by, self.seed = by, seed
         self.top = Ranking(units, k)
         self.bottom = Ranking(units, k, lowest=True)
         self.sample = Sample(sample, seed, units, features)
@@ -79,10 +81,8 @@ class Pass:
 
     def sampled(self, batch: Batch) -> NDArray[np.bool_]:
         """Return which rows of the next batch the sample may take, `(batch,)`."""
-        sampled = np.zeros(len(batch.pictures), bool)
-        rows = batch.readable
-        sampled[rows] = self.sample.may_take(self._indices(len(rows)))
-        return sampled
+        places = self.seen + np.arange(len(batch.pictures))
+        return sampling_keys(self.seed, places) < self.sample.limit
 
     def add(self, batch: Batch, responses: Responses) -> None:
         """Add a batch of images.
@@ -91,10 +91,11 @@ class Pass:
             batch: The images, which come after all earlier ones.
             responses: The responses to those that could be read.
         """
+        rows = batch.readable
+        places = self.seen + rows
         for i, reason in enumerate(batch.errors):
             if reason:
                 self.unreadable.append((batch.paths[i], reason))
-        rows = batch.readable
         if not len(rows):
             return
         indices = self._indices(len(rows))
@@ -106,7 +107,9 @@ class Pass:
         values = responses.peaks if self.by == PEAK else responses.means
         in_top = self.top.add(values, indices, responses.positions)
         self.bottom.add(values, indices, responses.positions)
-        self.sample.add(indices, values, responses.positions, responses.features)
+        self.sample.add(
+            indices, places, values, responses.positions, responses.features
+        )
         self.histogram.add(values)
         self.moments.add(responses.means)
         self.fires += (responses.peaks > 0).sum(axis=0)

@@ -87,7 +87,7 @@ class Ranking:
         return np.isin(images, self.images[changed])
 
 
-def sampling_keys(seed: int, images: NDArray[Any]) -> NDArray[np.uint64]:
+def sampling_keys(seed: int, places: NDArray[Any]) -> NDArray[np.uint64]:
     """Return a random number for each image: its hash together with a seed.
 
     The images with the smallest numbers are a uniform random sample. The hash is
@@ -95,10 +95,10 @@ def sampling_keys(seed: int, images: NDArray[Any]) -> NDArray[np.uint64]:
 
     Args:
         seed: The seed.
-        images: The indices of the images, `(n,)`.
+        places: The places of the images among all files, `(n,)`.
     """
     with np.errstate(over="ignore"):
-        x = images.astype(np.uint64) + np.uint64(seed % 2**32 << 32)
+        x = places.astype(np.uint64) + np.uint64(seed % 2**32 << 32)
         x = (x + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -129,15 +129,30 @@ class Sample:
         self.positions = np.zeros((size, units), np.int32)
         self.features = np.zeros((size, features), np.float32)
 
-    def may_take(self, images: Integers) -> NDArray[np.bool_]:
-        """Return which images may be taken; others of their batch may come first."""
-        return sampling_keys(self._seed, images) < self._keys.max()
+    @property
+    def limit(self) -> np.uint64:
+        """Images are taken whose hash is below this number, which never rises."""
+        return self._keys.max()
 
     def add(
-        self, images: Integers, responses: Floats, positions: Integers, features: Floats
+        self,
+        images: Integers,
+        places: NDArray[Any],
+        responses: Floats,
+        positions: Integers,
+        features: Floats,
     ) -> None:
-        """Add a batch of images; each one that is taken replaces the last by hash."""
-        for i, key in enumerate(sampling_keys(self._seed, images)):
+        """Add a batch of images; each one that is taken replaces the last by hash.
+
+        Args:
+            images: The indices of the images, `(n,)`.
+            places: Their places among all files, also those that cannot be read. Their
+                hashes are known before any file is read.
+            responses: The responses, `(n, units)`.
+            positions: The positions of the peaks, `(n, units)`.
+            features: The features, `(n, features)`.
+        """
+        for i, key in enumerate(sampling_keys(self._seed, places)):
             place = self._keys.argmax()
             if key < self._keys[place]:
                 self._keys[place], self.images[place] = key, images[i]

@@ -131,16 +131,20 @@ class Folder:
         changes = list_changes(before, _describe(self.path, files))
         return describe_changes(changes)
 
-    def stream(self, batch: int, first: int = 0) -> Iterator[Batch]:
+    def stream(
+        self, batch: int, first: int = 0, end: int | None = None
+    ) -> Iterator[Batch]:
         """Yield the images.
 
         Args:
             batch: The number of images in a batch. Files that cannot be read keep their
                 places in it, so that a batch does not depend on earlier ones.
             first: The place of the first file to read.
+            end: The place after that of the last one; by default all are read.
         """
+        end = len(self.files) if end is None else min(end, len(self.files))
         types = (tf.float32, tf.int32, tf.string, tf.string)
-        dataset = tf.data.Dataset.range(first, len(self.files)).map(
+        dataset = tf.data.Dataset.range(first, end).map(
             lambda place: tf.numpy_function(self._load, [place], types),
             num_parallel_calls=os.cpu_count() or 1,
             deterministic=True,

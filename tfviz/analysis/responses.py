@@ -49,6 +49,10 @@ class Responder:
         batch: The number of images in a batch.
 
     Attributes:
+        adapter: The adapter of the model.
+        shapes: The shapes of the maps of the layers, by their paths.
+        by: What the response of a unit is.
+        batch: The number of images in a batch.
         units: The number of distinct units.
         columns: Which of the distinct units each layer has, by its path. Layers share
             them where one consists of the other, such as a concatenation.
@@ -62,7 +66,7 @@ class Responder:
         by: str,
         batch: int,
     ) -> None:
-        self._adapter, self._by = adapter, by
+        self.adapter, self.shapes, self.by, self.batch = adapter, shapes, by, batch
         self._features = last_features(adapter) or next(iter(shapes))
         self._selected = list(shapes)
         self._shapes = {**shapes, self._features: map_shape(adapter, self._features)}
@@ -118,7 +122,7 @@ class Responder:
         responses to sampled images: pairs of image and unit `(m, 2)`, and the positions
         `(m,)`.
         """
-        values = self._adapter.forward(images, list(self._shapes))
+        values = self.adapter.forward(images, list(self._shapes))
         parts = _find_parts({path: values[path] for path in self._selected})
         peaks: list[Any] = []
         means: list[Any] = []
@@ -134,7 +138,7 @@ class Responder:
             places[path] = np.arange(first, self.units, dtype=np.int32)
             if row_peaks.shape[1] * maps.shape[2] == 1:
                 continue  # all positions are 0
-            response = peaks[-1] if self._by == PEAK else means[-1]
+            response = peaks[-1] if self.by == PEAK else means[-1]
             part = slice(first, self.units)
             wanted = (response > above[part]) | (response < below[part])
             wanted = (wanted | sampled[:, None]) & readable[:, None]
@@ -173,7 +177,7 @@ class Responder:
             values = tf.repeat(values, batch, axis=0)
         if values.shape[0] not in (batch, None):
             raise ValueError(
-                f"Layer {unit_prefix(path)!r} of model {self._adapter.name!r} does not "
+                f"Layer {unit_prefix(path)!r} of model {self.adapter.name!r} does not "
                 f"have one map for each image, but {values.shape[0]} for {batch} "
                 "images. Select other layers with `layers`."
             )
@@ -194,7 +198,7 @@ class Responder:
         path = next(path for path, columns in self.columns.items() if unit in columns)
         of_image = f" for the image {files[image]!r}" if files[image] else ""
         raise ValueError(
-            f"Layer {unit_prefix(path)!r} of model {self._adapter.name!r} has "
+            f"Layer {unit_prefix(path)!r} of model {self.adapter.name!r} has "
             f"activations that are not finite{of_image}. Check the input range with "
             "`tfviz check`."
         )

@@ -1,7 +1,8 @@
 """Work through the batches of a job, although some pictures cannot be made."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
@@ -16,6 +17,8 @@ FAILURES = (ArithmeticError, RuntimeError, ValueError, MemoryError, tf.errors.Op
 # Pictures that are made one by one take as much memory as together: the compiled step
 # always has the size of the whole batch.
 _TOO_LARGE = (MemoryError, tf.errors.ResourceExhaustedError)
+T = TypeVar("T")
+
 # If so many batches fail and none succeeds, something is wrong with all of them.
 HOPELESS = 3
 
@@ -37,6 +40,39 @@ class Attempt:
     failures: dict[int, Exception] = field(default_factory=dict)
 
 
+class Attempts:
+    """Makes batches of a job one after another, although some may fail.
+
+    A batch that fails is divided until the pictures that are to blame stand alone. The
+    others are made in the slots that they always have, so their bytes are the same.
+    Only the compiled step of the current layer is kept, so that the memory does not
+    grow with the number of layers.
+
+    Args:
+        job: The job.
+        callbacks: As for `render`.
+    """
+
+    def __init__(self, job: Job, callbacks: Sequence[Callback] = ()) -> None:
+        self._job, self._callbacks = job, callbacks
+        self._kind: Any = None
+
+    def make(self, number: int, wanted: list[int]) -> Attempt:
+        """Make some pictures of a batch.
+
+        Args:
+            number: The number of the batch.
+            wanted: The pictures to make, as `Job.wanted` returns them.
+        """
+        kind = self._job.batches[number].objective.kind
+        if self._kind not in (None, kind):
+            cache_of(self._job.adapter).clear()
+        self._kind = kind
+        attempt = Attempt(number)
+        _make(self._job, attempt, wanted, self._callbacks)
+        return attempt
+
+
 def attempt_batches(
     job: Job,
     skip: Set[int] = frozenset(),
@@ -44,12 +80,7 @@ def attempt_batches(
     *,
     succeeded: bool = False,
 ) -> Iterator[Attempt]:
-    """Render batch by batch, and go on when a batch fails.
-
-    A batch that fails is divided until the pictures that are to blame stand alone. The
-    others are made in the slots that they always have, so their bytes are the same.
-    Only the compiled step of the current layer is kept, so that the memory does not
-    grow with the number of layers.
+    """Render batch by batch, and go on when a batch fails; see `Attempts`.
 
     Args:
         job: The job.
@@ -65,28 +96,52 @@ def attempt_batches(
         RuntimeError: If none of the first batches can be made, nor was any before. They
             are not yielded, as the failure is not about their pictures in particular.
     """
-    waiting: list[Attempt] = []  # failed while no batch has succeeded yet
-    kind = None
-    for number in range(len(job.batches)):
-        wanted = job.wanted(number, skip)
-        if not wanted:
-            continue
-        if kind not in (None, job.batches[number].objective.kind):
-            cache_of(job.adapter).clear()
-        kind = job.batches[number].objective.kind
-        attempt = Attempt(number)
-        _make(job, attempt, wanted, callbacks)
-        waiting.append(attempt)
-        succeeded = succeeded or bool(attempt.batches)
+    attempts = Attempts(job, callbacks)
+    wanted = {number: job.wanted(number, skip) for number in range(len(job.batches))}
+    made = (attempts.make(number, some) for number, some in wanted.items() if some)
+
+    def reason(attempt: Attempt) -> str | None:
+        failures = iter(attempt.failures.values())
+        return None if attempt.batches else describe(next(failures))
+
+    yield from expect_success(made, reason, succeeded=succeeded)
+
+
+def expect_success(
+    batches: Iterable[T],
+    reason: Callable[[T], str | None],
+    *,
+    succeeded: bool = False,
+) -> Iterator[T]:
+    """Yield batches, but none before the first one that has succeeded.
+
+    Args:
+        batches: What became of each batch.
+        reason: Returns why nothing of a batch was made, or None if something was.
+        succeeded: Whether one has succeeded before, in an earlier run.
+
+    Yields:
+        The same batches.
+
+    Raises:
+        RuntimeError: If none of the first batches has succeeded. They are not yielded.
+
+    >>> list(expect_success(["bad", ""], lambda batch: batch or None))
+    ['bad', '']
+    """
+    waiting: list[T] = []  # failed while no batch has succeeded yet
+    for batch in batches:
+        waiting.append(batch)
+        failure = reason(batch)
+        succeeded = succeeded or failure is None
         if succeeded:
             yield from waiting
             waiting = []
         elif len(waiting) == HOPELESS:
-            failure = next(iter(attempt.failures.values()))
             raise RuntimeError(
                 f"None of the first {HOPELESS} batches could be made, so the run ends. "
-                f"{describe(failure)}"
-            ) from failure
+                f"{failure}"
+            )
     yield from waiting
 
 

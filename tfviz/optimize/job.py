@@ -62,11 +62,14 @@ class Job:
         param: As for `render`.
         transforms: As for `render`.
         options: How the pictures are optimized.
-        start: As for `render`.
+        start: As for `render`, or the latents of the starts, as `start` of another job.
         at: The repeat number, the slot and the batch size that a single picture, or its
             group, had in another job, so that its bytes can be the same.
 
     Attributes:
+        asked: The units as they were given.
+        start: The latents to start from, of one picture or of all, by name; None where
+            the param draws them.
         pictures: What is to be made, in the order asked for.
         batches: The batches, those of one layer and kind of unit in a row.
         options: The options, with the defaults filled in.
@@ -81,10 +84,11 @@ class Job:
         transforms: Transform | None = None,
         options: Options | None = None,
         *,
-        start: ArrayLike | Result | None = None,
+        start: ArrayLike | Result | Mapping[str, Any] | None = None,
         at: tuple[int, int, int] | None = None,
     ) -> None:
         self.adapter: Adapter = adapt(model)
+        self.asked = objective
         self.param = _check_param(param, self.adapter)
         options = (options or Options()).resolve(
             self.param, has_start=start is not None
@@ -98,7 +102,7 @@ class Job:
             _extend(unit, self.adapter, options).bound(self.adapter, size)
             for unit in as_objectives(objective, self.adapter)
         ]
-        self._start = self._encode(start, sum(map(len, units)))
+        self.start = self._encode(start, sum(map(len, units)))
         self.batches = plan_batches(units, options.batch_size, self.param.group)
         repeats = count_repeats([text for unit in units for text in unit.texts])
         if at is not None:
@@ -111,7 +115,7 @@ class Job:
                 "transforms": [dict(entry) for entry in self.transforms.spec],
             }
             | options.spec()
-            | {"start": None if self._start is None else _digest(self._start)}
+            | {"start": None if self.start is None else _digest(self.start)}
         )
 
     @classmethod
@@ -252,14 +256,14 @@ class Job:
     ) -> None:
         """Give a runner the starts of a batch in an attempt."""
         start = None
-        if self._start is not None:
+        if self.start is not None:
             # One image that is the start of all pictures is held once.
             places = [planned.places[i] for i in filled]
             start = {
                 name: values[places]
                 if len(values) > 1
                 else values.repeat(len(places), 0)
-                for name, values in self._start.items()
+                for name, values in self.start.items()
             }
         seeds = self._seeds(planned, filled, restart)
         runner.start(seeds, units, start, self.options.candidates or 1)
@@ -359,11 +363,11 @@ class Job:
         return seen[0]
 
     def _encode(
-        self, start: ArrayLike | Result | None, n: int
-    ) -> dict[str, Any] | None:
+        self, start: ArrayLike | Result | Mapping[str, Any] | None, n: int
+    ) -> Mapping[str, Any] | None:
         """Return the latents of `n` start images, or of one; None without a start."""
-        if start is None:
-            return None
+        if start is None or isinstance(start, Mapping):
+            return start
         if self.param.encode is None:
             raise ValueError("This param cannot start from an image: no `encode`.")
         given = start.images if isinstance(start, Result) else start

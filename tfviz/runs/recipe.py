@@ -20,7 +20,7 @@ from typing import Any
 
 from tfviz import params as core_params
 from tfviz import priors
-from tfviz.analysis.dataset_examples import dataset_examples
+from tfviz.analysis.dataset_examples import RespondTo, dataset_examples
 from tfviz.analysis.examples_file import load_examples
 from tfviz.analysis.layer_selection import distinct_layers, unit_prefix
 from tfviz.analysis.network import network_facts
@@ -117,6 +117,7 @@ class Recipe:
         *,
         collecting: Callable[[int, int | None], Any] | None = None,
         building: Progress | None = None,
+        respond_to: RespondTo | None = None,
         **of_site: Any,
     ) -> str | None:
         """Make all parts that are missing, and build the site after each.
@@ -127,6 +128,7 @@ class Recipe:
             render: Renders the pictures of a run.
             collecting: As `progress` of `dataset_examples`.
             building: As `progress` of `build_atlas`.
+            respond_to: As for `dataset_examples`.
             **of_site: Other arguments of `build_atlas`, such as the title.
 
         Returns:
@@ -134,7 +136,7 @@ class Recipe:
         """
         self.source.mkdir(parents=True, exist_ok=True)
         self._network.save(self.source / facts.FILE)
-        self._collect_examples(collecting)
+        self._collect_examples(collecting, respond_to)
         self.build(building, **of_site)
         for name, work in self.works.items():
             is_finished = len(work.skip) == len(work.files)
@@ -258,7 +260,9 @@ class Recipe:
             yield name, param, texts
 
     def _collect_examples(
-        self, progress: Callable[[int, int | None], Any] | None
+        self,
+        progress: Callable[[int, int | None], Any] | None,
+        respond_to: RespondTo | None,
     ) -> None:
         if not self.needs_examples:
             return
@@ -271,6 +275,7 @@ class Recipe:
             list(layers),
             output=self.source / EXAMPLES,
             progress=progress,
+            respond_to=respond_to,
         )
         self.needs_examples = False
 

@@ -1,13 +1,14 @@
 """The making of pictures into a folder, and what a run has made so far."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tfviz._storage import AnyPath
 from tfviz.optimize.attempts import Attempt, attempt_batches, describe
 from tfviz.optimize.dead_units import DeadUnit
-from tfviz.optimize.job import Callback
+from tfviz.optimize.job import Callback, Job
 from tfviz.optimize.render import as_result
 from tfviz.runs.pace import LayerPace, Pace
 from tfviz.runs.picture_folder import save_picture
@@ -40,13 +41,20 @@ class FinishedBatch:
         return sorted([*self.entries, *self.failures])
 
 
-# What makes the pictures of a run: called with what there is to do, the name or path of
-# the model, and callbacks. It yields each batch once its pictures are in the folder.
-Batches = Callable[[Work, str, Sequence[Callback]], Iterator[FinishedBatch]]
+# What makes the pictures of a run: called like `make_batches`.
+Batches = Callable[..., Iterator[FinishedBatch]]
+
+
+def never() -> bool:
+    """Return False: nothing stops a run."""
+    return False
 
 
 def make_batches(
-    work: Work, model: str, callbacks: Sequence[Callback] = ()
+    work: Work,
+    model: str,
+    callbacks: Sequence[Callback] = (),
+    stopping: Callable[[], bool] = never,
 ) -> Iterator[FinishedBatch]:
     """Make the pictures that are missing, batch by batch, and write their files.
 
@@ -54,6 +62,8 @@ def make_batches(
         work: What there is to do.
         model: The name or path of the model, for the manifest.
         callbacks: As for `tfviz.render`.
+        stopping: A function that is called after each batch; once it returns True, no
+            further batch is begun.
 
     Yields:
         Each batch, once its pictures are in the folder.
@@ -65,17 +75,25 @@ def make_batches(
     for attempt in attempt_batches(
         work.job, work.skip, callbacks, succeeded=bool(work.finished)
     ):
-        yield save_attempt(work, attempt, model, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        yield save_attempt(work.job, work.files, attempt, model, seconds)
+        if stopping():
+            return
         began = time.monotonic()
 
 
 def save_attempt(
-    work: Work, attempt: Attempt, model: str, seconds: float
+    job: Job,
+    files: Mapping[int, AnyPath] | Sequence[AnyPath],
+    attempt: Attempt,
+    model: str,
+    seconds: float,
 ) -> FinishedBatch:
     """Write the pictures of an attempt at a batch.
 
     Args:
-        work: What there is to do.
+        job: The job.
+        files: The file of each picture of the batch, by its place in the job.
         attempt: The attempt.
         model: The name or path of the model, for the manifest.
         seconds: The time that the attempt took.
@@ -84,10 +102,10 @@ def save_attempt(
     steps = sum(batch.seconds for batch in attempt.batches)
     finished = FinishedBatch(attempt.number, seconds, seconds - steps)
     for batch in attempt.batches:
-        result = as_result(work.job, [batch])
+        result = as_result(job, [batch])
         for row, place in enumerate(sorted(batch.places)):
             finished.entries[place] = save_picture(
-                work.files[place],
+                files[place],
                 result.picture(row),
                 result.picture_spec(row),
                 model=model,
