@@ -130,8 +130,8 @@ def show_run(
             layer = run.note(batch)
             if note is not None:
                 note(batch)
-            for place, reason in batch.failures.items():
-                click.echo(f"{pictures[place].name} failed: {reason}", err=True)
+            for place, failure in batch.failures.items():
+                click.echo(f"{pictures[place].name} failed: {failure}", err=True)
             names = [pictures[place].name for place in batch.places]
             progress.finish_batch(layer, names)
         stopped = reason() if run.left else None
