@@ -2,6 +2,10 @@
 
     python scripts/atlas_squeezenet.py DATA -o SITE
     python scripts/atlas_squeezenet.py DATA -o SITE --param fourier --param inverter
+    python scripts/atlas_squeezenet.py DATA -o SITE --part docs/atlas
+
+The last one also writes a part of the site that is small enough for a repository: the
+network page, all positive pictures of one layer, a few of the others, and no photos.
 
 The atlas shows all channels of conv1 and of fire2 to fire9, and all classes, with
 pictures of 128 pixels. The dataset examples are from `imagenet-1000-samples.zip` in
@@ -16,7 +20,9 @@ the end; and the size of the site, with and without what it is made from.
 
 import argparse
 import json
+import shutil
 import signal
+import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -25,6 +31,8 @@ from zipfile import ZipFile
 import tfviz  # first, so that it can choose TensorFlow's convolutions
 from tfviz._files import write_safely
 from tfviz.runs.picture_folder import MANIFEST
+from tfviz.runs.recipe import POSITIVE
+from tfviz.site import facts
 from tfviz.site.folder import SOURCE
 
 UNITS = ("conv1:*", "fire[2-9]:*", "logit:*")
@@ -33,6 +41,9 @@ SIZE = 128
 # The memory is measured after so many pictures, and lines of progress are printed in
 # such an interval in seconds.
 EARLY, INTERVAL = 100, 30.0
+# The layer of which a part of the site shows all units, and the number of units that it
+# shows of each other layer.
+WHOLE_LAYER, FEW = "fire3", 6
 
 
 def main() -> None:
@@ -48,6 +59,7 @@ def main() -> None:
     )
     parser.add_argument("--no-negative", action="store_true")
     parser.add_argument("--no-images", action="store_true")
+    parser.add_argument("--part", type=Path, help="where to write a part of the site")
     options = parser.parse_args()
     # So that SIGTERM ends the script as Ctrl-C does, with the site and the numbers.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -69,6 +81,9 @@ def main() -> None:
             progress=watch,
         )
         print(f"finished: {page}")
+        if options.part:
+            write_part(options.output / SOURCE, options.part)
+            print_size(options.part)
     except KeyboardInterrupt:
         raise SystemExit("stopped; the same command goes on") from None
     finally:
@@ -88,6 +103,31 @@ def unpack(archive: Path, site: Path) -> Path:
                 photo = files.read(name)
                 write_safely(target, lambda file, photo=photo: file.write(photo))
     return folder
+
+
+def write_part(source: Path, part: Path) -> None:
+    """Build a site of some of the positive pictures, without photos.
+
+    Args:
+        source: The folder of what the whole site is made from.
+        part: The folder of the part.
+    """
+    files: dict[str, list[str]] = defaultdict(list)
+    for line in (source / POSITIVE / MANIFEST).read_text("utf-8").splitlines():
+        entry = json.loads(line)
+        if "file" in entry and not entry["stuck"]:
+            files[entry["unit"].rpartition(":")[0]].append(entry["file"])
+    with tempfile.TemporaryDirectory() as folder:
+        for layer, names in files.items():
+            step = 1 if layer == WHOLE_LAYER else len(names) // FEW
+            for name in names[:: max(step, 1)][: None if step == 1 else FEW]:
+                shutil.copy(source / POSITIVE / name, folder)
+        tfviz.build_atlas(
+            part,
+            [folder],
+            network=facts.load(source / facts.FILE),
+            title="A part of the atlas of SqueezeNet",
+        )
 
 
 class Watch:
