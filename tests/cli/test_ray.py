@@ -106,6 +106,37 @@ def test_examples_of_a_ray_of_our_own_are_the_same_file(run, toy_file, rng):
     ]
 
 
+@pytest.mark.slow
+def test_an_atlas_of_a_ray_of_our_own_is_the_same(run, toy_file, rng):
+    """Its examples, its pictures of both signs, and so its pages."""
+    Path("photos").mkdir()
+    for i in range(6):
+        image = images.to_pil(rng.random((32, 32, 3), np.float32))
+        image.save(f"photos/{i}.png")
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+    job = ["atlas", "conv_a:*", "logit:1", "-m", toy_file, "--preprocess=-1,1"]
+    job += ["--images", "photos", "--batch-size", "4", "--steps", "2"]
+    try:
+        run(*job, "-o", "plain")
+    finally:
+        tf.config.optimizer.set_experimental_options(before)
+    run(*job, "-o", "site", "--ray-workers", "1", "--ray")
+
+    def contents(site):
+        # Manifests have times.
+        return {
+            path.relative_to(site).as_posix(): path.read_bytes()
+            for path in Path(site).rglob("*")
+            if path.is_file() and path.name != "manifest.jsonl"
+        }
+
+    plain = contents("plain")
+    assert contents("site") == plain
+    assert {"index.html", "source/examples.npz"} < plain.keys()
+    assert sum(name.startswith("source/negative/") for name in plain) == 8
+
+
 def processes(session):
     """Return the commands of the processes of a session."""
     found = []
