@@ -133,6 +133,14 @@ _OF_RENDERING = {
     show_default="the model's name",
     help="The title of the site.",
 )
+@click.option(
+    "--quality",
+    type=click.IntRange(1, 100),
+    default=88,
+    show_default=True,
+    help="The quality of the large pictures and of the images on the site; a lower one "
+    "makes a smaller site.",
+)
 @ray_options
 @click.pass_context
 @report_errors
@@ -147,6 +155,7 @@ def atlas(
     network_file: Path | None,
     judged: Path | None,
     title: str,
+    quality: int,
     **settings: Any,
 ) -> None:
     """Make a site to browse the units of a network.
@@ -187,6 +196,7 @@ def atlas(
     check_folder(output)
     of_site: dict[str, Any] = {
         "title": title,
+        "quality": quality,
         "judged": _read_judged(judged) if judged else None,
     }
     is_dry = settings["dry_run"]

@@ -43,7 +43,9 @@ SIZE = 128
 EARLY, INTERVAL = 100, 30.0
 # The layer of which a part of the site shows all units, and the number of units that it
 # shows of each other layer.
-WHOLE_LAYER, FEW = "fire3", 6
+WHOLE_LAYER, FEW = "fire3", 5
+# The quality of its pictures, so that it takes less than 3 MB.
+QUALITY = 60
 
 
 def main() -> None:
@@ -127,6 +129,7 @@ def write_part(source: Path, part: Path) -> None:
             [folder],
             network=facts.load(source / facts.FILE),
             title="A part of the atlas of SqueezeNet",
+            quality=QUALITY,
         )
 
 

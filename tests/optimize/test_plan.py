@@ -179,6 +179,6 @@ def test_one_image_as_the_start_of_thousands_is_held_once(toy_adapter, rng):
     single = Job(toy_adapter, "conv_b:3", SMALL, STILL, start=image)
     many = Job(toy_adapter, ["conv_b:3"] * 500, SMALL, STILL, start=image)
 
-    assert all(len(values) == 1 for values in many._start.values())
+    assert all(len(values) == 1 for values in many.start.values())
     # More units have the same start, so that a folder can be continued with them.
     assert many.settings["start"] == single.settings["start"]

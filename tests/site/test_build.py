@@ -238,6 +238,23 @@ class TestPictures:
         (file,) = (tmp_path / "site/pictures").rglob("*.webp")
         assert opened(file).size == (512, 384)
 
+    def test_a_lower_quality_makes_smaller_files(self, tmp_path, rng):
+        noise = rng.integers(0, 256, (64, 64, 3), np.uint8)
+        write_picture(tmp_path / "p", "conv:0", image=noise)
+        sizes = []
+        for quality in (90, 40):
+            tfviz.build_atlas(tmp_path / "site", [tmp_path / "p"], quality=quality)
+            (file,) = (tmp_path / "site/pictures").rglob("*.webp")
+            with Image.open(file) as image:
+                seen = np.asarray(image.convert("RGB"), np.float32)
+            sizes.append((file.stat().st_size, float(np.abs(seen - noise).mean())))
+        assert sizes[1][0] < 0.7 * sizes[0][0]
+        assert sizes[1][1] > sizes[0][1]
+        for quality in (0, 101):
+            with pytest.raises(ValueError, match=f"from 1 to 100. Received: {quality}"):
+                tfviz.build_atlas(tmp_path / "n", [tmp_path / "p"], quality=quality)
+        assert not (tmp_path / "n").exists()
+
     def test_many_pictures_are_on_several_sheets(self, tmp_path):
         place = write_picture(tmp_path, "a:0", (255, 0, 0))
         for count, size in ((COLUMNS + 1, (COLUMNS, 2)), (1, (1, 1))):

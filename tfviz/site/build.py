@@ -17,6 +17,7 @@ from tfviz.site.pages import ASSETS, check_installed, read_asset, render_pages
 from tfviz.site.pictures import Picture, read_pictures
 from tfviz.site.sprites import (
     PER_SHEET,
+    QUALITY,
     encode_example,
     encode_picture,
     encode_sheet,
@@ -39,6 +40,7 @@ def build_atlas(
     images: str | os.PathLike | None = None,
     judged: Mapping[str, float] | None = None,
     title: str = "",
+    quality: int = QUALITY,
     progress: Progress | None = None,
 ) -> Path:
     """Build a site to browse the units of a network, after OpenAI's Microscope.
@@ -68,6 +70,8 @@ def build_atlas(
         judged: The machine two-alternative value of each unit that has one, by the
             unit's name, such as `fire8:20`.
         title: The title; by default the name of the network.
+        quality: The quality of large pictures and of images, from 1 to 100; a lower
+            one makes a smaller site.
         progress: Called after each file with the number of files that are done, the
             number of all files, and the name of the file.
 
@@ -94,6 +98,8 @@ def build_atlas(
     'index.html'
     """
     check_installed()
+    if not 1 <= quality <= 100:
+        raise ValueError(f"`quality` must be from 1 to 100. Received: {quality!r}")
     if not pictures and examples is None:
         raise ValueError(
             "There is nothing to show. Give folders of pictures, dataset examples, or "
@@ -119,6 +125,7 @@ def build_atlas(
             site=site,
             network=network,
             examples=examples,
+            quality=quality,
             progress=progress,
         )
         shown.write_examples(images)
@@ -137,6 +144,7 @@ class _Writer:
         site: What all pages know.
         network: The facts about the network, or None.
         examples: The dataset examples, or None.
+        quality: As for `build_atlas`.
         progress: As for `build_atlas`.
     """
 
@@ -148,10 +156,12 @@ class _Writer:
         site: dict[str, Any],
         network: NetworkFacts | None,
         examples: DatasetExamples | None,
+        quality: int,
         progress: Progress | None,
     ) -> None:
         self._target, self._layers, self._site = target, layers, site
         self._network, self._examples, self._progress = network, examples, progress
+        self._quality = quality
         self._images = ShownImages({})
         self._used = [] if examples is None else used_images(examples)
         pictures = sum(len(own) for layer in layers for own in layer.pictures.values())
@@ -168,12 +178,14 @@ class _Writer:
         names: dict[int, str] = {}
         missing: list[int] = []
         for index in self._used:
-            inputs = [str(self._examples.images[index].digest), self._site["imageSize"]]
+            image_digest = str(self._examples.images[index].digest)
+            inputs = [image_digest, self._site["imageSize"], self._quality]
             digest = blake2b(json.dumps(inputs).encode(), digest_size=8).hexdigest()
             name = f"images/{digest}.webp"
 
             def make(index: int = index) -> bytes:
-                return encode_example(self._examples.picture(index, folder))  # type: ignore[union-attr]
+                image = self._examples.picture(index, folder)  # type: ignore[union-attr]
+                return encode_example(image, self._quality)
 
             try:
                 self._write(name, inputs, make)
@@ -222,8 +234,8 @@ class _Writer:
         size = output_size(picture.size)
         self._write(
             records.picture_file(layer, picture),
-            [picture.digest, size],
-            lambda: encode_picture(picture.file, size, picture.spec),
+            [picture.digest, size, self._quality],
+            lambda: encode_picture(picture.file, size, picture.spec, self._quality),
         )
 
     def _write_sheet(self, name: str, pictures: Sequence[Picture]) -> None:

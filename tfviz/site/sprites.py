@@ -18,7 +18,8 @@ CELL, COLUMNS, PER_SHEET = 96, 16, 256
 # The longest side of a large picture and of an example image in pixels.
 LARGEST, EXAMPLE = 512, 256
 
-_SHEET_QUALITY, _QUALITY = 72, 88
+# The quality of WebP, from 0 to 100: of sheets, and by default of other pictures.
+_SHEET_QUALITY, QUALITY = 72, 88
 
 
 def output_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -46,27 +47,35 @@ def encode_sheet(files: Sequence[Path]) -> bytes:
     return _encode(sheet, _SHEET_QUALITY)
 
 
-def encode_picture(file: Path, size: tuple[int, int], spec: Mapping[str, Any]) -> bytes:
+def encode_picture(
+    file: Path, size: tuple[int, int], spec: Mapping[str, Any], quality: int = QUALITY
+) -> bytes:
     """Encode a large picture, with the description that makes it again.
 
     Args:
         file: The file of the picture.
         size: The width and height in pixels.
         spec: The description, which the encoded file holds as well.
+        quality: The quality, from 0 to 100.
     """
     image = _read(file)
     if image.size != size:
         image = image.resize(size, Image.Resampling.LANCZOS)
     exif = Image.Exif()
     exif[images.EXIF_TAG] = json.dumps(spec, sort_keys=True)
-    return _encode(image, _QUALITY, exif=exif)
+    return _encode(image, quality, exif=exif)
 
 
-def encode_example(picture: ArrayLike) -> bytes:
-    """Encode an image of the data set, `(height, width, 3)` in [0, 1]."""
+def encode_example(picture: ArrayLike, quality: int = QUALITY) -> bytes:
+    """Encode an image of the data set, `(height, width, 3)` in [0, 1].
+
+    Args:
+        picture: The image.
+        quality: The quality, from 0 to 100.
+    """
     image = images.to_pil(np.asarray(picture)).convert("RGB")
     image.thumbnail((EXAMPLE, EXAMPLE), Image.Resampling.LANCZOS)
-    return _encode(image, _QUALITY)
+    return _encode(image, quality)
 
 
 def _read(file: Path) -> Image.Image:
