@@ -163,6 +163,49 @@ def test_killed_runs_end_with_the_same_bytes(kills, place, uninterrupted):
 
 
 @pytest.mark.slow
+def test_killed_atlases_end_with_the_same_site(place):
+    """Ten kills in the pass over photos, in the runs and in the builds of the site."""
+    job = ["atlas", "first:*", "second:*", *MODEL, "--images", "../photos"]
+    job += ["--size", "48", "--steps", "16", "--batch-size", BATCH]
+    whole, site = place / "whole", place / "site"
+    began = time.monotonic()
+    run_to_end([*job, "-o", "whole"], place)
+    seconds = time.monotonic() - began
+
+    def finished():
+        """The files of pictures, which are not to be made again."""
+        found = site.glob("source/*/*.png")
+        return {file.relative_to(site).as_posix(): written(file) for file in found}
+
+    moments = np.random.default_rng(0)
+    before, killed = {}, 0
+    for _ in range(10):
+        child = start_command(*job, "-o", "site", cwd=place)
+        wait_for(site.exists, child)
+        time.sleep(moments.uniform(0, 0.6 * seconds))
+        child.kill()
+        _, stderr = child.communicate()
+        assert child.returncode in (-signal.SIGKILL, 0), stderr
+        killed += child.returncode != 0
+        after = finished()
+        assert {name: after[name] for name in before} == before
+        before = after
+    assert killed >= 5  # the work may be finished before the last ones
+    run_to_end([*job, "-o", "site"], place)
+    assert {name: finished()[name] for name in before} == before
+
+    def contents(folder):
+        # Manifests have times.
+        return {
+            file.relative_to(folder).as_posix(): file.read_bytes()
+            for file in folder.rglob("*")
+            if file.is_file() and file.name != "manifest.jsonl"
+        }
+
+    assert contents(site) == contents(whole)
+
+
+@pytest.mark.slow
 def test_a_run_that_is_killed_while_it_writes_goes_on(place, uninterrupted):
     """In the middle of a picture, before its line in the manifest, and within it."""
     out = place / "out"
