@@ -299,10 +299,17 @@ class TestRunnerCache:
         assert after.history[0, 0] > before.history[0, 0] + 0.05
 
     @pytest.mark.slow
-    def test_a_failed_one_is_not_kept_and_old_ones_are_let_go(self, adapter):
+    def test_an_interrupted_one_is_not_kept_and_old_ones_are_let_go(self, adapter):
+        def interrupt(progress):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            render(adapter, "conv_b:1", callbacks=[interrupt])
+        assert not cache_of(adapter)
+        # The next start replaces everything that such a one holds.
         with pytest.raises(FloatingPointError):
             render(adapter, objectives.channel("conv_b", 1) * 1e38 * 1e38)
-        assert not cache_of(adapter)
+        assert len(cache_of(adapter)) == 1
         for unit in ("conv_a:0", "conv_b:0", "pool:0", "head:0", "logit:0"):
             render(adapter, unit, moves=transforms.none(), steps=1)
         assert len(cache_of(adapter)) == 4
