@@ -307,7 +307,7 @@ def _make(
         recipe,
         model=settings["model"],
         max_seconds=settings["max_seconds"],
-        batches=make_batches_of(cluster, allow_unsafe=settings["allow_unsafe"]),
+        batches=make_batches_of(cluster, settings),
         respond_to=respond_to_of(cluster, settings),
         **of_site,
     )

@@ -139,16 +139,16 @@ def respond_to_of(cluster: Cluster | None, settings: Mapping[str, Any]) -> Any:
         return None
     from tfviz.runs.remote_examples import respond_on  # noqa: PLC0415
 
-    allow_unsafe = settings["allow_unsafe"]
-    return respond_on(cluster, settings["model"], allow_unsafe=allow_unsafe)
+    source, unsafe = settings["model"], settings["allow_unsafe"]
+    return respond_on(cluster, source, allow_unsafe=unsafe)
 
 
-def make_batches_of(cluster: Cluster | None, *, allow_unsafe: bool = False) -> Callable:
+def make_batches_of(cluster: Cluster | None, settings: Mapping[str, Any]) -> Callable:
     """Return the function that makes batches: on a cluster, or in this process.
 
     Args:
         cluster: The cluster, which is connected, or None.
-        allow_unsafe: Whether the model's file may contain Python code.
+        settings: The options of the model.
     """
     if cluster is None:
         from tfviz.runs.run import make_batches  # noqa: PLC0415
@@ -156,4 +156,4 @@ def make_batches_of(cluster: Cluster | None, *, allow_unsafe: bool = False) -> C
         return make_batches
     from tfviz.runs.remote_pictures import make_batches_on  # noqa: PLC0415
 
-    return make_batches_on(cluster, allow_unsafe=allow_unsafe)
+    return make_batches_on(cluster, allow_unsafe=settings["allow_unsafe"])

@@ -339,7 +339,7 @@ def render(  # noqa: PLR0917 (click passes by name)
             sheet=sheet,
             as_json=as_json,
             max_seconds=max_seconds,
-            batches=make_batches_of(cluster, allow_unsafe=settings["allow_unsafe"]),
+            batches=make_batches_of(cluster, settings),
         )
 
 

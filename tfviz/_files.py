@@ -33,6 +33,8 @@ PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # The names of temporary files, which a run that is killed leaves. Between these stand a
 # checksum of the file's name and something random.
 _PARTIAL = (".tfviz-", ".part")
+# The pattern of these names.
+PARTIALS = "*".join(_PARTIAL)
 
 # The number of characters of a value that a message shows.
 _LONGEST = 60
@@ -133,7 +135,7 @@ def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
         path: The JSON file in the folder.
         settings: The settings, as JSON values.
     """
-    for part in path.parent.glob(".tfviz-*.part"):
+    for part in path.parent.glob(PARTIALS):
         part.unlink()
     text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
     write_safely(path, lambda file: file.write(text.encode()))

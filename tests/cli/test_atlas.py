@@ -12,7 +12,9 @@ from support import build_overflowing, build_toy, error_of, names, pictures
 
 import tfviz
 from tfviz import images
+from tfviz.cli.atlas import atlas
 from tfviz.optimize.job import Job
+from tfviz.site import sprites
 
 
 def test_a_site_is_built_from_pictures(run, tmp_path):
@@ -23,6 +25,12 @@ def test_a_site_is_built_from_pictures(run, tmp_path):
     assert "<h1>Mine</h1>" in (tmp_path / "site/index.html").read_text()
     again = run("atlas", "--pictures", "a", "--title", "Mine", "-o", "site")
     assert again.stdout == "site/index.html\n"
+
+
+def test_the_quality_is_that_of_the_library():
+    """It stands twice, as the library imports NumPy and `--help` does not."""
+    (option,) = (param for param in atlas.params if param.name == "quality")
+    assert option.default == sprites.QUALITY
 
 
 def test_facts_are_read_from_the_usual_file(run, tmp_path):

@@ -3,7 +3,7 @@ import json
 import pytest
 from support import names
 
-from tfviz.site.folder import RECORD, SiteFolder, check_folder
+from tfviz.site.folder import RECORD, SOURCE, SiteFolder, check_folder
 
 
 def build(path, files):
@@ -66,6 +66,18 @@ def test_an_interrupted_build_goes_on(tmp_path):
     assert build(site, FILES) == ["b/d.txt"]
     assert names(site) == [RECORD, "a.txt", "b"]
     assert names(site / "b") == ["c.txt", "d.txt"]
+
+
+def test_partial_files_of_other_runs_are_left_alone(tmp_path):
+    """`tfviz render -o site/source/NAME` may be writing while a site is built."""
+    build(tmp_path, {"a.txt": ([1], "one")})
+    (tmp_path / SOURCE / "diverse").mkdir(parents=True)
+    for folder in (tmp_path, tmp_path / SOURCE, tmp_path / SOURCE / "diverse"):
+        (folder / ".tfviz-x.part").write_bytes(b"half")
+    build(tmp_path, FILES)
+
+    left = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.part")]
+    assert left == ["source/diverse/.tfviz-x.part"]
 
 
 def test_a_killed_first_build_goes_on(tmp_path):

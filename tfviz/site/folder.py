@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tfviz._files import write_safely
+from tfviz._files import PARTIALS, write_safely
 from tfviz.site import facts
 
 RECORD = ".tfviz-atlas.json"
@@ -51,8 +51,11 @@ class SiteFolder:
 
     def __enter__(self) -> "SiteFolder":
         self.path.mkdir(parents=True, exist_ok=True)
-        for part in self.path.rglob(".tfviz-*.part"):
-            part.unlink()  # left by a build that was killed while it wrote
+        for part in self.path.rglob(PARTIALS):
+            # Left by a build that was killed while it wrote. The folders in `SOURCE`
+            # belong to runs, one of which another process may be working on.
+            if self.path / SOURCE not in part.parent.parents:
+                part.unlink()
         self._save()
         return self
 
