@@ -211,8 +211,7 @@ def warp(
 
     @tf.custom_gradient
     def resample(images: Any) -> Any:
-        # `_gather` has zero outside of the image.
-        result = _gather(images - fill, matrices, size) + fill
+        result = _gather(images, matrices, size, fill)
 
         def gradient(upstream: Any) -> Any:
             shape = (images.shape[1], images.shape[2])
@@ -226,16 +225,17 @@ def warp(
 # XLA fuses the many small operations of the next two functions into one pass over the
 # pixels.
 @tf.function(jit_compile=True, autograph=False, reduce_retracing=False)
-def _gather(images: Any, matrices: Any, size: tuple[int, int]) -> Any:
+def _gather(
+    images: Any, matrices: Any, size: tuple[int, int], fill: float
+) -> Any:
     """Interpolate each pixel of the result from the four pixels around its point."""
     columns, rows = _map_points(matrices, *_grid(size))
     left, top = tf.floor(columns), tf.floor(rows)
-    total = 0
-    for row in (top, top + 1):
-        for column in (left, left + 1):
-            weight = _tent(row - rows) * _tent(column - columns)
-            total += weight[..., None] * _pixels_at(images, column, row)
-    return total
+    right_share, lower_share = (columns - left)[..., None], (rows - top)[..., None]
+    pixels = _windows(images, left, top, 2, fill)
+    upper = pixels(0, 0) + right_share * (pixels(0, 1) - pixels(0, 0))
+    lower = pixels(1, 0) + right_share * (pixels(1, 1) - pixels(1, 0))
+    return upper + lower_share * (lower - upper)
 
 
 @tf.function(jit_compile=True, autograph=False, reduce_retracing=False)
@@ -249,15 +249,15 @@ def _scatter(upstream: Any, matrices: Any, size: tuple[int, int], taps: int) -> 
     """
     columns, rows = _grid(size)
     middle_column, middle_row = _map_points(tf.linalg.inv(matrices), columns, rows)
-    first_column = tf.math.ceil(middle_column - taps / 2)
-    first_row = tf.math.ceil(middle_row - taps / 2)
+    left = tf.math.ceil(middle_column - taps / 2)
+    top = tf.math.ceil(middle_row - taps / 2)
+    pixels = _windows(upstream, left, top, taps, 0.0)
     total = 0
     for down in range(taps):
         for right in range(taps):
-            column, row = first_column + right, first_row + down
-            to_column, to_row = _map_points(matrices, column, row)
+            to_column, to_row = _map_points(matrices, left + right, top + down)
             weight = _tent(to_row - rows) * _tent(to_column - columns)
-            total += weight[..., None] * _pixels_at(upstream, column, row)
+            total += weight[..., None] * pixels(down, right)
     return total
 
 
@@ -279,13 +279,31 @@ def _tent(distance: Any) -> Any:
     return tf.maximum(1 - tf.abs(distance), 0)
 
 
-def _pixels_at(images: Any, columns: Any, rows: Any) -> Any:
-    """Return the pixels at whole positions `(n, height, width)`; zero outside."""
+def _windows(
+    images: Any, left: Any, top: Any, size: int, fill: float
+) -> Callable[[int, int], Any]:
+    """Return a function that looks up the pixels of square windows.
+
+    Args:
+        images: `(n, height, width, channels)`.
+        left: The first column of each window, a whole number, `(n, rows, columns)`.
+        top: The first row of each window.
+        size: The side of the windows.
+        fill: The value outside of the images.
+
+    Returns:
+        `pixels(down, right) -> (n, rows, columns, channels)`, the pixels of all windows
+        at one place in them.
+    """
     n, height, width, channels = images.shape
-    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    columns = tf.cast(tf.clip_by_value(columns, 0, width - 1), tf.int32)
-    rows = tf.cast(tf.clip_by_value(rows, 0, height - 1), tf.int32)
-    start = tf.range(n)[:, None, None] * (height * width)
-    flat = tf.reshape(images, (-1, channels))
-    values = tf.gather(flat, start + rows * width + columns)
-    return tf.where(inside[..., None], values, 0)
+    # Windows that lie outside of the image are moved into a border around it, which is
+    # faster than asking for each pixel whether it is inside.
+    margins = [[0, 0], [size, size], [size, size], [0, 0]]
+    padded = tf.pad(images, margins, constant_values=fill)
+    column = tf.cast(tf.clip_by_value(left, -size, width), tf.int32) + size
+    row = tf.cast(tf.clip_by_value(top, -size, height), tf.int32) + size
+    line = width + 2 * size
+    start = tf.range(n)[:, None, None] * (line * (height + 2 * size))
+    start += row * line + column
+    flat = tf.reshape(padded, (-1, channels))
+    return lambda down, right: tf.gather(flat, start + (down * line + right))
