@@ -125,10 +125,13 @@ def detect(model: Any, operations: Iterable[tuple[str, Any]]) -> Preprocess | No
     for path, operation in operations:
         kind = type(operation).__name__
         if kind == "Rescaling":
-            scale = float(np.max(np.asarray(operation.scale)))
-            # A factor such as 1/255 or 1/127.5 takes bytes; 2 takes [0, 1].
-            high = 255 if scale < 0.05 else 1
-            return _from_range(0, high, f"the model has Rescaling({scale:g}) at {path}")
+            scale = float(np.max(np.abs(np.asarray(operation.scale))))
+            offset = float(np.max(np.abs(np.asarray(operation.offset))))
+            # A factor such as 1/255 or 1/127.5 takes bytes, and so does a mean colour
+            # such as 123 that is subtracted; a factor of 2 takes [0, 1].
+            high = 255 if scale < 0.05 or offset > 2 * scale else 1
+            shown = f"{scale:g}" + (f", offset up to {offset:g}" if offset else "")
+            return _from_range(0, high, f"the model has Rescaling({shown}) at {path}")
         if kind == "Normalization":
             mean = float(np.max(np.abs(np.asarray(operation.mean))))
             high = 255 if mean > 2 else 1

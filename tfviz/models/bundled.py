@@ -48,7 +48,9 @@ def squeezenet() -> Any:
         return layers.Conv2D(filters, size, name=name, **options)(x)
 
     inputs = keras.Input((None, None, 3), name="image")
-    x = layers.Normalization(mean=_MEAN_RGB, variance=(1.0,) * 3, name="mean")(inputs)
+    # Unlike Normalization, this does not divide by a variance that is 1.
+    offset = [-mean for mean in _MEAN_RGB]
+    x = layers.Rescaling(1.0, offset=offset, name="mean")(inputs)
     x = convolution(x, "conv1", 64, 3, strides=2, padding="valid")
     x = layers.MaxPooling2D(3, 2, name="pool1")(x)
     for module, filters in _SQUEEZE_FILTERS.items():

@@ -30,6 +30,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.framework import attr_value_pb2
 
+from tfviz.models.image_gradients import CONVOLUTION
+
 # An activation function that passes at most this share of a gradient counts as
 # saturated: a sigmoid beyond 7 from its middle, a tanh beyond 4. The share is far
 # below the derivatives of working units, and Adam, which needs gradients of about
@@ -60,7 +62,8 @@ def override_gradients(
 
     The overrides apply to the operations of the graph, whichever layer creates them,
     and to gradients that are computed with `tf.gradients`. The quantity that is
-    differentiated must be one to be increased.
+    differentiated must be one to be increased. Convolutions always get the gradient of
+    `image_gradients`, which is the true one.
 
     Args:
         redirect: Whether activation functions that pass no gradient get the
@@ -70,7 +73,9 @@ def override_gradients(
             `smoothed_maxpool_grad` does, instead of passing all of it to the largest.
     """
     graph = tf.compat.v1.get_default_graph()
-    names = {kind: _PREFIX + kind for kind in _KINDS} if redirect else {}
+    names = {"Conv2D": CONVOLUTION}
+    if redirect:
+        names |= {kind: _PREFIX + kind for kind in _KINDS}
     if smooth_pools:
         names["MaxPool"] = "TfvizSmoothMaxPool"
     first = len(graph.get_operations())
