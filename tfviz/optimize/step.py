@@ -204,19 +204,25 @@ def gradient_strength(
 ) -> Any:
     """Return the largest gradient of the units in what the model sees, `(n,)`.
 
-    Terms of the objective that do without the model must not hide a dead unit. Where
-    there are such terms, this takes a second backward pass, unless all units have fired
-    and the strength is not `needed` for anything else.
+    It is infinite where it is not `needed` and all units have fired: it could change
+    nothing then, and takes a pass over all pixels. Terms of the objective that do
+    without the model must not hide a dead unit; where there are such terms, the
+    strength takes a second backward pass.
     """
     if not problem.objective.layers:  # no part of the network that could be dead
         return tf.ones(fired.shape)
     seen = evaluation.inputs["seen"]
-    if problem.objective.signal is None:
-        return _largest(gradients.get("seen"), seen)
+
+    def measured() -> Any:
+        own = gradients.get("seen")
+        if problem.objective.signal is not None:
+            own = tf.gradients(evaluation.unit_scores, seen)[0]
+        return _largest(own, seen)
+
     return tf.cond(
         tf.reduce_all(fired) & ~tf.convert_to_tensor(needed),
         lambda: tf.fill(fired.shape, float("inf")),
-        lambda: _largest(tf.gradients(evaluation.unit_scores, seen)[0], seen),
+        measured,
     )
 
 

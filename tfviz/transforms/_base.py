@@ -248,7 +248,7 @@ def _scatter(upstream: Any, matrices: Any, size: tuple[int, int], taps: int) -> 
     to scattered positions.
     """
     columns, rows = _grid(size)
-    middle_column, middle_row = _map_points(tf.linalg.inv(matrices), columns, rows)
+    middle_column, middle_row = _map_points(_inverse(matrices), columns, rows)
     left = tf.math.ceil(middle_column - taps / 2)
     top = tf.math.ceil(middle_row - taps / 2)
     pixels = _windows(upstream, left, top, taps, 0.0)
@@ -273,6 +273,14 @@ def _map_points(matrices: Any, columns: Any, rows: Any) -> tuple[Any, Any]:
         m[:, 0, 0] * columns + m[:, 0, 1] * rows + m[:, 0, 2],
         m[:, 1, 0] * columns + m[:, 1, 1] * rows + m[:, 1, 2],
     )
+
+
+def _inverse(matrices: Any) -> Any:
+    """Return the inverses of affine maps; XLA takes a second to compile any others."""
+    (a, b, x), (c, d, y) = (tf.unstack(matrices[:, row], axis=1) for row in (0, 1))
+    scale = 1 / (a * d - b * c)
+    a, b, c, d = d * scale, -b * scale, -c * scale, a * scale
+    return matrix(a, b, -(a * x + b * y), c, d, -(c * x + d * y))
 
 
 def _tent(distance: Any) -> Any:
