@@ -155,6 +155,13 @@ def demo(output: Path) -> None:
     help="The learning rate of the optimizer.",
 )
 @click.option(
+    "--momentum",
+    type=click.FloatRange(0, 1, max_open=True),
+    show_default="0.5, or the prior's own",
+    help="The share of its mean gradient that Adam keeps at each step. Less lets it "
+    "follow the random transforms faster.",
+)
+@click.option(
     "--optimizer",
     type=click.Choice([*OPTIMIZERS, NORMALIZED]),
     default=ADAM,
@@ -400,8 +407,15 @@ def _options_of(settings: dict[str, Any]) -> Any:
         diversity = Diversity(
             settings["diverse"], settings["diversity"], settings["diversity_layer"]
         )
-    same = ["steps", "learning_rate", "gradient_blur", "normalize_gradient", "alpha"]
-    same += ["smooth_pools", "batch_size", "seed", "candidates", "restarts"]
+    same = ["steps", "learning_rate", "momentum", "gradient_blur", "alpha"]
+    same += [
+        "normalize_gradient",
+        "smooth_pools",
+        "batch_size",
+        "seed",
+        "candidates",
+        "restarts",
+    ]
     return Options(
         **{name: settings[name] for name in same},
         optimizer=make_optimizer(settings["optimizer"], settings["learning_rate"]),

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfviz.optimize.options import NORMALIZED, Options
+from tfviz.optimize.options import MOMENTUM, NORMALIZED, Options
 from tfviz.params._base import Latents
 from tfviz.transforms import blur
 
@@ -34,12 +34,19 @@ def gradient_shaper(options: Options) -> Callable[[Any], Any]:
 
 
 class Adam:
-    """Adam (Kingma & Ba, https://arxiv.org/abs/1412.6980), one fused operation."""
+    """Adam (Kingma & Ba, https://arxiv.org/abs/1412.6980), one fused operation.
 
-    BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+    Args:
+        latents: What is optimized.
+        momentum: The share of the mean gradient that is kept at each step: beta_1.
+    """
 
-    def __init__(self, latents: dict[str, tf.Variable]) -> None:
-        self._latents = latents
+    BETA_2, EPSILON = 0.999, 1e-8
+
+    def __init__(
+        self, latents: dict[str, tf.Variable], momentum: float = MOMENTUM
+    ) -> None:
+        self._latents, self._momentum = latents, momentum
         self._moments = {
             name: [tf.Variable(tf.zeros_like(value)) for _ in range(2)]
             for name, value in latents.items()
@@ -60,10 +67,10 @@ class Adam:
                 var=variable.handle,
                 m=first.handle,
                 v=second.handle,
-                beta1_power=self.BETA_1**count,
+                beta1_power=self._momentum**count,
                 beta2_power=self.BETA_2**count,
                 lr=-learning_rate,  # uphill
-                beta1=self.BETA_1,
+                beta1=self._momentum,
                 beta2=self.BETA_2,
                 epsilon=self.EPSILON,
                 grad=gradient,
@@ -120,11 +127,10 @@ class NormalizedSteps:
             self._latents[name].assign_add(tf.reshape(factor, shape) * gradient)
 
 
-def make_updater(
-    optimizer: keras.optimizers.Optimizer | str | None,
-    latents: dict[str, tf.Variable],
-) -> Any:
+def make_updater(options: Options, latents: dict[str, tf.Variable]) -> Any:
     """Return what moves latents: `update(gradients, step, learning_rate)`."""
-    if optimizer == NORMALIZED:
+    if options.optimizer == NORMALIZED:
         return NormalizedSteps(latents)
-    return KerasOptimizer(optimizer, latents) if optimizer else Adam(latents)
+    if options.optimizer:
+        return KerasOptimizer(options.optimizer, latents)
+    return Adam(latents, MOMENTUM if options.momentum is None else options.momentum)

@@ -25,9 +25,10 @@ OPTIMIZERS = (ADAM, "sgd", "rmsprop", "nadam", "adamw", "adamax", "adagrad", "li
 # Steps of equal size, as in DGN-AM (https://arxiv.org/abs/1605.09304).
 NORMALIZED = "normalized"
 
-STEPS = 256
-# For params that do not bring a learning rate of their own.
+STEPS = 128
+# For params that do not bring a learning rate or a momentum of their own.
 LEARNING_RATE = 0.05
+MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Options:
     Attributes:
         steps: The number of gradient steps.
         learning_rate: The learning rate; None for the param's own, or 0.05.
+        momentum: The share of its mean gradient that Adam keeps at each step; None for
+            the param's own, or 0.9.
         optimizer: A Keras optimizer, `normalized`, or None for Adam.
         gradient_blur: The standard deviation, in pixels, of a blur of the gradient in
             the image; 0 for none.
@@ -78,6 +81,7 @@ class Options:
 
     steps: int = STEPS
     learning_rate: float | None = None
+    momentum: float | None = None
     optimizer: "keras.optimizers.Optimizer | str | None" = None
     gradient_blur: float = 0.0
     normalize_gradient: bool = False
@@ -101,6 +105,11 @@ class Options:
         check_numbers(self.learning_rate, self.batch_size, **counts)
         if self.candidates is not None:
             check_numbers(candidates=self.candidates)
+        if self.momentum is not None and not 0 <= self.momentum < 1:
+            raise ValueError(
+                "`momentum` must be from 0 to below 1. "
+                f"Received: momentum={self.momentum}"
+            )
         if isinstance(self.optimizer, str) and self.optimizer != NORMALIZED:
             raise ValueError(
                 f"`optimizer` must be {NORMALIZED!r} or a Keras optimizer; None is "
@@ -123,14 +132,18 @@ class Options:
                 "them."
             )
         rate, candidates = self.learning_rate, self.candidates
+        momentum = self.momentum
         if rate is None:
             rate = param.defaults.get("learning_rate", LEARNING_RATE)
+        if momentum is None:
+            momentum = param.defaults.get("momentum", MOMENTUM)
         if candidates is None:
             candidates = 1 if has_start else param.defaults.get("candidates", 1)
         return replace(
             self,
             steps=int(self.steps),
             learning_rate=float(rate),
+            momentum=float(momentum),
             candidates=int(candidates),
             restarts=int(self.restarts),
             seed=int(self.seed),
@@ -146,6 +159,7 @@ class Options:
         return {
             "steps": self.steps,
             "learning_rate": self.learning_rate,
+            "momentum": self.momentum,
             "optimizer": optimizer,
             "gradient_blur": self.gradient_blur,
             "normalize_gradient": self.normalize_gradient,
@@ -184,6 +198,7 @@ class Options:
         return cls(
             **{name: spec[name] for name in (*same, "alpha", "smooth_pools", "seed")},
             optimizer=optimizer,
+            momentum=spec["momentum"],
             batch_size=spec["batch"],
             candidates=spec.get("candidates") or 1,
             restarts=spec.get("restarts", 1),

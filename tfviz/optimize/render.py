@@ -26,6 +26,7 @@ def render(
     *,
     steps: int = STEPS,
     learning_rate: float | None = None,
+    momentum: float | None = None,
     optimizer: keras.optimizers.Optimizer | str | None = None,
     gradient_blur: float = 0.0,
     normalize_gradient: bool = False,
@@ -56,6 +57,9 @@ def render(
         steps: The number of gradient steps.
         learning_rate: The learning rate of Adam, the default optimizer; by default
             the rate that the param prefers, or 0.05.
+        momentum: The share of its mean gradient that Adam keeps at each step (its
+            beta_1), from 0 to below 1; by default that which the param prefers, or
+            0.9.
         optimizer: `normalized` for steps of the same size whatever the size of the
             gradient, with a learning rate that falls to 0 (DGN-AM,
             https://arxiv.org/abs/1605.09304), or a Keras optimizer to use instead of
@@ -112,6 +116,7 @@ def render(
     options = Options(
         steps=steps,
         learning_rate=learning_rate,
+        momentum=momentum,
         optimizer=optimizer,
         gradient_blur=gradient_blur,
         normalize_gradient=normalize_gradient,

@@ -127,7 +127,7 @@ class Runner:
         self._init = compile_function(param.init, self._seeds)
         size = param.shape[:2] if problem.options.alpha else (0, 0)
         self._state = _State(n, self._init.structured_outputs, size)
-        self._update = make_updater(problem.options.optimizer, self._state.latents)
+        self._update = make_updater(problem.options, self._state.latents)
         number, rates = tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.float32)
         self._run = compile_function(
             self._take_steps, self._seeds, self._units, number, number, rates
@@ -428,7 +428,7 @@ def _key(problem: Problem, size: int) -> Hashable:
         *(objective.kind, objective.layers, objective.group, units),
         *(options.gradient_blur, options.normalize_gradient),
         *(options.smooth_pools, options.alpha),
-        *(optimizer, size),
+        *(optimizer, options.momentum, size),
     )
 
 

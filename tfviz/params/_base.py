@@ -38,7 +38,8 @@ class Param:
             has that shape sees of the images; see `tfviz.views`. By default the
             images are passed on unchanged.
         defaults: Arguments of `render` that suit this param and are used where the
-            caller leaves them out: `transforms`, `learning_rate`, `candidates`.
+            caller leaves them out: `transforms`, `learning_rate`, `momentum`,
+            `candidates`.
         values: `values(latents)` returns the latents in the form that the decoder
             takes, where they are held in another form, such as waves; the effect of
             `project` is measured on these values. None if both forms are the same.

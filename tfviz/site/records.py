@@ -24,6 +24,7 @@ _SPEAKERS = 6
 _SETTINGS = {
     "steps": "steps",
     "learning_rate": "learning rate",
+    "momentum": "momentum",
     "seed": "seed",
     "candidates": "candidates",
     "restarts": "restarts",
