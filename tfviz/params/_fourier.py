@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
+from tfviz._precision import matmul
 from tfviz._spectrum import column_counts, nonzero_frequencies
 from tfviz.params._base import (
     Latents,
@@ -122,12 +123,12 @@ def synthesizer(
         planes = tf.signal.irfft2d(waves, fft_length=[height, width])
         planes = tf.reshape(planes, (n, channels, height * width))
         # One product mixes the colours and moves the channels last.
-        images = tf.sigmoid(tf.matmul(planes, to_pixels, transpose_a=True))
+        images = tf.sigmoid(matmul(planes, to_pixels, transpose_a=True))
 
         def gradient(upstream: Any) -> Any:
             upstream = tf.reshape(upstream, (n, height * width, channels))
             mixed = tf.raw_ops.SigmoidGrad(y=images, dy=upstream)
-            planes = tf.matmul(to_pixels, mixed, transpose_b=True)
+            planes = matmul(to_pixels, mixed, transpose_b=True)
             planes = tf.reshape(planes, (n, channels, height, width))
             waves = tf.bitcast(tf.signal.rfft2d(planes), tf.float32)
             return waves * adjoints

@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfviz._precision import matmul
+
 # The default value outside of the image.
 GREY = 0.5
 # The description of a transform that has none of its own, so that a chain with such a
@@ -147,7 +149,7 @@ def _combine(motions: list[tuple[Callable[[Any], Any], Motion]]) -> Callable:
         size = (images.shape[1], images.shape[2])
         total = tf.eye(3, batch_shape=[seeds.shape[0]])
         for fold, motion in motions:
-            total = tf.matmul(total, motion.matrices(fold(seeds), size))
+            total = matmul(total, motion.matrices(fold(seeds), size))
             size = motion.resize(size)
         return warp(images, total, size, reach=reach, fill=fill)
 
@@ -248,7 +250,7 @@ def _scatter(upstream: Any, matrices: Any, size: tuple[int, int], taps: int) -> 
     to scattered positions.
     """
     columns, rows = _grid(size)
-    middle_column, middle_row = _map_points(tf.linalg.inv(matrices), columns, rows)
+    middle_column, middle_row = _map_points(_inverse(matrices), columns, rows)
     first_column = tf.math.ceil(middle_column - taps / 2)
     first_row = tf.math.ceil(middle_row - taps / 2)
     total = 0
@@ -272,6 +274,18 @@ def _map_points(matrices: Any, columns: Any, rows: Any) -> tuple[Any, Any]:
     return (
         m[:, 0, 0] * columns + m[:, 0, 1] * rows + m[:, 0, 2],
         m[:, 1, 0] * columns + m[:, 1, 1] * rows + m[:, 1, 2],
+    )
+
+
+def _inverse(matrices: Any) -> Any:
+    """Return the inverses of matrices whose last row is `(0, 0, 1)`."""
+    # Written out: a general inverse multiplies matrices, on some devices inexactly.
+    a, b, x = (matrices[:, 0, k] for k in range(3))
+    c, d, y = (matrices[:, 1, k] for k in range(3))
+    determinant = a * d - b * c
+    return matrix(
+        *(d / determinant, -b / determinant, (b * y - d * x) / determinant),
+        *(-c / determinant, a / determinant, (c * x - a * y) / determinant),
     )
 
 
