@@ -223,6 +223,7 @@ def demo(output: Path) -> None:
     help="Stop a picture when its unit responds this strongly.",
 )
 @options.seed_option
+@options.deterministic_option
 @options.batch_size_option
 @click.option(
     "--format",
@@ -402,6 +403,7 @@ def _options_of(settings: dict[str, Any]) -> Any:
         )
     same = ["steps", "learning_rate", "gradient_blur", "normalize_gradient", "alpha"]
     same += ["smooth_pools", "batch_size", "seed", "candidates", "restarts"]
+    same += ["deterministic"]
     return Options(
         **{name: settings[name] for name in same},
         optimizer=make_optimizer(settings["optimizer"], settings["learning_rate"]),

@@ -10,9 +10,11 @@ from pathlib import Path
 import tfviz  # noqa: F401 (before TensorFlow: it sets environment variables)
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from tfviz.optimize.runner import Runner
+from tfviz.optimize.job import Job
+from tfviz.optimize.runner import Runner, cache_of
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("TFVIZ_DATA", ROOT.parent / "shared" / "data"))
@@ -42,6 +44,20 @@ def noted_runners(monkeypatch):
 
     monkeypatch.setattr(Runner, "__init__", noted)
     return made
+
+
+def traced_step(adapter, objective, param, transforms=None, options=None):
+    """Return the compiled functions of a first batch, which have not run.
+
+    They are the loop of steps, the final measurement, and the pictures as bytes.
+    """
+    job = Job(adapter, objective, param, transforms, options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Runner, "run", lambda *_: None)
+        with job.lend_runner(0, job.wanted(0)) as (runner, _):
+            traced = runner._run, runner._measure, runner._bytes
+    cache_of(job.adapter).clear()
+    return traced
 
 
 def build_toy(head="softmax", channels=3, size=32):
