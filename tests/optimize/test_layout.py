@@ -25,15 +25,6 @@ from tfviz.optimize.options import PENALTIES, Diversity, Options
 from tfviz.optimize.runner import Runner
 
 _MACHINE = "/job:localhost/replica:0/task:0/device:"
-# What the library is not looked at with: all that does not inline functions, which
-# brings the branches of a condition into the graph.
-_OTHERS = (
-    *("constant_folding", "shape_optimization", "remapping", "loop_optimization"),
-    *("arithmetic_optimization", "dependency_optimization", "debug_stripper"),
-    *("scoped_allocator_optimization", "pin_to_host_optimization"),
-    *("implementation_selector", "auto_mixed_precision"),
-    "common_subgraph_elimination",
-)
 
 
 def device(kind, **environment):
@@ -46,7 +37,7 @@ def device(kind, **environment):
 
 
 def optimize_layout(function):
-    """Return the nodes of a function after TensorFlow has adapted them to a card."""
+    """Return the nodes of a function after TensorFlow has optimized them for a card."""
     graph = graph_pb2.GraphDef.FromString(
         function.graph.as_graph_def().SerializeToString()
     )
@@ -59,12 +50,8 @@ def optimize_layout(function):
     )
     config = config_pb2.ConfigProto()
     rewriter = config.graph_options.rewrite_options
-    for name in _OTHERS:
-        setattr(rewriter, name, rewriter_config_pb2.RewriterConfig.OFF)
-    rewriter.function_optimization = rewriter_config_pb2.RewriterConfig.ON
-    rewriter.layout_optimizer = rewriter_config_pb2.RewriterConfig.ON
+    # In the second round, the branches of conditions have become part of the graph.
     rewriter.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.TWO
-    rewriter.disable_model_pruning = True
     rewriter.min_graph_nodes = -1
     rewriter.fail_on_optimizer_errors = True
     # Its architecture stands for a card for which channels come first.
