@@ -13,15 +13,33 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfviz import _precision
 from tfviz.optimize.job import Job
 from tfviz.optimize.runner import Runner, cache_of
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("TFVIZ_DATA", ROOT.parent / "shared" / "data"))
+# What `make test-gpu` sets: `required`, where a graphics card must be there, or
+# `pretended`, where the processor rounds as a card does. Without it, the card decides.
+PROFILE = os.environ.get("TFVIZ_TEST_GPU", "")
+ON_GPU = PROFILE == "pretended" or _precision.has_gpu()
 # Options of `tfviz render` that make the tests of the command line fast.
 FAST = ["--size", "64", "--steps", "4", "--transforms", "none"]
 # The units of the rows of comparisons that `table` makes up.
 UNITS = [f"unit {k}" for k in range(6)]
+
+
+def tolerance(exact, on_gpu, reason):
+    """Return how far numbers of a test may lie from the expected ones.
+
+    Args:
+        exact: The tolerance on a processor.
+        on_gpu: That on a graphics card, where networks use TF32. The library's own
+            arithmetic does not: its tests have one tolerance.
+        reason: Which numbers of a network are compared, and with what.
+    """
+    assert on_gpu > exact, reason
+    return on_gpu if ON_GPU else exact
 
 
 def load_script(name):

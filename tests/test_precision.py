@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from support import seeds_for, traced_step
+from tf32 import emulate, rounded
 
 import tfviz
 from tfviz import _precision, objectives, params, priors, transforms
@@ -56,23 +57,10 @@ def elementwise():
     return tfviz.adapt(keras.Model(inputs, outputs, name="elementwise"), (0, 1))
 
 
-def rounded(values):
-    """Round float32 numbers to 10 bits of mantissa, to the nearest, as TF32 does."""
-    bits = tf.bitcast(tf.convert_to_tensor(values), tf.int32)
-    return tf.bitcast(tf.bitwise.bitwise_and(bits + 0x1000, ~0x1FFF), tf.float32)
-
-
 @pytest.fixture
-def tf32(monkeypatch):
+def rounding(monkeypatch):
     """Let float32 products round their factors as a graphics card does."""
-    original = tf.matmul
-
-    def product(a, b, **options):
-        if tf.convert_to_tensor(a).dtype == tf.float32:
-            a, b = rounded(a), rounded(b)
-        return original(a, b, **options)
-
-    monkeypatch.setattr(tf, "matmul", product)
+    emulate(monkeypatch)
 
 
 def inexact(*functions):
@@ -228,6 +216,14 @@ class TestNoProductOfOursUsesTF32:
         )
 
 
+@pytest.fixture
+def _on_processor():
+    """Plain products are exact there, also on a machine that has a graphics card."""
+    with tf.device("CPU"):
+        yield
+
+
+@pytest.mark.usefixtures("_on_processor")
 class TestTheExactPathAgreesWithThePlainOne:
     @pytest.mark.parametrize("name", EVERY_PARAM)
     def test_in_images_and_their_gradients(self, name, monkeypatch, rng):
@@ -278,6 +274,7 @@ class TestTheExactPathAgreesWithThePlainOne:
         np.testing.assert_allclose(exact[1], plain[1], atol=1e-5)
 
 
+@pytest.mark.usefixtures("_on_processor")
 class TestWhatTF32WouldChange:
     """With factors rounded to 10 bits, plain products are off by a lot."""
 
@@ -287,7 +284,7 @@ class TestWhatTF32WouldChange:
         np.testing.assert_array_equal(rounded(values), np.float32(expected))
 
     @pytest.mark.parametrize("has_gpu", [False, True])
-    def test_positions(self, has_gpu, tf32, monkeypatch):
+    def test_positions(self, has_gpu, rounding, monkeypatch):
         """The corner of 224 pixels is where it belongs, or off by tenths of a pixel."""
         seen = []
 
@@ -314,7 +311,7 @@ class TestWhatTF32WouldChange:
             assert 0.02 < wrong < 1
 
     @pytest.mark.parametrize("name", ["pixels", "fourier", "maco", "cppn"])
-    def test_images(self, name, tf32, monkeypatch, rng):
+    def test_images(self, name, rounding, monkeypatch, rng):
         param = EVERY_PARAM[name]()
         size = 10 if name == "cppn" else 1  # its weights are scaled down
         latents = {
@@ -328,7 +325,7 @@ class TestWhatTF32WouldChange:
 
         assert np.abs(rough - exact).max() > 3e-5
 
-    def test_distances_between_pictures(self, tf32, monkeypatch, rng):
+    def test_distances_between_pictures(self, rounding, monkeypatch, rng):
         activations = rng.uniform(size=(2, 30, 64)).astype(np.float32)
         flat = activations.astype(np.float64)
         gram = np.einsum("npc,npd->ncd", flat, flat).reshape(2, -1)
