@@ -184,8 +184,8 @@ class Options:
 
             optimizer = keras.optimizers.deserialize(spec["optimizer"])
         diversity = spec.get("diversity")
-        same = ("steps", "learning_rate", "gradient_blur", "normalize_gradient")
-        same += ("alpha", "smooth_pools", "deterministic", "seed")
+        same = ["steps", "learning_rate", "gradient_blur", "normalize_gradient"]
+        same += ["alpha", "smooth_pools", "deterministic", "seed"]
         return cls(
             **{name: spec[name] for name in same},
             optimizer=optimizer,
