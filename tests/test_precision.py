@@ -274,6 +274,52 @@ class TestTheExactPathAgreesWithThePlainOne:
         np.testing.assert_allclose(exact[1], plain[1], atol=1e-5)
 
 
+@pytest.mark.skipif(
+    not tf.config.get_visible_devices("GPU"),
+    reason="compares a graphics card with the processor, and there is none",
+)
+class TestTheCardAgreesWithTheProcessor:
+    """In everything that is not part of a network; TF32 would exceed the tolerances."""
+
+    @pytest.mark.parametrize("name", EVERY_PARAM)
+    def test_in_images_and_their_gradients(self, name, rng):
+        param = EVERY_PARAM[name]()
+        latents = {
+            k: v + 0.3 * rng.normal(size=v.shape).astype(np.float32)
+            for k, v in param.init(seeds_for(2)).items()
+        }
+        for latent, values in latents.items():
+
+            def decode(values, latent=latent):
+                return param.decode(latents | {latent: values})
+
+            image, gradient = value_and_gradient(decode, values, rng)
+            with tf.device("CPU"):
+                expected = value_and_gradient(decode, values, rng)
+            np.testing.assert_allclose(image, expected[0], atol=1e-5)
+            scale = np.abs(expected[1]).max()
+            np.testing.assert_allclose(gradient, expected[1], atol=1e-4 * scale)
+
+    @pytest.mark.parametrize("name", EVERY_TRANSFORM)
+    def test_in_transforms_and_their_gradients(self, name, rng):
+        images = rng.uniform(size=(2, 16, 20, 3)).astype(np.float32)
+
+        def move(images):
+            return EVERY_TRANSFORM[name](images, seeds_for(2))
+
+        seen, gradient = value_and_gradient(move, images, rng)
+        with tf.device("CPU"):
+            expected = value_and_gradient(move, images, rng)
+        np.testing.assert_allclose(seen, expected[0], atol=1e-4)
+        np.testing.assert_allclose(gradient, expected[1], atol=1e-3)
+
+    def test_in_similarities(self, rng):
+        activations = tf.constant(rng.uniform(size=(4, 30, 64)), tf.float32)
+        cosines = similarities(activations, 2).numpy()
+        with tf.device("CPU"):
+            np.testing.assert_allclose(cosines, similarities(activations, 2), atol=1e-6)
+
+
 @pytest.mark.usefixtures("_on_processor")
 class TestWhatTF32WouldChange:
     """With factors rounded to 10 bits, plain products are off by a lot."""
