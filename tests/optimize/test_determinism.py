@@ -1,5 +1,6 @@
 import json
 import threading
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from tensorflow.python.framework import config
 
 import tfviz
 from tfviz import images, objectives, params, transforms
+from tfviz.comparison.storage import make_job
 from tfviz.optimize.determinism import deterministic_operations
 from tfviz.optimize.job import Job
 from tfviz.optimize.options import PENALTIES, Diversity, Options
@@ -241,3 +243,73 @@ def test_the_command_line_has_the_option(run):
     # Pictures that were made in another way are not mixed with these.
     refusal = error_of(run("render", "fire2:4", *common, code=1))
     assert "deterministic true, not false" in refusal
+
+
+class TestOtherFunctionsAndCommands:
+    """They hand the option on; what it does is tested above."""
+
+    @pytest.fixture
+    def caught(self, monkeypatch):
+        """Stop atlases and comparisons where they begin, and note the option."""
+        seen = []
+
+        def recipe(*_, options, **__):
+            seen.append(options.deterministic)
+            raise ValueError("stopped here")
+
+        def evaluate_photos(*_):
+            seen.append(config.is_op_determinism_enabled())
+            raise ValueError("stopped here")
+
+        monkeypatch.setattr("tfviz.runs.atlas.Recipe", recipe)
+        monkeypatch.setattr("tfviz.runs.recipe.Recipe", recipe)
+        monkeypatch.setattr("tfviz.comparison.compare.evaluate_photos", evaluate_photos)
+        return seen
+
+    @pytest.mark.parametrize("wanted", [True, False])
+    def test_in_python(self, toy_adapter, tmp_path, caught, rng, wanted):
+        with pytest.raises(ValueError, match="stopped here"):
+            tfviz.atlas(toy_adapter, tmp_path / "site", deterministic=wanted)
+        methods = {"pixels": params.pixels(32, 32)}
+        photos = rng.uniform(size=(20, 32, 32, 3))
+        with pytest.raises(ValueError, match="stopped here"):
+            tfviz.compare(
+                toy_adapter,
+                "conv_b:1",
+                methods,
+                images=photos,
+                deterministic=wanted,
+            )
+        assert caught == [wanted, wanted]
+        assert not config.is_op_determinism_enabled()
+
+    def test_a_method_of_a_comparison_is_rendered_with_it(self, toy_adapter):
+        contender = tfviz.Contender(params.pixels(32, 32))
+        unit = objectives.channel("conv_b", 1).bound(toy_adapter, (32, 32))
+        for wanted in (True, False):
+            job = make_job(
+                toy_adapter,
+                contender,
+                [unit],
+                2,
+                steps=1,
+                seed=0,
+                stop=[],
+                deterministic=wanted,
+            )
+            assert job.options.deterministic is wanted
+            assert job.settings["deterministic"] is wanted
+
+    @pytest.mark.usefixtures("_short")
+    @pytest.mark.parametrize("flag", [["--deterministic"], []])
+    def test_on_the_command_line(self, run, caught, rng, flag):
+        Path("photos").mkdir()
+        for number, photo in enumerate(rng.uniform(size=(20, 32, 32, 3))):
+            images.save(images.to_pil(photo), Path(f"photos/{number}.png"))
+        common = ["fire2:3", "--images", "photos", *flag]
+
+        refusals = [run("atlas", *common, "-o", "site", code=1)]
+        options = ["-o", "report", "--methods", "pixels"]
+        refusals += [run("compare", *common, *options, code=1)]
+        assert {error_of(refusal) for refusal in refusals} == {"Error: stopped here"}
+        assert caught == [bool(flag)] * 2
