@@ -7,6 +7,7 @@ from support import tolerance
 
 import tfviz
 from tfviz import directions, objectives
+from tfviz.objectives._base import take
 from tfviz.objectives._groups import similarities
 from tfviz.models.introspection import LOGITS, PROBABILITIES
 
@@ -688,3 +689,21 @@ def test_bad_units_are_refused_before_binding():
         objectives.logit([])
     with pytest.raises(ValueError, match="2 images needs as many entries"):
         objectives.Objective((), {"a": [1]}, lambda *_: 0, ("x", "y"))
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_what_is_taken_and_its_gradient_are_those_of_gather(axes, rng):
+    values = tf.constant(rng.normal(size=(3, 4, 5, 6)), tf.float32)
+    lengths = values.shape[1 : axes + 1]
+    places = tf.constant(np.stack([rng.integers(0, k, 3) for k in lengths], axis=1))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(values)
+        taken = take(values, places)
+        expected = tf.gather_nd(values, places, batch_dims=1)
+        weights = tf.constant(rng.normal(size=taken.shape), tf.float32)
+        total, other = (tf.reduce_sum(x * weights) for x in (taken, expected))
+
+    np.testing.assert_array_equal(taken, expected)
+    np.testing.assert_array_equal(
+        tape.gradient(total, values), tape.gradient(other, values)
+    )
