@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint bench gallery sweep clean
+.PHONY: demo test test-slow test-gpu lint bench gallery sweep clean
 
 demo: .venv/installed
 	$(BIN)/tfviz demo -o demo
@@ -13,6 +13,10 @@ test: .venv/tested
 
 test-slow: .venv/tested
 	$(BIN)/python -m pytest --numprocesses auto -m slow
+
+# On a machine with a graphics card, whose memory one process takes as it needs it.
+test-gpu: .venv/tested
+	TFVIZ_TEST_GPU=required TF_FORCE_GPU_ALLOW_GROWTH=true $(BIN)/python -m pytest
 
 lint: .venv/tested
 	$(BIN)/ruff check .

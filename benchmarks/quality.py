@@ -1,4 +1,4 @@
-"""Find out how many steps a recipe needs for a picture as good as Lucid's.
+r"""Find out how many steps a recipe needs for a picture as good as Lucid's.
 
     python benchmarks/quality.py -o quality
     python benchmarks/quality.py -o quality --only default --only rate-0.3 --size 128

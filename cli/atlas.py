@@ -32,6 +32,7 @@ _OF_RENDERING = {
     "steps": "--steps",
     "size": "--size",
     "seed": "--seed",
+    "deterministic": "--deterministic",
     "batch_size": "--batch-size",
     "retry_failed": "--retry-failed",
     "max_seconds": "--max-seconds",
@@ -85,6 +86,7 @@ _OF_RENDERING = {
     "Pictures of learned priors have the size of the prior.",
 )
 @options.seed_option
+@options.deterministic_option
 @options.batch_size_option
 @options.long_run_options
 @click.option(
@@ -285,7 +287,7 @@ def _make(
     from tfviz.optimize.options import Options  # noqa: PLC0415
     from tfviz.runs.recipe import Recipe  # noqa: PLC0415
 
-    of_options = ("steps", "seed", "batch_size")
+    of_options = ("steps", "seed", "batch_size", "deterministic")
     recipe = Recipe(
         adapter,
         output,

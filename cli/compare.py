@@ -82,6 +82,7 @@ NAMED = 5
     show_default=True,
     help="Random seed; another seed gives other pictures.",
 )
+@options.deterministic_option
 @click.option(
     "--range",
     "ranges",

@@ -135,6 +135,17 @@ def seed_option(command: Callable) -> Callable:
     )(command)
 
 
+def deterministic_option(command: Callable) -> Callable:
+    """Add the option `--deterministic`."""
+    return click.option(
+        "--deterministic",
+        is_flag=True,
+        help="Use only operations that give the same bytes each time. Processors do so "
+        "anyway; on a graphics card the same seed gives the same bytes only with this "
+        "option, and steps take longer.",
+    )(command)
+
+
 def batch_size_option(command: Callable) -> Callable:
     """Add the option `--batch-size`."""
     return click.option(

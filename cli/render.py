@@ -230,6 +230,7 @@ def demo(output: Path) -> None:
     help="Stop a picture when its unit responds this strongly.",
 )
 @options.seed_option
+@options.deterministic_option
 @options.batch_size_option
 @click.option(
     "--format",
@@ -408,14 +409,8 @@ def _options_of(settings: dict[str, Any]) -> Any:
             settings["diverse"], settings["diversity"], settings["diversity_layer"]
         )
     same = ["steps", "learning_rate", "momentum", "gradient_blur", "alpha"]
-    same += [
-        "normalize_gradient",
-        "smooth_pools",
-        "batch_size",
-        "seed",
-        "candidates",
-        "restarts",
-    ]
+    same += ["normalize_gradient", "smooth_pools", "batch_size", "seed"]
+    same += ["candidates", "restarts", "deterministic"]
     return Options(
         **{name: settings[name] for name in same},
         optimizer=make_optimizer(settings["optimizer"], settings["learning_rate"]),

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from tfviz._precision import matmul
 from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import apply_in_batches, resize
 
@@ -94,7 +95,7 @@ class Code:
         """Return the codes `(n, length)` of images from their layers' activations."""
         maps = [activations[layer] for layer in self.layers]
         features = tf.concat(features_of(maps, images, self.grid, self.colours), axis=1)
-        return tf.matmul(features - self.mean, self.basis)
+        return matmul(features - self.mean, self.basis)
 
 
 def features_of(
@@ -228,7 +229,9 @@ def _average_cells(values: Any, count: int) -> Any:
     """Average maps over `count` by `count` cells, whose borders may divide pixels."""
     rows = tf.constant(_averaging_matrix(values.shape[1], count))
     columns = tf.constant(_averaging_matrix(values.shape[2], count))
-    return tf.einsum("ih,nhwc,jw->nijc", rows, values, columns)
+    height, width, channels = values.shape[1:]
+    means = matmul(rows, tf.reshape(values, (-1, height, width * channels)))
+    return matmul(columns, tf.reshape(means, (-1, count, width, channels)))
 
 
 def _averaging_matrix(size: int, count: int) -> NDArray[np.float32]:

@@ -311,7 +311,10 @@ def within(images: Any, pull: float = PULL) -> Any:
             # With a plain clip, pixels that are once outside would never return.
             leads_back = excess * upstream <= 0
             size = tf.cast(tf.reduce_prod(tf.shape(images)[1:]), tf.float32)
-            return tf.where(leads_back, upstream, 0) - 2 * pull * excess / size
+            # Not a plain 0: TensorFlow's layout optimizer for graphics cards gives up
+            # on graphs with a scalar in the place of a map.
+            through = tf.where(leads_back, upstream, tf.zeros_like(upstream))
+            return through - 2 * pull * excess / size
 
         return inside, gradient
 

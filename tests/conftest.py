@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import tfviz  # before TensorFlow: it sets environment variables
@@ -6,7 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
-from support import DATA, build_toy, short_squeezenet
+from support import DATA, ON_GPU, PROFILE, build_toy, short_squeezenet
+from tf32 import emulate
+from tfviz import _precision
 from tfviz.cli.main import main
 from tfviz.models import bundled
 
@@ -17,6 +20,28 @@ def pytest_configure(config):
         # few steps of a fast test. Slow tests run with the defaults, as users do.
         options = {"disable_meta_optimizer": True}
         tf.config.optimizer.set_experimental_options(options)
+    if ON_GPU:
+        _use_gpu_profile()
+
+
+def _use_gpu_profile():
+    """Prepare for a graphics card, or for a processor that is taken for one.
+
+    Tests compare bytes in all places, which a card repeats only by deterministic
+    operations. So all tests run with these, and the processes that they start, too.
+    Tests of other numbers have tolerances for TF32 where a network computes them.
+    """
+    os.environ["TF_DETERMINISTIC_OPS"] = "1"
+    tf.config.experimental.enable_op_determinism()
+    if PROFILE == "pretended":
+        patch = pytest.MonkeyPatch()
+        patch.setattr(_precision, "has_gpu", lambda: True)
+        emulate(patch)
+
+
+def pytest_sessionstart():
+    if PROFILE == "required" and not ON_GPU:
+        pytest.exit("TFVIZ_TEST_GPU=required, and TensorFlow sees no graphics card", 1)
 
 
 def pytest_collection_modifyitems(items):

@@ -10,16 +10,36 @@ from pathlib import Path
 import tfviz  # noqa: F401 (before TensorFlow: it sets environment variables)
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from tfviz.optimize.runner import Runner
+from tfviz import _precision
+from tfviz.optimize.job import Job
+from tfviz.optimize.runner import Runner, cache_of
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("TFVIZ_DATA", ROOT.parent / "shared" / "data"))
+# What `make test-gpu` sets: `required`, where a graphics card must be there, or
+# `pretended`, where the processor rounds as a card does. Without it, the card decides.
+PROFILE = os.environ.get("TFVIZ_TEST_GPU", "")
+ON_GPU = PROFILE == "pretended" or _precision.has_gpu()
 # Options of `tfviz render` that make the tests of the command line fast.
 FAST = ["--size", "64", "--steps", "4", "--transforms", "none"]
 # The units of the rows of comparisons that `table` makes up.
 UNITS = [f"unit {k}" for k in range(6)]
+
+
+def tolerance(exact, on_gpu, reason):
+    """Return how far numbers of a test may lie from the expected ones.
+
+    Args:
+        exact: The tolerance on a processor.
+        on_gpu: That on a graphics card, where networks use TF32. The library's own
+            arithmetic does not: its tests have one tolerance.
+        reason: Which numbers of a network are compared, and with what.
+    """
+    assert on_gpu > exact, reason
+    return on_gpu if ON_GPU else exact
 
 
 def load_script(name):
@@ -42,6 +62,20 @@ def noted_runners(monkeypatch):
 
     monkeypatch.setattr(Runner, "__init__", noted)
     return made
+
+
+def traced_step(adapter, objective, param, transforms=None, options=None):
+    """Return the compiled functions of a first batch, which have not run.
+
+    They are the loop of steps, the final measurement, and the pictures as bytes.
+    """
+    job = Job(adapter, objective, param, transforms, options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Runner, "run", lambda *_: None)
+        with job.lend_runner(0, job.wanted(0)) as (runner, _):
+            traced = runner._run, runner._measure, runner._bytes
+    cache_of(job.adapter).clear()
+    return traced
 
 
 def build_toy(head="softmax", channels=3, size=32):

@@ -9,6 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfviz._precision import matmul
+
 # The strengths of `diff_augment`, those of its authors: the range of the brightness,
 # of the saturation and of the contrast, and the largest shift and the side of the hole,
 # as fractions of the image's side.
@@ -100,8 +102,8 @@ def _sampling(centres: Any) -> Any:
 def _resample(images: Any, rows: Any, columns: Any) -> Any:
     n, height, width, channels = images.shape
     flat = tf.reshape(images, (n, height, width * channels))
-    moved = tf.reshape(rows @ flat, (n, height, width, channels))
+    moved = tf.reshape(matmul(rows, flat), (n, height, width, channels))
     moved = tf.transpose(moved, (0, 2, 1, 3))
-    moved = columns @ tf.reshape(moved, (n, width, height * channels))
+    moved = matmul(columns, tf.reshape(moved, (n, width, height * channels)))
     moved = tf.reshape(moved, (n, width, height, channels))
     return tf.transpose(moved, (0, 2, 1, 3))

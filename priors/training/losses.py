@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import map_batches, resize
+from tfviz.params._fourier import half_spectra
 
 # The least variance of a channel, relative to the mean variance of its layer: without
 # it, channels that are almost always zero would dominate the distance.
@@ -377,12 +378,12 @@ class MeanImage:
     of the power, would count.
 
     Attributes:
-        difference: `(2, c, size, size // 2 + 1)`, the running mean of the difference
+        difference: `(c, size, size // 2 + 1, 2)`, the running mean of the difference
             between the spectra of made images and of photos: real and imaginary parts.
     """
 
     def __init__(self, size: int, channels: int = 3) -> None:
-        shape = (2, channels, size, size // 2 + 1)
+        shape = (channels, size, size // 2 + 1, 2)
         self.difference = tf.Variable(tf.zeros(shape), trainable=False)
 
     def distance(self, made: Any, photos: Any) -> Any:
@@ -397,17 +398,16 @@ class MeanImage:
             made: `(n, size, size, c)`, images made by the generator.
             photos: `(n, size, size, c)`, the photos that they were made from.
         """
-        photo_spectra, made_spectra = _spectra(photos), _spectra(made)
+        photo_spectra, made_spectra = half_spectra(photos), half_spectra(made)
         power = sum(
-            tf.reduce_mean(tf.abs(x) ** 2, axis=(0, 1))
+            tf.reduce_mean(tf.reduce_sum(tf.square(x), axis=-1), axis=(0, 1))
             for x in (photo_spectra, made_spectra)
         )
         power = tf.stop_gradient(power) + LEAST_POWER
         current = tf.reduce_mean(made_spectra - photo_spectra, axis=0)
-        current = tf.stack([tf.math.real(current), tf.math.imag(current)])
         earlier = tf.convert_to_tensor(self.difference)
         self.difference.assign(MEAN_DECAY * earlier + (1 - MEAN_DECAY) * current)
-        return tf.reduce_mean(tf.reduce_sum(earlier * current, axis=0) / power)
+        return tf.reduce_mean(tf.reduce_sum(earlier * current, axis=-1) / power)
 
 
 def _column_map(values: Any) -> Any:
@@ -419,7 +419,3 @@ def _hinge_loss(verdict: Any, photo_count: int) -> Any:
     """Return the loss of a discriminator whose batch begins with the photos."""
     real, fake = verdict[:photo_count], verdict[photo_count:]
     return tf.reduce_mean(tf.nn.relu(1 - real)) + tf.reduce_mean(tf.nn.relu(1 + fake))
-
-
-def _spectra(images: Any) -> Any:
-    return tf.signal.rfft2d(tf.transpose(images, (0, 3, 1, 2)))

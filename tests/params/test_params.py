@@ -10,6 +10,7 @@ import tensorflow as tf
 from support import seeds_for
 
 from tfviz import params, statistics
+from tfviz.params._fourier import half_spectra
 from tfviz.statistics import correlation
 
 EVERY = {
@@ -750,3 +751,26 @@ def flat_statistics(channels):
         spectrum=np.ones((channels, 32, 17), np.float32),
         count=100,
     )
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 7), (3, 2), (1, 1)])
+def test_half_spectra_and_their_gradient_are_those_of_numpy(size, rng):
+    planes = rng.normal(size=(2, *size, 3)).astype(np.float32)
+    tensor = tf.constant(planes)
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        parts = half_spectra(tensor)
+        upstream = rng.normal(size=parts.shape).astype(np.float32)
+        total = tf.reduce_sum(parts * upstream)
+    spectra = np.fft.rfft2(planes, axes=(1, 2)).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(
+        parts, np.stack([spectra.real, spectra.imag], -1), atol=1e-5
+    )
+
+    # The gradient is the sum of all waves, each with its part of what comes back.
+    waves = upstream[..., 0] + 1j * upstream[..., 1]
+    full = np.zeros((2, 3, *size), complex)
+    full[..., : waves.shape[-1]] = waves
+    expected = np.fft.ifft2(full).real * np.prod(size)
+    gradient = tape.gradient(total, tensor).numpy().transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(gradient, expected, atol=1e-5)

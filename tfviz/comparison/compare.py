@@ -37,6 +37,7 @@ from tfviz.models.inputs import fit_photo
 from tfviz.models.introspection import PRE
 from tfviz.objectives._base import Objective
 from tfviz.objectives._grammar import as_objectives
+from tfviz.optimize.determinism import deterministic_operations
 from tfviz.optimize.job import Job
 from tfviz.optimize.options import STEPS
 from tfviz.params._base import check_positive_integers
@@ -76,6 +77,7 @@ def compare(
     seconds: float | None = None,
     seeds: int = 3,
     seed: int = 0,
+    deterministic: bool = False,
     folder: str | os.PathLike | None = None,
     title: str = "",
     command: str = "",
@@ -103,6 +105,8 @@ def compare(
             machine, and the learning rate of the optimizer `normalized` hardly falls.
         seeds: The number of pictures of each unit by each method.
         seed: The random seed; another seed gives other pictures.
+        deterministic: Whether TensorFlow uses only operations that give the same bytes
+            each time, for the pictures and for their measures; see `render`.
         folder: The folder to write to, in which an interrupted comparison continues; by
             default a temporary one, which is deleted with the result.
         title: The title of the report.
@@ -132,7 +136,15 @@ def compare(
     _check_judges(judges, adapter, units)
     jobs = {
         name: _make_job(
-            adapter, name, contender, bound, seeds, steps=budget, seed=seed, stop=rules
+            adapter,
+            name,
+            contender,
+            bound,
+            seeds,
+            steps=budget,
+            seed=seed,
+            stop=rules,
+            deterministic=deterministic,
         )
         for name, contender in contenders.items()
     }
@@ -145,6 +157,7 @@ def compare(
         "seconds": seconds,
         "seeds": seeds,
         "seed": seed,
+        "deterministic": deterministic,
         "units": [unit.text for unit in units],
     }
     method_settings = {name: _fixed_settings(job) for name, job in jobs.items()}
@@ -152,7 +165,8 @@ def compare(
     pictures = _fit_photos(adapter, images)
     scorer = UnitScorer(adapter, bound)
     # Photos come before any picture, so that what does not fit is known early.
-    photos = evaluate_photos(pictures, scorer, judges)
+    with deterministic_operations(deterministic):
+        photos = evaluate_photos(pictures, scorer, judges)
     store.claim(settings | {"methods": method_settings})
     errors = _render_missing(jobs, store, callbacks)
     rendered = RenderedComparison(
@@ -167,6 +181,8 @@ def compare(
         seed=seed,
         errors=errors,
     )
+    with deterministic_operations(deterministic):
+        measured = build_results(rendered)
     results = {
         "title": title or f"How {adapter.name} is shown by {', '.join(contenders)}",
         "settings": settings | {"size": list(adapter.size), "photos": len(pictures)},
@@ -177,7 +193,7 @@ def compare(
             "judges": {judge.name: dict(judge.spec) for judge in judges},
             "command": command,
         },
-    } | build_results(rendered)
+    } | measured
     write_results(results, folder)
     return Comparison(folder, results, temporary)
 

@@ -134,6 +134,7 @@ def make_job(
     steps: int,
     seed: int,
     stop: Sequence[Stop],
+    deterministic: bool = False,
 ) -> Job:
     """Return the job of a method, with a batch of all seeds for each unit.
 
@@ -152,6 +153,7 @@ def make_job(
             batch_size=seeds,
             seed=seed,
             stop=stop,
+            deterministic=deterministic,
         ),
     )
 

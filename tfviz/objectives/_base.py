@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tfviz.models.adapter import Adapter
 
@@ -231,6 +232,41 @@ def constants(values: Iterable[float]) -> Objective:
     return Objective(
         (), {CONSTANT: scores}, score, names, kind=CONSTANT, is_auxiliary=True
     )
+
+
+def take(values: Any, places: Any) -> Any:
+    """Return what each image has at one place.
+
+    Args:
+        values: `(n, ...)`.
+        places: `(n, k)`, for each image the indices along the first `k` axes after that
+            of the images.
+
+    Returns:
+        The numbers, or slices of the axes that are left, with the images as axis 0.
+
+    >>> take(tf.constant([[1.0, 2.0], [3.0, 4.0]]), tf.constant([[1], [0]])).numpy()
+    array([2., 3.], dtype=float32)
+    """
+
+    # The gradients of `tf.gather` have no kernel for graphics cards that gives the same
+    # sum each time, and those of `tf.gather_nd` only a slow one.
+    @tf.custom_gradient
+    def gather(values: Any) -> Any:
+        def gradient(upstream: Any) -> Any:
+            shape, indexed = tf.shape(values), places.shape[1]
+            left = values.shape.rank - 1 - indexed
+            for axis in reversed(range(indexed)):
+                # Inserts the axis, with zeros everywhere but at the place.
+                at_place = tf.one_hot(places[:, axis], shape[axis + 1])
+                at_place = tf.reshape(at_place, (shape[0], -1, *[1] * left))
+                upstream = at_place * upstream[:, None]
+                left += 1
+            return upstream
+
+        return tf.gather_nd(values, places, batch_dims=1), gradient
+
+    return gather(values)
 
 
 def _combine(left: Any, right: Any, sign: str) -> Objective:

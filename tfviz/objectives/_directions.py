@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfviz import directions
 from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import resize
-from tfviz.objectives._base import Objective, Size, Units
+from tfviz.objectives._base import Objective, Size, Units, take
 from tfviz.objectives._units import check_channels, count_channels, neuron
 
 # Smaller cosines are replaced by this one before a power is taken, as in Lucid: powers
@@ -207,7 +207,7 @@ def _along_vectors(
         values = activations[layer]
         if is_placed:
             places = tf.stack([units["row"], units["column"]], axis=1)
-            values = tf.gather_nd(values, places, batch_dims=1)
+            values = take(values, places)
         flat = tf.reshape(values, (values.shape[0], -1, values.shape[-1]))
         dot, cosine = _dot_and_cosine(flat, units["vector"][:, None])
         return tf.reduce_mean(dot * _cosine_power(cosine, power), axis=1)

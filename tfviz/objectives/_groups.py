@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfviz._precision import matmul
 from tfviz.models.adapter import Adapter
 from tfviz.objectives._base import Objective, Size, Units, constants, with_names_of
 
@@ -70,10 +71,10 @@ def similarities(activations: Any, n: int) -> Any:
     flat = tf.reshape(activations, (activations.shape[0], -1, channels))
     # Scaled first, because squares of large activations would overflow float32.
     flat = tf.math.l2_normalize(flat, axis=(1, 2), epsilon=1e-24)
-    gram = tf.matmul(flat, flat, transpose_a=True)
+    gram = matmul(flat, flat, transpose_a=True)
     rows = tf.reshape(gram, (-1, n, channels * channels))
     rows = tf.math.l2_normalize(rows, axis=2, epsilon=1e-24)
-    return tf.matmul(rows, rows, transpose_b=True)
+    return matmul(rows, rows, transpose_b=True)
 
 
 def interpolate(*corners: Objective, n: int = 5) -> Objective:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfviz._spectrum import column_counts, frequencies
 from tfviz.objectives._base import Objective, Units
+from tfviz.params._fourier import half_spectra
 from tfviz.transforms import blur
 
 IMAGES, LATENTS = "images", "latents"
@@ -98,8 +99,7 @@ def high_frequency(*, cutoff: float = 0.125) -> Objective:
         height, width, channels = images.shape[1:]
         is_high = frequencies(height, width) > cutoff
         weight = column_counts(width) * is_high / (height * width) ** 2 / channels
-        waves = tf.signal.rfft2d(tf.transpose(images, (0, 3, 1, 2)))
-        energy = tf.square(tf.math.real(waves)) + tf.square(tf.math.imag(waves))
+        energy = tf.reduce_sum(tf.square(half_spectra(images)), axis=-1)
         return tf.reduce_sum(energy * tf.constant(weight, tf.float32), (1, 2, 3))
 
     return _of_images(f"high_frequency({cutoff:g})", measure)

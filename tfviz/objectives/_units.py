@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfviz.models.adapter import LOGITS, PROBABILITIES, Adapter
-from tfviz.objectives._base import Objective, Size, Units
+from tfviz.objectives._base import Objective, Size, Units, take
 
 # The name of the class token of a transformer.
 CLS = "cls"
@@ -89,7 +89,7 @@ def neuron(
     def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
         values = activations[layer]
         places = tf.stack([units["row"], units["column"], units["channel"]], axis=1)
-        return tf.gather_nd(values, places, batch_dims=1)
+        return take(values, places)
 
     def bind(adapter: Adapter, size: Size) -> Objective:
         check_channels(adapter, size, layer, channels)
@@ -272,7 +272,7 @@ def _of_class(
         if place is None:
             return means(values, units["class"])
         places = [units["row"], units["column"], units["class"]]
-        return tf.gather_nd(values, tf.stack(places, axis=1), batch_dims=1)
+        return take(values, tf.stack(places, axis=1))
 
     def bind(adapter: Adapter, size: Size) -> Objective:
         indices = [adapter.class_index(target) for target in targets]
@@ -319,7 +319,7 @@ def _at_tokens(
 
     def score(activations: Any, images: Any, latents: Any, units: Units) -> Any:
         places = tf.stack([units["token"], units["channel"]], axis=1)
-        return tf.gather_nd(activations[layer], places, batch_dims=1)
+        return take(activations[layer], places)
 
     return Objective(
         (layer,),
@@ -338,7 +338,7 @@ def _at_tokens(
 def means(values: Any, indices: Any) -> Any:
     """Return the mean of one channel of each image over all positions, `(n,)`."""
     means = tf.reduce_mean(values, axis=list(range(1, values.shape.rank - 1)))
-    return tf.gather(means, indices, axis=1, batch_dims=1)
+    return take(means, indices[:, None])
 
 
 def _resolve_centre(

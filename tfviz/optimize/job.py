@@ -31,6 +31,7 @@ from tfviz.optimize.batch import (
 )
 from tfviz.optimize.compilation import compile_function
 from tfviz.optimize.dead_units import investigate
+from tfviz.optimize.determinism import deterministic_operations
 from tfviz.optimize.options import NORMALIZED, Options
 from tfviz.optimize.result import Result
 from tfviz.optimize.runner import Runner, compiled
@@ -98,11 +99,12 @@ class Job:
             transforms = self.param.defaults.get("transforms")
         self.transforms = _check_transforms(transforms)
         size = self._seen_size()
-        units = [
-            _extend(unit, self.adapter, options).bound(self.adapter, size)
-            for unit in as_objectives(objective, self.adapter)
-        ]
-        self.start = self._encode(start, sum(map(len, units)))
+        with deterministic_operations(options.deterministic):
+            units = [
+                _extend(unit, self.adapter, options).bound(self.adapter, size)
+                for unit in as_objectives(objective, self.adapter)
+            ]
+            self.start = self._encode(start, sum(map(len, units)))
         self.batches = plan_batches(units, options.batch_size, self.param.group)
         repeats = count_repeats([text for unit in units for text in unit.texts])
         if at is not None:
@@ -230,7 +232,8 @@ class Job:
 
         Yields:
             The runner, and a function that gives it the starts of an attempt, which is
-            numbered from 0.
+            numbered from 0. Until the runner is given back, operations are
+            deterministic if the options say so.
         """
         planned = self.batches[number]
         filled = planned.fill(wanted)
@@ -239,7 +242,10 @@ class Job:
         problem = Problem(
             self.adapter, planned.objective, self.param, self.transforms, self.options
         )
-        with compiled(problem, seeds, units) as runner:
+        with (
+            deterministic_operations(self.options.deterministic),
+            compiled(problem, seeds, units) as runner,
+        ):
 
             def start(restart: int) -> None:
                 self._start_runner(runner, planned, filled, units, restart)

@@ -69,6 +69,8 @@ class Options:
             square of 1.
         smooth_pools: Whether max-pools share their gradient within a window.
         alpha: Whether to record where in the image the gradient was.
+        deterministic: Whether TensorFlow uses only operations that give the same bytes
+            each time.
         batch_size: The number of pictures that are optimized at once; None for up to 8.
         seed: The random seed.
         candidates: The number of starts that are drawn for each picture; None for the
@@ -87,6 +89,7 @@ class Options:
     normalize_gradient: bool = False
     smooth_pools: bool = False
     alpha: bool = False
+    deterministic: bool = False
     batch_size: int | None = None
     seed: int = 0
     candidates: int | None = None
@@ -165,6 +168,7 @@ class Options:
             "normalize_gradient": self.normalize_gradient,
             "alpha": self.alpha,
             "smooth_pools": self.smooth_pools,
+            "deterministic": self.deterministic,
             "stop": [dict(rule.spec) for rule in self.stop],
             "batch": self.batch_size,
             "seed": self.seed,
@@ -194,9 +198,10 @@ class Options:
 
             optimizer = keras.optimizers.deserialize(spec["optimizer"])
         diversity = spec.get("diversity")
-        same = ("steps", "learning_rate", "gradient_blur", "normalize_gradient")
+        same = ["steps", "learning_rate", "gradient_blur", "normalize_gradient"]
+        same += ["alpha", "smooth_pools", "deterministic", "seed"]
         return cls(
-            **{name: spec[name] for name in (*same, "alpha", "smooth_pools", "seed")},
+            **{name: spec[name] for name in same},
             optimizer=optimizer,
             momentum=spec["momentum"],
             batch_size=spec["batch"],

@@ -38,6 +38,7 @@ def render(
     restarts: int = 1,
     stop: Stop | Sequence[Stop] = (),
     alpha: bool = False,
+    deterministic: bool = False,
     callbacks: Sequence[Callback] = (),
 ) -> Result:
     """Optimize images until the units of a model respond most.
@@ -93,6 +94,10 @@ def render(
             `tfviz.stops`.
         alpha: Whether to record how much each pixel counted: `Result.alpha`, the
             transparency map that belongs to `params.maco`.
+        deterministic: Whether TensorFlow uses only operations that give the same bytes
+            each time. Processors do so anyway. On a graphics card, the same seed gives
+            the same bytes only with this option, and steps take longer. Meanwhile it
+            turns on `tf.config.experimental.enable_op_determinism` for the process.
         callbacks: Functions called as `callback(progress)` after every 16 steps; see
             `Progress`. One that returns True ends the steps of its batch.
 
@@ -100,7 +105,8 @@ def render(
         The pictures with their scores.
 
     Raises:
-        ValueError: If something does not fit: a layer, channel, class, size.
+        ValueError: If something does not fit: a layer, channel, class, size; or, with
+            `deterministic`, if an operation has no deterministic implementation.
         FloatingPointError: If a score is not finite.
 
     Warns:
@@ -122,6 +128,7 @@ def render(
         normalize_gradient=normalize_gradient,
         smooth_pools=smooth_pools,
         alpha=alpha,
+        deterministic=deterministic,
         batch_size=batch_size,
         seed=seed,
         candidates=candidates,

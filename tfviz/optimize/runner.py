@@ -427,7 +427,7 @@ def _key(problem: Problem, size: int) -> Hashable:
     return (
         *(objective.kind, objective.layers, objective.group, units),
         *(options.gradient_blur, options.normalize_gradient),
-        *(options.smooth_pools, options.alpha),
+        *(options.smooth_pools, options.alpha, options.deterministic),
         *(optimizer, options.momentum, size),
     )
 

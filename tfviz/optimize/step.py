@@ -146,7 +146,9 @@ def compute_step(
     importance = None
     if options.alpha and of_images is not None:
         importance = tf.reduce_mean(tf.abs(of_images), axis=-1)
-        importance = tf.where(dead[:, None, None], 0.0, importance)
+        importance = tf.where(
+            dead[:, None, None], tf.zeros_like(importance), importance
+        )
     if param.penalty:
         of_penalty = tf.gradients(param.penalty(latents), list(latents.values()))
         for name, gradient in zip(latents, of_penalty, strict=True):

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
+from tfviz._precision import matmul
 from tfviz.statistics import correlation
 
 Latents = dict[str, Any]
@@ -121,10 +122,10 @@ def channel_mixing(
     from_pixels = tf.constant(np.linalg.inv(matrix).T)
 
     def mix(values: Any) -> Any:
-        return tf.sigmoid(tf.matmul(values, to_pixels))
+        return tf.sigmoid(matmul(values, to_pixels))
 
     def separate(images: Any) -> Any:
-        return tf.matmul(logit(images), from_pixels)
+        return matmul(logit(images), from_pixels)
 
     return mix, separate
 

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from tfviz._precision import matmul
 from tfviz.params._base import (
     Latents,
     Param,
@@ -88,7 +89,7 @@ def cppn(
 
     def decode(latents: Latents) -> Any:
         # All images share the same points, so the first layer is a single product.
-        values = tf.matmul(points, gains[0] * latents["weight_0"])
+        values = matmul(points, gains[0] * latents["weight_0"])
         values += gains[0] * latents["bias_0"]
         for k in range(1, layers + 1):
             values = _activate_and_multiply(values, gains[k] * latents[f"weight_{k}"])
@@ -107,7 +108,7 @@ def _activate_and_multiply(values: Any, weight: Any) -> Any:
     """
     angles = tf.atan(values)
     odd, even = tf.split(weight, 2, axis=1)
-    return tf.matmul(angles, odd / 0.67) + tf.matmul(angles**2, even / 0.6)
+    return matmul(angles, odd / 0.67) + matmul(angles**2, even / 0.6)
 
 
 def _coordinates(height: int, width: int) -> np.ndarray:

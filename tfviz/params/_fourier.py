@@ -164,9 +164,26 @@ def half_spectra(planes: Any) -> Any:
     Returns:
         The half spectra, `(n, channels, height, width // 2 + 1, 2)`.
     """
-    # The transform halves the last axis, which must be the width.
-    waves = tf.signal.rfft2d(tf.transpose(planes, (0, 3, 1, 2)))
-    return tf.bitcast(waves, tf.float32)
+    height, width = planes.shape[1:3]
+    # The adjoint is an inverse transform, in which the columns that stand for two
+    # frequencies would count twice.
+    shares = (height * width / column_counts(width)).astype(np.float32)[:, None]
+
+    # TensorFlow's own gradient of the transform consists of products of matrices, which
+    # are slower, and inexact on graphics cards.
+    @tf.custom_gradient
+    def transform(planes: Any) -> Any:
+        # The transform halves the last axis, which must be the width.
+        waves = tf.signal.rfft2d(tf.transpose(planes, (0, 3, 1, 2)))
+
+        def gradient(upstream: Any) -> Any:
+            waves = tf.bitcast(upstream * shares, tf.complex64)
+            planes = tf.signal.irfft2d(waves, fft_length=[height, width])
+            return tf.transpose(planes, (0, 2, 3, 1))
+
+        return tf.bitcast(waves, tf.float32), gradient
+
+    return transform(planes)
 
 
 def _natural_amplitude(height: int, width: int, decay: float) -> NDArray[np.float32]:

@@ -37,6 +37,7 @@ def atlas(
     steps: int = STEPS,
     size: int | tuple[int, int] | None = None,
     seed: int = 0,
+    deterministic: bool = False,
     batch_size: int | None = None,
     title: str = "",
     retry_failed: bool = False,
@@ -69,6 +70,8 @@ def atlas(
             default it is that of the model's input, or 224. Pictures of learned priors
             have the size of the prior.
         seed: The random seed; another seed gives other pictures.
+        deterministic: Whether TensorFlow uses only operations that give the same bytes
+            each time; see `render`.
         batch_size: The number of pictures that are optimized together; by default up
             to 8.
         title: The title of the site; by default the name of the network.
@@ -114,7 +117,12 @@ def atlas(
             params=params,
             negative=negative,
             size=(size, size) if isinstance(size, int) else size,
-            options=Options(steps=steps, seed=seed, batch_size=batch_size),
+            options=Options(
+                steps=steps,
+                seed=seed,
+                deterministic=deterministic,
+                batch_size=batch_size,
+            ),
             retry_failed=retry_failed,
         )
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfviz._precision import matmul
+
 # The default value outside of the image.
 GREY = 0.5
 # The description of a transform that has none of its own, so that a chain with such a
@@ -147,7 +149,7 @@ def _combine(motions: list[tuple[Callable[[Any], Any], Motion]]) -> Callable:
         size = (images.shape[1], images.shape[2])
         total = tf.eye(3, batch_shape=[seeds.shape[0]])
         for fold, motion in motions:
-            total = tf.matmul(total, motion.matrices(fold(seeds), size))
+            total = matmul(total, motion.matrices(fold(seeds), size))
             size = motion.resize(size)
         return warp(images, total, size, reach=reach, fill=fill)
 
@@ -274,11 +276,15 @@ def _map_points(matrices: Any, columns: Any, rows: Any) -> tuple[Any, Any]:
 
 
 def _inverse(matrices: Any) -> Any:
-    """Return the inverses of affine maps; XLA takes a second to compile any others."""
-    (a, b, x), (c, d, y) = (tf.unstack(matrices[:, row], axis=1) for row in (0, 1))
-    scale = 1 / (a * d - b * c)
-    a, b, c, d = d * scale, -b * scale, -c * scale, a * scale
-    return matrix(a, b, -(a * x + b * y), c, d, -(c * x + d * y))
+    """Return the inverses of matrices whose last row is `(0, 0, 1)`."""
+    # Written out: a general inverse multiplies matrices, on some devices inexactly.
+    a, b, x = (matrices[:, 0, k] for k in range(3))
+    c, d, y = (matrices[:, 1, k] for k in range(3))
+    determinant = a * d - b * c
+    return matrix(
+        *(d / determinant, -b / determinant, (b * y - d * x) / determinant),
+        *(-c / determinant, a / determinant, (c * x - a * y) / determinant),
+    )
 
 
 def _tent(distance: Any) -> Any:

@@ -58,14 +58,25 @@ def noise(stddev: float) -> Transform:
 def _convolve(images: Any, kernel: Any, radius: int, axis: int) -> Any:
     """Convolve along `axis` with one kernel per image, `(n, 2 * radius + 1)`."""
     length = images.shape[axis]
-    period = 2 * length
-    # The reflection at an edge repeats the edge pixel.
-    positions = [p % period for p in range(-radius, length + radius)]
-    mirrored = [p if p < length else period - 1 - p for p in positions]
-    images = tf.gather(images, mirrored, axis=axis)
+    images = _reflect(images, radius, axis)
     total = 0
     for place in range(2 * radius + 1):
         window = [slice(None)] * 4
         window[axis] = slice(place, place + length)
         total += kernel[:, place, None, None, None] * images[tuple(window)]
     return total
+
+
+def _reflect(images: Any, radius: int, axis: int) -> Any:
+    """Continue images by `radius` pixels at both ends of `axis`, as by mirrors.
+
+    The reflection at an edge repeats the edge pixel.
+    """
+    # A padding reflects an image once. After one that was complete, the next starts
+    # from an image that is three times as long.
+    while radius:
+        margin = min(radius, images.shape[axis])
+        paddings = [[margin] * 2 if k == axis else [0, 0] for k in range(4)]
+        images = tf.pad(images, paddings, "SYMMETRIC")
+        radius -= margin
+    return images

@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfviz._precision import matmul
 from tfviz.transforms._base import (
     GREY,
     Motion,
@@ -131,10 +132,10 @@ def box(low: float, high: float) -> Transform:
         centre = tf.clip_by_value(centre, share / 2, 1 - share / 2)
         down = _sampling(share, centre[:, :1], height)
         right = _sampling(share, centre[:, 1:], width)
-        images = tf.matmul(down, tf.reshape(images, (n, height, -1)))
+        images = matmul(down, tf.reshape(images, (n, height, -1)))
         images = tf.reshape(images, (n, height, width, channels))
         images = tf.reshape(tf.transpose(images, (0, 2, 1, 3)), (n, width, -1))
-        images = tf.matmul(right, images)
+        images = matmul(right, images)
         images = tf.reshape(images, (n, width, height, channels))
         return tf.transpose(images, (0, 2, 1, 3))
 

@@ -277,7 +277,7 @@ class TestMeanImage:
         product = (1 - decay) * np.real(np.conj(means[0]) * means[1])
         assert distances[1] == pytest.approx((product / power).mean(), rel=1e-4)
         expected = (1 - decay) * (decay * means[0] + means[1])
-        actual = difference[0] + 1j * difference[1]
+        actual = difference[..., 0] + 1j * difference[..., 1]
         np.testing.assert_allclose(actual, expected, atol=1e-4)
 
     def test_only_patterns_common_to_all_images_count(self, rng):
