@@ -225,6 +225,13 @@ def demo(output: Path) -> None:
 @options.seed_option
 @options.batch_size_option
 @click.option(
+    "--xla/--no-xla",
+    default=None,
+    show_default="the faster way on a graphics card, no XLA on a processor",
+    help="Whether XLA, TensorFlow's compiler, compiles the steps. By default, this is "
+    "measured where many pictures of a layer are made on a graphics card.",
+)
+@click.option(
     "--format",
     "suffix",
     type=click.Choice(["png", "webp"]),
@@ -317,7 +324,7 @@ def render(  # noqa: PLR0917 (click passes by name)
         if source:
             job, model = _job_again(ctx, source)
         else:
-            job, model = _job_of(units, settings), settings["model"]
+            job, model = _job_of(units, output, settings), settings["model"]
         from tfviz.cli.output import render_to_folder  # noqa: PLC0415
         from tfviz.cli.plan import print_plan  # noqa: PLC0415
         from tfviz.runs.work import Work  # noqa: PLC0415
@@ -343,8 +350,8 @@ def render(  # noqa: PLR0917 (click passes by name)
         )
 
 
-def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
-    """Return the job that renders units as the options say."""
+def _job_of(units: tuple[str, ...], output: AnyPath, settings: dict[str, Any]) -> Any:
+    """Return the job that renders units into a folder as the options say."""
     if settings["diverse"] is not None and settings["diversity"] is None:
         raise click.UsageError(
             "--diverse needs the weight of the difference: --diversity. In Python, "
@@ -360,6 +367,7 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
     from tfviz import transforms  # noqa: PLC0415
     from tfviz.models.inputs import fit_photo  # noqa: PLC0415
     from tfviz.optimize.job import Job  # noqa: PLC0415
+    from tfviz.runs.picture_folder import keep_batch_size  # noqa: PLC0415
     from tfviz.views import with_channels  # noqa: PLC0415
 
     param = _param_of(adapter, settings)
@@ -374,7 +382,7 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
         list(units),
         param,
         transforms.PRESETS[preset]() if preset else None,
-        _options_of(settings),
+        keep_batch_size(_options_of(settings), output),
         start=start,
     )
 
@@ -401,7 +409,7 @@ def _options_of(settings: dict[str, Any]) -> Any:
             settings["diverse"], settings["diversity"], settings["diversity_layer"]
         )
     same = ["steps", "learning_rate", "gradient_blur", "normalize_gradient", "alpha"]
-    same += ["smooth_pools", "batch_size", "seed", "candidates", "restarts"]
+    same += ["smooth_pools", "batch_size", "xla", "seed", "candidates", "restarts"]
     return Options(
         **{name: settings[name] for name in same},
         optimizer=make_optimizer(settings["optimizer"], settings["learning_rate"]),

@@ -37,7 +37,7 @@ def atlas(
     steps: int = STEPS,
     size: int | tuple[int, int] | None = None,
     seed: int = 0,
-    batch_size: int | None = None,
+    batch_size: int | str | None = None,
     title: str = "",
     retry_failed: bool = False,
     progress: Progress | None = None,
@@ -70,7 +70,8 @@ def atlas(
             have the size of the prior.
         seed: The random seed; another seed gives other pictures.
         batch_size: The number of pictures that are optimized together; by default up
-            to 8.
+            to 8. `auto` for as many as the memory of the device allows: on a GPU up to
+            256. A later call keeps the number.
         title: The title of the site; by default the name of the network.
         retry_failed: Whether pictures that could not be made in an earlier call are
             tried again.
