@@ -422,7 +422,7 @@ def _options_of(settings: dict[str, Any]) -> Any:
 def _param_of(adapter: Any, settings: dict[str, Any]) -> Any:
     """Return the param that the options name: one of the core, or a learned prior."""
     name, size = settings["param"], settings["size"]
-    own = {k: settings[k] for k in ("value_range", "given", "encoder")}
+    own = {k: settings[k] for k in OPTION_OF}
     if name in PARAMS:
         unused = [OPTION_OF[k] for k, value in own.items() if value]
         if unused:

@@ -24,6 +24,8 @@ ADAM = "adam"
 OPTIMIZERS = (ADAM, "sgd", "rmsprop", "nadam", "adamw", "adamax", "adagrad", "lion")
 # Steps of equal size, as in DGN-AM (https://arxiv.org/abs/1605.09304).
 NORMALIZED = "normalized"
+# What the decoder of a learned prior can compute with, beside its own 32 bits.
+PRECISIONS = ("bfloat16", "float16")
 
 STEPS = 256
 # The number of pictures that are optimized at once, unless another is asked for.
