@@ -105,7 +105,7 @@ def synthesizer(
         height, width // 2 + 1, 2)` to the sigmoid of the inverse transform in mixed
         channels.
     """
-    height, width, channels = shape
+    height, width, _ = shape
     # Repeated for the real and the imaginary part: multiplying arrays of equal inner
     # sizes is several times faster than broadcasting along the last axis.
     amplitudes = tf.constant(np.repeat(amplitude[..., None], 2, axis=-1), tf.float32)
@@ -147,7 +147,9 @@ def synthesizer(
 def _mixed(matrix: NDArray[np.float32], channels: list[Any]) -> list[Any]:
     """Return for each row of a matrix the sum of channels that it weights."""
     return [
-        tf.add_n([float(weight) * channels[k] for k, weight in enumerate(row) if weight])
+        tf.add_n(
+            [float(weight) * channels[k] for k, weight in enumerate(row) if weight]
+        )
         for row in matrix
     ]
 

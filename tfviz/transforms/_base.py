@@ -254,9 +254,7 @@ def warp(
 # XLA fuses the many small operations of the next two functions into one pass over the
 # pixels.
 @tf.function(jit_compile=True, autograph=False, reduce_retracing=False)
-def _gather(
-    images: Any, matrices: Any, size: tuple[int, int], fill: float
-) -> Any:
+def _gather(images: Any, matrices: Any, size: tuple[int, int], fill: float) -> Any:
     """Interpolate each pixel of the result from the four pixels around its point."""
     columns, rows = _map_points(matrices, *_grid(size))
     left, top = tf.floor(columns), tf.floor(rows)
