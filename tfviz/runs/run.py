@@ -106,7 +106,7 @@ def save_attempt(
     for batch in attempt.batches:
         result = as_result(job, [batch])
         places = sorted(batch.places)
-        facts = {"model": model, "seconds": round(seconds / made, 3)}
+        facts: dict[str, Any] = {"model": model, "seconds": round(seconds / made, 3)}
         # Several at a time: a GPU makes pictures as fast as one processor writes them.
         with ThreadPoolExecutor() as pool:
             entries = pool.map(
