@@ -150,9 +150,11 @@ def batch_size_option(command: Callable) -> Callable:
     """Add the option `--batch-size`."""
     return click.option(
         "--batch-size",
-        type=click.IntRange(min=1),
+        type=types.BatchSize(),
         show_default="up to 8",
-        help="The number of pictures that are optimized together.",
+        help="The number of pictures that are optimized together; auto for as many as "
+        "the memory of a graphics card allows, up to 256. A run that is continued "
+        "keeps the number.",
     )(command)
 
 

@@ -25,7 +25,7 @@ from tfviz.models.sources import (
     is_url,
     split_choices,
 )
-from tfviz.optimize.options import PARAMS, PENALTIES
+from tfviz.optimize.options import AUTO, PARAMS, PENALTIES
 
 
 class Size(click.ParamType):
@@ -42,6 +42,20 @@ class Size(click.ParamType):
             self.fail(f"{value!r} is not a size; write 224 or 180x240.", param, ctx)
         height, width = match.groups()
         return int(height), int(width or height)
+
+
+class BatchSize(click.ParamType):
+    """A number of pictures, or `auto`."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | str:
+        """Return the number, or `auto`."""
+        if value == AUTO or isinstance(value, int):
+            return value
+        if not re.fullmatch(r"0*[1-9]\d*", value):
+            self.fail(f"{value!r} is neither a number from 1 nor auto.", param, ctx)
+        return int(value)
 
 
 class ModelSource(click.ParamType):

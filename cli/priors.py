@@ -14,6 +14,7 @@ from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import fail, report_errors
 from tfviz.cli.train import train
+from tfviz.optimize.options import PRECISIONS
 
 # The bounds from fewer images say more about these images than about their kind.
 FEWEST = 20
@@ -23,7 +24,12 @@ MOST = 2_000
 CHECKED = 32
 
 # The options that set the arguments of `load_prior`.
-OPTION_OF = {"value_range": "--range", "given": "--give", "encoder": "--encoder"}
+OPTION_OF = {
+    "value_range": "--range",
+    "given": "--give",
+    "encoder": "--encoder",
+    "precision": "--precision",
+}
 
 
 @click.group()
@@ -66,6 +72,14 @@ def prior_options(command: Callable) -> Callable:
             metavar="FILE",
             help="The encoder from images to latents, for TAESD and Keras models.",
         ),
+        click.option(
+            "--precision",
+            type=click.Choice(PRECISIONS),
+            show_default="32 bits",
+            help="Let the decoder compute with numbers of 16 bits, which is faster on "
+            "graphics cards: bfloat16, or float16, which is more exact and overflows "
+            "sooner. For priors of tfviz and Keras models.",
+        ),
     ]
     for decorator in reversed(decorators):
         command = decorator(command)
@@ -79,6 +93,7 @@ def load_prior(
     value_range: tuple[float, float] | None = None,
     given: tuple[tuple[str, float], ...] = (),
     encoder: str | None = None,
+    precision: str | None = None,
     calibrated: bool = True,
     network: Any = None,
 ) -> Any:
@@ -90,6 +105,7 @@ def load_prior(
         value_range: The values of black and white in its images.
         given: Fixed values of its inputs, by name.
         encoder: The file of its encoder.
+        precision: What its decoder computes with, one of `PRECISIONS`.
         calibrated: Whether to apply the calibration file beside it.
         network: The adapter of the network that an inverter was trained with, if it
             is loaded already.
@@ -103,6 +119,7 @@ def load_prior(
         value_range=value_range,
         given=dict(given),
         encoder=encoder,
+        precision=precision,
         calibrated=calibrated,
         network=network,
     )

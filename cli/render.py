@@ -233,6 +233,13 @@ def demo(output: Path) -> None:
 @options.deterministic_option
 @options.batch_size_option
 @click.option(
+    "--xla/--no-xla",
+    default=None,
+    show_default="the faster way on a graphics card, no XLA on a processor",
+    help="Whether XLA, TensorFlow's compiler, compiles the steps. By default, this is "
+    "measured where many pictures of a layer are made on a graphics card.",
+)
+@click.option(
     "--format",
     "suffix",
     type=click.Choice(["png", "webp"]),
@@ -325,7 +332,7 @@ def render(  # noqa: PLR0917 (click passes by name)
         if source:
             job, model = _job_again(ctx, source)
         else:
-            job, model = _job_of(units, settings), settings["model"]
+            job, model = _job_of(units, output, settings), settings["model"]
         from tfviz.cli.output import render_to_folder  # noqa: PLC0415
         from tfviz.cli.plan import print_plan  # noqa: PLC0415
         from tfviz.runs.work import Work  # noqa: PLC0415
@@ -351,8 +358,8 @@ def render(  # noqa: PLR0917 (click passes by name)
         )
 
 
-def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
-    """Return the job that renders units as the options say."""
+def _job_of(units: tuple[str, ...], output: AnyPath, settings: dict[str, Any]) -> Any:
+    """Return the job that renders units into a folder as the options say."""
     if settings["diverse"] is not None and settings["diversity"] is None:
         raise click.UsageError(
             "--diverse needs the weight of the difference: --diversity. In Python, "
@@ -368,6 +375,7 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
     from tfviz import transforms  # noqa: PLC0415
     from tfviz.models.inputs import fit_photo  # noqa: PLC0415
     from tfviz.optimize.job import Job  # noqa: PLC0415
+    from tfviz.runs.picture_folder import keep_batch_size  # noqa: PLC0415
     from tfviz.views import with_channels  # noqa: PLC0415
 
     param = _param_of(adapter, settings)
@@ -382,7 +390,7 @@ def _job_of(units: tuple[str, ...], settings: dict[str, Any]) -> Any:
         list(units),
         param,
         transforms.PRESETS[preset]() if preset else None,
-        _options_of(settings),
+        keep_batch_size(_options_of(settings), output),
         start=start,
     )
 
@@ -409,7 +417,7 @@ def _options_of(settings: dict[str, Any]) -> Any:
             settings["diverse"], settings["diversity"], settings["diversity_layer"]
         )
     same = ["steps", "learning_rate", "momentum", "gradient_blur", "alpha"]
-    same += ["normalize_gradient", "smooth_pools", "batch_size", "seed"]
+    same += ["normalize_gradient", "smooth_pools", "batch_size", "xla", "seed"]
     same += ["candidates", "restarts", "deterministic"]
     return Options(
         **{name: settings[name] for name in same},
@@ -423,7 +431,7 @@ def _options_of(settings: dict[str, Any]) -> Any:
 def _param_of(adapter: Any, settings: dict[str, Any]) -> Any:
     """Return the param that the options name: one of the core, or a learned prior."""
     name, size = settings["param"], settings["size"]
-    own = {k: settings[k] for k in ("value_range", "given", "encoder")}
+    own = {k: settings[k] for k in OPTION_OF}
     if name in PARAMS:
         unused = [OPTION_OF[k] for k, value in own.items() if value]
         if unused:

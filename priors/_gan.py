@@ -16,6 +16,7 @@ from tfviz.priors._constraints import box
 from tfviz.priors._gan_networks import gan_encoder, gan_generator
 from tfviz.priors._latents import Latent, default_latent, gaussian, mixture
 from tfviz.priors._networks import set_weights
+from tfviz.priors._precision import check_precision, in_precision
 from tfviz.priors._prior import Prior, assembled
 
 # The settings and the weights that a file holds.
@@ -26,6 +27,7 @@ def gan_prior(
     settings: Mapping[str, Any],
     arrays: Mapping[str, NDArray],
     read_encoder: Callable[[], Contents] | None = None,
+    precision: str | None = None,
 ) -> Prior:
     """Make a prior of a GAN that `tfviz priors train gan` trained.
 
@@ -34,13 +36,15 @@ def gan_prior(
         arrays: The weights in its file.
         read_encoder: Function that reads the settings and weights of its encoder, or
             None if there is none.
+        precision: As for `load`.
 
     Raises:
-        ValueError: If a weight is missing.
+        ValueError: If a weight is missing, or the precision is unknown.
     """
     length, z = settings["condition"], settings["z"]
     generator = gan_generator(length, z, settings["widths"])
     set_weights(generator, arrays, "generator")
+    check_precision(generator, precision)
     encode = None
     if settings["variant"] == "classes":
         name, factor = "class", length**0.5  # with which it was trained
@@ -52,7 +56,8 @@ def gan_prior(
             encode = _code_encoder(read_encoder, settings["size"], z)
 
     def decode(values: Latents) -> Any:
-        return generator([values[name] * factor, values["z"]], training=False)
+        with in_precision(generator, precision):
+            return generator([values[name] * factor, values["z"]], training=False)
 
     return assembled(
         {name: latent, "z": default_latent(z)},

@@ -39,6 +39,7 @@ def load(
     encoder: str | os.PathLike | None = None,
     calibrated: bool = True,
     network: Adapter | None = None,
+    precision: str | None = None,
 ) -> Prior:
     """Load a prior by its name, or from a file, a folder or a URL.
 
@@ -62,6 +63,9 @@ def load(
         calibrated: Whether to use the file `SOURCE.calibration.npz`, if it exists.
         network: The network on which an inverter was trained, which its `encode` needs.
             By default it is loaded by its name; give it if it is a model of your own.
+        precision: `bfloat16` or `float16` for a decoder that computes with 16 bits,
+            which is faster on a GPU: a prior that tfviz trained, or a Keras model.
+            Latents, images and scores keep 32 bits. None for the decoder's own.
 
     Returns:
         A param that can be made again from its `spec`, as long as its file exists.
@@ -86,14 +90,17 @@ def load(
         "given": dict(given or {}),
         "encoder": None if encoder is None else os.fspath(encoder),
         "calibrated": calibrated,
+        "precision": precision,
     }
     options = {"value_range": value_range, "latents": given or None}
     if name in BUNDLED or Path(name).suffix.lower() == ".npz":
         _check_unused(name, encoder=encoder, **options, **selection)
-        prior = _trained.load(name, base_size, network=network)
+        prior = _trained.load(name, base_size, network=network, precision=precision)
     else:
         _check_unused(name, network=network)
-        prior = _load_generator(name, base_size, encoder, options, selection)
+        prior = _load_generator(
+            name, base_size, encoder, options, selection, precision=precision
+        )
     files = own_files(spec)
     if name in BUNDLED:
         file = _trained.bundled_file(name)
@@ -103,7 +110,9 @@ def load(
         prior = prior.calibrate(calibration)
     if refinement == "autoencoder":
         files.append(str(_trained.bundled_file(refinement)))
-        prior = refined(prior, _trained.load(refinement, size or SIZE))
+        prior = refined(
+            prior, _trained.load(refinement, size or SIZE, precision=precision)
+        )
     elif refinement:
         prior = refined(prior, size=size)
     spec["digest"] = _digest(files)
@@ -172,6 +181,8 @@ def _load_generator(
     encoder: str | os.PathLike | None,
     options: dict[str, Any],
     selection: Mapping[str, Any],
+    *,
+    precision: str | None,
 ) -> Prior:
     """Load a generator that was not trained with `tfviz priors train`.
 
@@ -181,11 +192,12 @@ def _load_generator(
         encoder: As in `load`.
         options: The arguments `value_range` and `latents` of the factories.
         selection: The selected `signature` and `output` of a SavedModel.
+        precision: As in `load`.
     """
     path = Path(name)
     suffix = path.suffix.lower()
     if is_url(handle := name.removeprefix(HUB)):
-        _check_unused(name, size=size, encoder=encoder)
+        _check_unused(name, size=size, encoder=encoder, precision=precision)
         return hub(handle, **options, **selection)
     if not path.exists():
         raise FileNotFoundError(
@@ -194,11 +206,11 @@ def _load_generator(
             "of a SavedModel, or hub:URL."
         )
     if is_saved_model(path):
-        _check_unused(name, size=size, encoder=encoder)
+        _check_unused(name, size=size, encoder=encoder, precision=precision)
         return saved_model(name, **options, **selection)
     _check_unused(name, **selection)
     if suffix == ".safetensors":
-        _check_unused(name, **options)
+        _check_unused(name, precision=precision, **options)
         height, width = _pair(size) or (112, 112)
         return _generators.taesd(name, encoder, height=height, width=width)
     if suffix not in SUFFIXES:
@@ -212,25 +224,34 @@ def _load_generator(
             "Give its value range: -1,1 if its last layer is a tanh, 0,1 if it is a "
             "sigmoid."
         )
-    return _load_keras_generator(name, size, encoder, options)
+    return _load_keras_generator(name, size, encoder, options, precision)
 
 
 def _load_keras_generator(
-    name: str, size: Any, encoder: str | os.PathLike | None, options: dict[str, Any]
+    name: str,
+    size: Any,
+    encoder: str | os.PathLike | None,
+    options: dict[str, Any],
+    precision: str | None,
 ) -> Prior:
     model = load_model(name)
     inputs = list(getattr(model, "inputs", None) or [])
     takes_map = len(inputs) == 1 and len(inputs[0].shape) == 4
     if encoder is None and not takes_map:
         _check_unused(name, size=size)
-        return _generators.gan(model, **options)
+        return _generators.gan(model, precision=precision, **options)
     _check_unused(name, latents=options["latents"])
     value_range = options["value_range"]
     height, width = _map_size(model, name, size) if takes_map else (None, None)
     if not takes_map:
         _check_unused(name, size=size)
     return _generators.autoencoder(
-        model, encoder, value_range=value_range, height=height, width=width
+        model,
+        encoder,
+        value_range=value_range,
+        height=height,
+        width=width,
+        precision=precision,
     )
 
 

@@ -34,6 +34,7 @@ from tfviz.priors._networks import (
     inverter_generator,
     set_weights,
 )
+from tfviz.priors._precision import check_precision, in_precision
 from tfviz.priors._prior import Prior, assembled
 
 # The priors that come with the package, and all kinds of trained priors.
@@ -59,6 +60,7 @@ def load(
     size: int | tuple[int, int] | None = None,
     *,
     network: Adapter | None = None,
+    precision: str | None = None,
 ) -> Prior:
     """Load a prior that was trained with `tfviz priors train`.
 
@@ -69,6 +71,7 @@ def load(
             or a GAN have the size at which it was trained.
         network: The network on which an inverter was trained, which its `encode` needs.
             By default it is loaded by its name; give it if it is a model of your own.
+        precision: `bfloat16` or `float16` for a decoder that computes with 16 bits.
 
     Returns:
         A param whose `decode` makes images `(n, height, width, 3)` in [0, 1]. Its
@@ -77,7 +80,8 @@ def load(
         are made from classes.
 
     Raises:
-        ValueError: If the file is not a prior, or the prior does not have this size.
+        ValueError: If the file is not a prior, the prior does not have this size, or
+            the precision is unknown.
         FileNotFoundError: If there is no such file.
     """
     path = Path(name)
@@ -99,11 +103,11 @@ def load(
         _check_native("GAN", settings["size"], size)
         beside = encoder_file(path)
         read_encoder = partial(read, beside) if beside.is_file() else None
-        prior = gan_prior(settings, arrays, read_encoder)
+        prior = gan_prior(settings, arrays, read_encoder, precision)
     elif settings["kind"] == "inverter":
-        prior = _inverter(settings, arrays, size, network)
+        prior = _inverter(settings, arrays, size, network, precision)
     else:
-        prior = _autoencoder(settings, arrays, size)
+        prior = _autoencoder(settings, arrays, size, precision)
     return replace(prior, trained=_training(settings))
 
 
@@ -250,11 +254,17 @@ def _inverter(
     arrays: Mapping[str, NDArray],
     size: Any,
     network: Adapter | None,
+    precision: str | None,
 ) -> Prior:
     native = _check_native("inverter", settings["size"], size)
     code = Code.from_file(settings, arrays, settings["seen_size"])
     generator = inverter_generator(code.length, settings["widths"])
     set_weights(generator, arrays, "generator")
+    check_precision(generator, precision)
+
+    def decode(values: Latents) -> Any:
+        with in_precision(generator, precision):
+            return generator(values["code"], training=False)
 
     @cache
     def load_encoder() -> Any:
@@ -274,7 +284,7 @@ def _inverter(
                 domain=box(-CODE_REACH, CODE_REACH),
             )
         },
-        lambda values: generator(values["code"], training=False),
+        decode,
         value_range=(-1, 1),
         encode=encode,
         # With half this rate, one class in eight is not reached within 256 steps.
@@ -321,7 +331,10 @@ def _encoding_network(facts: Mapping[str, Any], network: Adapter | None) -> Adap
 
 
 def _autoencoder(
-    settings: Mapping[str, Any], arrays: Mapping[str, NDArray], size: Any
+    settings: Mapping[str, Any],
+    arrays: Mapping[str, NDArray],
+    size: Any,
+    precision: str | None,
 ) -> Prior:
     height, width = (
         (size, size) if isinstance(size, int) else size or (DEFAULT_SIZE,) * 2
@@ -331,6 +344,7 @@ def _autoencoder(
     encoder, decoder = autoencoder_encoder(channels), autoencoder_decoder(channels)
     set_weights(encoder, arrays, "encoder")
     set_weights(decoder, arrays, "decoder")
+    check_precision(decoder, precision)
     statistics = {
         name: arrays[f"latent/{name}"] for name in ("mean", "stddev", "decay")
     }
@@ -339,13 +353,17 @@ def _autoencoder(
         usual=(arrays["latent/low"], arrays["latent/high"]),
     )
 
+    def decode(values: Latents) -> Any:
+        with in_precision(decoder, precision):
+            return decoder(values["latent"], training=False)
+
     def encode(images: Any) -> Latents:
         images = resize(images, (height, width))
         return {"latent": encoder(images * 2 - 1, training=False)}
 
     return assembled(
         {"latent": latent},
-        lambda values: decoder(values["latent"], training=False),
+        decode,
         value_range=(-1, 1),
         encode=encode,
     )

@@ -463,13 +463,49 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(run):
     assert "cannot write to 'file/out' (Not a directory)" in error_of(result)
 
 
+def test_a_run_keeps_its_batch_size_whatever_memory_is_free(run, monkeypatch):
+    from tfviz.optimize import job
+
+    monkeypatch.setattr(job, "fitting_batch", lambda problem, seeds: 2)
+    command = ["render", "fire2:3-7", "-o", "out", "--batch-size", "auto", *FAST]
+    run(*command)
+    sizes = [entry["batch_size"] for entry in manifest("out")]
+    assert sizes == [2] * 5
+    Path("out/fire2-3.png").unlink()
+    monkeypatch.setattr(job, "fitting_batch", lambda problem, seeds: 256)
+    run(*command)
+    spec = images.read_spec("out/fire2-3.png")
+    assert (spec["batch"], spec["largest_batch"], spec["batch_size"]) == (None, 2, 2)
+
+    run("render", "fire2:3-7", "-o", "other", "--batch-size", "auto", *FAST)
+    assert {entry["batch_size"] for entry in manifest("other")} == {5}
+
+
+@pytest.mark.parametrize("size", ["0", "-2", "all", "1.5"])
+def test_a_batch_size_is_a_number_or_auto(run, size):
+    result = run("render", "fire2:0", "-o", "out", f"--batch-size={size}", code=2)
+    assert f"{size!r} is neither a number from 1 nor auto" in error_of(result)
+
+
+def test_xla_is_used_where_it_is_asked_for(run):
+    for name, option in {
+        "with": ["--xla"],
+        "without": ["--no-xla"],
+        "rule": [],
+    }.items():
+        run("render", "fire2:3", "-o", name, *FAST, *option)
+        assert manifest(name)[0]["xla"] is (name == "with")
+    # Whether pictures can be made again does not depend on how they were made.
+    run("render", "fire2:3-4", "-o", "with", *FAST)
+    assert [entry["xla"] for entry in manifest("with")] == [True, False]
+
+
 def test_a_full_disk_keeps_finished_pictures(run, monkeypatch):
-    original, saved = images.save, []
+    original = images.save
 
     def fill(image, path, spec=None):
-        if len(saved) == 3:
+        if path.stem == "fire2-3":
             raise OSError(28, "No space left on device", str(path))
-        saved.append(path)
         original(image, path, spec)
 
     job = ["render", "fire2:0-5", "-o", "out", "--batch-size", "2", *FAST]

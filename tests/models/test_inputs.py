@@ -8,7 +8,7 @@ import tf_keras
 
 import tfviz
 from tfviz import objectives, transforms
-from tfviz.models.inputs import apply_in_batches, map_batches
+from tfviz.models.inputs import apply_in_batches, map_batches, resize
 from tfviz.models.introspection import LOGITS
 
 
@@ -312,3 +312,22 @@ class TestBatches:
 
         assert next(batches).shape == (2, 2)
         np.testing.assert_allclose(np.concatenate(list(batches)), values[2:] + 1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [((9, 12), (5, 4)), ((8, 8), (3, 11)), ((7, 5), (6, 5))]
+)
+def test_xla_resizes_with_the_same_filter(before, after, rng):
+    images = rng.uniform(size=(2, *before, 3)).astype("float32")
+    upstream = rng.normal(size=(2, *after, 3)).astype("float32")
+
+    def resized(images):
+        result = resize(images, after)
+        return result, tf.gradients(result, images, upstream)[0]
+
+    plain, compiled = (
+        tf.function(resized, jit_compile=by_xla, autograph=False)(tf.constant(images))
+        for by_xla in (False, True)
+    )
+    for one, other in zip(plain, compiled, strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-5)

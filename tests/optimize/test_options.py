@@ -55,6 +55,8 @@ def test_neither_tensorflow_nor_numpy_is_needed_for_names_and_defaults():
             deterministic=True,
             alpha=True,
             batch_size=6,
+            largest_batch=16,
+            xla=True,
             seed=-3,
             candidates=4,
             restarts=2,
@@ -71,7 +73,7 @@ def test_a_description_holds_all_of_them(options):
     again = Options.from_spec(spec)
 
     assert again.resolve(params.pixels(32, 32), has_start=False).spec() == spec
-    for name in ("steps", "learning_rate", "seed", "candidates", "penalties"):
+    for name in ("steps", "learning_rate", "seed", "candidates", "penalties", "xla"):
         assert getattr(again, name) == getattr(resolved, name)
     assert [rule.spec for rule in again.stop] == [rule.spec for rule in options.stop]
 
@@ -116,6 +118,7 @@ def test_all_options_of_render_are_here(toy_adapter):
         deterministic=True,
         alpha=True,
         batch_size=2,
+        xla=False,  # what was used
         seed=5,
         candidates=2,
         restarts=2,
@@ -130,6 +133,7 @@ def test_all_options_of_render_are_here(toy_adapter):
         ({"steps": 0}, "`steps` must be a whole number of at least 1"),
         ({"learning_rate": 0.0}, "`learning_rate` must be above 0"),
         ({"learning_rate": float("inf")}, "`learning_rate` must be above 0"),
+        ({"largest_batch": 0}, "`largest_batch` must be a whole number"),
         ({"batch_size": 1.5}, "`batch_size` must be a whole number of at least 1"),
         ({"candidates": 0}, "`candidates` must be a whole number of at least 1"),
         ({"restarts": 0}, "`restarts` must be a whole number of at least 1"),

@@ -46,6 +46,7 @@ def test_the_result_has_what_it_says(toy_adapter):
         "repeat": 0,
         "slot": 1,
         "batch_size": 3,
+        "xla": False,
     }
 
 

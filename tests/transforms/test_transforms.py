@@ -7,7 +7,7 @@ import tensorflow as tf
 from support import seeds_for
 
 from tfviz import transforms
-from tfviz.transforms._base import warp
+from tfviz.transforms._base import normal, uniform, warp
 
 EVERY = {
     "pad": transforms.pad(3),
@@ -320,3 +320,22 @@ def test_bad_options_are_refused(rng):
         transforms.noise(-0.1)
     with pytest.raises(ValueError, match="no transform 'swirl'"):
         transforms.from_spec([{"name": "swirl"}])
+
+
+@pytest.mark.parametrize("by_xla", [False, True])
+def test_random_numbers_are_the_same_with_and_without_xla(by_xla):
+    """Those of TensorFlow outside of XLA, which makes others of the same bits."""
+    seeds = seeds_for(3)
+
+    def draw(seeds):
+        return uniform(seeds, 5), normal(seeds, (5, 3)), normal(seeds, (2,))
+
+    drawn = tf.function(draw, jit_compile=by_xla, autograph=False)(seeds)
+    of_tensorflow = [
+        [tf.random.stateless_uniform([5], seed) for seed in seeds],
+        [tf.random.stateless_normal([5, 3], seed) for seed in seeds],
+        [tf.random.stateless_normal([2], seed) for seed in seeds],
+    ]
+    np.testing.assert_array_equal(drawn[0], of_tensorflow[0])
+    for numbers, expected in zip(drawn[1:], of_tensorflow[1:], strict=True):
+        np.testing.assert_allclose(numbers, expected, atol=2e-6)

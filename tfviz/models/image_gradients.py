@@ -12,6 +12,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
+from tfviz._precision import has_gpu
+
 # The name under which the gradient is registered.
 CONVOLUTION = "TfvizConvolution"
 # With more input channels, oneDNN's own gradient is faster.
@@ -40,7 +42,7 @@ def _applies(operation: Any) -> bool:
         and images[3] == kernel[2] <= _MOST_CHANNELS
         and list(operation.get_attr("dilations")) == [1, 1, 1, 1]
         and operation.inputs[0].dtype == tf.float32
-        and not tf.config.list_logical_devices("GPU")
+        and not has_gpu()
     )
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz import images
+from tfviz._xla import is_compiling
 
 if TYPE_CHECKING:
     from tfviz.models.adapter import Adapter
@@ -118,7 +119,27 @@ def resize(images: Any, size: tuple[int, int]) -> Any:
         return images
     # Enlarging needs no filter, and is faster without.
     shrinks = any(a > b for a, b in zip(before, size, strict=True))
+    if shrinks and is_compiling():  # XLA has no operation with a filter
+        return _resize_by_products(images, size)
     return tf.image.resize(images, size, antialias=shrinks)
+
+
+def _resize_by_products(images: Any, size: tuple[int, int]) -> Any:
+    """Return what `tf.image.resize` with `antialias` does, by two matrix products."""
+    _, height, width, channels = images.shape
+    down, right = _resampling(height, size[0]), _resampling(width, size[1])
+    images = tf.matmul(down, tf.reshape(images, (-1, height, width * channels)))
+    images = tf.reshape(images, (-1, width, channels))
+    return tf.reshape(tf.matmul(right, images), (-1, *size, channels))
+
+
+def _resampling(before: int, after: int) -> NDArray[np.float32]:
+    """Return the matrix `(after, before)` of a triangular filter along one axis."""
+    width = max(before / after, 1)  # of half the triangle, in pixels
+    centres = (np.arange(after)[:, None] + 0.5) * before / after
+    distances = np.abs(np.arange(before) + 0.5 - centres)
+    weights = np.maximum(1 - distances / width, 0)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def fit_photo(

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from tfviz import objectives
 from tfviz.objectives import Objective
 from tfviz.optimize.dead_units import DeadUnit
+from tfviz.optimize.options import LARGEST_BATCH
 from tfviz.optimize.runner import Outcome, Runner
-
-LARGEST_DEFAULT_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -125,6 +124,7 @@ class Batch:
         seconds: The time of all attempts, with the choice of their starts and without
             compilation.
         dead_units: For each picture of a dead unit, what was tried in vain.
+        xla: Whether XLA compiled the steps.
     """
 
     places: tuple[int, ...]
@@ -136,6 +136,7 @@ class Batch:
     starts: NDArray[np.uint8]
     seconds: float
     dead_units: tuple[DeadUnit, ...] = ()
+    xla: bool = False
 
 
 class BatchState:
@@ -231,15 +232,19 @@ class BatchState:
 
 
 def plan_batches(
-    units: list[Objective], batch_size: int | None, together: int = 1
+    units: list[Objective],
+    batch_size: int | None,
+    together: int = 1,
+    largest: int = LARGEST_BATCH,
 ) -> list[PlannedBatch]:
     """Plan the batches: units of one kind together, in the order asked for.
 
     Args:
         units: The units to be rendered.
-        batch_size: The size of each batch; by default up to 8, or as many as a group
-            has.
+        batch_size: The size of each batch; by default up to `largest`, or as many as a
+            group has.
         together: How many pictures in a row must share a batch whatever they show.
+        largest: The largest size of a batch by default.
 
     Raises:
         ValueError: If a group would be torn apart.
@@ -255,7 +260,7 @@ def plan_batches(
     for members, places in groups.values():
         joined = objectives.join(members)
         group = math.lcm(joined.group, together)
-        size = batch_size or min(len(places), max(LARGEST_DEFAULT_BATCH, group))
+        size = batch_size or min(len(places), max(largest, group))
         size = size if batch_size else size - size % group
         if len(places) % group or size % group or not size:
             raise ValueError(

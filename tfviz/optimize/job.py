@@ -32,6 +32,7 @@ from tfviz.optimize.batch import (
 from tfviz.optimize.compilation import compile_function
 from tfviz.optimize.dead_units import investigate
 from tfviz.optimize.determinism import deterministic_operations
+from tfviz.optimize.memory import fitting_batch
 from tfviz.optimize.options import NORMALIZED, Options
 from tfviz.optimize.result import Result
 from tfviz.optimize.runner import Runner, compiled
@@ -105,7 +106,13 @@ class Job:
                 for unit in as_objectives(objective, self.adapter)
             ]
             self.start = self._encode(start, sum(map(len, units)))
-        self.batches = plan_batches(units, options.batch_size, self.param.group)
+        batch_size, together = options.batch_size, self.param.group
+        if isinstance(batch_size, str):  # auto
+            batch_size = None
+            largest = self._fitting_batch(plan_batches(units, None, together))
+            self.options = replace(options, batch_size=None, largest_batch=largest)
+        largest = self.options.largest_batch
+        self.batches = plan_batches(units, batch_size, together, largest)
         repeats = count_repeats([text for unit in units for text in unit.texts])
         if at is not None:
             repeats, self.batches = self._place(*at)
@@ -116,7 +123,7 @@ class Job:
                 "param": dict(self.param.spec),
                 "transforms": [dict(entry) for entry in self.transforms.spec],
             }
-            | options.spec()
+            | self.options.spec()
             | {"start": None if self.start is None else _digest(self.start)}
         )
 
@@ -203,6 +210,7 @@ class Job:
             for restart in range(1, self.options.restarts):
                 best.keep_best(attempt(restart))
             batch = best.batch(tuple(planned.places[i] for i in wanted), rows)
+            batch = replace(batch, xla=bool(runner.xla))
             names = [self.pictures[place].name for place in batch.places]
             _check_finite(batch.outcome.scores[None], names, self.options.steps)
             dead = {
@@ -242,9 +250,11 @@ class Job:
         problem = Problem(
             self.adapter, planned.objective, self.param, self.transforms, self.options
         )
+        alike = [b.objective.kind == planned.objective.kind for b in self.batches]
+        steps = sum(alike) * self.options.steps * self.options.restarts
         with (
             deterministic_operations(self.options.deterministic),
-            compiled(problem, seeds, units) as runner,
+            compiled(problem, seeds, units, steps) as runner,
         ):
 
             def start(restart: int) -> None:
@@ -367,6 +377,20 @@ class Job:
         self.adapter.layers(seen[0])
         self.adapter.layers(shape[:2])  # the final score has no transforms
         return seen[0]
+
+    def _fitting_batch(self, batches: Sequence[PlannedBatch]) -> int:
+        """Return how many pictures of the deepest layer fit into memory at once."""
+        depths = {layer.path: k for k, layer in enumerate(self.adapter.layers())}
+
+        def depth(batch: PlannedBatch) -> int:
+            # The logits and the probabilities are not among the layers.
+            layers = batch.objective.layers
+            return max([depths.get(path, len(depths)) for path in layers], default=0)
+
+        deepest = max(batches, key=depth)
+        few = deepest.objective[range(deepest.group)]
+        problem = Problem(self.adapter, few, self.param, self.transforms, self.options)
+        return fitting_batch(problem, np.zeros((len(few), 2), np.int32))
 
     def _encode(
         self, start: ArrayLike | Result | Mapping[str, Any] | None, n: int

@@ -24,8 +24,14 @@ ADAM = "adam"
 OPTIMIZERS = (ADAM, "sgd", "rmsprop", "nadam", "adamw", "adamax", "adagrad", "lion")
 # Steps of equal size, as in DGN-AM (https://arxiv.org/abs/1605.09304).
 NORMALIZED = "normalized"
+# What the decoder of a learned prior can compute with, beside its own 32 bits.
+PRECISIONS = ("bfloat16", "float16")
 
 STEPS = 128
+# The number of pictures that are optimized at once, unless another is asked for.
+LARGEST_BATCH = 8
+# As many pictures at once as the memory of the device allows.
+AUTO = "auto"
 # For params that do not bring a learning rate or a momentum of their own.
 LEARNING_RATE = 0.05
 MOMENTUM = 0.9
@@ -71,7 +77,11 @@ class Options:
         alpha: Whether to record where in the image the gradient was.
         deterministic: Whether TensorFlow uses only operations that give the same bytes
             each time.
-        batch_size: The number of pictures that are optimized at once; None for up to 8.
+        batch_size: The number of pictures that are optimized at once; None for up to
+            `largest_batch`, `auto` for as many as the memory of the device allows.
+        largest_batch: The largest number of pictures at once where none is asked for.
+        xla: Whether XLA compiles the step; None for the faster way on a GPU, and for no
+            XLA on a CPU.
         seed: The random seed.
         candidates: The number of starts that are drawn for each picture; None for the
             param's own, or 1.
@@ -90,7 +100,9 @@ class Options:
     smooth_pools: bool = False
     alpha: bool = False
     deterministic: bool = False
-    batch_size: int | None = None
+    batch_size: int | str | None = None
+    largest_batch: int = LARGEST_BATCH
+    xla: bool | None = None
     seed: int = 0
     candidates: int | None = None
     restarts: int = 1
@@ -105,6 +117,7 @@ class Options:
             ValueError: If a value is out of its range.
         """
         counts = {"steps": self.steps, "restarts": self.restarts}
+        counts["largest_batch"] = self.largest_batch
         check_numbers(self.learning_rate, self.batch_size, **counts)
         if self.candidates is not None:
             check_numbers(candidates=self.candidates)
@@ -171,6 +184,8 @@ class Options:
             "deterministic": self.deterministic,
             "stop": [dict(rule.spec) for rule in self.stop],
             "batch": self.batch_size,
+            "largest_batch": self.largest_batch,
+            "xla": self.xla,
             "seed": self.seed,
             "candidates": self.candidates,
             "restarts": self.restarts,
@@ -205,6 +220,8 @@ class Options:
             optimizer=optimizer,
             momentum=spec["momentum"],
             batch_size=spec["batch"],
+            largest_batch=spec["largest_batch"],
+            xla=spec["xla"],
             candidates=spec.get("candidates") or 1,
             restarts=spec.get("restarts", 1),
             stop=[stops.from_spec(rule) for rule in spec["stop"]],
@@ -229,7 +246,9 @@ def make_optimizer(name: str, learning_rate: float | None = None) -> Any:
 
 
 def check_numbers(
-    learning_rate: float | None = None, batch_size: int | None = None, **counts: int
+    learning_rate: float | None = None,
+    batch_size: int | str | None = None,
+    **counts: int,
 ) -> None:
     """Refuse numbers of steps, attempts or pictures under 1, and rates not above 0.
 
@@ -243,5 +262,10 @@ def check_numbers(
         raise ValueError(
             f"`learning_rate` must be above 0. Received: learning_rate={learning_rate}"
         )
-    if batch_size is not None:
+    if isinstance(batch_size, str) and batch_size != AUTO:
+        raise ValueError(
+            f"`batch_size` must be a whole number of at least 1, {AUTO!r} or None. "
+            f"Received: batch_size={batch_size!r}"
+        )
+    if not isinstance(batch_size, str | None):
         check_positive_integers(batch_size=batch_size)

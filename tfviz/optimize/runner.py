@@ -13,9 +13,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz.objectives._groups import similarities
+from tfviz.optimize import xla
 from tfviz.optimize.compilation import compile_function, free_memory
 from tfviz.optimize.optimizers import make_updater
 from tfviz.optimize.step import (
+    REDIRECTED_STEPS,
     Problem,
     best_start,
     compute_step,
@@ -113,6 +115,8 @@ class Runner:
 
     Attributes:
         traces: How often the step has been traced.
+        xla: Whether XLA compiles the step; None as long as that is not decided, and
+            the step runs without.
         search_seconds: The seconds that the choice of the last starts took.
     """
 
@@ -128,16 +132,47 @@ class Runner:
         size = param.shape[:2] if problem.options.alpha else (0, 0)
         self._state = _State(n, self._init.structured_outputs, size)
         self._update = make_updater(problem.options, self._state.latents)
-        number, rates = tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.float32)
-        self._run = compile_function(
-            self._take_steps, self._seeds, self._units, number, number, rates
-        )
+        self.xla = xla.prescribed(problem.options)
+        self._run = self._compile_steps(by_xla=bool(self.xla))
         self._measure = compile_function(self._measured, self._units)
         self._bytes = compile_function(self._pictures)
         # One step that is forgotten: only then TensorFlow optimizes the graph, which
         # takes longer than many steps and would count as their time.
         self._state.assign(self._init(self._seeds))
-        self.run(0, 1, 0.0)
+        try:
+            self.run(0, 1, 0.0)
+        except tf.errors.OpError as error:
+            if self.xla and xla.is_about_xla(error):
+                raise xla.refusal(problem.adapter, error) from error
+            raise
+
+    def decide_on_xla(self, steps: int) -> None:
+        """Measure once whether XLA takes steps faster, and use it if it does.
+
+        This changes the state, so the next pictures must be started afterwards.
+
+        Args:
+            steps: How many steps are to be taken; if they are few, nothing is measured,
+                as the time of the compilation is not saved.
+        """
+        if self.xla is not None or steps < xla.WORTHWHILE:
+            return
+        plain, compiled = self._run, self._compile_steps(by_xla=True)
+
+        def taking(run: Any) -> Any:
+            # After the first steps, in which dead units get a redirected gradient.
+            return lambda count: self._call(run, REDIRECTED_STEPS, count)
+
+        try:
+            taking(compiled)(1)  # compiles, which is not to be timed
+            self.xla = xla.is_faster(taking(plain), taking(compiled))
+        except tf.errors.OpError as error:
+            if not xla.is_about_xla(error):
+                raise
+            xla.warn_of_fallback(self._problem.adapter, error)
+            self.xla = False
+        if self.xla:
+            self._run = compiled
 
     def start(
         self,
@@ -178,13 +213,7 @@ class Runner:
             The scores `(count, n)` of the transformed images before each step.
         """
         self._steps_taken += count
-        return self._run(
-            self._seeds,
-            self._units,
-            tf.constant(first),
-            tf.constant(count),
-            tf.constant([learning_rate, decay], tf.float32),
-        ).numpy()
+        return self._call(self._run, first, count, learning_rate, decay)
 
     def images(self) -> NDArray[np.uint8]:
         """Return the pictures at this time."""
@@ -229,32 +258,49 @@ class Runner:
         self._steps_taken = 0
         self.search_seconds = 0.0
 
-    def _take_steps(
-        self, seeds: Any, units: Any, first: Any, count: Any, rates: Any
-    ) -> Any:
-        # A function of its own: inside of the loop's cycle, oneDNN's pass over the
-        # graph finds the gradient of a pool only by chance, which changes the speed
-        # and the bytes.
-        take_step = tf.function(
-            self._take_step,
-            autograph=False,
-            experimental_attributes={"_noinline": True},
+    def _compile_steps(self, *, by_xla: bool) -> Any:
+        """Compile the function that takes some steps and returns their scores."""
+
+        def take_steps(
+            seeds: Any, units: Any, first: Any, count: Any, rates: Any
+        ) -> Any:
+            # A function of its own: inside of the loop's cycle, oneDNN's pass over the
+            # graph finds the gradient of a pool only by chance, which changes the speed
+            # and the bytes.
+            take_step = tf.function(
+                self._take_step,
+                autograph=False,
+                jit_compile=by_xla,
+                experimental_attributes={"_noinline": True},
+            )
+
+            def body(number: Any, history: Any) -> tuple[Any, Any]:
+                step = first + number
+                rate = rates[0] * (1 - rates[1] * tf.cast(step, tf.float32))
+                scores = take_step(seeds, units, step, rate)
+                return number + 1, history.write(number, scores)
+
+            history = tf.TensorArray(tf.float32, size=count)
+            _, history = tf.while_loop(
+                lambda number, _: number < count,
+                body,
+                (tf.constant(0), history),
+                parallel_iterations=1,
+            )
+            return history.stack()
+
+        number, rates = tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.float32)
+        return compile_function(
+            take_steps, self._seeds, self._units, number, number, rates
         )
 
-        def body(number: Any, history: Any) -> tuple[Any, Any]:
-            step = first + number
-            rate = rates[0] * (1 - rates[1] * tf.cast(step, tf.float32))
-            scores = take_step(seeds, units, step, rate)
-            return number + 1, history.write(number, scores)
-
-        history = tf.TensorArray(tf.float32, size=count)
-        _, history = tf.while_loop(
-            lambda number, _: number < count,
-            body,
-            (tf.constant(0), history),
-            parallel_iterations=1,
-        )
-        return history.stack()
+    def _call(
+        self, run: Any, first: int, count: int, rate: float = 0.0, decay: float = 0.0
+    ) -> NDArray[np.float32]:
+        """Take some steps by a function that `_compile_steps` returned."""
+        rates = tf.constant([rate, decay], tf.float32)
+        numbers = tf.constant(first), tf.constant(count)
+        return run(self._seeds, self._units, *numbers, rates).numpy()
 
     def _take_step(self, seeds: Any, units: Any, number: Any, rate: Any) -> Any:
         """Compute a step, and change the state by it; return the scores before it."""
@@ -392,18 +438,30 @@ def cache_of(adapter: Any) -> RunnerCache:
 
 @contextmanager
 def compiled(
-    problem: Problem, seeds: NDArray[np.int32], units: Mapping[str, Any]
+    problem: Problem, seeds: NDArray[np.int32], units: Mapping[str, Any], steps: int = 0
 ) -> Iterator[Runner]:
     """Lend a runner for batches like this one, compiled before if possible.
+
+    Its pictures must be started before any step is taken.
 
     While a runner is lent, others who ask for the same one get another, and one that
     was interrupted is not kept, unless all that happened is a score that is not finite:
     the next start replaces everything that the runner holds.
+
+    Args:
+        problem: What is optimized.
+        seeds: `(n, 2)`, the seeds of a batch.
+        units: The units of that batch.
+        steps: How many steps the caller is going to take with batches like this one.
+
+    Yields:
+        The runner.
     """
     cache, size = cache_of(problem.adapter), len(seeds)
     runner = cache.take(problem, size)
     if runner is None:
         runner = Runner(problem, seeds, units)
+    runner.decide_on_xla(steps)
     try:
         yield runner
     except FloatingPointError:
@@ -427,7 +485,7 @@ def _key(problem: Problem, size: int) -> Hashable:
     return (
         *(objective.kind, objective.layers, objective.group, units),
         *(options.gradient_blur, options.normalize_gradient),
-        *(options.smooth_pools, options.alpha, options.deterministic),
+        *(options.smooth_pools, options.alpha, options.deterministic, options.xla),
         *(optimizer, options.momentum, size),
     )
 

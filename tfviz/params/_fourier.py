@@ -8,6 +8,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from tfviz._spectrum import column_counts, nonzero_frequencies
+from tfviz._xla import is_compiling
 from tfviz.params._base import (
     Latents,
     Param,
@@ -131,12 +132,12 @@ def synthesizer(
     # TensorFlow's own gradient of the inverse transform takes about twice as long.
     @tf.custom_gradient
     def compose(spectrum: Any) -> Any:
-        waves = tf.bitcast(spectrum * amplitudes, tf.complex64)
+        waves = as_complex(spectrum * amplitudes)
         images = to_images(tf.signal.irfft2d(waves, fft_length=[height, width]))
 
         def gradient(upstream: Any) -> Any:
             waves = tf.signal.rfft2d(to_planes(images, upstream))
-            return tf.bitcast(waves, tf.float32) * adjoints
+            return as_parts(waves) * adjoints
 
         return images, gradient
 
@@ -177,13 +178,29 @@ def half_spectra(planes: Any) -> Any:
         waves = tf.signal.rfft2d(tf.transpose(planes, (0, 3, 1, 2)))
 
         def gradient(upstream: Any) -> Any:
-            waves = tf.bitcast(upstream * shares, tf.complex64)
+            waves = as_complex(upstream * shares)
             planes = tf.signal.irfft2d(waves, fft_length=[height, width])
             return tf.transpose(planes, (0, 2, 3, 1))
 
-        return tf.bitcast(waves, tf.float32), gradient
+        return as_parts(waves), gradient
 
     return transform(planes)
+
+
+def as_complex(parts: Any) -> Any:
+    """Return complex numbers `(...)` of their real and imaginary parts `(..., 2)`."""
+    # XLA has no bitcast of complex numbers, but fuses what replaces it here. Without
+    # XLA, a bitcast takes no time, and its replacement some milliseconds in each step.
+    if is_compiling():
+        return tf.complex(parts[..., 0], parts[..., 1])
+    return tf.bitcast(parts, tf.complex64)
+
+
+def as_parts(waves: Any) -> Any:
+    """Return the real and imaginary parts `(..., 2)` of complex numbers `(...)`."""
+    if is_compiling():
+        return tf.stack([tf.math.real(waves), tf.math.imag(waves)], axis=-1)
+    return tf.bitcast(waves, tf.float32)
 
 
 def _natural_amplitude(height: int, width: int, decay: float) -> NDArray[np.float32]:

@@ -38,7 +38,7 @@ def atlas(
     size: int | tuple[int, int] | None = None,
     seed: int = 0,
     deterministic: bool = False,
-    batch_size: int | None = None,
+    batch_size: int | str | None = None,
     title: str = "",
     retry_failed: bool = False,
     progress: Progress | None = None,
@@ -73,7 +73,8 @@ def atlas(
         deterministic: Whether TensorFlow uses only operations that give the same bytes
             each time; see `render`.
         batch_size: The number of pictures that are optimized together; by default up
-            to 8.
+            to 8. `auto` for as many as the memory of the device allows: on a GPU up to
+            256. A later call keeps the number.
         title: The title of the site; by default the name of the network.
         retry_failed: Whether pictures that could not be made in an earlier call are
             tried again.

@@ -9,12 +9,14 @@ import hashlib
 import json
 import time
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tfviz import images
 from tfviz._files import check_same_settings, is_partial, write_safely
 from tfviz._storage import AnyPath, append
 from tfviz.images import file_names
+from tfviz.optimize.options import AUTO, Options
 
 MANIFEST = "manifest.jsonl"
 SHEET = "sheet.png"
@@ -34,6 +36,7 @@ _OF_PICTURE = {
     "repeat",
     "slot",
     "batch_size",
+    "xla",
 }
 _NOT_SHARED = _OF_PICTURE | {"tfviz", "versions", "pictures"}
 
@@ -213,6 +216,35 @@ class PictureFolder:
     def _append(self, entry: dict[str, Any]) -> dict[str, Any]:
         append(self.path / MANIFEST, (json.dumps(entry) + "\n").encode())
         return entry
+
+
+def keep_batch_size(options: Options, path: AnyPath) -> Options:
+    """Return options with the batch size of the pictures in a folder.
+
+    With `auto`, it depends on the memory that is free, but a run that is continued must
+    make its pictures as it has begun.
+
+    Args:
+        options: The options; those with another batch size than `auto` are returned.
+        path: The folder, which need not exist.
+    """
+    if options.batch_size != AUTO or not path.exists():
+        return options
+    for file in path.iterdir():
+        if file.suffix in images.FORMATS and not is_partial(file):
+            spec = _read_spec(file)
+            if "largest_batch" in spec:
+                size, largest = spec["batch"], spec["largest_batch"]
+                return replace(options, batch_size=size, largest_batch=largest)
+    return options
+
+
+def _read_spec(file: AnyPath) -> dict[str, Any]:
+    """Return the description of the picture in a file; empty if there is none."""
+    try:
+        return images.read_spec(file) or {}
+    except ValueError:
+        return {}
 
 
 def save_picture(

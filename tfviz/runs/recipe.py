@@ -32,7 +32,7 @@ from tfviz.optimize.job import Job
 from tfviz.optimize.options import PARAMS, Options
 from tfviz.params import Param
 from tfviz.runs.lock import lock_folder
-from tfviz.runs.picture_folder import MANIFEST
+from tfviz.runs.picture_folder import MANIFEST, keep_batch_size
 from tfviz.runs.work import Work
 from tfviz.site import facts
 from tfviz.site.build import Progress, build_atlas
@@ -102,10 +102,11 @@ class Recipe:
         self.needs_examples = self._find_missing_examples()
         self.works: dict[str, Work] = {}
         for name, param, texts in self._plan_runs(params, negative, size):
-            job = Job(self.adapter, texts, param, None, options)
+            folder = self.source / name
+            same = keep_batch_size(options or Options(), folder)
             self.works[name] = Work(
-                job,
-                self.source / name,
+                Job(self.adapter, texts, param, None, same),
+                folder,
                 ".png",
                 retry_failed=retry_failed,
                 remedy="delete the folder to have its pictures rendered again",

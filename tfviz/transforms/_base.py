@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from math import ceil
+from math import ceil, pi, prod
 from typing import Any
 
 import tensorflow as tf
@@ -16,6 +16,10 @@ GREY = 0.5
 # step is not taken for one without it.
 _UNDESCRIBED = {"name": "custom"}
 Size = tuple[int, int]
+
+# The bits of a uniform number, and the smallest one of which a logarithm is taken.
+_BITS = 23
+_SMALLEST = 1e-7
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,32 @@ def fold_in(number: Any) -> Callable[[Any], Any]:
 def uniform(seeds: Any, count: int) -> Any:
     """Draw uniform numbers `(n, count)` from [0, 1), for each image from its seed."""
     seeds = tf.unstack(tf.convert_to_tensor(seeds, tf.int32))
-    return tf.stack([tf.random.stateless_uniform([count], seed) for seed in seeds])
+    return tf.stack([_uniform(count, seed) for seed in seeds])
+
+
+def normal(seeds: Any, shape: tuple[int, ...]) -> Any:
+    """Draw standard normal numbers `(n, *shape)`, for each image from its seed."""
+    count = prod(shape)
+    seeds = tf.unstack(tf.convert_to_tensor(seeds, tf.int32))
+    draws = tf.stack([_uniform(count + count % 2, seed) for seed in seeds])
+    # The method of Box and Muller makes two normal numbers of two uniform ones.
+    pairs = tf.reshape(draws, (len(seeds), -1, 2))
+    radius = tf.sqrt(-2 * tf.math.log(tf.maximum(pairs[..., 0], _SMALLEST)))
+    angle = 2 * pi * pairs[..., 1]
+    numbers = tf.stack([radius * tf.sin(angle), radius * tf.cos(angle)], axis=-1)
+    numbers = tf.reshape(numbers, (len(seeds), -1))[:, :count]
+    return tf.reshape(numbers, (len(seeds), *shape))
+
+
+def _uniform(count: int, seed: Any) -> Any:
+    """Draw uniform numbers `(count,)` from [0, 1) that XLA draws as well.
+
+    They are the numbers of `tf.random.stateless_uniform` outside of XLA. XLA makes the
+    same bits, but other numbers of them.
+    """
+    bits = tf.random.stateless_uniform([count], seed, None, None, tf.uint32)
+    bits = tf.bitwise.bitwise_and(bits, tf.constant(2**_BITS - 1, tf.uint32))
+    return tf.cast(bits, tf.float32) * 2.0**-_BITS
 
 
 def _seeded(

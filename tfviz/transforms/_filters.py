@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfviz.transforms._base import Transform, uniform
+from tfviz.transforms._base import Transform, normal, uniform
 
 
 def blur(low: float, high: float | None = None) -> Transform:
@@ -47,10 +47,7 @@ def noise(stddev: float) -> Transform:
         raise ValueError(f"`stddev` must not be negative. Received: stddev={stddev}")
 
     def apply(images: Any, seeds: Any) -> Any:
-        seeds = tf.unstack(tf.convert_to_tensor(seeds, tf.int32))
-        shape = tf.shape(images)[1:]
-        draws = [tf.random.stateless_normal(shape, seed) for seed in seeds]
-        return images + stddev * tf.stack(draws)
+        return images + stddev * normal(seeds, tuple(images.shape[1:]))
 
     return Transform(apply, ({"name": "noise", "stddev": stddev},))
 

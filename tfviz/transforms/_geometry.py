@@ -16,6 +16,7 @@ from tfviz.transforms._base import (
     fold_in,
     matrix,
     moving,
+    normal,
     uniform,
 )
 
@@ -208,5 +209,4 @@ def _sampling(share: Any, centre: Any, length: int) -> Any:
 
 def _normal(seeds: Any, count: int) -> Any:
     # Another stream of random numbers than that of `uniform`.
-    seeds = tf.unstack(fold_in(0)(seeds))
-    return tf.stack([tf.random.stateless_normal([count], seed) for seed in seeds])
+    return normal(fold_in(0)(seeds), (count,))
