@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint bench gallery sweep clean
+.PHONY: demo test test-slow lint bench bench-check gallery sweep clean
 
 demo: .venv/installed
 	$(BIN)/tfviz demo -o demo
@@ -20,6 +20,9 @@ lint: .venv/tested
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/step.py
+
+bench-check: .venv/installed
+	$(BIN)/python benchmarks/step.py --check
 
 gallery: .venv/installed
 	$(BIN)/python examples/gallery.py docs/pictures

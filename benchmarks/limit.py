@@ -16,18 +16,18 @@ operations that only move numbers the speed of the memory. Printed are:
 """
 
 import argparse
-import math
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import machine
 import profiling
 import workload
-import machine
 import numpy as np
 import tensorflow as tf
+from arithmetic import count, needed
 
 SIZES = (512, 1024, 2048, 3072)  # of the matrices whose product is timed
 MEGABYTES = 64  # of an array that no cache holds
@@ -175,46 +175,6 @@ def in_graph(graph: Any, *, timed: bool = False) -> list[Product]:
             product = Product(operation.name, operation.type, shape, flops, *times)
             products.append(product)
     return products
-
-
-def needed(graph: Any) -> list[Any]:
-    """Return the operations that the outputs and effects of a graph depend on."""
-    waiting = [t.op for t in graph.outputs] + list(graph.control_outputs)
-    found: set[Any] = set()
-    while waiting:
-        operation = waiting.pop()
-        if operation not in found:
-            found.add(operation)
-            waiting += [tensor.op for tensor in operation.inputs]
-            waiting += operation.control_inputs
-    return [operation for operation in graph.get_operations() if operation in found]
-
-
-def count(operation: Any) -> float:
-    """Return the multiplications and additions of an operation, 0 for other kinds.
-
-    >>> with tf.Graph().as_default():
-    ...     images, kernel = tf.zeros((2, 8, 8, 3)), tf.zeros((3, 3, 3, 16))
-    ...     count(tf.nn.conv2d(images, kernel, 1, "SAME").op)
-    110592.0
-    """
-    kind, inputs = operation.type, [tensor.shape for tensor in operation.inputs]
-    output = operation.outputs[0].shape if operation.outputs else None
-    if kind in {"Conv2D", "DepthwiseConv2dNative"}:
-        taps = inputs[1][:3] if kind == "Conv2D" else inputs[1][:2]
-        return 2.0 * output.num_elements() * taps.num_elements()
-    if kind in {"Conv2DBackpropInput", "DepthwiseConv2dNativeBackpropInput"}:
-        taps = inputs[1][:3] if kind == "Conv2DBackpropInput" else inputs[1][:2]
-        # The channels of its output are those in `taps`.
-        return 2.0 * inputs[2].num_elements() * taps.num_elements()
-    if kind in {"MatMul", "BatchMatMulV2"}:
-        turned = operation.get_attr("transpose_a" if kind == "MatMul" else "adj_x")
-        return 2.0 * output.num_elements() * inputs[0][-2 if turned else -1]
-    if kind in {"RFFT2D", "IRFFT2D"}:
-        real = inputs[0] if kind == "RFFT2D" else output
-        pixels = real[-2:].num_elements()
-        return 2.5 * real.num_elements() * math.log2(pixels)
-    return 0.0
 
 
 def time_alone(operation: Any) -> tuple[float | None, float | None]:

@@ -3,88 +3,86 @@
 Both run in this process, on the same truncated network, batch and number of threads:
 
     python benchmarks/step.py
-    python benchmarks/step.py --prior gan.keras --range=-1,1
+    python benchmarks/step.py --layer fire9 --prior gan.keras --range=-1,1
+    python benchmarks/step.py --check
 
 The bare step consists of the forward pass of the network up to the layer, and of the
 gradient of the same objective with respect to the input. The full step adds everything
 else: decoding the Fourier spectrum, the transforms with the ranges of the article's
 footnote, their gradients, the detection of dead units, and Adam. With a learned prior,
 the bare step includes the decoder of the prior as well, and the gradient is taken with
-respect to its latents.
+respect to its latents. The traces are those of the step while three batches of units of
+one layer are rendered in two calls.
+
+With `--check` it fails where a figure is worse than its limit in `regressions.py`. A
+ratio that is gets a second chance: another program may have disturbed the first.
 """
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
-from typing import Any
+import sys
+import warnings
+from unittest import mock
 
-import tfviz  # first, so that it can choose TensorFlow's convolutions
-import numpy as np
-import tensorflow as tf
-from tfviz import priors
-from tfviz.optimize.options import Options
+import workload
+import regressions
+import tfviz
 from tfviz.optimize.runner import Runner
-from tfviz.optimize.step import Problem
-from tfviz.objectives import channel
+
+LAYERS = ("fire8", "fire9")
 
 
 def main() -> None:
-    """Time both steps in turn, and print their ratios."""
+    """Time both steps in turn, print their ratios, and check them if asked to."""
     options = arguments()
-    adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
-    objective = channel(options.layer, range(options.batch))
-    param, transforms = prior(options.prior, options.range), tfviz.transforms.gentle()
-    if param is None:
-        param = tfviz.params.fourier(options.size, options.size)
-        transforms = tfviz.transforms.distill()
-    problem = Problem(adapter, objective, param, transforms, Options())
-    seeds = np.array([[i, i] for i in range(options.batch)], np.int32)
-    runner = Runner(problem, seeds, objective.units)
-    runner.start(seeds, objective.units)
-    start = {"images": runner.images().astype(np.float32) / 255}
-    if options.prior:
-        start = param.init(seeds)
-    held = {name: tf.Variable(values) for name, values in start.items()}
-    units = {name: tf.constant(values) for name, values in objective.units.items()}
+    if options.check:
+        options.layer, options.prior = None, None
+    layers = [options.layer] if options.layer else LAYERS
+    ratios = {layer: measure(layer, options) for layer in layers}
+    traces = count_traces(layers[0])
+    print(f"traces of the step for three batches of {layers[0]}: {traces}")
+    if not options.check:
+        return
+    for layer in layers:
+        if regressions.find_regressions({layer: ratios[layer]}, traces=0):
+            ratios[layer] = measure(layer, options)
+    found = regressions.find_regressions(ratios, traces)
+    print("\n".join(found) or "No figure is worse than its limit.")
+    sys.exit(bool(found))
 
-    # One step per call: in some processes, several steps in a loop are much slower.
-    @tf.function(autograph=False)
-    def bare() -> None:
-        given = {name: tf.identity(values) for name, values in held.items()}
-        seen = given.get("images")
-        if options.prior:
-            low, high = param.value_range
-            seen = (param.generate(param.values(given)) - low) / (high - low)
-            seen = param.view(seen, (options.size, options.size, 3))
-        activations = adapter.forward(seen, objective.layers)
-        scores = objective.score(activations, seen, {}, units)
-        # The next step depends on this one, so that TensorFlow optimizes none away.
-        for name, slope in zip(
-            given, tf.gradients(scores, list(given.values())), strict=True
-        ):
-            held[name].assign_add(1e-6 * slope)
 
-    def run_full() -> None:
-        # After the first steps, in which dead units get a redirected gradient.
-        runner.run(32, options.steps, 0.05)
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    workload.add_arguments(parser)
+    parser.set_defaults(layer=None)
+    parser.add_argument("--steps", type=int, default=8, help="steps in one run")
+    parser.add_argument("--pairs", type=int, default=9, help="pairs of runs to compare")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="fail if a ratio or the number of traces is worse than its limit",
+    )
+    return parser.parse_args()
 
-    def run_bare() -> None:
-        for _ in range(options.steps):
-            bare()
-        for values in held.values():
-            values.numpy()
 
-    runner.run(0, 16, 0.05)
-    run_full()
-    run_bare()
+def measure(layer: str, options: argparse.Namespace) -> list[float]:
+    """Return the ratio of a full step to the bare gradient of each pair of runs."""
+    work = workload.build(
+        layer, options.size, options.batch, options.prior, options.range
+    )
+    work.full(options.steps)
+    work.gradient(options.steps)
     ratios, times = [], []
     for _ in range(options.pairs):
-        full, plain = seconds(run_full), seconds(run_bare)
-        ratios.append(full / plain)
+        full = workload.seconds(lambda: work.full(options.steps))
+        bare = workload.seconds(lambda: work.gradient(options.steps))
+        ratios.append(full / bare)
         times.append(full / options.steps)
     print(
-        f"{options.prior or 'fourier'}, layer {options.layer}, batch {options.batch}, "
+        f"{options.prior or 'fourier'}, layer {layer}, batch {options.batch}, "
         f"{options.size}x{options.size} pixels, {options.pairs} pairs of "
         f"{options.steps} steps"
     )
@@ -92,41 +90,23 @@ def main() -> None:
         f"full step / bare step: median {statistics.median(ratios):.3f}, "
         f"min {min(ratios):.3f}, max {max(ratios):.3f}"
     )
-    print(f"traces of the step: {runner.traces}")
     rate = options.batch / statistics.median(times)
     print(f"image-steps per second: {rate:.0f}")
+    return ratios
 
 
-def arguments() -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--layer", default="fire9")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=8, help="steps in one run")
-    parser.add_argument("--pairs", type=int, default=9, help="pairs of runs to compare")
-    parser.add_argument(
-        "--prior", help="a learned prior: what tfviz.priors.load accepts"
-    )
-    parser.add_argument(
-        "--range", help="the value range of the prior's images, such as -1,1"
-    )
-    return parser.parse_args()
-
-
-def prior(source: str | None, value_range: str | None) -> Any:
-    """Load the learned prior, if there is one."""
-    if source is None:
-        return None
-    ends = None if value_range is None else tuple(map(float, value_range.split(",")))
-    return priors.load(source, value_range=ends)
-
-
-def seconds(run: Callable[[], None]) -> float:
-    """Measure the seconds that `run` takes."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+def count_traces(layer: str) -> int:
+    """Return how often the step is traced for three batches of units in two calls."""
+    adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
+    small = tfviz.params.fourier(64, 64)
+    step = Runner._take_step
+    with (
+        warnings.catch_warnings(action="ignore"),  # of dead units
+        mock.patch.object(Runner, "_take_step", autospec=True, side_effect=step) as t,
+    ):
+        for units in (f"{layer}:0-5", f"{layer}:20-21"):
+            tfviz.render(adapter, units, small, steps=1, batch_size=4)
+    return t.call_count
 
 
 if __name__ == "__main__":
