@@ -98,10 +98,12 @@ def main() -> None:
         operations, whole, idle = profiling.profile(getattr(work, kind), options.steps)
         types = profiling.by_type(operations)
         title = f"{'Bare gradient' if kind == 'gradient' else 'Full step'}"
-        print_operations(title, whole, idle, types, operations[: options.rows])
+        parts = profiling.by_category(operations, work.problem.adapter.name)
+        parts["no operation runs"] = idle
+        print_operations(title, whole, parts, types, operations[: options.rows])
         results["profiles"][kind] = {
             "milliseconds": whole,
-            "idle": idle,
+            "parts": parts,
             "types": [asdict(operation) for operation in types],
             "operations": [asdict(operation) for operation in operations],
         }
@@ -281,12 +283,14 @@ def print_steps(
 def print_operations(
     title: str,
     whole: float,
-    idle: float,
+    parts: dict[str, float],
     types: Iterable[profiling.Operation],
     operations: Iterable[profiling.Operation],
 ) -> None:
     """Print where the time of a step goes."""
-    print(f"\n{title}: {whole:.2f} ms under the profiler, {idle:.2f} in no operation")
+    print(f"\n{title}: {whole:.2f} ms under the profiler")
+    for label, time in parts.items():
+        print(f"{time:5.2f} ms {time / whole:6.1%}  {label}")
     for heading, rows in (("type", types), ("operation", operations)):
         print(f"{'time':>8} {'share':>6} {'lasting':>8} {'calls':>6}  {heading}")
         for o in rows:

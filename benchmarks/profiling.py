@@ -25,6 +25,22 @@ XLA = "XLA"
 _CONTAINERS = {"PartitionedCall", "StatefulPartitionedCall", "While", "If", "Cond"}
 _OPERATION = re.compile(r"[\w./\-]+:\w+")
 _MILLISECOND = 1e9  # in picoseconds
+# What operations are for, by patterns of `type name`, of which the first that fits
+# counts. NETWORK stands for the name of the network, which their names contain.
+CATEGORIES = (
+    ("convolutions", r"^\S*(Conv2D|Conv2dNative) \S*NETWORK"),
+    ("gradients of convolutions", r"^\S*BackpropInput \S*NETWORK"),
+    ("rectifiers, pools, and their gradients", r"^\S*(Relu|Pool)\S* "),
+    ("joining and slicing branches", r"^\S*(Concat|Slice|AddN)\S* "),
+    ("preprocessing", r" \S*NETWORK\S*/mean"),
+    (
+        "decoding: Fourier transforms, colours, a prior",
+        r"^\S*(FFT|MatMul|Sigmoid|Conv)",
+    ),
+    ("transforms: resampling", f"^{XLA} "),
+    ("Adam", r"^ResourceApplyAdam "),
+)
+OTHER = "other operations"
 
 
 @dataclass(frozen=True)
@@ -166,6 +182,25 @@ def by_type(operations: Iterable[Operation]) -> list[Operation]:
         for kind, group in groups.items()
     ]
     return sorted(found, key=lambda operation: -operation.share)
+
+
+def by_category(operations: Iterable[Operation], network: str) -> dict[str, float]:
+    """Add up what the operations are for, in milliseconds a step.
+
+    Args:
+        operations: The operations.
+        network: The name of the network.
+    """
+    patterns = {
+        label: re.compile(pattern.replace("NETWORK", re.escape(network)))
+        for label, pattern in CATEGORIES
+    }
+    sums = dict.fromkeys([*patterns, OTHER], 0.0)
+    for operation in operations:
+        text = f"{operation.type} {operation.name}"
+        fits = (label for label, pattern in patterns.items() if pattern.search(text))
+        sums[next(fits, OTHER)] += operation.share
+    return sums
 
 
 def _kind(name: str) -> str | None:

@@ -102,6 +102,36 @@ class TestAddUp:
         assert shares == [("Add", "2 operations", 4), ("Mul", "1 operations", 3)]
 
 
+def test_operations_add_up_by_what_they_are_for():
+    operations = [
+        profiling.Operation(name, kind, 1, share, share)
+        for name, kind, share in [
+            ("net_1/conv1/Relu", "_MklNativeFusedConv2D", 1.0),
+            ("net_1/conv2/convolution", "Conv2D", 2.0),
+            ("decoder/conv/convolution", "Conv2D", 4.0),
+            ("g/net_1/conv1_grad/x", "_MklNativeConv2DBackpropInput", 8.0),
+            ("g/net_1/pool_grad/x", "_MklNativeMaxPoolGrad", 16.0),
+            ("net_1/mean_1/Sub", "Sub", 32.0),
+            ("irfft2d", "IRFFT2D", 64.0),
+            ("g/net_1/fire2/concat_grad/Slice", "Slice", 128.0),
+            ("PartitionedCall", profiling.XLA, 256.0),
+            ("ResourceApplyAdam", "ResourceApplyAdam", 512.0),
+            ("Mean", "Mean", 1024.0),
+        ]
+    ]
+    assert profiling.by_category(operations, "net") == {
+        "convolutions": 3,
+        "gradients of convolutions": 8,
+        "rectifiers, pools, and their gradients": 16,
+        "joining and slicing branches": 128,
+        "preprocessing": 32,
+        "decoding: Fourier transforms, colours, a prior": 68,
+        "transforms: resampling": 256,
+        "Adam": 512,
+        "other operations": 1024,
+    }
+
+
 def test_the_profiler_names_the_operations_of_a_function():
     @tf.function(jit_compile=False)
     def product(a):
