@@ -41,4 +41,4 @@ sweep: .venv/tested
 	touch $@
 
 clean:
-	rm -rf .venv build dist demo *.egg-info
+	rm -rf .venv .peers build dist demo *.egg-info

@@ -4,7 +4,7 @@
     python benchmarks/peers.py --peers xplique --batch 8 --pairs 2 --steps 16
 
 All three run the same network with the same weights, SqueezeNet v1.1 up to a layer, in
-an environment of their own that the first run makes (`build/peers`, some minutes and
+an environment of their own that the first run makes (`.peers`, some minutes and
 2 GB), on the same TensorFlow, in float32, with as many threads as TensorFlow takes by
 itself. Each library runs in a process of its own that stays: one pair is a run of the
 peer and then one of tfviz, with equal numbers of images and steps. Loading and tracing
@@ -144,7 +144,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--environment",
         type=Path,
-        default=ROOT / "build" / "peers",
+        default=ROOT / ".peers",
         help="the folder of the environment, which is made if it is missing",
     )
     parser.add_argument("--layer", default="fire8")

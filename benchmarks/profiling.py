@@ -28,8 +28,8 @@ _MILLISECOND = 1e9  # in picoseconds
 # What operations are for, by patterns of `type name`, of which the first that fits
 # counts. NETWORK stands for the name of the network, which their names contain.
 CATEGORIES = (
-    ("convolutions", r"^\S*(Conv2D|Conv2dNative) \S*NETWORK"),
     ("gradients of convolutions", r"^\S*BackpropInput \S*NETWORK"),
+    ("convolutions", r"^\S*Conv2\S* \S*NETWORK"),
     ("rectifiers, pools, and their gradients", r"^\S*(Relu|Pool)\S* "),
     ("joining and slicing branches", r"^\S*(Concat|Slice|AddN)\S* "),
     ("preprocessing", r" \S*NETWORK\S*/mean"),

@@ -107,8 +107,8 @@ def test_operations_add_up_by_what_they_are_for():
         profiling.Operation(name, kind, 1, share, share)
         for name, kind, share in [
             ("net_1/conv1/Relu", "_MklNativeFusedConv2D", 1.0),
-            ("net_1/conv2/convolution", "Conv2D", 2.0),
-            ("decoder/conv/convolution", "Conv2D", 4.0),
+            ("net_1/conv2/convolution", "_MklNativeConv2DWithBias", 2.0),
+            ("decoder/conv/convolution", "_MklNativeConv2DWithBias", 4.0),
             ("g/net_1/conv1_grad/x", "_MklNativeConv2DBackpropInput", 8.0),
             ("g/net_1/pool_grad/x", "_MklNativeMaxPoolGrad", 16.0),
             ("net_1/mean_1/Sub", "Sub", 32.0),
