@@ -48,6 +48,8 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKER = Path(__file__).with_name("peers_worker.py")
 ANSWER = "@answer "
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+# Of the versions that tfviz runs with here.
+SAME = ("tensorflow", "tf_keras", "keras", "numpy")
 PACKAGES = ("tf-keras-vis",)
 # Xplique, and what it imports of its dependencies.
 XPLIQUE = "xplique"
@@ -170,7 +172,7 @@ def prepare(folder: Path) -> Path:
     if not finished.exists():
         print(f"Installing the peers into {folder}, which takes some minutes.")
         venv.create(folder, with_pip=True)
-        same = [f"{p}=={metadata.version(p)}" for p in ("tensorflow", "tf_keras")]
+        same = [f"{p}=={metadata.version(p)}" for p in SAME]
         install = [python, "-m", "pip", "install", "--quiet"]
         wanted = [*same, *PACKAGES, *XPLIQUE_NEEDS]
         subprocess.run([*install, "--editable", ROOT, *wanted], check=True)
