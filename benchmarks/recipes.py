@@ -9,7 +9,10 @@ steps, so that nothing but the recipe differs:
 * `lucid`: the spectrum, with Lucid's transforms and Adam at a rate of 0.05;
 * `horama`: MaCo, with a box of 0.2 to 0.25 of the image and noise of 0.05, and NAdam at
   a rate of 1 radian. Horama averages the gradient over 6 boxes in each step, here it is
-  one, as in all recipes;
+  one, as in all recipes. It shows units at the scale of a box, in images several times
+  as large as the input of the network, so that the score of the whole picture is low;
+* `horama-wide`: the same with boxes of 0.6 to 1 of the image, which suit a picture of
+  the size of the input;
 * `maco`: MaCo with the transforms and the rate that tfviz prefers for it;
 * `tfviz`: what `tfviz.render` does by default.
 
@@ -47,6 +50,8 @@ LATE = ("fire6", "fire7", "fire8", "fire9")
 CLASSES = 1000
 # Horama's, from its source (https://github.com/serre-lab/Horama).
 HORAMA_BOX, HORAMA_NOISE, HORAMA_RATE = (0.2, 0.25), 0.05, 1.0
+WIDE_BOX = (0.6, 1.0)
+RECIPES = (BASELINE, "horama", "horama-wide", "maco", "tfviz")
 KINDS = ("early", "late", "logit")
 
 
@@ -62,9 +67,11 @@ def main() -> None:
     made = {}
     for steps in sorted(options.steps):
         for name, recipe in recipes(options.size).items():
+            if name not in {BASELINE, *options.recipes}:
+                continue
             made[name, steps] = render(adapter, units, recipe, steps, options.seed)
             print(
-                f"{name:<8} {steps:4} steps: {made[name, steps]['seconds']:.0f} s",
+                f"{name:<12} {steps:4} steps: {made[name, steps]['seconds']:.0f} s",
                 flush=True,
             )
     reference = made[BASELINE, max(options.steps)]
@@ -98,6 +105,13 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--units", type=int, default=8, help="the number of units of each kind"
+    )
+    parser.add_argument(
+        "--recipes",
+        nargs="+",
+        choices=RECIPES,
+        default=RECIPES,
+        help=f"the recipes to compare with {BASELINE}",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -134,13 +148,19 @@ def describe(units: dict[str, list[str]]) -> str:
 def recipes(size: int) -> dict[str, dict[str, Any]]:
     """Return the arguments of `tfviz.render` of each recipe."""
     fourier, maco = tfviz.params.fourier(size, size), tfviz.params.maco(size, size)
-    boxes = tfviz.transforms.chain(
-        tfviz.transforms.box(*HORAMA_BOX), tfviz.transforms.noise(HORAMA_NOISE)
-    )
-    nadam = keras.optimizers.Nadam(HORAMA_RATE / PHASE_GAIN)
+
+    def horama(low: float, high: float) -> dict[str, Any]:
+        moves = tfviz.transforms.box(low, high), tfviz.transforms.noise(HORAMA_NOISE)
+        return {
+            "param": maco,
+            "transforms": tfviz.transforms.chain(*moves),
+            "optimizer": keras.optimizers.Nadam(HORAMA_RATE / PHASE_GAIN),
+        }
+
     return {
         BASELINE: {"param": fourier, "transforms": tfviz.transforms.lucid()},
-        "horama": {"param": maco, "transforms": boxes, "optimizer": nadam},
+        "horama": horama(*HORAMA_BOX),
+        "horama-wide": horama(*WIDE_BOX),
         "maco": {"param": maco},
         "tfviz": {"param": fourier},
     }
@@ -264,7 +284,7 @@ def print_scores(rows: list[dict[str, Any]]) -> None:
     print(f"\nscore relative to {BASELINE}, most steps" + " " * 8, end="")
     print("".join(f"{kind:<20} units " for kind in (*KINDS, "all")) + "dead")
     for found in rows:
-        print(f"{found['recipe']:<10} {found['steps']:5} steps {'':<22}", end="")
+        print(f"{found['recipe']:<12} {found['steps']:4} steps {'':<21}", end="")
         for kind in (*KINDS, "all"):
             r = found["relative"][kind]
             text = f"{r['value']:.3f} [{r['low']:.3f}, {r['high']:.3f}]"
@@ -280,7 +300,7 @@ def print_judges(rows: list[dict[str, Any]], judges: dict[str, Any]) -> None:
             entry = found["judges"][judge]
             d = {k: 100 * v for k, v in entry["difference"].items()}
             print(
-                f"{found['recipe']:<10} {found['steps']:5} steps "
+                f"{found['recipe']:<12} {found['steps']:4} steps "
                 f"{100 * entry['mean']:6.1f} % {d['value']:+7.1f} "
                 f"[{d['low']:+.1f}, {d['high']:+.1f}]"
             )

@@ -15,7 +15,8 @@ respect to its latents. The traces are those of the step while three batches of 
 one layer are rendered in two calls.
 
 With `--check` it fails where a figure is worse than its limit in `regressions.py`. A
-ratio that is gets a second chance: another program may have disturbed the first.
+ratio that is gets as many pairs once more: another program may have disturbed the
+first.
 """
 
 import argparse
@@ -35,18 +36,16 @@ LAYERS = ("fire8", "fire9")
 def main() -> None:
     """Time both steps in turn, print their ratios, and check them if asked to."""
     options = arguments()
-    if options.check:
-        options.layer, options.prior = None, None
     layers = [options.layer] if options.layer else LAYERS
-    ratios = {layer: measure(layer, options) for layer in layers}
+    pairs = {layer: measure(layer, options) for layer in layers}
     traces = count_traces(layers[0])
     print(f"traces of the step for three batches of {layers[0]}: {traces}")
     if not options.check:
         return
     for layer in layers:
-        if regressions.find_regressions({layer: ratios[layer]}, traces=0):
-            ratios[layer] = measure(layer, options)
-    found = regressions.find_regressions(ratios, traces)
+        if regressions.find_regressions({layer: pairs[layer]}, traces=0):
+            pairs[layer] += measure(layer, options)
+    found = regressions.find_regressions(pairs, traces)
     print("\n".join(found) or "No figure is worse than its limit.")
     sys.exit(bool(found))
 
@@ -65,22 +64,26 @@ def arguments() -> argparse.Namespace:
         action="store_true",
         help="fail if a ratio or the number of traces is worse than its limit",
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    for name in ("layer", "size", "batch", "prior", "range"):
+        if options.check and getattr(options, name) != parser.get_default(name):
+            parser.error(f"the limits of --check are not for another --{name}")
+    return options
 
 
-def measure(layer: str, options: argparse.Namespace) -> list[float]:
-    """Return the ratio of a full step to the bare gradient of each pair of runs."""
+def measure(layer: str, options: argparse.Namespace) -> list[regressions.Pair]:
+    """Return the seconds of full steps and of bare gradients, of each pair of runs."""
     work = workload.build(
         layer, options.size, options.batch, options.prior, options.range
     )
     work.full(options.steps)
     work.gradient(options.steps)
-    ratios, times = [], []
+    pairs = []
     for _ in range(options.pairs):
         full = workload.seconds(lambda: work.full(options.steps))
         bare = workload.seconds(lambda: work.gradient(options.steps))
-        ratios.append(full / bare)
-        times.append(full / options.steps)
+        pairs.append((full, bare))
+    ratios = [full / bare for full, bare in pairs]
     print(
         f"{options.prior or 'fourier'}, layer {layer}, batch {options.batch}, "
         f"{options.size}x{options.size} pixels, {options.pairs} pairs of "
@@ -88,11 +91,12 @@ def measure(layer: str, options: argparse.Namespace) -> list[float]:
     )
     print(
         f"full step / bare step: median {statistics.median(ratios):.3f}, "
-        f"min {min(ratios):.3f}, max {max(ratios):.3f}"
+        f"min {min(ratios):.3f}, max {max(ratios):.3f}, "
+        f"without disturbances {regressions.robust_ratio(pairs):.3f}"
     )
-    rate = options.batch / statistics.median(times)
-    print(f"image-steps per second: {rate:.0f}")
-    return ratios
+    typical = statistics.median(full for full, _ in pairs)
+    print(f"image-steps per second: {options.batch * options.steps / typical:.0f}")
+    return pairs
 
 
 def count_traces(layer: str) -> int:
