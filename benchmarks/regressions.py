@@ -73,8 +73,8 @@ def find_regressions(
             found.append(
                 f"At {layer}, a full step took {measured:.2f} times as long as the "
                 f"bare gradient; usual is {limit.usual:.2f}, and up to {most:.2f} is "
-                f"noise. `python benchmarks/limit.py --layer {layer}` shows which operations "
-                "take the time."
+                f"noise. `python benchmarks/limit.py --layer {layer}` shows which "
+                "operations take the time."
             )
     if traces > TRACES:
         found.append(
