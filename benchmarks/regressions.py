@@ -21,7 +21,7 @@ class Limit:
 
     Attributes:
         usual: The ratio on an idle machine.
-        noise: By which share of it the ratio of 9 pairs may be larger.
+        noise: By which share of it the ratio of 36 pairs may be larger.
     """
 
     usual: float
