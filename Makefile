@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-gpu lint bench gallery sweep clean
+.PHONY: demo test test-slow test-gpu lint bench bench-check gallery sweep clean
 
 demo: .venv/installed
 	$(BIN)/tfviz demo -o demo
@@ -25,6 +25,9 @@ lint: .venv/tested
 bench: .venv/installed
 	$(BIN)/python benchmarks/step.py
 
+bench-check: .venv/installed
+	$(BIN)/python benchmarks/step.py --check
+
 gallery: .venv/installed
 	$(BIN)/python examples/gallery.py docs/pictures
 
@@ -42,4 +45,4 @@ sweep: .venv/tested
 	touch $@
 
 clean:
-	rm -rf .venv build dist demo *.egg-info
+	rm -rf .venv .peers build dist demo *.egg-info

@@ -3,83 +3,124 @@
 Both run in this process, on the same truncated network, batch and number of threads:
 
     python benchmarks/step.py
-    python benchmarks/step.py --prior gan.keras --range=-1,1
+    python benchmarks/step.py --layer fire9 --prior gan.keras --range=-1,1
+    python benchmarks/step.py --check
 
 The bare step consists of the forward pass of the network up to the layer, and of the
 gradient of the same objective with respect to the input. The full step adds everything
 else: decoding the Fourier spectrum, the transforms with the ranges of the article's
 footnote, their gradients, the detection of dead units, and Adam. With a learned prior,
 the bare step includes the decoder of the prior as well, and the gradient is taken with
-respect to its latents.
+respect to its latents. The traces are those of the step while three batches of units of
+one layer are rendered in two calls.
+
+With `--check` it fails where a figure is worse than its limit in `regressions.py`. A
+ratio that is gets as many pairs once more: another program may have disturbed the
+first.
 """
 
 import argparse
 import statistics
-from typing import Any
+import sys
+import warnings
+from unittest import mock
 
-import tfviz  # first, so that it can choose TensorFlow's convolutions
-from problems import bare_step, build_problem, full_steps, seconds, start_runner
-from tfviz import priors
+import machine
+import regressions
+import workload
+import tfviz
+from tfviz.optimize.runner import Runner
+
+LAYERS = ("fire8", "fire9")
 
 
 def main() -> None:
-    """Time both steps in turn, and print their ratios."""
+    """Time both steps in turn, print their ratios, and check them if asked to."""
     options = arguments()
-    adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
-    problem = build_problem(
-        adapter,
-        options.layer,
-        options.batch,
-        options.size,
-        prior(options.prior, options.range),
+    about = machine.describe()
+    busy = about["load"] > about["cores"] / 2
+    layers = [options.layer] if options.layer else LAYERS
+    pairs = {layer: measure(layer, options) for layer in layers}
+    traces = count_traces(layers[0])
+    print(f"traces of the step for three batches of {layers[0]}: {traces}")
+    if not options.check:
+        return
+    for layer in layers:
+        if regressions.find_regressions({layer: pairs[layer]}, traces=0):
+            pairs[layer] += measure(layer, options)
+    found = regressions.find_regressions(pairs, traces)
+    print("\n".join(found) or "No figure is worse than its limit.")
+    if found and busy:
+        print(
+            f"Other programs used this machine: its load was {about['load']} on "
+            f"{about['cores']} cores. Try again when it is idle."
+        )
+    sys.exit(bool(found))
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    runner = start_runner(problem)
-    full, bare = full_steps(runner), bare_step(problem, options.size)
-    runner.run(0, 16, 0.05)
-    full(options.steps)
-    bare(options.steps)
-    ratios, times = [], []
+    workload.add_arguments(parser)
+    parser.set_defaults(layer=None)
+    parser.add_argument("--steps", type=int, default=2, help="steps in one run")
+    parser.add_argument(
+        "--pairs", type=int, default=36, help="pairs of runs to compare"
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="fail if a ratio or the number of traces is worse than its limit",
+    )
+    options = parser.parse_args()
+    for name in ("layer", "size", "batch", "prior", "range"):
+        if options.check and getattr(options, name) != parser.get_default(name):
+            parser.error(f"the limits of --check are not for another --{name}")
+    return options
+
+
+def measure(layer: str, options: argparse.Namespace) -> list[regressions.Pair]:
+    """Return the seconds of full steps and of bare gradients, of each pair of runs."""
+    work = workload.build(
+        layer, options.size, options.batch, options.prior, options.range
+    )
+    work.full(options.steps)
+    work.gradient(options.steps)
+    pairs = []
     for _ in range(options.pairs):
-        of_full = seconds(lambda: full(options.steps))
-        ratios.append(of_full / seconds(lambda: bare(options.steps)))
-        times.append(of_full / options.steps)
+        full = workload.seconds(lambda: work.full(options.steps))
+        bare = workload.seconds(lambda: work.gradient(options.steps))
+        pairs.append((full, bare))
+    ratios = [full / bare for full, bare in pairs]
     print(
-        f"{options.prior or 'fourier'}, layer {options.layer}, batch {options.batch}, "
+        f"{options.prior or 'fourier'}, layer {layer}, batch {options.batch}, "
         f"{options.size}x{options.size} pixels, {options.pairs} pairs of "
         f"{options.steps} steps"
     )
     print(
         f"full step / bare step: median {statistics.median(ratios):.3f}, "
-        f"min {min(ratios):.3f}, max {max(ratios):.3f}"
+        f"min {min(ratios):.3f}, max {max(ratios):.3f}, "
+        f"without disturbances {regressions.robust_ratio(pairs):.3f}"
     )
-    print(f"traces of the step: {runner.traces}")
-    rate = options.batch / statistics.median(times)
-    print(f"image-steps per second: {rate:.0f}")
+    typical = statistics.median(full for full, _ in pairs)
+    print(f"image-steps per second: {options.batch * options.steps / typical:.0f}")
+    return pairs
 
 
-def arguments() -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--layer", default="fire9")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=8, help="steps in one run")
-    parser.add_argument("--pairs", type=int, default=9, help="pairs of runs to compare")
-    parser.add_argument(
-        "--prior", help="a learned prior: what tfviz.priors.load accepts"
-    )
-    parser.add_argument(
-        "--range", help="the value range of the prior's images, such as -1,1"
-    )
-    return parser.parse_args()
-
-
-def prior(source: str | None, value_range: str | None) -> Any:
-    """Load the learned prior, if there is one."""
-    if source is None:
-        return None
-    ends = None if value_range is None else tuple(map(float, value_range.split(",")))
-    return priors.load(source, value_range=ends)
+def count_traces(layer: str) -> int:
+    """Return how often the step is traced for three batches of units in two calls."""
+    adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
+    small = tfviz.params.fourier(64, 64)
+    step = Runner._take_step
+    with (
+        warnings.catch_warnings(action="ignore"),  # of dead units
+        mock.patch.object(Runner, "_take_step", autospec=True, side_effect=step) as t,
+    ):
+        for units in (f"{layer}:0-5", f"{layer}:20-21"):
+            tfviz.render(adapter, units, small, steps=1, batch_size=4)
+    return t.call_count
 
 
 if __name__ == "__main__":

@@ -42,9 +42,9 @@ def tolerance(exact, on_gpu, reason):
     return on_gpu if ON_GPU else exact
 
 
-def load_script(name):
-    """Import a script of the folder `scripts` as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
+def load_script(name, folder="scripts"):
+    """Import a script of a folder, such as `scripts` or `benchmarks`, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / folder / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
