@@ -36,10 +36,9 @@ from numpy.typing import NDArray
 from tfviz import images, judges, params, priors, transforms
 from tfviz.objectives import channel, logit
 from tfviz.objectives._base import join
-from tfviz.optimize.options import STEPS, Options
+from tfviz.optimize.options import LEARNING_RATE, MOMENTUM, STEPS, Options
 from tfviz.optimize.runner import Runner
 from tfviz.optimize.step import Problem
-from tfviz.params._fourier import DEFAULTS
 
 EARLY = ("fire2", "fire3", "fire4")
 LATE = ("fire7", "fire8", "fire9")
@@ -73,8 +72,8 @@ class Recipe:
     """
 
     steps: int = STEPS
-    rate: float = DEFAULTS["learning_rate"]
-    momentum: float = DEFAULTS["momentum"]
+    rate: float = LEARNING_RATE
+    momentum: float = MOMENTUM
     schedule: str = "constant"
     optimizer: Any = None
     transforms: str = "distill"

@@ -23,6 +23,7 @@ PULL = 1.0
 # Arguments of `render` that suit generators.
 DEFAULTS: Mapping[str, Any] = {
     "learning_rate": 0.05,
+    "momentum": 0.9,
     "transforms": transforms.gentle(),
     "candidates": 32,
 }

@@ -58,10 +58,10 @@ def render(
             the param prefers, or `transforms.distill()`. `transforms.none()` for none.
         steps: The number of gradient steps.
         learning_rate: The learning rate of Adam, the default optimizer; by default
-            the rate that the param prefers, or 0.05.
+            the rate that the param prefers, or 0.15.
         momentum: The share of its mean gradient that Adam keeps at each step (its
             beta_1), from 0 to below 1; by default that which the param prefers, or
-            0.9.
+            0.5.
         optimizer: `normalized` for steps of the same size whatever the size of the
             gradient, with a learning rate that falls to 0 (DGN-AM,
             https://arxiv.org/abs/1605.09304), or a Keras optimizer to use instead of

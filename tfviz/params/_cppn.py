@@ -97,7 +97,9 @@ def cppn(
         return tf.reshape(mix(values), (-1, *shape))
 
     settings = {"layers": layers, "hidden": hidden}
-    return Param(init, decode, shape, make_spec("cppn", shape, color, **settings))
+    spec = make_spec("cppn", shape, color, **settings)
+    defaults = {"learning_rate": 0.05, "momentum": 0.9}
+    return Param(init, decode, shape, spec, defaults=defaults)
 
 
 def _activate_and_multiply(values: Any, weight: Any) -> Any:

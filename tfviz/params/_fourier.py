@@ -24,9 +24,6 @@ from tfviz.params._base import (
 # Lucid divides the sum of the waves by 4 before the sigmoid. This determines how far
 # one step of Adam changes a pixel, and published learning rates assume it.
 FOURIER_GAIN = 0.25
-# With these, 128 steps lead as far as 256 do with a rate of 0.05 and a momentum of 0.9;
-# `benchmarks/quality.py` compares them.
-DEFAULTS = {"learning_rate": 0.15, "momentum": 0.5}
 
 
 def fourier(
@@ -89,7 +86,7 @@ def fourier(
         return {"spectrum": half_spectra(separate(images)) / amplitudes}
 
     spec = make_spec("fourier", shape, color, decay=decay, stddev=stddev)
-    return Param(init, decode, shape, spec, encode=encode, defaults=DEFAULTS)
+    return Param(init, decode, shape, spec, encode=encode)
 
 
 def synthesizer(

@@ -116,7 +116,9 @@ def maco(
     if measured.source is not None:
         identity = {"source": measured.source, "digest": measured.digest}
         spec = make_spec("maco", shape, statistics=identity)
-    defaults = {"transforms": transforms.maco()}
+    # Larger steps, or less momentum, let phases run in circles.
+    own = {"learning_rate": 0.05, "momentum": 0.9}
+    defaults = {"transforms": transforms.maco(), **own}
     return Param(init, decode, shape, spec, encode=encode, defaults=defaults)
 
 
