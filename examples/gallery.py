@@ -4,7 +4,7 @@
     python examples/gallery.py docs/pictures diversity   # one of them
 
 Each figure repeats one of the article "Feature Visualization" with the bundled network.
-All of them together take about half an hour on two cores.
+All of them together take about a quarter of an hour on two cores.
 """
 
 import sys
@@ -20,10 +20,10 @@ SIZE = 160
 MODEL = tfviz.adapt(tfviz.load_model("squeezenet"))
 
 
-def render(units, param=None, moves=None, *, steps=256, **options) -> tfviz.Result:
+def render(units, param=None, moves=None, **options) -> tfviz.Result:
     """Render units at the picture size of the gallery."""
     param = param or params.fourier(SIZE, SIZE)
-    return tfviz.render(MODEL, units, param, moves, steps=steps, **options)
+    return tfviz.render(MODEL, units, param, moves, **options)
 
 
 def sheet(pictures, captions, columns=None):
@@ -54,7 +54,7 @@ def diversity():
     """Show four pictures of one unit, without and with diversity."""
     rows, captions = [], []
     for unit in ("fire8:25", "fire9:7"):
-        options = {"n": 4, "param": params.fourier(SIZE, SIZE), "steps": 160}
+        options = {"n": 4, "param": params.fourier(SIZE, SIZE)}
         for weight, name in ((0.0, "no diversity"), (None, "diversity")):
             result = tfviz.diverse(MODEL, unit, weight=weight, **options)
             rows += list(result.images)
@@ -85,7 +85,7 @@ def grid():
     corners = [objectives.channel("fire8", i) for i in (20, 25, 100, 301)]
     square = objectives.interpolate(*corners, n=4)
     param = params.aligned(112, 112, group=16)
-    return sheet(render(square, param, batch_size=16, steps=192).images, [""] * 16, 4)
+    return sheet(render(square, param, batch_size=16).images, [""] * 16, 4)
 
 
 def random():
@@ -195,7 +195,7 @@ def activations():
     vectors = directions.at_positions(MODEL, "fire7", picture)
     rows, columns, channels = vectors.shape
     units = objectives.direction("fire7", vectors.reshape(-1, channels), power=1)
-    result = render(units, params.fourier(48, 48), transforms.jitter(4), steps=128)
+    result = render(units, params.fourier(48, 48), transforms.jitter(4))
     return sheet([*result.images], [""] * (rows * columns), columns)
 
 
