@@ -35,12 +35,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tfviz  # first, so that it can choose TensorFlow's convolutions
 import numpy as np
-import problems
 import tensorflow as tf
+import workload
 from PIL import Image
 from tfviz import priors
 from tfviz.optimize.compilation import free_memory
 from tfviz.optimize.memory import free_memory_of_gpu, step_bytes
+from tfviz.optimize.step import Problem
 
 ROOT = Path(__file__).parent.parent
 LAYER = "fire8"
@@ -212,7 +213,7 @@ class Ways:
     def time(
         self,
         way: str,
-        make: Callable[[], problems.Steps],
+        make: Callable[[], workload.Steps],
         batch: int,
         **facts: Any,
     ) -> None:
@@ -236,7 +237,7 @@ class Ways:
             take = make()
             take(self.steps)
             compiled = time.monotonic() - began
-            seconds = problems.seconds_of_a_step(take, self.steps)
+            seconds = workload.seconds_of_a_step(take, self.steps)
         except (tf.errors.OpError, ValueError) as error:
             report.add(
                 self.name, **row, failed=f"{type(error).__name__}: {error}"[:300]
@@ -288,23 +289,23 @@ def measure_steps(report: Report, adapter: Any, options: argparse.Namespace) -> 
     ways = Ways(report, "fourier", options.size, options.steps)
     for batch in options.batches:
 
-        def problem(xla: bool, batch: int = batch) -> problems.Problem:
-            return problems.build_problem(
+        def problem(xla: bool, batch: int = batch) -> Problem:
+            return workload.build_problem(
                 adapter, options.layer, batch, options.size, xla=xla
             )
 
-        def bare(xla: bool, problem: Any = problem) -> problems.Steps:
-            return problems.bare_step(problem(xla), options.size, by_xla=xla)
+        def bare(xla: bool, problem: Any = problem) -> workload.Steps:
+            return workload.BareSteps(problem(xla), options.size, by_xla=xla)
 
-        def full(xla: bool, problem: Any = problem) -> problems.Steps:
-            return problems.full_steps(problems.start_runner(problem(xla)))
+        def full(xla: bool, problem: Any = problem) -> workload.Steps:
+            return workload.full_steps(problem(xla))
 
         ways.time("bare", lambda bare=bare: bare(False), batch)
         ways.time("bare by XLA", lambda bare=bare: bare(True), batch)
         ways.time("step", lambda full=full: full(False), batch)
         ways.time("step by XLA", lambda full=full: full(True), batch)
         if report.left > LEAST:
-            estimate = step_bytes(problem(False), problems.seeds_of(problem(False)))
+            estimate = step_bytes(problem(False), workload.seeds_of(problem(False)))
             report.add("memory", batch=batch, estimated_mb=estimate / 1e6)
 
 
@@ -313,12 +314,11 @@ def measure_blocks(report: Report, adapter: Any, options: argparse.Namespace) ->
     ways = Ways(report, "fourier", options.size, options.steps)
     for batch in options.batches[:2]:
 
-        def block(batch: int = batch) -> problems.Steps:
-            problem = problems.build_problem(
+        def block(batch: int = batch) -> workload.Steps:
+            problem = workload.build_problem(
                 adapter, options.layer, batch, options.size
             )
-            runner = problems.start_runner(problem)
-            return problems.steps_of_one_computation(runner, options.steps)
+            return workload.steps_of_one_computation(problem, options.steps)
 
         ways.time("block by XLA", block, batch)
 
@@ -332,7 +332,7 @@ def measure_priors(report: Report, adapter: Any, options: argparse.Namespace) ->
             prior = priors.load(name, size, precision=precision)
             facts = {"precision": precision}
             for xla in (False, True)[: options.prior_ways]:
-                problem = problems.build_problem(
+                problem = workload.build_problem(
                     adapter,
                     options.layer,
                     options.prior_batch,
@@ -343,7 +343,7 @@ def measure_priors(report: Report, adapter: Any, options: argparse.Namespace) ->
                 end = " by XLA" if xla else ""
                 ways.time(
                     f"bare{end}",
-                    lambda problem=problem, xla=xla: problems.bare_step(
+                    lambda problem=problem, xla=xla: workload.BareSteps(
                         problem, options.size, by_xla=xla
                     ),
                     options.prior_batch,
@@ -351,9 +351,7 @@ def measure_priors(report: Report, adapter: Any, options: argparse.Namespace) ->
                 )
                 ways.time(
                     f"step{end}",
-                    lambda problem=problem: problems.full_steps(
-                        problems.start_runner(problem)
-                    ),
+                    lambda problem=problem: workload.full_steps(problem),
                     options.prior_batch,
                     **facts,
                 )
@@ -388,12 +386,12 @@ def print_switched(options: argparse.Namespace) -> None:
     adapter = tfviz.adapt(tfviz.load_model("squeezenet"))
     batch = options.switch_batch
     for xla in (False,) if options.tiny else (False, True):
-        problem = problems.build_problem(
+        problem = workload.build_problem(
             adapter, options.layer, batch, options.size, xla=xla
         )
-        take = problems.full_steps(problems.start_runner(problem))
+        take = workload.full_steps(problem)
         take(options.steps)
-        seconds = problems.seconds_of_a_step(take, options.steps)
+        seconds = workload.seconds_of_a_step(take, options.steps)
         way = "step by XLA" if xla else "step"
         print(json.dumps({"way": way, "batch": batch, "ms": 1000 * seconds}))
 

@@ -28,6 +28,7 @@ import workload
 import numpy as np
 import tensorflow as tf
 from arithmetic import count, needed
+from tfviz.optimize.step import Problem
 
 SIZES = (512, 1024, 2048, 3072)  # of the matrices whose product is timed
 MEGABYTES = 64  # of an array that no cache holds
@@ -65,21 +66,25 @@ def main() -> None:
         f"Fastest matrix product: {peak / 1e9:.0f} GFLOP/s. Memory: {speed / 1e9:.1f} "
         "GB/s, read and written."
     )
-    work = workload.build(
-        options.layer, options.size, options.batch, options.prior, options.range
-    )
+    problem = workload.requested_problem(options.layer, options)
+    gradient = workload.BareSteps(problem, options.size)
+    kinds = {
+        "forward": workload.BareSteps(problem, options.size, gradient=False),
+        "gradient": gradient,
+        "full": workload.full_steps(problem),
+    }
     results: dict[str, Any] = {
         "machine": about,
         "options": {k: v for k, v in vars(options).items() if k != "output"},
         "peak_flops": peak,
         "memory_bytes_per_second": speed,
     }
-    network, decoder = count_parts(work, options)
+    network, decoder = count_parts(problem, options)
     print_products("Network", network, peak)
     print_products("Decoder", decoder, peak)
     results["network"] = [asdict(product) for product in network]
     results["decoder"] = [asdict(product) for product in decoder]
-    gradient_flops = sum(p.flops for p in in_graph(work.graph("gradient")))
+    gradient_flops = sum(p.flops for p in in_graph(gradient.graph))
     bare = sum(product.flops for product in network)
     decoding = sum(product.flops for product in decoder)
     if options.prior:
@@ -91,14 +96,14 @@ def main() -> None:
         "full": gradient_flops + (0 if options.prior else 2 * decoding),
     }
     results["flops"] = flops
-    results["milliseconds"] = time_steps(work, options)
+    results["milliseconds"] = time_steps(kinds, options)
     print_steps(results["milliseconds"], flops, peak)
     results["profiles"] = {}
     for kind in ("gradient", "full"):
-        operations, whole, idle = profiling.profile(getattr(work, kind), options.steps)
+        operations, whole, idle = profiling.profile(kinds[kind], options.steps)
         types = profiling.by_type(operations)
         title = f"{'Bare gradient' if kind == 'gradient' else 'Full step'}"
-        parts = profiling.by_category(operations, work.problem.adapter.name)
+        parts = profiling.by_category(operations, problem.adapter.name)
         parts["no operation runs"] = idle
         print_operations(title, whole, parts, types, operations[: options.rows])
         results["profiles"][kind] = {
@@ -141,10 +146,10 @@ def memory_speed() -> float:
 
 
 def count_parts(
-    work: workload.Workload, options: argparse.Namespace
+    problem: Problem, options: argparse.Namespace
 ) -> tuple[list[Product], list[Product]]:
     """Return the products of the network and of the decoder, with their times."""
-    problem, shape = work.problem, (options.batch, options.size, options.size, 3)
+    shape = (options.batch, options.size, options.size, 3)
 
     def forward(images: Any) -> Any:
         return problem.adapter.forward(images, problem.objective.layers)
@@ -220,10 +225,9 @@ def fastest(run: Callable[[], Any]) -> float:
 
 
 def time_steps(
-    work: workload.Workload, options: argparse.Namespace
+    kinds: dict[str, workload.Steps], options: argparse.Namespace
 ) -> dict[str, dict[str, float]]:
     """Run the three kinds of steps in turn, and return milliseconds a step."""
-    kinds = {kind: getattr(work, kind) for kind in ("forward", "gradient", "full")}
     times: dict[str, list[float]] = {kind: [] for kind in kinds}
     for repeat in range(options.repeats + 1):
         for kind, run in kinds.items():

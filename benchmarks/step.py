@@ -83,15 +83,15 @@ def arguments() -> argparse.Namespace:
 
 def measure(layer: str, options: argparse.Namespace) -> list[regressions.Pair]:
     """Return the seconds of full steps and of bare gradients, of each pair of runs."""
-    work = workload.build(
-        layer, options.size, options.batch, options.prior, options.range
-    )
-    work.full(options.steps)
-    work.gradient(options.steps)
+    problem = workload.requested_problem(layer, options)
+    take_full = workload.full_steps(problem)
+    take_bare = workload.BareSteps(problem, options.size)
+    take_full(options.steps)
+    take_bare(options.steps)
     pairs = []
     for _ in range(options.pairs):
-        full = workload.seconds(lambda: work.full(options.steps))
-        bare = workload.seconds(lambda: work.gradient(options.steps))
+        full = workload.seconds(lambda: take_full(options.steps))
+        bare = workload.seconds(lambda: take_bare(options.steps))
         pairs.append((full, bare))
     ratios = [full / bare for full, bare in pairs]
     print(
