@@ -113,8 +113,8 @@ class TestDrawUnits:
             "late": 4,
             "logits": 3,
         }
-        assert {layer for layer, _ in groups["early"]} <= set(quality.EARLY)
-        assert {layer for layer, _ in groups["late"]} <= set(quality.LATE)
+        assert {layer for layer, _ in groups["early"]} == {quality.EARLY}
+        assert {layer for layer, _ in groups["late"]} == {quality.LATE}
         classes = [units["class"][0] for _, units in groups["logits"]]
         assert classes == sorted(set(classes))
         assert 0 <= classes[0] <= classes[-1] < 1000

@@ -525,11 +525,12 @@ def test_dead_units_of_all_kinds_of_models_are_revived(kind, monkeypatch):
     [convolution] = [layer for layer in inside.layers if layer.name == "conv"]
     fill_dead(convolution, -3.5, 20.0)
     adapter = tfviz.adapt(model, (-1, 1))
-    woken = run(adapter, "logit:0-1", 32)
+    woken = run(adapter, "logit:0-1", 32, learning_rate=0.05)
     without_remedy(monkeypatch)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        left = run(adapter, "logit:0-1", 32)
+        # With larger steps, the gradient that is left would wake it.
+        left = run(adapter, "logit:0-1", 32, learning_rate=0.05)
 
     assert woken.scores[0] > 0.004 > left.scores[0]
     assert not woken.stuck.any()
