@@ -208,7 +208,7 @@ class Smoothing(layers.Layer):
         x = keras.ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), "symmetric")
         row = np.array([1, 2, 1], np.float32) / 4
         kernel = np.tile(np.outer(row, row)[..., None, None], (1, 1, x.shape[-1], 1))
-        return keras.ops.depthwise_conv(x, kernel)
+        return keras.ops.depthwise_conv(x, keras.ops.cast(kernel, x.dtype))
 
 
 class Normalization(layers.BatchNormalization):
