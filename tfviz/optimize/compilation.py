@@ -1,12 +1,15 @@
-"""Compile functions so that the memory is free again once they are dropped."""
+"""Compile functions quickly, and so that their memory is free once they are dropped."""
 
 import ctypes
 import gc
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
+from tensorflow.python.eager import context
 from tensorflow.python.framework import ops
 
 from tfviz._errors import reason_of
@@ -17,7 +20,26 @@ _CUSTOM = "CustomGradient-"
 _ATTRIBUTE = "_gradient_op_type"
 
 
-def compile_function(function: Any, *arguments: Any) -> Any:
+class CompiledFunction:
+    """A function that was traced for arguments of one kind.
+
+    Attributes:
+        structured_outputs: The specifications of what it returns.
+    """
+
+    def __init__(self, concrete: Any, options: Any) -> None:
+        self._concrete, self._options = concrete, options
+        self.structured_outputs = concrete.structured_outputs
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Return the results for some arguments."""
+        with _call_options(self._options):
+            return self._concrete(*arguments)
+
+
+def compile_function(
+    function: Any, *arguments: Any, loop: bool = False
+) -> CompiledFunction:
     """Trace a function at once, whose gradients are all computed inside of it.
 
     One that is traced at its first call counts as one that is traced too often when
@@ -30,6 +52,9 @@ def compile_function(function: Any, *arguments: Any) -> Any:
     Args:
         function: The function.
         *arguments: Its arguments, or their specifications.
+        loop: Whether it is no more than a loop around a function of its own. That one
+            is optimized when it is called, so optimizing it as a part of the loop would
+            be done in vain, and take longer than all else.
 
     Raises:
         ValueError: If it contains an operation that has no gradient.
@@ -38,8 +63,11 @@ def compile_function(function: Any, *arguments: Any) -> Any:
     registry = ops.gradient_registry._registry
     known = set(registry)
     traced = tf.function(function, autograph=False)
+    rewriting = _rewriting()
     try:
-        compiled = traced.get_concrete_function(*arguments)
+        # The functions inside of it get these options while they are traced.
+        with _call_options(rewriting):
+            compiled = traced.get_concrete_function(*arguments)
     except LookupError as error:
         if type(error) is not LookupError:  # such as KeyError, a mistake in the program
             raise
@@ -48,10 +76,41 @@ def compile_function(function: Any, *arguments: Any) -> Any:
             f"without a gradient. {reason_of(error)}"
         ) from error
     # Only those that this graph uses: other threads may be tracing others.
-    for name in _custom_gradients(compiled.graph.as_graph_def()):
-        if name not in known:
-            registry.pop(name, None)
-    return compiled
+    if set(registry) != known:
+        for name in _custom_gradients(compiled.graph.as_graph_def()):
+            if name not in known:
+                registry.pop(name, None)
+    return CompiledFunction(
+        compiled, _rewriting(disable_meta_optimizer=True) if loop else rewriting
+    )
+
+
+def _rewriting(**settings: Any) -> Any:
+    """Return TensorFlow's options with others for the optimization of graphs.
+
+    A second round of the same optimizations takes as long as the first, and changes
+    neither the speed nor the results of a step.
+    """
+    current = context.context().function_call_options.config_proto_serialized
+    config = config_pb2.ConfigProto.FromString(current)
+    rewrites = config.graph_options.rewrite_options
+    rewrites.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
+    for name, value in settings.items():
+        setattr(rewrites, name, value)
+    return context.FunctionCallOptions(config_proto=config)
+
+
+@contextmanager
+def _call_options(options: Any) -> Iterator[None]:
+    """Let this thread call functions with other options in this context."""
+    # There is no public way to set them for one call, or for one thread.
+    current = context.context()
+    before = current.function_call_options
+    current.function_call_options = options
+    try:
+        yield
+    finally:
+        current.function_call_options = before
 
 
 def free_memory() -> None:

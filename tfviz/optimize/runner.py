@@ -130,7 +130,13 @@ class Runner:
         self._update = make_updater(problem.options.optimizer, self._state.latents)
         number, rates = tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.float32)
         self._run = compile_function(
-            self._take_steps, self._seeds, self._units, number, number, rates
+            self._take_steps,
+            self._seeds,
+            self._units,
+            number,
+            number,
+            rates,
+            loop=True,
         )
         self._measure = compile_function(self._measured, self._units)
         self._bytes = compile_function(self._pictures)
