@@ -4,7 +4,7 @@ Each repetition starts a new process that runs `tfviz render` with these argumen
 notes how long each phase takes:
 
     python benchmarks/first_picture.py
-    python benchmarks/first_picture.py 'fire*:0' -o glob.json
+    python benchmarks/first_picture.py -o glob.json -- 'fire*:0' --steps 32
     python benchmarks/first_picture.py fire8:20 --other ../before/.venv/bin/python
 
 With `--other`, a second Python is measured in alternation, such as that of another
@@ -52,7 +52,8 @@ import functools, json, os, sys, threading, time
 
 began, spent = float(sys.argv.pop(1)), time.process_time()
 report = sys.argv.pop(1)
-seconds, processor = {"start of Python": time.time() - began}, {"start of Python": spent}
+seconds = {"start of Python": time.time() - began}
+processor = {"start of Python": spent}
 stack = []
 
 def note(now, used):
@@ -143,16 +144,20 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """Parse the command line; what is unknown goes to `tfviz render`."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "render",
+        nargs="*",
+        default=["fire8:20"],
+        help="units and options of `tfviz render`; options after --",
     )
     parser.add_argument("-n", "--repeat", type=int, default=5)
     parser.add_argument("--other", metavar="PYTHON", help="another Python to compare")
     parser.add_argument("-o", "--output", type=Path, help="the numbers of all runs")
-    options, render = parser.parse_known_args()
-    options.render = render or ["fire8:20"]
-    return options
+    return parser.parse_args()
 
 
 def observe(python: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -190,7 +195,8 @@ def print_table(kind: str, runs: dict[str, list[dict[str, Any]]]) -> None:
             times = [sum(run[kind].get(phase, 0.0) for phase in phases) for run in some]
             medians.append(statistics.median(times))
             cells += f"{medians[-1]:8.2f} ({min(times):.2f}-{max(times):.2f})".ljust(24)
-        ratio = f"{medians[1] / medians[0]:6.2f}" if medians[1:] and medians[0] else ""
+        known = medians[1:] and medians[0] > 0.005
+        ratio = f"{medians[1] / medians[0]:6.2f}" if known else ""
         print(f"{name:28}{cells}{ratio}", flush=True)
 
 

@@ -228,13 +228,14 @@ def warp(
 @tf.function(jit_compile=True, autograph=False, reduce_retracing=False)
 def _gather(images: Any, matrices: Any, size: tuple[int, int]) -> Any:
     """Interpolate each pixel of the result from the four pixels around its point."""
-    columns, rows = _map_points(matrices, *_grid(size))
+    pixels_at = _pixels_of(images)
+    columns, rows = _mapping(matrices)(*_grid(size))
     left, top = tf.floor(columns), tf.floor(rows)
     total = 0
     for row in (top, top + 1):
         for column in (left, left + 1):
             weight = _tent(row - rows) * _tent(column - columns)
-            total += weight[..., None] * _pixels_at(images, column, row)
+            total += weight[..., None] * pixels_at(column, row)
     return total
 
 
@@ -247,17 +248,18 @@ def _scatter(upstream: Any, matrices: Any, size: tuple[int, int], taps: int) -> 
     `taps` points contains them all. Gathering them is several times faster than adding
     to scattered positions.
     """
+    pixels_at, map_points = _pixels_of(upstream), _mapping(matrices)
     columns, rows = _grid(size)
-    middle_column, middle_row = _map_points(tf.linalg.inv(matrices), columns, rows)
+    middle_column, middle_row = _mapping(tf.linalg.inv(matrices))(columns, rows)
     first_column = tf.math.ceil(middle_column - taps / 2)
     first_row = tf.math.ceil(middle_row - taps / 2)
     total = 0
     for down in range(taps):
         for right in range(taps):
             column, row = first_column + right, first_row + down
-            to_column, to_row = _map_points(matrices, column, row)
+            to_column, to_row = map_points(column, row)
             weight = _tent(to_row - rows) * _tent(to_column - columns)
-            total += weight[..., None] * _pixels_at(upstream, column, row)
+            total += weight[..., None] * pixels_at(column, row)
     return total
 
 
@@ -267,25 +269,37 @@ def _grid(size: tuple[int, int]) -> tuple[Any, Any]:
     return columns, rows
 
 
-def _map_points(matrices: Any, columns: Any, rows: Any) -> tuple[Any, Any]:
+def _mapping(matrices: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Return the function that maps points `(column, row)` by matrices `(n, 3, 3)`."""
+    # Outside of the function: tracing its many calls takes time.
     m = matrices[:, :, :, None, None]
-    return (
-        m[:, 0, 0] * columns + m[:, 0, 1] * rows + m[:, 0, 2],
-        m[:, 1, 0] * columns + m[:, 1, 1] * rows + m[:, 1, 2],
-    )
+    entries = [[m[:, row, column] for column in range(3)] for row in range(2)]
+
+    def map_points(columns: Any, rows: Any) -> tuple[Any, Any]:
+        (a, b, x), (c, d, y) = entries
+        return a * columns + b * rows + x, c * columns + d * rows + y
+
+    return map_points
 
 
 def _tent(distance: Any) -> Any:
     return tf.maximum(1 - tf.abs(distance), 0)
 
 
-def _pixels_at(images: Any, columns: Any, rows: Any) -> Any:
-    """Return the pixels at whole positions `(n, height, width)`; zero outside."""
+def _pixels_of(images: Any) -> Callable[[Any, Any], Any]:
+    """Return the function from whole positions `(n, height, width)` to pixels.
+
+    Outside of the images they are zero.
+    """
     n, height, width, channels = images.shape
-    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    columns = tf.cast(tf.clip_by_value(columns, 0, width - 1), tf.int32)
-    rows = tf.cast(tf.clip_by_value(rows, 0, height - 1), tf.int32)
     start = tf.range(n)[:, None, None] * (height * width)
     flat = tf.reshape(images, (-1, channels))
-    values = tf.gather(flat, start + rows * width + columns)
-    return tf.where(inside[..., None], values, 0)
+
+    def pixels_at(columns: Any, rows: Any) -> Any:
+        inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+        columns = tf.cast(tf.clip_by_value(columns, 0, width - 1), tf.int32)
+        rows = tf.cast(tf.clip_by_value(rows, 0, height - 1), tf.int32)
+        values = tf.gather(flat, start + rows * width + columns)
+        return tf.where(inside[..., None], values, 0)
+
+    return pixels_at
