@@ -33,15 +33,15 @@ _CUTS = 3
 
 
 class PhotoSource(Protocol):
-    """Square photos, from which batches are drawn.
+    """Square photos, from which batches are drawn."""
 
-    Attributes:
-        count: The number of photos.
-        side: The height and width of the squares, in pixels.
-    """
+    @property
+    def count(self) -> int:
+        """The number of photos."""
 
-    count: int
-    side: int
+    @property
+    def side(self) -> int:
+        """The height and width of the squares, in pixels."""
 
     def batches(self, batch: int, *, first: int, seed: int) -> Iterator[Any]:
         """Yield arguments of `fetch` without end, one for each batch, shuffled.

@@ -5,7 +5,7 @@ import gc
 import pytest
 import tensorflow as tf
 from support import build_toy
-from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
+from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.eager import context
 from tensorflow.python.framework import ops
 from tensorflow.python.framework.func_graph import FuncGraph
@@ -16,9 +16,6 @@ from tfviz.optimize.compilation import compile_function
 from tfviz.optimize.job import Job
 from tfviz.optimize.options import Options
 from tfviz.optimize.runner import KEPT, cache_of
-
-
-ONE = rewriter_config_pb2.RewriterConfig.ONE
 
 
 def count_graphs():
@@ -58,11 +55,6 @@ def in_a_loop(x):
     return tf.while_loop(lambda i, _: i < 3, lambda i, y: (i + 1, inner(y)), (0, x))[1]
 
 
-def rewrites(options):
-    config = config_pb2.ConfigProto.FromString(options)
-    return config.graph_options.rewrite_options
-
-
 @pytest.fixture
 def _optimizing():
     """Graphs are optimized, as they are outside of tests."""
@@ -72,10 +64,15 @@ def _optimizing():
     tf.config.optimizer.set_experimental_options(before)
 
 
+def is_optimized(options):
+    config = config_pb2.ConfigProto.FromString(options)
+    return not config.graph_options.rewrite_options.disable_meta_optimizer
+
+
 @pytest.mark.usefixtures("_optimizing")
 @pytest.mark.parametrize("loop", [True, False])
-def test_the_function_in_a_loop_is_optimized_once(loop):
-    """As it is called, in one round, and not before as a part of the loop."""
+def test_the_function_in_a_loop_is_optimized_as_it_is_called(loop, monkeypatch):
+    """And not before that, in vain, as a part of the loop."""
     compiled = compile_function(in_a_loop, tf.TensorSpec((), tf.float32), loop=loop)
     calls = [
         node.attr["config_proto"].s
@@ -83,26 +80,21 @@ def test_the_function_in_a_loop_is_optimized_once(loop):
         for node in function.node_def
         if "config_proto" in node.attr
     ]
-    outer = rewrites(compiled._options.config_proto_serialized)
+    seen = []
+    concrete = compiled._concrete
+
+    def call(*arguments):
+        options = context.context().function_call_options
+        seen.append(is_optimized(options.config_proto_serialized))
+        return concrete(*arguments)
+
+    monkeypatch.setattr(compiled, "_concrete", call)
+    before = context.context().function_call_options
 
     assert float(compiled(tf.constant(1.0))) == 15
-    assert [rewrites(call).meta_optimizer_iterations for call in calls] == [ONE]
-    assert [rewrites(call).disable_meta_optimizer for call in calls] == [False]
-    assert outer.disable_meta_optimizer is loop
-
-
-@pytest.mark.usefixtures("_optimizing")
-def test_options_of_the_user_count_and_stay():
-    tf.config.optimizer.set_experimental_options({"remapping": False})
-    before = context.context().function_call_options
-    compiled = compile_function(in_a_loop, tf.TensorSpec((), tf.float32))
-    compiled(tf.constant(1.0))
-    options = rewrites(compiled._options.config_proto_serialized)
-    tf.config.optimizer.set_experimental_options({"remapping": True})
-
-    assert options.remapping == rewriter_config_pb2.RewriterConfig.OFF
-    assert not options.disable_meta_optimizer
-    assert before.config_proto_serialized != compiled._options.config_proto_serialized
+    assert seen == [not loop]
+    assert [is_optimized(call) for call in calls] == [True]
+    assert context.context().function_call_options is before
 
 
 def test_an_operation_without_a_gradient_is_an_error_of_its_layer():

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
+from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.eager import context
 from tensorflow.python.framework import ops
 
@@ -27,12 +27,14 @@ class CompiledFunction:
         structured_outputs: The specifications of what it returns.
     """
 
-    def __init__(self, concrete: Any, options: Any) -> None:
-        self._concrete, self._options = concrete, options
+    def __init__(self, concrete: Any, *, loop: bool) -> None:
+        self._concrete, self._options = concrete, _unoptimized() if loop else None
         self.structured_outputs = concrete.structured_outputs
 
     def __call__(self, *arguments: Any) -> Any:
         """Return the results for some arguments."""
+        if self._options is None:
+            return self._concrete(*arguments)
         with _call_options(self._options):
             return self._concrete(*arguments)
 
@@ -63,11 +65,8 @@ def compile_function(
     registry = ops.gradient_registry._registry
     known = set(registry)
     traced = tf.function(function, autograph=False)
-    rewriting = _rewriting()
     try:
-        # The functions inside of it get these options while they are traced.
-        with _call_options(rewriting):
-            compiled = traced.get_concrete_function(*arguments)
+        compiled = traced.get_concrete_function(*arguments)
     except LookupError as error:
         if type(error) is not LookupError:  # such as KeyError, a mistake in the program
             raise
@@ -80,23 +79,14 @@ def compile_function(
         for name in _custom_gradients(compiled.graph.as_graph_def()):
             if name not in known:
                 registry.pop(name, None)
-    return CompiledFunction(
-        compiled, _rewriting(disable_meta_optimizer=True) if loop else rewriting
-    )
+    return CompiledFunction(compiled, loop=loop)
 
 
-def _rewriting(**settings: Any) -> Any:
-    """Return TensorFlow's options with others for the optimization of graphs.
-
-    A second round of the same optimizations takes as long as the first, and changes
-    neither the speed nor the results of a step.
-    """
+def _unoptimized() -> Any:
+    """Return TensorFlow's options for a call, without the optimization of its graph."""
     current = context.context().function_call_options.config_proto_serialized
     config = config_pb2.ConfigProto.FromString(current)
-    rewrites = config.graph_options.rewrite_options
-    rewrites.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
-    for name, value in settings.items():
-        setattr(rewrites, name, value)
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
     return context.FunctionCallOptions(config_proto=config)
 
 
