@@ -1,5 +1,6 @@
 """Options and steps that several commands share."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -295,6 +296,9 @@ def _import_tensorflow_silently() -> None:
         os.close(stderr)
         os.close(devnull)
     tf.get_logger().setLevel("ERROR")
+    # What was imported stays until the end. Python would look through it, for a third
+    # of a second, whenever the memory of a layer is freed.
+    gc.freeze()
 
 
 def _import_custom(custom: tuple[str, ...]) -> None:

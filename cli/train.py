@@ -27,7 +27,6 @@ ONLY_KIND = {
     "encoder": ("gan",),
     "encoder_steps": ("gan",),
     "initial": ("gan",),
-    "xla": ("gan",),
     "by_clock": ("gan",),
 }
 
@@ -149,16 +148,16 @@ ONLY_KIND = {
     help="Random seed; another seed gives another prior.",
 )
 @click.option(
-    "--bfloat16",
-    is_flag=True,
+    "--bfloat16/--no-bfloat16",
+    default=None,
     help="Multiply numbers of 16 bits: twice as fast on processors with instructions "
-    "for it (avx512_bf16, AMX).",
+    "for it (avx512_bf16, AMX). By default only on graphics cards that have them.",
 )
 @click.option(
-    "--xla",
-    is_flag=True,
-    help="Compile the steps of a GAN with XLA. This takes minutes, and then is faster "
-    "on graphics cards.",
+    "--xla/--no-xla",
+    default=None,
+    help="Compile the steps with XLA. This takes minutes, and then is faster on "
+    "graphics cards. By default a trial decides there, and processors do without.",
 )
 @click.option(
     "--minutes",
@@ -202,7 +201,7 @@ def train(
     tfviz priors train inverter --images photos -o inverter -m net.keras --layer block4
     tfviz priors train autoencoder --images photos -o small --channels 4 --minutes 60
     tfviz priors train autoencoder --images a.zip --images b.zip --without test.txt -o b
-    tfviz priors train gan --images photos -o gan --batch 256 --bfloat16 --xla
+    tfviz priors train gan --images photos -o gan --batch 256
     """
     _check_kind(kind, settings)
     _check_size(kind, settings["size"])

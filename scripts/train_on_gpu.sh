@@ -86,7 +86,7 @@ if [ "$SMOKE" != 0 ]; then
   ls "$work/photos" | head -n 8 | while read -r name; do
     cp -r "$work/photos/$name" "$work/few/"
   done
-  [ "$XLA" = 1 ] || smoke plain
+  [ "$XLA" = 1 ] || smoke plain --no-xla
   [ "$XLA" = 0 ] || smoke xla --xla
   plain=0 fast=0
   [ "$XLA" = 1 ] || plain=$(speed plain fooled)
@@ -101,7 +101,7 @@ if [ "$SMOKE" != 0 ]; then
     [ "$steps" -lt 1 ] || options+=(--encoder-steps $((steps < 10000 ? steps : 10000)))
   fi
 fi
-[ "$XLA" != 1 ] || options+=(--xla)
+if [ "$XLA" = 1 ]; then options+=(--xla); else options+=(--no-xla); fi
 [ -z "$STATE" ] || options+=(--initial "$STATE")
 
 say "training: ${options[*]} ${given[*]}"

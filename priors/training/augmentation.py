@@ -30,23 +30,50 @@ def stream(seed: Any, number: int) -> Any:
     return seed + tf.constant([7919 * number, 0])
 
 
-def crop(images: Any, draws: Any, zoom: float) -> Any:
-    """Return random square crops, enlarged to the size of the images.
+def cut(pixels: Any, draws: Any, size: int, zoom: float = 1.0) -> Any:
+    """Return photos as they are learned from: cropped and mirrored at random.
 
     Args:
-        images: `(n, size, size, c)`.
+        pixels: `(n, side, side, 3)` integers of 8 bits.
+        draws: `(n, 4)` random numbers from 0 to 1: the side, the top and the left of
+            each crop, and whether it is mirrored: below a half.
+        size: The height and width of the crops, in pixels.
+        zoom: The least side of a crop, as a fraction of the photo's.
+
+    Returns:
+        `(n, size, size, 3)` in [0, 1]. Photos of this size that are not to be enlarged
+        keep their colours exactly.
+    """
+    photos = tf.cast(pixels, tf.float32) / 255
+    if zoom < 1 or size != pixels.shape[1]:
+        photos = crop(photos, draws[:, :3], zoom, size)
+    mirrored = draws[:, 3, None, None, None] < 0.5
+    return tf.where(mirrored, photos[:, :, ::-1], photos)
+
+
+def crop(images: Any, draws: Any, zoom: float, size: int | None = None) -> Any:
+    """Return random square crops, resized linearly and without aliasing.
+
+    Args:
+        images: `(n, side, side, c)`.
         draws: `(n, 3)` random numbers from 0 to 1: the side, the top and the left.
         zoom: The least side of a crop, as a fraction of the image's.
+        size: The height and width of the crops, by default those of the images.
     """
-    size = images.shape[1]
-    side = (zoom + (1 - zoom) * draws[:, 0]) * size
+    whole = images.shape[1]
+    size = size or whole
+    side = (zoom + (1 - zoom) * draws[:, 0]) * whole
     # The centre of each new pixel, in pixels of the image.
     steps = (tf.range(size, dtype=tf.float32) + 0.5) / size
     centres = [
-        draws[:, k, None] * (size - side[:, None]) + steps * side[:, None] - 0.5
+        draws[:, k, None] * (whole - side[:, None]) + steps * side[:, None] - 0.5
         for k in (1, 2)
     ]
-    rows, columns = (_sampling(tf.clip_by_value(c, 0, size - 1.0)) for c in centres)
+    # A new pixel that is larger than an old one is the mean of several.
+    reach = tf.maximum(side / size, 1.0)[:, None, None]
+    rows, columns = (
+        _sampling(tf.clip_by_value(c, 0, whole - 1.0), whole, reach) for c in centres
+    )
     return _resample(images, rows, columns)
 
 
@@ -78,7 +105,7 @@ def diff_augment(images: Any, draws: Any) -> Any:
     reach = round(SHIFT * size)
     # The place among whole shifts from -reach to reach.
     shifts = tf.floor(draws[:, 3:5] * (2 * reach + 1)) - reach
-    rows, columns = (_sampling(positions + shifts[:, k, None]) for k in (0, 1))
+    rows, columns = (_sampling(positions + shifts[:, k, None], size) for k in (0, 1))
     images = _resample(images, rows, columns)
 
     # The hole may lie partly outside: its centre is any corner of a pixel.
@@ -88,22 +115,29 @@ def diff_augment(images: Any, draws: Any) -> Any:
     return images * tf.cast(kept, images.dtype)[..., None]
 
 
-def _sampling(centres: Any) -> Any:
-    """Return the linear weights `(n, size, size)` of old pixels in new ones.
+def _sampling(centres: Any, count: int, reach: Any = 1.0) -> Any:
+    """Return the linear weights `(n, size, count)` of old pixels in new ones.
 
     Args:
         centres: `(n, size)`, where each new pixel lies among the old ones. Outside of
             these its weights are 0.
+        count: The number of old pixels in a row.
+        reach: How far the weights reach, in old pixels. If further than 1, they sum to
+            1 for every new pixel.
     """
-    positions = tf.range(centres.shape[1], dtype=tf.float32)
-    return tf.nn.relu(1 - tf.abs(centres[:, :, None] - positions))
+    positions = tf.range(count, dtype=tf.float32)
+    weights = tf.nn.relu(1 - tf.abs(centres[:, :, None] - positions) / reach)
+    if isinstance(reach, float):
+        return weights
+    return weights / tf.reduce_sum(weights, axis=2, keepdims=True)
 
 
 def _resample(images: Any, rows: Any, columns: Any) -> Any:
     n, height, width, channels = images.shape
     flat = tf.reshape(images, (n, height, width * channels))
-    moved = tf.reshape(matmul(rows, flat), (n, height, width, channels))
+    moved = tf.reshape(matmul(rows, flat), (n, -1, width, channels))
     moved = tf.transpose(moved, (0, 2, 1, 3))
-    moved = matmul(columns, tf.reshape(moved, (n, width, height * channels)))
-    moved = tf.reshape(moved, (n, width, height, channels))
+    size = columns.shape[1]
+    moved = tf.reshape(moved, (n, width, rows.shape[1] * channels))
+    moved = tf.reshape(matmul(columns, moved), (n, size, rows.shape[1], channels))
     return tf.transpose(moved, (0, 2, 1, 3))

@@ -23,6 +23,8 @@ from tfviz.priors.training.losses import (
     random_shift,
 )
 
+# The least side of a crop, as a fraction of the photo's.
+ZOOM = 0.75
 # The weights of the losses.
 PIXELS, FEATURES = 20.0, 1.0
 # A penalty keeps latents small, and they are decoded with Gaussian noise of this
@@ -46,7 +48,7 @@ class Autoencoder:
         size: The height and width of the crops to learn from, in pixels.
         batch: The number of photos in a step.
         learning_rate: The learning rate at the start.
-        zoom: The least side of a crop, as in `batches`.
+        zoom: The least side of a crop, as a fraction of the photo's.
         seed: Random seed of the initial weights.
     """
 
@@ -60,7 +62,7 @@ class Autoencoder:
         size: int,
         batch: int,
         learning_rate: float,
-        zoom: float = 0.75,
+        zoom: float = ZOOM,
         seed: int = 0,
     ) -> None:
         self.size, self.batch, self.zoom = size, batch, zoom
@@ -81,6 +83,7 @@ class Autoencoder:
         ]
         discriminators = discriminator(widths, None, seed=seed + 2)
         self._adversary = Adversary(discriminators, learning_rate, ADVERSARY)
+        self.models = (adapter.model, self.encoder, self.decoder, discriminators)
         self.exported: Mapping[str, Any] = {
             f"{model.name}/{v.path}": v
             for model in (self.encoder, self.decoder)
@@ -112,9 +115,9 @@ class Autoencoder:
         )
 
     def step(
-        self, photos: Any, seed: Any, progress: Any, learning_rate: Any
+        self, photos: Any, labels: Any, seed: Any, progress: Any, learning_rate: Any
     ) -> dict[str, Any]:
-        """Learn from a batch."""
+        """Learn from a batch; the classes of its photos do not count."""
         self._optimizer.learning_rate.assign(learning_rate)
         self._adversary.optimizer.learning_rate.assign(learning_rate)
         shift = random_shift(seed)

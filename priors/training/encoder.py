@@ -22,7 +22,6 @@ from tfviz.priors._gan_networks import (
 )
 from tfviz.priors._networks import set_weights
 from tfviz.priors._trained import read
-from tfviz.priors.training.device_photos import DevicePhotos
 
 # The least side of a crop, the share of probability that is spread over all classes,
 # and the decay of the weights.
@@ -35,7 +34,7 @@ class Classifier:
     """Trains the encoder to name the classes of photos; a `Recipe`.
 
     Args:
-        photos: The photos to learn from.
+        size: The height and width of the photos, in pixels.
         classes: The number of classes.
         batch: The number of photos in a step.
         learning_rate: The learning rate after the warm-up.
@@ -47,7 +46,7 @@ class Classifier:
 
     def __init__(
         self,
-        photos: DevicePhotos,
+        size: int,
         classes: int,
         *,
         batch: int,
@@ -55,9 +54,9 @@ class Classifier:
         dtype: str | None = None,
         seed: int = 0,
     ) -> None:
-        self.size, self.batch = photos.size, batch
+        self.size, self.batch = size, batch
         self.learning_rate = learning_rate
-        self._photos, self._classes = photos, classes
+        self._classes = classes
         self.model = gan_encoder(
             classes,
             ENCODER_WIDTHS,
@@ -82,13 +81,11 @@ class Classifier:
         }
 
     def step(
-        self, numbers: Any, seed: Any, progress: Any, learning_rate: Any
+        self, photos: Any, labels: Any, seed: Any, progress: Any, learning_rate: Any
     ) -> dict[str, Any]:
         """Learn from a batch."""
         rise = tf.minimum(1.0, progress / WARM_UP + 1e-3)
         self._optimizer.learning_rate.assign(learning_rate * rise)
-        draws = tf.random.stateless_uniform((numbers.shape[0], 4), seed)
-        photos, labels = self._photos.take(numbers, draws, self.zoom)
         target = tf.one_hot(labels, self._classes)
         target = (1 - SMOOTHING) * target + SMOOTHING / self._classes
         weights = [v.value for v in self.model.trainable_variables]

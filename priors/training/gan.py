@@ -22,7 +22,6 @@ from tfviz.priors.training.adversarial import (
 )
 from tfviz.priors.training.augmentation import DRAWS, diff_augment, stream
 from tfviz.priors.training.conditions import CodeConditions, Conditions
-from tfviz.priors.training.device_photos import DevicePhotos
 
 # The weight of the penalties of gradients, at the start and at the end.
 PENALTY_START, PENALTY_END = 1.0, 0.2
@@ -37,7 +36,6 @@ class Gan:
     """Trains a generator against a discriminator; a `Recipe`.
 
     Args:
-        photos: The photos to learn from.
         conditions: What images are made from.
         widths: The channels of the generator, as `widths_for` returns them.
         batch: The number of photos in a step, at least 4.
@@ -50,7 +48,6 @@ class Gan:
 
     def __init__(
         self,
-        photos: DevicePhotos,
         conditions: Conditions,
         *,
         widths: Sequence[int] = WIDTHS,
@@ -62,7 +59,7 @@ class Gan:
         self.size, self.batch = 4 * 2 ** (len(widths) - 1), batch
         self.learning_rate = learning_rate
         self.conditions = conditions
-        self._photos, self._widths = photos, list(widths)
+        self._widths = list(widths)
         length, z = conditions.length, conditions.z
         self.generator = gan_generator(length, z, widths, dtype=dtype, seed=seed)
         self.discriminator = gan_discriminator(
@@ -101,15 +98,14 @@ class Gan:
         return {"generator": self.generator, "discriminator": self.discriminator}
 
     def step(
-        self, numbers: Any, seed: Any, progress: Any, learning_rate: Any
+        self, photos: Any, labels: Any, seed: Any, progress: Any, learning_rate: Any
     ) -> dict[str, Any]:
         """Learn from a batch."""
         rise = (tf.cast(seed[1], tf.float32) + 1) / WARM_UP_STEPS
         for optimizer in self._optimizers:
             optimizer.learning_rate.assign(learning_rate * tf.minimum(rise, 1.0))
-        n = numbers.shape[0]
-        draws = tf.random.stateless_uniform((n, 4 + DRAWS), stream(seed, 3))
-        photos, labels = self._photos.take(numbers, draws[:, :4])
+        n = photos.shape[0]
+        draws = tf.random.stateless_uniform((n, DRAWS), stream(seed, 5))
         own, seen = self.conditions.of(photos[: n // 2], labels[: n // 2])
         others = self.conditions.others(own, seed)[: n - n // 2]
         conditions = tf.concat([own, others], axis=0)
@@ -118,7 +114,7 @@ class Gan:
         def judge(images: Any) -> Any:
             """Judge photos, or images that are paired with them, or both."""
             times = images.shape[0] // n
-            changed = diff_augment(images, tf.tile(draws[:, 4:], (times, 1)))
+            changed = diff_augment(images, tf.tile(draws, (times, 1)))
             inputs = [changed, tf.tile(conditions, (times, 1))]
             matched, alone = self.discriminator(inputs, training=True)
             # Only the first half of the photos belongs to the conditions.

@@ -28,13 +28,20 @@ from tfviz.priors.training.conditions import (
     measure_codes,
 )
 from tfviz.priors.training.device_photos import (
-    on_device,
+    PhotoSource,
+    load_photos,
     read_classes,
-    read_squares,
 )
 from tfviz.priors.training.encoder import Classifier, accuracy, load_encoder
 from tfviz.priors.training.loop import train
-from tfviz.priors.training.photos import PHOTO_LIST, Images, find_photos, unpacked
+from tfviz.priors.training.photos import (
+    PHOTO_LIST,
+    Images,
+    find_photos,
+    read_squares,
+    unpacked,
+)
+from tfviz.priors.training.precision import select_bfloat16
 
 VARIANTS = ("instance", "classes")
 # The folder and the file of the encoder, and the file of the measured codes.
@@ -63,8 +70,8 @@ def train_gan(
     learning_rate: float = 3e-4,
     held_out: int = 200,
     seed: int = 0,
-    bfloat16: bool = False,
-    xla: bool = False,
+    bfloat16: bool | None = None,
+    xla: bool | None = None,
     by_clock: bool = False,
     tell: Callable[[str], Any] = print,
     seconds: float | None = None,
@@ -106,15 +113,17 @@ def train_gan(
         held_out: The number of photos that are not learned from, but used to measure
             the encoder, and to measure and draw reconstructions.
         seed: Random seed; another seed gives another prior.
-        bfloat16: Whether convolutions multiply numbers of 16 bits.
+        bfloat16: Whether convolutions multiply numbers of 16 bits. By default they do
+            on graphics cards that have such numbers.
         xla: Whether the steps are compiled by XLA. This takes minutes, and then is
-            faster on graphics cards.
+            faster on graphics cards. By default a trial decides there, and processors
+            do without.
         by_clock: Whether the training is complete after `seconds`, however many steps
             were taken by then.
         tell: Function that receives each line of progress.
         seconds: Time after which to stop; the same call resumes.
-        stop: Function called after each step; if it returns true the training stops,
-            and the same call resumes it.
+        stop: Function called after each half of a second, or each longer step; if it
+            returns true the training stops, and the same call resumes it.
 
     Returns:
         The settings in the prior's file, or None if the training stopped early. With
@@ -152,7 +161,7 @@ def train_gan(
         "held_out": held_out,
         "steps": steps,
         "seed": seed,
-        "bfloat16": bfloat16,
+        "bfloat16": select_bfloat16(bfloat16, output / checkpoint.SETTINGS),
         "without": sorted(without),
     }
     check_settings(output / checkpoint.SETTINGS, settings, "training")
@@ -160,15 +169,47 @@ def train_gan(
     with unpacked(images) as folders:
         tell(f"looking at the images in {', '.join(folders)}")
         photos = _read_photos(folders, output, settings, tell)
-    write_settings(output / checkpoint.SETTINGS, settings)
-    shared: dict[str, Any] = {
-        "seed": seed,
-        "held_out": photos.held_out_floats(),
-        "report": tell,
-        "stop": stop,
-        "save_seconds": SAVE_SECONDS,
-        "xla": xla,
-    }
+        write_settings(output / checkpoint.SETTINGS, settings)
+        return _train(
+            photos,
+            output,
+            settings,
+            began=began,
+            by_clock=by_clock,
+            seconds=seconds,
+            shared={
+                "seed": seed,
+                "held_out": photos.held_out_floats(),
+                "report": tell,
+                "stop": stop,
+                "save_seconds": SAVE_SECONDS,
+                "xla": xla,
+            },
+        )
+
+
+def _train(
+    photos: "_GanPhotos",
+    output: Path,
+    settings: Mapping[str, Any],
+    *,
+    began: float,
+    by_clock: bool,
+    seconds: float | None,
+    shared: Mapping[str, Any],
+) -> dict[str, Any] | None:
+    """Run a training whose arguments are checked; see `train_gan`.
+
+    Args:
+        photos: The photos.
+        output: The folder for the prior and the files of the training.
+        settings: The settings of the training, as JSON values.
+        began: When it began, by the monotonic clock.
+        by_clock: As in `train_gan`.
+        seconds: As in `train_gan`.
+        shared: The arguments of the loop that the encoder and the GAN have in common.
+    """
+    tell, batch = shared["report"], settings["batch"]
     names = ("held_out", "steps", "seed", "bfloat16", "batch", "without")
     facts = {
         "photos": photos.train.count,
@@ -176,8 +217,8 @@ def train_gan(
         **{name: settings[name] for name in names},
     }
     conditions: Conditions = ClassConditions(len(photos.classes))
-    if variant == "instance":
-        path = Path(encoder or output / ENCODER_FOLDER / ENCODER)
+    if settings["variant"] == "instance":
+        path = Path(settings["encoder"] or output / ENCODER_FOLDER / ENCODER)
         if not path.exists():
             tell("training the encoder")
             if not _train_encoder(photos, path, settings, seconds, shared):
@@ -185,17 +226,16 @@ def train_gan(
         conditions, facts["top1"] = _conditions(photos, path, output, settings)
         tell(f"encoder: {facts['top1']:.1%} of held-out photos have their class first")
     recipe = gan.Gan(
-        photos.train,
         conditions,
         widths=settings["widths"],
         batch=batch,
-        learning_rate=learning_rate,
-        dtype=_policy(bfloat16),
-        seed=seed,
+        learning_rate=settings["learning_rate"],
+        dtype=_policy(settings["bfloat16"]),
+        seed=settings["seed"],
     )
-    if initial is not None:
-        restore_networks(recipe, Path(initial))
-        tell(f"going on from the networks in {os.fspath(initial)}")
+    if settings["initial"] is not None:
+        restore_networks(recipe, Path(settings["initial"]))
+        tell(f"going on from the networks in {settings['initial']}")
 
     def save_more(step: int, averages: Mapping[str, NDArray]) -> None:
         facts["steps"] = step  # by the clock, fewer than were asked for
@@ -206,7 +246,7 @@ def train_gan(
         recipe,
         photos.train,
         output,
-        steps=steps,
+        steps=settings["steps"],
         seconds=None if seconds is None else seconds - (time.monotonic() - began),
         by_clock=by_clock,
         average_decay=decay_for(batch, gan.HALF_LIFE),
@@ -255,8 +295,8 @@ class _GanPhotos:
     Attributes:
         facts: `sources`, the number of photos in each source, and `data`, the datasets
             that they are known to come from.
-        train: The photos to learn from, on the device.
-        pixels: The same photos, `(n, size, size, 3)`.
+        files: The files of the photos to learn from.
+        train: The same photos, on the device if they fit there.
         held_out: The photos held out, `(m, size, size, 3)`.
         labels: The classes of the photos held out, `(m,)`.
         classes: The names of the classes.
@@ -265,14 +305,13 @@ class _GanPhotos:
     def __init__(  # noqa: PLR0917 (two parts of photos, and what is known of them)
         self,
         facts: Mapping[str, Any],
-        pixels: NDArray[np.uint8],
-        train_labels: NDArray,
+        files: tuple[str, ...],
+        train: PhotoSource,
         held_out: NDArray[np.uint8],
         labels: NDArray,
         classes: tuple[str, ...],
     ) -> None:
-        self.facts = facts
-        self.train, self.pixels = on_device(pixels, train_labels), pixels
+        self.facts, self.files, self.train = facts, files, train
         self.held_out, self.labels, self.classes = held_out, labels, classes
 
     def held_out_floats(self) -> NDArray[np.float32]:
@@ -301,11 +340,15 @@ def _read_photos(
             f"All images in {', '.join(folders)} lie in one folder. A GAN needs their "
             "classes: put those of each class into a folder of its own."
         )
-    pixels, size = read_squares(files, settings["size"]), len(found.train)
-    tell(f"{size} to learn from, {held_out} held out, {len(classes)} classes")
-    facts = {"sources": dict(found.counts), "data": list(found.data)}
+    size, count = settings["size"], len(found.train)
+    tell(f"{count} to learn from, {held_out} held out, {len(classes)} classes")
     return _GanPhotos(
-        facts, pixels[:size], labels[:size], pixels[size:], labels[size:], classes
+        {"sources": dict(found.counts), "data": list(found.data)},
+        found.train,
+        load_photos(found.train, size, 1.0, labels=labels[:count], tell=tell),
+        read_squares(found.held_out, size),
+        labels[count:],
+        classes,
     )
 
 
@@ -319,7 +362,7 @@ def _train_encoder(
     """Train an encoder and write its file; return whether it is complete."""
     path.parent.mkdir(exist_ok=True)
     recipe = Classifier(
-        photos.train,
+        settings["size"],
         len(photos.classes),
         batch=min(ENCODER_BATCH, photos.train.count),
         learning_rate=ENCODER_LEARNING_RATE,
@@ -351,9 +394,10 @@ def _conditions(
         conditions = _from_arrays(adapter, stored, size)
     else:
         random = np.random.default_rng(settings["seed"])
-        count = min(CODE_PHOTOS, len(photos.pixels))
-        places = random.choice(len(photos.pixels), count, replace=False)
-        images = np.divide(photos.pixels[places], 255, dtype=np.float32)
+        count = min(CODE_PHOTOS, len(photos.files))
+        places = random.choice(len(photos.files), count, replace=False)
+        pixels = read_squares([photos.files[place] for place in places], size)
+        images = np.divide(pixels, 255, dtype=np.float32)
         conditions = measure_codes(adapter, images, settings["code"])
         checkpoint.save_arrays(output / MEASUREMENTS, settings, _arrays_of(conditions))
     code = conditions.code

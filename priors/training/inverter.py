@@ -34,6 +34,8 @@ PIXELS, FEATURES, CODE, MEAN_IMAGE, CLASSES = 10.0, 1.0, 0.25, 70.0, 0.1
 # The share grows slowly: discriminators that count fully from the start keep the
 # generator from learning what to show.
 ADVERSARY = AdversarySchedule(share=0.4, start=0.02, full=0.4)
+# The least side of a crop, as a fraction of the photo's.
+ZOOM = 0.8
 # Channels at 4, 8, 16, ... pixels: as many of them as an image's size needs, beginning
 # with maps of `FIRST` pixels.
 WIDTHS, FIRST = (256, 192, 128, 80, 48), 4
@@ -65,7 +67,7 @@ class Inverter:
         widths: The channels of the generator, as `widths_for` returns them.
         batch: The number of photos in a step.
         learning_rate: The learning rate at the start.
-        zoom: The least side of a crop, as in `batches`.
+        zoom: The least side of a crop, as a fraction of the photo's.
         seed: Random seed of the initial weights.
 
     Raises:
@@ -82,7 +84,7 @@ class Inverter:
         widths: Sequence[int],
         batch: int,
         learning_rate: float,
-        zoom: float = 0.8,
+        zoom: float = ZOOM,
         seed: int = 0,
     ) -> None:
         self.size, self.batch, self.zoom = FIRST * 2 ** (len(widths) - 1), batch, zoom
@@ -110,6 +112,7 @@ class Inverter:
             seed=seed + 1,
         )
         self._adversary = Adversary(discriminators, learning_rate, ADVERSARY)
+        self.models = (adapter.model, self.generator, discriminators)
         self.exported: Mapping[str, Any] = {v.path: v for v in self.generator.variables}
         self.state: list[Any] = [
             *self.generator.variables,
@@ -139,9 +142,9 @@ class Inverter:
         )
 
     def step(
-        self, photos: Any, seed: Any, progress: Any, learning_rate: Any
+        self, photos: Any, labels: Any, seed: Any, progress: Any, learning_rate: Any
     ) -> dict[str, Any]:
-        """Learn from a batch."""
+        """Learn from a batch; the classes of its photos do not count."""
         self._optimizer.learning_rate.assign(learning_rate)
         self._adversary.optimizer.learning_rate.assign(learning_rate)
         # The generator decodes the code of the photo as it is. Images are compared

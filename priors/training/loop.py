@@ -1,26 +1,29 @@
 """The training loop: steps, log, samples, and checkpoints to resume from."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from tfviz._errors import reason_of
 from tfviz.priors.training import checkpoint
 from tfviz.priors.training.checkpoint import CollapsedError
-from tfviz.priors.training.device_photos import DevicePhotos
-from tfviz.priors.training.photos import Photos, batches
+from tfviz.priors.training.device_photos import PhotoSource
+from tfviz.priors.training.stepping import (
+    Recipe,
+    Stepper,
+    select_stepper,
+    steps_of_a_call,
+)
 
 # Steps between two lines of the log.
 LOG_INTERVAL = 50
 # Seconds between two checkpoints.
 CHECKPOINT_SECONDS = 240.0
-# The learning rate at the end, as a fraction of that at the start.
-FINAL_LEARNING_RATE = 0.02
 # The decay of the moving average of the weights, which is what is exported.
 AVERAGE_DECAY = 0.999
 # Collapse is not checked before so many steps, or this fraction of all steps, as every
@@ -28,48 +31,9 @@ AVERAGE_DECAY = 0.999
 WARM_UP_STEPS, WARM_UP_SHARE = 500, 0.1
 
 
-class Recipe(Protocol):
-    """One kind of prior in training: its networks, its losses and its step.
-
-    Attributes:
-        settings: The settings that distinguish this training from others, as JSON
-            values.
-        size: The height and width of the crops to learn from, in pixels.
-        batch: The number of photos in a step.
-        zoom: The least side of a crop, as in `batches`.
-        learning_rate: The learning rate at the start.
-        exported: The variables that are exported, by name.
-        state: All variables that a step changes.
-    """
-
-    settings: Mapping[str, Any]
-    size: int
-    batch: int
-    zoom: float
-    learning_rate: float
-    exported: Mapping[str, Any]
-    state: list[Any]
-
-    def step(
-        self, photos: Any, seed: Any, progress: Any, learning_rate: Any
-    ) -> dict[str, Any]:
-        """Learn from a batch, and return the numbers to log.
-
-        Args:
-            photos: `(batch, size, size, 3)` in [0, 1]; of photos on the device their
-                numbers `(batch,)`.
-            seed: `(2,)` integers: the seed of the training and the number of the step.
-            progress: How much of the training is done, from 0 to 1.
-            learning_rate: The learning rate of this step.
-        """
-
-    def sample_rows(self, photos: NDArray) -> list[NDArray]:
-        """Return rows of images in [0, 1]: reconstructions, then any random images."""
-
-
 def train(
     recipe: Recipe,
-    photos: Photos | DevicePhotos,
+    photos: PhotoSource,
     output: Path,
     *,
     steps: int,
@@ -82,7 +46,7 @@ def train(
     average_decay: float = AVERAGE_DECAY,
     save_seconds: float = CHECKPOINT_SECONDS,
     save_more: Callable[[int, dict[str, NDArray]], Any] = lambda step, averages: None,
-    xla: bool = False,
+    xla: bool | None = None,
 ) -> bool:
     """Train a recipe, or resume its training after an interruption.
 
@@ -99,14 +63,15 @@ def train(
         seconds: Time after which to stop; a later call resumes.
         by_clock: Whether the training is complete when this time is over, however many
             steps were taken: schedules follow the time instead of the steps.
-        stop: Function called after each step; if it returns true the training stops,
-            and a later call resumes it.
+        stop: Function called after each call, which takes half a second or one step; if
+            it returns true the training stops, and a later call resumes it.
         average_decay: The decay of the moving average of the weights at each step.
         save_seconds: Seconds between two checkpoints.
         save_more: Function called after each checkpoint with the number of steps taken
             and the averaged values of the exported variables, by name.
         xla: Whether the step is compiled by XLA. This takes a minute or more, and then
-            is faster on graphics cards.
+            is faster on graphics cards. By default a trial decides on a graphics card,
+            and it is not used on processors.
 
     Returns:
         Whether the training is complete.
@@ -126,40 +91,46 @@ def train(
     checkpoint.truncate_log(output / checkpoint.LOG, first)
     if first:
         report(f"resuming from step {first} of {steps}")
-    compiled = _compile_step(recipe, averages, seed, average_decay, xla=xla)
-    photo_batches = _read_batches(recipe, photos, first, seed)
-    began = saved = compiled_at = time.monotonic()
-    for step in range(first + 1, steps + 1):
-        progress = (step - 1) / steps
-        if by_clock and seconds is not None:
-            progress = max(progress, min((time.monotonic() - began) / seconds, 1.0))
-        metrics = compiled(
-            next(photo_batches), tf.constant(step - 1), tf.constant(progress)
+
+    def make_stepper(with_xla: bool) -> Stepper:
+        return Stepper(
+            recipe,
+            averages,
+            photos,
+            seed=seed,
+            average_decay=average_decay,
+            xla=with_xla,
         )
-        for name, value in metrics.items():
-            totals[name] = totals.get(name, 0.0) + float(value)
-        if not all(np.isfinite(total) for total in totals.values()):
-            raise CollapsedError(_not_finite(step))
-        now = time.monotonic()
-        if step == first + 1:
-            compiled_at = now
-        timed_out = seconds is not None and now - began > seconds
+
+    photo_batches = photos.batches(recipe.batch, first=first, seed=seed)
+    items = list(islice(photo_batches, 1))
+    stepper = select_stepper(
+        make_stepper, state, items[0], steps - first, wanted=xla, tell=report
+    )
+    clock, step = _Clock(seconds if by_clock else None), first
+    saved = clock.now
+    while step < steps:
+        left = min(LOG_INTERVAL - step % LOG_INTERVAL, steps - step)
+        count = steps_of_a_call(clock.step_time, left)
+        progress = [clock.progress(k / steps) for k in range(step, step + count)]
+        items.extend(islice(photo_batches, count - len(items)))
+        _add(totals, stepper.run(items, step, progress), step)
+        items = []
+        step += count
+        clock.read(step)
+        timed_out = seconds is not None and clock.elapsed > seconds
         complete = step == steps or (by_clock and timed_out)
         if step % LOG_INTERVAL == 0 or complete:
-            count = (step - 1) % LOG_INTERVAL + 1
-            means = {name: total / count for name, total in totals.items()}
+            in_line = (step - 1) % LOG_INTERVAL + 1
+            means = {name: total / in_line for name, total in totals.items()}
             totals = {}
             checkpoint.append_to_log(output / checkpoint.LOG, {"step": step} | means)
-            # The first step, which is compiled, says nothing about the others.
-            step_time = (now - compiled_at) / max(step - first - 1, 1)
-            speed = recipe.batch / max(step_time, 1e-9)
-            remaining = (steps - step) * step_time
-            if by_clock and seconds is not None:
-                remaining = min(remaining, max(began + seconds - now, 0.0))
+            speed = recipe.batch / max(clock.step_time, 1e-9)
+            remaining = clock.remaining(steps - step)
             report(_progress_line(step, steps, means, speed, remaining))
         stopping = timed_out or stop()
-        if stopping or complete or now - saved > save_seconds:
-            share = max(progress, step / steps)
+        if stopping or complete or clock.now - saved > save_seconds:
+            share = clock.progress(step / steps)
             warm = step >= WARM_UP_STEPS and share >= WARM_UP_SHARE
             # Before saving: a training that has collapsed keeps its last checkpoint
             # from before.
@@ -169,7 +140,7 @@ def train(
             except ArithmeticError as error:
                 raise CollapsedError(_not_finite(step)) from error
             save_more(step, _by_name(recipe, averages))
-            saved = now
+            saved = clock.now
         if complete:
             break
         if stopping:
@@ -178,51 +149,65 @@ def train(
     return True
 
 
-def _read_batches(
-    recipe: Recipe, photos: Photos | DevicePhotos, first: int, seed: int
-) -> Iterator[Any]:
-    if isinstance(photos, DevicePhotos):
-        yield from photos.batches(recipe.batch, first=first, seed=seed)
-        return
-    try:
-        yield from batches(
-            photos.train,
-            recipe.size,
-            recipe.batch,
-            first=first,
-            seed=seed,
-            zoom=recipe.zoom,
-        )
-    except tf.errors.OpError as error:
-        raise ValueError(
-            f"A photo could be read before and no longer can: {reason_of(error)}. "
-            "Restore it; the same command resumes from the last checkpoint."
-        ) from error
+class _Clock:
+    """The time of a training.
+
+    Attributes:
+        now: The time of the last reading.
+        step_time: The mean seconds of a step, 0 until it is known.
+    """
+
+    def __init__(self, schedule: float | None) -> None:
+        """Begin.
+
+        Args:
+            schedule: The seconds that the schedules of the training follow, or None if
+                they follow the steps.
+        """
+        self._schedule = schedule
+        self.now = self._began = time.monotonic()
+        self.step_time = 0.0
+        self._first: tuple[float, int] | None = None
+
+    @property
+    def elapsed(self) -> float:
+        """The seconds from the beginning to the last reading."""
+        return self.now - self._began
+
+    def read(self, step: int) -> None:
+        """Read the time after a step."""
+        self.now = time.monotonic()
+        # The first call, which is compiled, says nothing about the others.
+        self._first = self._first or (self.now, step)
+        began, first = self._first
+        self.step_time = (self.now - began) / max(step - first, 1)
+
+    def progress(self, share: float) -> float:
+        """Return how much of the training is done, if this share of its steps is."""
+        if self._schedule is None:
+            return share
+        return max(share, min(self.elapsed / self._schedule, 1.0))
+
+    def remaining(self, steps: int) -> float:
+        """Return how many seconds are left for some steps."""
+        seconds = steps * self.step_time
+        if self._schedule is None:
+            return seconds
+        return min(seconds, max(self._schedule - self.elapsed, 0.0))
 
 
-def _compile_step(
-    recipe: Recipe, averages: list[Any], seed: int, average_decay: float, *, xla: bool
-) -> Any:
-    exported = list(recipe.exported.values())
+def _add(totals: dict[str, float], metrics: Mapping[str, NDArray], step: int) -> None:
+    """Add the numbers of some steps to the sums for the next line of the log.
 
-    def step(photos: Any, number: Any, progress: Any) -> dict[str, Any]:
-        # The learning rate falls along half of a cosine.
-        cosine = 0.5 + 0.5 * tf.cos(np.pi * progress)
-        learning_rate = recipe.learning_rate * (
-            FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine
-        )
-        key = tf.stack([tf.constant(seed), number])
-        metrics = recipe.step(photos, key, progress, learning_rate)
-        # Faster at first, so that the random initial weights are soon forgotten.
-        decay = tf.minimum(
-            average_decay,
-            (1.0 + tf.cast(number, tf.float32)) / (10.0 + tf.cast(number, tf.float32)),
-        )
-        for mean, variable in zip(averages, exported, strict=True):
-            mean.assign(decay * mean + (1 - decay) * tf.convert_to_tensor(variable))
-        return metrics
-
-    return tf.function(step, autograph=False, jit_compile=xla or None)
+    Raises:
+        CollapsedError: If one is not finite.
+    """
+    finite = np.isfinite(np.stack([*metrics.values()])).all(axis=0)
+    if not finite.all():
+        raise CollapsedError(_not_finite(step + int(np.argmin(finite)) + 1))
+    for name, values in metrics.items():
+        for value in values:  # one by one: a sum does not depend on the calls
+            totals[name] = totals.get(name, 0.0) + float(value)
 
 
 def _draw_samples(

@@ -1,4 +1,4 @@
-"""The photos of some folders, as random batches that are reproducible from any step."""
+"""The photos of some folders: which they are, and their central squares."""
 
 import json
 import os
@@ -155,70 +155,44 @@ def find_photos(
     )
 
 
-def batches(
-    files: Sequence[str], size: int, batch: int, *, first: int, seed: int, zoom: float
-) -> tf.data.Dataset:
-    """Yield batches without end: shuffled, cropped and mirrored at random.
-
-    Batch number n is the same whichever batch a run begins with.
+def squares(names: tf.data.Dataset, side: int) -> tf.data.Dataset:
+    """Decode photos, and return their central squares in the same order.
 
     Args:
-        files: The photos.
-        size: The height and width of a crop after resizing, in pixels.
-        batch: The number of photos in a batch.
-        first: The number of the first batch: where an earlier run stopped.
-        seed: Random seed of order, crops and mirroring.
-        zoom: The least side of a crop, as a fraction of the photo's shorter side.
+        names: The names of the files.
+        side: The height and width to which the squares are resized, in pixels.
 
     Returns:
-        Batches `(batch, size, size, 3)` in [0, 1].
+        `(side, side, 3)` integers of 8 bits.
     """
-    names = tf.constant(files)
-    count = len(files)
-
-    def place(number: Any) -> Any:
-        epoch = number // count
-        key = tf.stack([tf.cast(seed, tf.int64), epoch])
-        return tf.random.experimental.index_shuffle(
-            number % count, tf.cast(key, tf.int32), tf.constant(count - 1, tf.int64)
-        )
 
     @tf.autograph.experimental.do_not_convert  # conversion takes seconds for nothing
-    def crop(number: Any) -> Any:
-        image = _decode(tf.gather(names, place(number)))
-        draws = tf.random.stateless_uniform(
-            (4,), tf.stack([tf.cast(seed, tf.int64), number])
-        )
-        height, width = tf.shape(image)[0], tf.shape(image)[1]
-        shorter = tf.cast(tf.minimum(height, width), tf.float32)
-        side = tf.cast(tf.round((zoom + (1 - zoom) * draws[0]) * shorter), tf.int32)
-        side = tf.maximum(side, 1)
-        top = tf.cast(draws[1] * tf.cast(height - side + 1, tf.float32), tf.int32)
-        left = tf.cast(draws[2] * tf.cast(width - side + 1, tf.float32), tf.int32)
-        image = image[top : top + side, left : left + side]
-        image = tf.image.resize(image, (size, size), antialias=True)
-        image = tf.where(draws[3] < 0.5, image[:, ::-1], image)
-        return tf.clip_by_value(image, 0, 1)
+    def decode(name: Any) -> Any:
+        return tf.cast(tf.round(_square(name, side) * 255), tf.uint8)
 
-    numbers = tf.data.Dataset.counter(first * batch, dtype=tf.int64)
-    crops = numbers.map(crop, num_parallel_calls=_PARALLEL)
-    return crops.batch(batch, drop_remainder=True).prefetch(4)
+    return names.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def read_squares(files: Sequence[str], side: int) -> NDArray[np.uint8]:
+    """Return the central squares of photos, `(n, side, side, 3)`.
+
+    Args:
+        files: The files of the photos.
+        side: The height and width to which the squares are resized, in pixels.
+    """
+    pixels = np.empty((len(files), side, side, 3), np.uint8)
+    decoded = squares(tf.data.Dataset.from_tensor_slices(list(files)), side)
+    for place, square in enumerate(decoded.as_numpy_iterator()):
+        pixels[place] = square
+    return pixels
 
 
 def centre_squares(files: Sequence[str], size: int) -> NDArray[np.float32]:
     """Return the central squares of photos, `(n, size, size, 3)` in [0, 1]."""
-
-    @tf.autograph.experimental.do_not_convert
-    def square(name: Any) -> Any:
-        image = _decode(name)
-        shape = tf.shape(image)
-        side = tf.minimum(shape[0], shape[1])
-        image = tf.image.resize_with_crop_or_pad(image, side, side)
-        image = tf.image.resize(image, (size, size), antialias=True)
-        return tf.clip_by_value(image, 0, 1)
-
-    dataset = tf.data.Dataset.from_tensor_slices(list(files))
-    dataset = dataset.map(square, num_parallel_calls=_PARALLEL)
+    dataset = tf.data.Dataset.from_tensor_slices(list(files)).map(
+        tf.autograph.experimental.do_not_convert(lambda name: _square(name, size)),
+        num_parallel_calls=_PARALLEL,
+    )
     return np.stack(list(dataset.as_numpy_iterator()))
 
 
@@ -289,6 +263,16 @@ def _decode(name: Any) -> Any:
         tf.io.read_file(name), channels=3, expand_animations=False
     )
     return tf.cast(image, tf.float32) / 255
+
+
+def _square(name: Any, size: int) -> Any:
+    """Return the central square of a photo, `(size, size, 3)` in [0, 1]."""
+    image = _decode(name)
+    shape = tf.shape(image)
+    side = tf.minimum(shape[0], shape[1])
+    image = tf.image.resize_with_crop_or_pad(image, side, side)
+    image = tf.image.resize(image, (size, size), antialias=True)
+    return tf.clip_by_value(image, 0, 1)
 
 
 def _is_readable(file: Path) -> bool:

@@ -1,13 +1,11 @@
 """Train a prior from beginning to end: check, measure, train, and write its file."""
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._files import check_settings, write_settings
@@ -17,6 +15,7 @@ from tfviz.priors._codes import COLOURS, GRID, Code
 from tfviz.priors._trained import to_float16
 from tfviz.priors.training import autoencoder, checkpoint, inverter
 from tfviz.priors.training.checkpoint import FINAL_BATCHES, SETTINGS, export
+from tfviz.priors.training.device_photos import crops, load_photos
 from tfviz.priors.training.layers import select_code_layers, select_compared_layers
 from tfviz.priors.training.loop import train
 from tfviz.priors.training.losses import channel_variances
@@ -24,11 +23,11 @@ from tfviz.priors.training.photos import (
     PHOTO_LIST,
     Images,
     Photos,
-    batches,
     centre_squares,
     find_photos,
     unpacked,
 )
+from tfviz.priors.training.precision import half_precision, select_bfloat16
 
 # The file of measurements on photos, which a resumed training reads.
 MEASUREMENTS = "prepared.npz"
@@ -55,7 +54,8 @@ def train_inverter(
     learning_rate: float = 6e-4,
     held_out: int = 200,
     seed: int = 0,
-    bfloat16: bool = False,
+    bfloat16: bool | None = None,
+    xla: bool | None = None,
     tell: Callable[[str], Any] = print,
     seconds: float | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -85,11 +85,15 @@ def train_inverter(
             and draw reconstructions.
         seed: Random seed; another seed gives another prior.
         bfloat16: Whether convolutions multiply numbers of 16 bits. A step takes about
-            half as long on processors with instructions for it.
+            half as long on processors with instructions for it. By default they do on
+            graphics cards that have such numbers.
+        xla: Whether the steps are compiled by XLA. This takes a minute or more, and
+            then is faster on graphics cards. By default a trial decides there, and
+            processors do without.
         tell: Function that receives each line of progress.
         seconds: Time after which to stop; the same call resumes.
-        stop: Function called after each step; if it returns true the training stops,
-            and the same call resumes it.
+        stop: Function called after each half of a second, or each longer step; if it
+            returns true the training stops, and the same call resumes it.
 
     Returns:
         The settings in the prior's file, with the mean peak signal-to-noise ratio of
@@ -115,7 +119,7 @@ def train_inverter(
         "held_out": held_out,
         "steps": steps,
         "seed": seed,
-        "bfloat16": bfloat16,
+        "bfloat16": select_bfloat16(bfloat16, Path(output) / SETTINGS),
         "without": sorted(without),
     }
     return _train_and_export(
@@ -124,6 +128,7 @@ def train_inverter(
         images,
         Path(output),
         settings,
+        xla=xla,
         tell=tell,
         seconds=seconds,
         stop=stop,
@@ -143,7 +148,8 @@ def train_autoencoder(
     learning_rate: float = 5e-4,
     held_out: int = 200,
     seed: int = 0,
-    bfloat16: bool = False,
+    bfloat16: bool | None = None,
+    xla: bool | None = None,
     tell: Callable[[str], Any] = print,
     seconds: float | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -172,11 +178,15 @@ def train_autoencoder(
             and draw reconstructions.
         seed: Random seed; another seed gives another prior.
         bfloat16: Whether convolutions multiply numbers of 16 bits. A step takes about
-            half as long on processors with instructions for it.
+            half as long on processors with instructions for it. By default they do on
+            graphics cards that have such numbers.
+        xla: Whether the steps are compiled by XLA. This takes a minute or more, and
+            then is faster on graphics cards. By default a trial decides there, and
+            processors do without.
         tell: Function that receives each line of progress.
         seconds: Time after which to stop; the same call resumes.
-        stop: Function called after each step; if it returns true the training stops,
-            and the same call resumes it.
+        stop: Function called after each half of a second, or each longer step; if it
+            returns true the training stops, and the same call resumes it.
 
     Returns:
         The settings in the prior's file, with the mean peak signal-to-noise ratio of
@@ -198,7 +208,7 @@ def train_autoencoder(
         "held_out": held_out,
         "steps": steps,
         "seed": seed,
-        "bfloat16": bfloat16,
+        "bfloat16": select_bfloat16(bfloat16, Path(output) / SETTINGS),
         "without": sorted(without),
     }
     return _train_and_export(
@@ -207,6 +217,7 @@ def train_autoencoder(
         images,
         Path(output),
         settings,
+        xla=xla,
         tell=tell,
         seconds=seconds,
         stop=stop,
@@ -220,6 +231,7 @@ def _train_and_export(
     output: Path,
     settings: dict[str, Any],
     *,
+    xla: bool | None,
     tell: Callable[[str], Any],
     seconds: float | None,
     stop: Callable[[], bool],
@@ -232,6 +244,7 @@ def _train_and_export(
         images: As in `train_inverter`.
         output: The folder for the prior and the files of the training.
         settings: The settings of the training, as JSON values.
+        xla: As in `train_inverter`.
         tell: As in `train_inverter`.
         seconds: As in `train_inverter`.
         stop: As in `train_inverter`.
@@ -253,10 +266,11 @@ def _train_and_export(
         tell(f"{len(photos.train)} to learn from, {len(photos.held_out)} held out")
         recipe = build(adapter, photos, output, settings)
         held_out = centre_squares(photos.held_out, size)
-        with _precision(settings["bfloat16"]):
+        source = load_photos(photos.train, size, recipe.zoom, tell=tell)
+        with half_precision(recipe.models, enabled=settings["bfloat16"]):
             complete = train(
                 recipe,
-                photos,
+                source,
                 output,
                 steps=steps,
                 seed=seed,
@@ -264,12 +278,18 @@ def _train_and_export(
                 report=tell,
                 seconds=seconds,
                 stop=stop,
+                xla=xla,
             )
         if not complete:
             return None
         tell("measuring the trained prior")
-        photo_batches = batches(
-            photos.train, size, recipe.batch, first=0, seed=seed, zoom=recipe.zoom
+        photo_batches = crops(
+            source,
+            recipe.batch,
+            FINAL_BATCHES,
+            seed=seed,
+            size=size,
+            zoom=recipe.zoom,
         )
         names = ("network", "layers", "steps", "seed", "bfloat16", "without")
         facts = {name: settings[name] for name in names}
@@ -280,7 +300,7 @@ def _train_and_export(
             "data": sorted({*photos.data, *filter(None, [dataset_of(adapter)])}),
         }
         path = output / f"{settings['kind']}.npz"
-        return export(recipe, photo_batches.take(FINAL_BATCHES), held_out, path, facts)
+        return export(recipe, photo_batches, held_out, path, facts)
 
 
 def _build_inverter(
@@ -391,21 +411,6 @@ def _describe_network(adapter: Adapter) -> dict[str, Any]:
     facts = provenance(adapter)
     names = ("preprocess", "held", "image_input", "output")
     return facts["model"] | {name: facts[name] for name in names}
-
-
-@contextmanager
-def _precision(bfloat16: bool) -> Iterator[None]:
-    """Let TensorFlow use 16 bits where they suffice, in functions compiled inside.
-
-    Weights, sums and losses keep their 32 bits. Where oneDNN is off, nothing changes.
-    """
-    name = "auto_mixed_precision_onednn_bfloat16"
-    before = tf.config.optimizer.get_experimental_options().get(name, False)
-    tf.config.optimizer.set_experimental_options({name: bfloat16 or before})
-    try:
-        yield
-    finally:
-        tf.config.optimizer.set_experimental_options({name: before})
 
 
 def _check_colours(adapter: Adapter) -> None:

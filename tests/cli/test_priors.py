@@ -202,7 +202,6 @@ class TestRefused:
             ("gan", ["-m", "squeezenet"], "no model takes part in training a GAN"),
             ("gan", ["--by-clock"], "--by-clock needs a time: give --minutes"),
             ("gan", ["--initial", "nowhere"], "'nowhere' does not exist"),
-            ("inverter", ["--xla"], "--xla is for a GAN, not an inverter"),
             (
                 "autoencoder",
                 ["--code", 9],
@@ -375,7 +374,7 @@ class TestDefaults:
             name: argument.default
             for name, argument in inspect.signature(TRAINERS[kind]).parameters.items()
         }
-        for name in ("size", "steps", "held_out", "seed", "bfloat16"):
+        for name in ("size", "steps", "held_out", "seed", "bfloat16", "xla"):
             context = click.Context(command.train)
             assert options[name].get_default(context) == defaults[name]
         rate = f"{defaults['learning_rate']:.0e}".replace("e-0", "e-")

@@ -11,6 +11,7 @@ from tfviz.optimize import step as gradient_step
 from tfviz.models.gradient_overrides import (
     VANISHING,
     drop_redirected_gradients,
+    drops_gradients,
     override_gradients,
 )
 from tfviz.optimize.dead_units import RANDOM_IMAGES, random_images
@@ -96,6 +97,40 @@ def test_dropping_redirected_gradients_leaves_the_true_part(function, off, on):
     np.testing.assert_array_equal(own[0], 0)
     np.testing.assert_allclose(own[1], plain[1], rtol=1e-6)
     np.testing.assert_array_equal(redirect[0], 1)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (tf.nn.relu, False),
+        (tf.nn.relu6, False),
+        (lambda x: keras.ops.clip(x, 0, 6), False),
+        (lambda x: 2.0 * x, False),
+        (tf.nn.sigmoid, True),
+        (tf.nn.softmax, True),
+        (tf.nn.silu, True),
+        (lambda x: keras.activations.gelu(x, approximate=False), True),
+    ],
+)
+def test_dropping_makes_a_difference_where_a_little_gradient_passes(function, expected):
+    """For all others, the gradient without redirected ones is the true gradient."""
+    inputs = np.float32([[-30, -20], [-9, 3], [7, 8]])
+
+    @tf.function(autograph=False)
+    def run(inputs):
+        plain = tf.gradients(function(inputs), inputs)[0]
+        with override_gradients(redirect=True):
+            outputs = function(inputs)
+        found.append(drops_gradients())
+        with drop_redirected_gradients():
+            return plain, tf.gradients(outputs, inputs)[0]
+
+    found = []
+    plain, own = run(tf.constant(inputs))
+
+    assert found[-1] is expected
+    if not expected:
+        np.testing.assert_array_equal(own, plain)
 
 
 class TestBound:

@@ -5,6 +5,8 @@ import gc
 import pytest
 import tensorflow as tf
 from support import build_toy
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.eager import context
 from tensorflow.python.framework import ops
 from tensorflow.python.framework.func_graph import FuncGraph
 
@@ -42,6 +44,57 @@ def test_the_gradients_of_a_compiled_function_are_its_own():
 
     assert compiled(tf.constant([1.0, 2.0])).numpy().tolist() == [7, 8]
     assert set(ops.gradient_registry.list()) == before
+
+
+def in_a_loop(x):
+    inner = tf.function(
+        lambda x: 2 * x + 1,
+        autograph=False,
+        experimental_attributes={"_noinline": True},
+    )
+    return tf.while_loop(lambda i, _: i < 3, lambda i, y: (i + 1, inner(y)), (0, x))[1]
+
+
+@pytest.fixture
+def _optimizing():
+    """Graphs are optimized, as they are outside of tests."""
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+    yield
+    tf.config.optimizer.set_experimental_options(before)
+
+
+def is_optimized(options):
+    config = config_pb2.ConfigProto.FromString(options)
+    return not config.graph_options.rewrite_options.disable_meta_optimizer
+
+
+@pytest.mark.usefixtures("_optimizing")
+@pytest.mark.parametrize("loop", [True, False])
+def test_the_function_in_a_loop_is_optimized_as_it_is_called(loop, monkeypatch):
+    """And not before that, in vain, as a part of the loop."""
+    compiled = compile_function(in_a_loop, tf.TensorSpec((), tf.float32), loop=loop)
+    calls = [
+        node.attr["config_proto"].s
+        for function in compiled.graph.as_graph_def().library.function
+        for node in function.node_def
+        if "config_proto" in node.attr
+    ]
+    seen = []
+    concrete = compiled._concrete
+
+    def call(*arguments):
+        options = context.context().function_call_options
+        seen.append(is_optimized(options.config_proto_serialized))
+        return concrete(*arguments)
+
+    monkeypatch.setattr(compiled, "_concrete", call)
+    before = context.context().function_call_options
+
+    assert float(compiled(tf.constant(1.0))) == 15
+    assert seen == [not loop]
+    assert [is_optimized(call) for call in calls] == [True]
+    assert context.context().function_call_options is before
 
 
 def test_an_operation_without_a_gradient_is_an_error_of_its_layer():

@@ -51,6 +51,8 @@ _ARITHMETIC = {
     "RealDiv", "Softplus", "Square", "Sub",
 }  # fmt: skip
 _PREFIX = "TfvizRedirected"
+# Those that are redirected only where no gradient at all passes.
+_HARD = ("Relu", "Relu6")
 _redirecting = ContextVar("redirecting", default=True)
 
 
@@ -100,6 +102,27 @@ def drop_redirected_gradients() -> Iterator[None]:
         _redirecting.reset(token)
 
 
+def drops_gradients() -> bool:
+    """Return whether `drop_redirected_gradients` makes a difference in this graph.
+
+    Rectifiers and bounds are redirected where the true gradient of an image is 0
+    everywhere, so that dropping the redirected gradient leaves the true one.
+    """
+    operations = tf.compat.v1.get_default_graph().get_operations()
+    return any(
+        operation.type in _SOFT_TYPES and _override_of(operation) in _SOFT
+        for operation in operations
+    )
+
+
+def _override_of(operation: Any) -> str | None:
+    """Return the name of the gradient that replaces an operation's own, if any."""
+    try:
+        return operation.get_attr("_gradient_op_type").decode()
+    except ValueError:  # there is no such attribute
+        return None
+
+
 def _mark(operation: Any) -> None:
     """Override the gradient of an operation whose type alone does not identify it."""
     if operation.type in {"Maximum", "Minimum"} and _bounded(operation) is not None:
@@ -119,12 +142,14 @@ def _mark(operation: Any) -> None:
 
 def _is_blocked(gradient: Any, passed: Any, share: float) -> Any:
     """Return for which images at most a share of the gradient passes, `(n, 1, ...)`."""
-    axes = tf.range(1, tf.rank(gradient))
-    before, behind = (
-        tf.reduce_max(tf.abs(values), axis=axes, keepdims=True)
-        for values in (gradient, passed)
-    )
-    return behind <= share * before
+
+    def largest(values: Any) -> Any:
+        axes = [*range(1, values.shape.rank)]
+        return tf.reduce_max(tf.abs(values), axis=axes, keepdims=True)
+
+    if not share:
+        return largest(passed) <= 0
+    return largest(passed) <= share * largest(gradient)
 
 
 def _redirect(gradient: Any, plain: Any, upward: Any, share: float) -> Any:
@@ -162,19 +187,28 @@ def _true_gradient(operation: Any, gradient: Any) -> Any:
 
 
 def _redirect_kind(operation: Any, gradient: Any) -> Any:
+    if operation.type == "Relu":
+        # What is on passes its gradient, so that an image without any has none there.
+        plain = _true_gradient(operation, gradient)
+        returning = (operation.inputs[0] <= 0) & (gradient > 0)
+        returning &= _is_blocked(gradient, plain, 0.0)
+        return tf.where(returning, _substitute(gradient), plain)
     # The middle of the range decides the direction. Functions without an upper bound
     # never vanish above it.
     if operation.type == "Softmax":
         upward = operation.outputs[0] < 0.5
     else:
         upward = operation.inputs[0] <= (3 if operation.type == "Relu6" else 0)
-    share = 0.0 if operation.type in {"Relu", "Relu6"} else VANISHING
+    share = 0.0 if operation.type in _HARD else VANISHING
     plain = _true_gradient(operation, gradient)
     return _redirect(gradient, plain, upward, share)
 
 
 for _kind in _KINDS:
     tf.RegisterGradient(_PREFIX + _kind)(_redirect_kind)
+# The names of the gradients that are redirected where a little of them passes.
+_SOFT_TYPES = {*_KINDS, "Mul"} - {*_HARD}
+_SOFT = {_PREFIX + kind for kind in (*_KINDS, "Gate") if kind not in _HARD}
 
 
 def _bounded(operation: Any) -> int | None:

@@ -1,12 +1,15 @@
-"""Compile functions so that the memory is free again once they are dropped."""
+"""Compile functions quickly, and so that their memory is free once they are dropped."""
 
 import ctypes
 import gc
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.eager import context
 from tensorflow.python.framework import ops
 
 from tfviz._errors import reason_of
@@ -17,7 +20,30 @@ _CUSTOM = "CustomGradient-"
 _ATTRIBUTE = "_gradient_op_type"
 
 
-def compile_function(function: Any, *arguments: Any) -> Any:
+class CompiledFunction:
+    """A function that was traced for arguments of one kind.
+
+    Attributes:
+        structured_outputs: The specifications of what it returns.
+        graph: Its operations, before TensorFlow optimizes them.
+    """
+
+    def __init__(self, concrete: Any, *, loop: bool) -> None:
+        self._concrete, self._options = concrete, _unoptimized() if loop else None
+        self.structured_outputs = concrete.structured_outputs
+        self.graph = concrete.graph
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Return the results for some arguments."""
+        if self._options is None:
+            return self._concrete(*arguments)
+        with _call_options(self._options):
+            return self._concrete(*arguments)
+
+
+def compile_function(
+    function: Any, *arguments: Any, loop: bool = False
+) -> CompiledFunction:
     """Trace a function at once, whose gradients are all computed inside of it.
 
     One that is traced at its first call counts as one that is traced too often when
@@ -30,6 +56,9 @@ def compile_function(function: Any, *arguments: Any) -> Any:
     Args:
         function: The function.
         *arguments: Its arguments, or their specifications.
+        loop: Whether it is no more than a loop around a function of its own. That one
+            is optimized when it is called, so optimizing it as a part of the loop would
+            be done in vain, and take longer than all else.
 
     Raises:
         ValueError: If it contains an operation that has no gradient.
@@ -48,10 +77,32 @@ def compile_function(function: Any, *arguments: Any) -> Any:
             f"without a gradient. {reason_of(error)}"
         ) from error
     # Only those that this graph uses: other threads may be tracing others.
-    for name in _custom_gradients(compiled.graph.as_graph_def()):
-        if name not in known:
-            registry.pop(name, None)
-    return compiled
+    if set(registry) != known:
+        for name in _custom_gradients(compiled.graph.as_graph_def()):
+            if name not in known:
+                registry.pop(name, None)
+    return CompiledFunction(compiled, loop=loop)
+
+
+def _unoptimized() -> Any:
+    """Return TensorFlow's options for a call, without the optimization of its graph."""
+    current = context.context().function_call_options.config_proto_serialized
+    config = config_pb2.ConfigProto.FromString(current)
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    return context.FunctionCallOptions(config_proto=config)
+
+
+@contextmanager
+def _call_options(options: Any) -> Iterator[None]:
+    """Let this thread call functions with other options in this context."""
+    # There is no public way to set them for one call, or for one thread.
+    current = context.context()
+    before = current.function_call_options
+    current.function_call_options = options
+    try:
+        yield
+    finally:
+        current.function_call_options = before
 
 
 def free_memory() -> None:

@@ -291,7 +291,7 @@ class Runner:
 
         number, rates = tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.float32)
         return compile_function(
-            take_steps, self._seeds, self._units, number, number, rates
+            take_steps, self._seeds, self._units, number, number, rates, loop=True
         )
 
     def _call(

@@ -11,7 +11,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfviz.models.adapter import Adapter
-from tfviz.models.gradient_overrides import VANISHING, drop_redirected_gradients
+from tfviz.models.gradient_overrides import (
+    VANISHING,
+    drop_redirected_gradients,
+    drops_gradients,
+)
 from tfviz.objectives._base import Objective
 from tfviz.optimize.optimizers import gradient_shaper
 from tfviz.optimize.options import Options
@@ -256,8 +260,10 @@ def rescue_dead_units(
     doubtful = strength <= threshold
     around = redirected.gradients()
     vanishing = VANISHING * gradient_strength(problem, redirected, around, fired)
-    with drop_redirected_gradients():
-        true = gradient_strength(problem, redirected, redirected.gradients(), fired)
+    true = strength
+    if drops_gradients():
+        with drop_redirected_gradients():
+            true = gradient_strength(problem, redirected, redirected.gradients(), fired)
     dead = doubtful & (true <= vanishing)
     # A gradient above the threshold, of a unit that is dead, leads further away.
     vanishing = tf.where(strength > vanishing, float("inf"), vanishing)

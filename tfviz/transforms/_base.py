@@ -258,7 +258,7 @@ def warp(
 @tf.function(jit_compile=True, autograph=False, reduce_retracing=False)
 def _gather(images: Any, matrices: Any, size: tuple[int, int], fill: float) -> Any:
     """Interpolate each pixel of the result from the four pixels around its point."""
-    columns, rows = _map_points(matrices, *_grid(size))
+    columns, rows = _mapping(matrices)(*_grid(size))
     left, top = tf.floor(columns), tf.floor(rows)
     right_share, lower_share = (columns - left)[..., None], (rows - top)[..., None]
     pixels = _windows(images, left, top, 2, fill)
@@ -276,15 +276,16 @@ def _scatter(upstream: Any, matrices: Any, size: tuple[int, int], taps: int) -> 
     `taps` points contains them all. Gathering them is several times faster than adding
     to scattered positions.
     """
+    map_points = _mapping(matrices)
     columns, rows = _grid(size)
-    middle_column, middle_row = _map_points(_inverse(matrices), columns, rows)
+    middle_column, middle_row = _mapping(_inverse(matrices))(columns, rows)
     left = tf.math.ceil(middle_column - taps / 2)
     top = tf.math.ceil(middle_row - taps / 2)
     pixels = _windows(upstream, left, top, taps, 0.0)
     total = 0
     for down in range(taps):
         for right in range(taps):
-            to_column, to_row = _map_points(matrices, left + right, top + down)
+            to_column, to_row = map_points(left + right, top + down)
             weight = _tent(to_row - rows) * _tent(to_column - columns)
             total += weight[..., None] * pixels(down, right)
     return total
@@ -296,12 +297,17 @@ def _grid(size: tuple[int, int]) -> tuple[Any, Any]:
     return columns, rows
 
 
-def _map_points(matrices: Any, columns: Any, rows: Any) -> tuple[Any, Any]:
+def _mapping(matrices: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Return the function that maps points `(column, row)` by matrices `(n, 3, 3)`."""
+    # Outside of the function: tracing its many calls takes time.
     m = matrices[:, :, :, None, None]
-    return (
-        m[:, 0, 0] * columns + m[:, 0, 1] * rows + m[:, 0, 2],
-        m[:, 1, 0] * columns + m[:, 1, 1] * rows + m[:, 1, 2],
-    )
+    entries = [[m[:, row, column] for column in range(3)] for row in range(2)]
+
+    def map_points(columns: Any, rows: Any) -> tuple[Any, Any]:
+        (a, b, x), (c, d, y) = entries
+        return a * columns + b * rows + x, c * columns + d * rows + y
+
+    return map_points
 
 
 def _inverse(matrices: Any) -> Any:

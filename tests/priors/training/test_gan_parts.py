@@ -9,7 +9,7 @@ import tfviz
 from tfviz.models.introspection import LOGITS
 from tfviz.priors import _gan_networks as networks
 from tfviz.priors._trained import to_float16, write
-from tfviz.priors.training import adversarial, augmentation, conditions, device_photos
+from tfviz.priors.training import adversarial, augmentation, conditions
 from tfviz.priors.training.loop import AVERAGE_DECAY
 
 SMALL = (12, 8, 6)
@@ -331,55 +331,6 @@ class TestAugmentation:
                 images[0, :, :, channel], [rows, columns], order=1, mode="nearest"
             )
             np.testing.assert_allclose(cropped[0, :, :, channel], expected, atol=1e-6)
-
-
-class TestDevicePhotos:
-    @pytest.fixture
-    def pixels(self, rng):
-        return rng.integers(0, 256, (10, 8, 8, 3)).astype(np.uint8)
-
-    @pytest.mark.parametrize("xla", [False, True])
-    def test_photos_are_taken_and_mirrored(self, xla, pixels):
-        photos = device_photos.on_device(pixels, np.arange(10))
-        draws = np.full((3, 4), 0.9, np.float32)
-        draws[1, 3] = 0.1
-        take = tf.function(photos.take, jit_compile=xla)
-        taken, labels = take(tf.constant([7, 2, 2]), tf.constant(draws))
-
-        assert labels.numpy().tolist() == [7, 2, 2]
-        expected = pixels[[7, 2, 2]] / 255
-        expected[1] = expected[1, :, ::-1]
-        np.testing.assert_allclose(taken, expected, atol=1e-6)
-
-    @pytest.mark.parametrize("first", [0, 1, 4, 7])
-    def test_batches_are_the_same_from_any_step(self, first, pixels):
-        photos = device_photos.on_device(pixels)
-
-        def numbers(first, count):
-            batches = photos.batches(4, first=first, seed=3)
-            return [next(batches).numpy().tolist() for _ in range(count)]
-
-        whole = numbers(0, 10)
-        assert numbers(first, 10 - first) == whole[first:]
-        flat = [number for batch in whole for number in batch]
-        for epoch in range(4):
-            assert sorted(flat[10 * epoch : 10 * epoch + 10]) == list(range(10))
-        assert flat[:10] != flat[10:20]
-
-    def test_squares_and_classes_of_files(self, tmp_path):
-        from PIL import Image
-
-        files = []
-        for name, value in (("cats/1", 30), ("ants/2", 200)):
-            (tmp_path / name).parent.mkdir()
-            files.append(str(tmp_path / f"{name}.png"))
-            Image.fromarray(np.full((20, 30, 3), value, np.uint8)).save(files[-1])
-        pixels = device_photos.read_squares(files, 8)
-        classes, labels = device_photos.read_classes(files)
-
-        assert pixels.shape == (2, 8, 8, 3)
-        assert pixels.mean(axis=(1, 2, 3)).tolist() == [30, 200]
-        assert (classes, labels.tolist()) == (("ants", "cats"), [1, 0])
 
 
 class TestConditions:

@@ -11,7 +11,14 @@ from support import build_toy, small_trainings
 from tfviz import priors
 from tfviz.comparison.kinship import kinship
 from tfviz.priors import _trained, training
-from tfviz.priors.training import checkpoint, gan, gan_training, loop
+from tfviz.priors.training import (
+    checkpoint,
+    device_photos,
+    gan,
+    gan_training,
+    loop,
+    stepping,
+)
 from tfviz.priors.training.conditions import ClassConditions
 from tfviz.priors.training.device_photos import on_device
 
@@ -32,6 +39,7 @@ SMALL = {
 def _small():
     with pytest.MonkeyPatch.context() as patch:
         small_trainings(patch)
+        patch.setattr(stepping, "CALL_SECONDS", 0)
         yield
 
 
@@ -248,7 +256,6 @@ class TestClasses:
         prior = priors.load(output / "gan.npz")
         settings, arrays = _trained.read(output / "gan.npz")
         recipe = gan.Gan(
-            on_device(np.zeros((8, SIZE, SIZE, 3), np.uint8)),
             ClassConditions(CLASSES),
             widths=settings["widths"],
             batch=8,
@@ -271,7 +278,6 @@ class TestState:
         pixels = pixels.repeat(8, axis=1).repeat(8, axis=2)
         photos = on_device(pixels, np.arange(40) % 3)
         recipe = gan.Gan(
-            photos,
             ClassConditions(3),
             widths=(16, 12, 8),
             batch=8,
@@ -283,9 +289,14 @@ class TestState:
     def run(self, recipe, photos, first, count):
         """Return the metrics of steps."""
         batches = photos.batches(8, first=first, seed=0)
-        step = tf.function(recipe.step, autograph=False)
+
+        @tf.function(autograph=False)
+        def step(item, key):
+            taken = device_photos.take(photos, item, key, SIZE, 1.0)
+            return recipe.step(*taken, key, tf.constant(0.5), 1e-3)
+
         rows = [
-            step(next(batches), tf.constant([0, number]), tf.constant(0.5), 1e-3)
+            step(tf.constant(next(batches)), tf.constant([0, number]))
             for number in range(first, first + count)
         ]
         return {k: np.array([float(row[k]) for row in rows]) for k in rows[0]}
@@ -317,11 +328,12 @@ class TestState:
                 np.testing.assert_array_equal(half, b)
 
     def test_the_learning_rate_rises_at_first(self):
-        recipe, _ = self.build(0)
+        recipe, photos = self.build(0)
         rates = []
         for number in (0, 49, 99, 500):
-            step = tf.constant([0, number])
-            recipe.step(tf.range(8), step, tf.constant(0.5), tf.constant(1e-3))
+            key = tf.constant([0, number])
+            taken = device_photos.take(photos, np.arange(8), key, SIZE, 1.0)
+            recipe.step(*taken, key, tf.constant(0.5), tf.constant(1e-3))
             rates.append([float(o.learning_rate) for o in recipe._optimizers])
 
         np.testing.assert_allclose(
@@ -330,7 +342,7 @@ class TestState:
 
     def test_checkpoints_and_the_schedule_follow_the_clock(self, tmp_path, monkeypatch):
         recipe, photos = self.build(0)
-        times = iter(range(0, 10**6, 5))
+        times = iter(range(0, 10**6, 10))
         monkeypatch.setattr(loop.time, "monotonic", lambda: next(times))
         saved = []
         held_out = np.random.default_rng(0).uniform(size=(16, 16, 16, 3))
@@ -347,14 +359,14 @@ class TestState:
             report=lambda line: None,
         )
 
-        # The clock is read twice a step, so that a step takes 10 seconds.
+        # The clock is read once a step.
         assert complete
         with np.load(tmp_path / checkpoint.CHECKPOINT) as file:
             assert 38 <= int(file["step"]) <= 41
         assert len(saved) == 4  # after 120, 240 and 360 seconds, and at the end
         # The learning rate has fallen nearly to its end.
         rate = float(recipe._optimizers[0].learning_rate)
-        assert rate < 0.5 * loop.FINAL_LEARNING_RATE * 1e-3
+        assert rate < 0.5 * stepping.FINAL_LEARNING_RATE * 1e-3
         assert [step for step, _ in saved] == [13, 26, 39, 41]
         for name, values in saved[-1][1].items():
             np.testing.assert_array_equal(values, recipe.exported[name])

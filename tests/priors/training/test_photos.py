@@ -1,7 +1,6 @@
 import io
 import json
 import zipfile
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,9 @@ import tfviz  # noqa: F401 (first: TensorFlow must not be imported before it)
 from PIL import Image
 from tfviz.priors.training import photos as _photos
 from tfviz.priors.training.photos import (
-    batches,
     centre_squares,
     find_photos,
+    read_squares,
     unpacked,
 )
 
@@ -45,60 +44,6 @@ def ramp(tmp_path):
     return str(tmp_path / "ramp.png")
 
 
-def take_batches(files, count, *, first=0, batch=5, seed=0, size=4, zoom=0.5):
-    dataset = batches(files, size, batch, first=first, seed=seed, zoom=zoom)
-    return np.stack(list(islice(dataset.as_numpy_iterator(), count)))
-
-
-def numbers(images):
-    """Return the numbers of the grey pictures that crops were cut from."""
-    return (images.reshape(-1, *images.shape[-3:]).mean((1, 2, 3)) * 25.5).round()
-
-
-class TestBatches:
-    def test_an_epoch_has_each_photo_once(self, greys):
-        files = [str(file) for file in sorted(greys.rglob("*.png"))]
-        order = numbers(take_batches(files, COUNT)).reshape(5, COUNT)  # 13 batches of 5
-
-        assert (np.sort(order) == np.arange(COUNT)).all()
-        assert len({tuple(epoch) for epoch in order}) == 5
-        other = numbers(take_batches(files, COUNT, seed=1)).reshape(5, COUNT)
-        assert (other != order).any(axis=1).all()
-
-    @pytest.mark.parametrize("first", [1, 4])
-    def test_batches_are_the_same_from_any_step_on(self, first, ramp, greys):
-        files = [ramp, *map(str, sorted(greys.glob("*.png")))]
-
-        np.testing.assert_array_equal(
-            take_batches(files, 3, first=first), take_batches(files, 3 + first)[first:]
-        )
-
-    def test_crops_have_sizes_and_positions_in_range(self, ramp):
-        crops = take_batches([ramp], 40, batch=10, size=8, zoom=0.5)
-        crops = crops.reshape(-1, 8, 8, 3) * 255 / (4, 5, 1)  # columns and rows
-        red, green = crops[..., 0], crops[..., 1]
-        # The outermost rows and columns are filtered without the pixels outside of the
-        # crop; the centres of the others are five eighths of its side apart.
-        side = np.ptp(green[:, 1:-1], axis=(1, 2)) * 8 / 5
-
-        assert side.min() == pytest.approx(24, abs=0.8)
-        assert side.max() == pytest.approx(48, abs=0.8)
-        across = np.ptp(red[:, :, 1:-1], axis=(1, 2)) * 8 / 5
-        np.testing.assert_allclose(across, side, atol=0.1)
-        for axis, length in ((red, 64), (green, 48)):
-            middle = axis.mean((1, 2)) + 0.5
-            low, high = middle - side / 2, middle + side / 2
-            assert low.min() == pytest.approx(0, abs=0.5)
-            assert high.max() == pytest.approx(length, abs=0.5)
-
-    def test_half_of_the_crops_are_mirrored(self, ramp):
-        crops = take_batches([ramp], 40, batch=10, size=8).reshape(-1, 8, 8, 3)
-        mirrored = crops[:, 0, 0, 0] > crops[:, 0, -1, 0]
-
-        assert (crops[:, 0, 0, 1] < crops[:, -1, 0, 1]).all()  # never upside down
-        assert 150 < mirrored.sum() < 250  # within 5 standard deviations of 400 tosses
-
-
 class TestSquares:
     def test_the_central_square_is_returned(self, ramp):
         (square,) = centre_squares([ramp], 6)
@@ -107,6 +52,12 @@ class TestSquares:
         red, green = square[0, 1:-1, 0] * 63.75, square[1:-1, 0, 1] * 51
         np.testing.assert_allclose(red, 11.5 + places, atol=0.01)
         np.testing.assert_allclose(green, 3.5 + places, atol=0.01)
+
+    def test_squares_of_8_bits_are_the_nearest(self, ramp, greys):
+        files = [ramp, *map(str, sorted(greys.glob("*.png")))]
+        expected = np.round(centre_squares(files, 6) * 255).astype(np.uint8)
+
+        np.testing.assert_array_equal(read_squares(files, 6), expected)
 
 
 class TestFolder:

@@ -1,6 +1,6 @@
 """Trainings of priors with networks so small that a training takes seconds."""
 
-from dataclasses import replace
+import shutil
 from pathlib import Path
 
 import keras
@@ -13,13 +13,17 @@ from PIL import Image
 from tfviz.priors import _trained, training
 from tfviz.priors.training import (
     checkpoint,
+    device_photos,
     inverter,
     loop,
     photos as _photos,
+    precision,
     recipes,
+    stepping,
 )
 from tfviz.priors.training import CollapsedError
 from tfviz.priors.training.checkpoint import export, psnr
+from tfviz.priors.training.device_photos import load_photos
 
 COUNT, SIZE = 120, 16
 SMALL = {"code": 6, "size": SIZE, "batch": 8, "held_out": 16, "seed": 3}
@@ -29,6 +33,8 @@ SMALL = {"code": 6, "size": SIZE, "batch": 8, "held_out": 16, "seed": 3}
 def _small():
     with pytest.MonkeyPatch.context() as patch:
         small_trainings(patch)
+        # A call takes one step, so that trainings can be stopped after any of them.
+        patch.setattr(stepping, "CALL_SECONDS", 0)
         yield
 
 
@@ -47,6 +53,11 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def photos(folder):
     return _photos.find_photos({"photos": folder}, 16)
+
+
+@pytest.fixture(scope="module")
+def source(photos):
+    return load_photos(photos.train, SIZE, Toy.zoom)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +86,7 @@ class Toy:
         self.exported = {v.path: v for v in self.model.variables}
         self.state = [*self.model.variables, *self._optimizer.variables]
 
-    def step(self, photos, seed, progress, learning_rate):
+    def step(self, photos, labels, seed, progress, learning_rate):
         self._optimizer.learning_rate.assign(learning_rate)
         variables = self.model.trainable_variables
         noise = tf.random.stateless_normal(photos.shape, seed, stddev=0.05)
@@ -95,7 +106,7 @@ class Toy:
 class Collapsing(Toy):
     """Depends a little less on its input after each step."""
 
-    def step(self, photos, seed, progress, learning_rate):
+    def step(self, photos, labels, seed, progress, learning_rate):
         kernel, bias = self.model.layers[2].variables
         kernel.assign(0.9 * kernel)
         bias.assign(0.9 * bias + 0.1)
@@ -145,22 +156,22 @@ class TestPackage:
 
 class TestLoop:
     @pytest.fixture(scope="class")
-    def whole(self, photos, held_out, tmp_path_factory):
+    def whole(self, source, held_out, tmp_path_factory):
         output = tmp_path_factory.mktemp("whole")
         choices = {"steps": 60, "seed": 5, "held_out": held_out, "report": print}
-        assert loop.train(Toy(), photos, output, **choices)
+        assert loop.train(Toy(), source, output, **choices)
         return output, choices
 
     def test_an_interrupted_training_ends_with_the_same_bytes(
-        self, whole, photos, tmp_path
+        self, whole, source, tmp_path
     ):
         output, choices = whole
         # In the middle of a line of the log, at its end, and soon after it.
         for count in (20, 30, 3):
             left = iter(range(count)[::-1])
             stopped = {"stop": lambda: next(left) == 0}  # noqa: B023
-            assert not loop.train(Toy(), photos, tmp_path, **choices | stopped)
-        assert loop.train(Toy(), photos, tmp_path, **choices)
+            assert not loop.train(Toy(), source, tmp_path, **choices | stopped)
+        assert loop.train(Toy(), source, tmp_path, **choices)
 
         assert state_of(tmp_path) == state_of(output)
         assert same_files(output, tmp_path, checkpoint.LOG, checkpoint.SAMPLES)
@@ -168,7 +179,7 @@ class TestLoop:
         assert [line.split(",")[0] for line in lines] == ["step", "50", "60"]
 
     def test_a_killed_training_resumes_from_the_last_checkpoint(
-        self, whole, photos, tmp_path, monkeypatch
+        self, whole, source, tmp_path, monkeypatch
     ):
         output, choices = whole
 
@@ -181,11 +192,11 @@ class TestLoop:
         steps, lines = [], []
         clock(monkeypatch)
         with pytest.raises(KeyboardInterrupt):
-            loop.train(Toy(), photos, tmp_path, **choices, stop=killed)
+            loop.train(Toy(), source, tmp_path, **choices, stop=killed)
         last = (tmp_path / checkpoint.LOG).read_text().splitlines()[-1]
         assert last.startswith("50,")
         (tmp_path / ".tfviz-half.part").write_bytes(b"half a checkpoint")
-        loop.train(Toy(), photos, tmp_path, **choices | {"report": lines.append})
+        loop.train(Toy(), source, tmp_path, **choices | {"report": lines.append})
 
         assert lines[0] == "resuming from step 54 of 60"
         assert state_of(tmp_path) == state_of(output)
@@ -202,11 +213,11 @@ class TestLoop:
         checkpoint.truncate_log(path, 0)
         assert not path.exists()
 
-    def test_remaining_time_is_shown(self, photos, held_out, tmp_path, monkeypatch):
+    def test_remaining_time_is_shown(self, source, held_out, tmp_path, monkeypatch):
         lines = []
         clock(monkeypatch)
         loop.train(
-            Toy(), photos, tmp_path, steps=110, held_out=held_out, report=lines.append,
+            Toy(), source, tmp_path, steps=110, held_out=held_out, report=lines.append,
             seconds=5250,
         )  # fmt: skip
 
@@ -215,7 +226,7 @@ class TestLoop:
         assert lines[-1].endswith("0 images/s  1:40 left")
         assert int(np.load(tmp_path / checkpoint.CHECKPOINT)["step"]) == 53
 
-    def test_the_average_is_exported(self, whole, photos, held_out, tmp_path):
+    def test_the_average_is_exported(self, whole, source, held_out, tmp_path):
         _, choices = whole
         recipe = Toy()
         values = []
@@ -225,7 +236,7 @@ class TestLoop:
             return False
 
         average = [np.asarray(v, np.float64) for v in recipe.model.variables]
-        loop.train(recipe, photos, tmp_path, **choices, stop=record_values)
+        loop.train(recipe, source, tmp_path, **choices, stop=record_values)
         for number, step in enumerate(values):
             decay = min(loop.AVERAGE_DECAY, (1 + number) / (10 + number))
             average = [
@@ -243,14 +254,14 @@ class TestLoop:
             ({"recipe": {"kind": "other"}}, 'kind "toy", not "other"'),
         ],
     )
-    def test_other_settings_are_refused(self, whole, photos, change, said):
+    def test_other_settings_are_refused(self, whole, source, change, said):
         output, choices = whole
         before = state_of(output)
         recipe = Toy(**change.get("recipe", {}))
         choices = choices | {k: v for k, v in change.items() if k != "recipe"}
 
         with pytest.raises(ValueError, match=f"another training: {said}. Choose"):
-            loop.train(recipe, photos, output, **choices)
+            loop.train(recipe, source, output, **choices)
         assert state_of(output) == before
 
     def test_other_networks_and_damaged_files_are_refused(self, whole, tmp_path):
@@ -265,11 +276,21 @@ class TestLoop:
         with pytest.raises(ValueError, match="is cut off. Delete it"):
             checkpoint.restore(damaged, state, settings)
 
-    def test_a_photo_that_disappeared_is_named(self, photos, held_out, tmp_path):
-        gone = replace(photos, train=(*photos.train[:3], str(tmp_path / "gone.png")))
+    @pytest.mark.parametrize("kept", [True, False])
+    def test_a_photo_that_disappeared_is_named(
+        self, kept, photos, held_out, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(device_photos, "fits", lambda needed: kept)
+        gone = shutil.copy(photos.train[0], tmp_path / "gone.png")
+        files = (*photos.train[:3], str(gone))
 
+        def load_and_train():
+            source = load_photos(files, SIZE, 1.0, tell=lambda line: None)
+            loop.train(Toy(), source, tmp_path, steps=9, held_out=held_out)
+
+        Path(gone).unlink()
         with pytest.raises(ValueError, match="no longer can: .*gone.png"):
-            loop.train(Toy(), gone, tmp_path, steps=9, held_out=held_out)
+            load_and_train()
 
 
 class TestCollapse:
@@ -280,33 +301,33 @@ class TestCollapse:
     def choices(self, held_out, steps=60):
         return {"steps": steps, "held_out": held_out, "report": lambda line: None}
 
-    def test_the_same_image_for_all_photos_is_refused(self, photos, held_out, tmp_path):
+    def test_the_same_image_for_all_photos_is_refused(self, source, held_out, tmp_path):
         message = r"After 60 steps images .* differ only \d+% as much .* another seed"
         with pytest.raises(CollapsedError, match=message):
-            loop.train(Collapsing(), photos, tmp_path, **self.choices(held_out))
+            loop.train(Collapsing(), source, tmp_path, **self.choices(held_out))
         assert (tmp_path / checkpoint.SAMPLES).exists()
         assert not (tmp_path / checkpoint.CHECKPOINT).exists()
 
-    def test_collapse_is_not_checked_during_warm_up(self, photos, held_out, tmp_path):
+    def test_collapse_is_not_checked_during_warm_up(self, source, held_out, tmp_path):
         choices = self.choices(held_out, 19)
 
-        assert loop.train(Collapsing(), photos, tmp_path, **choices)
+        assert loop.train(Collapsing(), source, tmp_path, **choices)
 
-    def test_a_loss_that_is_not_finite_is_refused(self, photos, held_out, tmp_path):
+    def test_a_loss_that_is_not_finite_is_refused(self, source, held_out, tmp_path):
         class Exploding(Toy):
-            def step(self, photos, seed, progress, learning_rate):
-                metrics = super().step(photos, seed, progress, learning_rate)
+            def step(self, photos, labels, seed, progress, learning_rate):
+                metrics = super().step(photos, labels, seed, progress, learning_rate)
                 return metrics | {"loss": metrics["loss"] / (progress - 0.5)}
 
         message = "not finite at step 31. .*lower learning rate"
         with pytest.raises(CollapsedError, match=message):
-            loop.train(Exploding(), photos, tmp_path, **self.choices(held_out))
+            loop.train(Exploding(), source, tmp_path, **self.choices(held_out))
 
     def test_weights_that_are_not_finite_are_not_saved(
-        self, photos, held_out, tmp_path
+        self, source, held_out, tmp_path
     ):
         recipe = Toy()
-        loop.train(recipe, photos, tmp_path, **self.choices(held_out, 3))
+        loop.train(recipe, source, tmp_path, **self.choices(held_out, 3))
         before = state_of(tmp_path)
         recipe.state[0].assign(np.nan * np.asarray(recipe.state[0]))
 
@@ -363,16 +384,139 @@ class TestPrecision:
     def test_it_is_enabled_during_the_training_alone(self, wanted):
         before = self.is_enabled()
 
-        with recipes._precision(wanted):
+        with precision.half_precision([], enabled=wanted):
             assert self.is_enabled() is wanted
 
         assert self.is_enabled() is before
 
     def test_it_is_undone_when_a_training_fails(self):
-        with pytest.raises(RuntimeError), recipes._precision(True):
+        with pytest.raises(RuntimeError), precision.half_precision([]):
             raise RuntimeError
 
         assert not self.is_enabled()
+
+    def test_on_a_graphics_card_layers_get_another_policy(self, monkeypatch):
+        monkeypatch.setattr(precision, "on_graphics_card", lambda: True)
+        generator = inverter.inverter_generator(6, (24, 16, 12))
+        codes = tf.constant(np.random.default_rng(0).normal(size=(4, 6)), tf.float32)
+        exact = generator(codes, training=True).numpy()
+        policies = [layer.dtype_policy.name for layer in generator.layers]
+        with precision.half_precision([generator, "no model of Keras"]):
+            function = tf.function(lambda x: generator(x, training=True))
+            rounded = function(codes)
+            graph = function.get_concrete_function(codes).graph
+            convolved = [
+                operation.outputs[0].dtype.name
+                for operation in graph.get_operations()
+                if "Conv2d" in operation.type or "Conv2D" in operation.type
+            ]
+
+        assert convolved
+        assert set(convolved[:-1]) == {"bfloat16"}
+        assert rounded.dtype == tf.float32
+        assert 0 < np.abs(rounded - exact).max() < 0.1
+        assert [layer.dtype_policy.name for layer in generator.layers] == policies
+
+    @pytest.mark.parametrize(
+        ("cards", "expected"),
+        [([], False), ([(9, 0)], True), ([(9, 0), (7, 5)], False)],
+    )
+    def test_the_rule(self, cards, expected, tmp_path, monkeypatch):
+        def details(card):
+            return {"compute_capability": card}
+
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: cards)
+        monkeypatch.setattr(tf.config.experimental, "get_device_details", details)
+        settings = tmp_path / "settings.json"
+
+        assert precision.select_bfloat16(None, settings) is expected
+        assert precision.select_bfloat16(True, settings) is True
+        for begun in (True, False):
+            settings.write_text(f'{{"bfloat16": {str(begun).lower()}}}')
+            assert precision.select_bfloat16(None, settings) is begun
+
+
+class TestCalls:
+    """Several steps in one call, with XLA and without."""
+
+    def train(self, source, held_out, output, **more):
+        choices = {"steps": 60, "seed": 5, "held_out": held_out, "report": print}
+        output.mkdir(exist_ok=True)
+        assert loop.train(Toy(), source, output, **choices | more)
+        return state_of(output), (output / checkpoint.LOG).read_bytes()
+
+    def test_their_number_changes_nothing(
+        self, source, held_out, tmp_path, monkeypatch
+    ):
+        one_by_one = self.train(source, held_out, tmp_path / "one")
+        monkeypatch.setattr(stepping, "CALL_SECONDS", 10**6)
+        counts = []
+        steps_of_a_call = stepping.steps_of_a_call
+        monkeypatch.setattr(
+            loop,
+            "steps_of_a_call",
+            lambda *some: counts.append(steps_of_a_call(*some)) or counts[-1],
+        )
+
+        assert self.train(source, held_out, tmp_path / "many") == one_by_one
+        # The first two calls are timed; a call ends where a line of the log does.
+        assert counts == [1, 1, 48, 10]
+
+    def test_photos_that_do_not_fit_give_the_same_training(
+        self, photos, source, held_out, tmp_path, monkeypatch
+    ):
+        kept = self.train(source, held_out, tmp_path / "kept")
+        monkeypatch.setattr(device_photos, "fits", lambda needed: False)
+        lines = []
+        read = load_photos(photos.train, SIZE, Toy.zoom, tell=lines.append)
+
+        assert isinstance(read, device_photos.FilePhotos)
+        assert "more than half of the free memory: they are decoded anew" in lines[0]
+        assert self.train(read, held_out, tmp_path / "read") == kept
+
+    def test_xla_computes_the_same(self, source, held_out, tmp_path):
+        """But for rounding, and for how it makes normal numbers of random bits."""
+        plain, _ = self.train(source, held_out, tmp_path / "plain", steps=9)
+        compiled, _ = self.train(source, held_out, tmp_path / "xla", steps=9, xla=True)
+        start = Toy().state[0]
+        first, second = (
+            np.frombuffer(state["v0"], np.float32) for state in (plain, compiled)
+        )
+
+        assert np.abs(first - np.ravel(start)).max() > 0.2
+        np.testing.assert_allclose(first, second, atol=0.05)
+
+    @pytest.mark.parametrize("faster", [True, False])
+    def test_a_trial_decides_on_a_graphics_card(
+        self, faster, source, held_out, tmp_path, monkeypatch
+    ):
+        before = self.train(source, held_out, tmp_path / "before", xla=faster)
+        monkeypatch.setattr(stepping, "on_graphics_card", lambda: True)
+        monkeypatch.setattr(stepping, "LEAST_SECONDS", 0)
+        seconds = stepping._seconds_of_a_step
+        measured = iter([2.0, 1.0 if faster else 3.0])
+
+        def timed(*arguments):
+            assert seconds(*arguments) > 0
+            return next(measured)
+
+        monkeypatch.setattr(stepping, "_seconds_of_a_step", timed)
+        lines = []
+        after = self.train(source, held_out, tmp_path, report=lines.append)
+
+        assert "compiling the step with XLA" in lines[0]
+        assert lines[1].endswith("is used" if faster else "is not used")
+        # The steps of the trial left no trace.
+        assert after == before
+
+    def test_without_a_graphics_card_nothing_is_tried(self, source, monkeypatch):
+        monkeypatch.setattr(stepping, "_seconds_of_a_step", None)
+        made = []
+        stepping.select_stepper(
+            made.append, [], None, 10**6, wanted=None, tell=made.append
+        )
+
+        assert made == [False]
 
 
 @pytest.mark.slow
