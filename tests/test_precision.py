@@ -356,7 +356,8 @@ class TestWhatTF32WouldChange:
         else:
             assert 0.02 < wrong < 1
 
-    @pytest.mark.parametrize("name", ["pixels", "fourier", "maco", "cppn"])
+    # Those of waves mix their colours without products of matrices.
+    @pytest.mark.parametrize("name", ["pixels", "cppn"])
     def test_images(self, name, rounding, monkeypatch, rng):
         param = EVERY_PARAM[name]()
         size = 10 if name == "cppn" else 1  # its weights are scaled down
