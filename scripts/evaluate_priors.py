@@ -72,7 +72,7 @@ def main() -> None:
         default="fire6,fire7,fire8,fire9",
         help="the layers of the channels, separated by commas",
     )
-    parser.add_argument("--steps", type=int, help="256 by default")
+    parser.add_argument("--steps", type=int, help="by default as many as tfviz.render")
     parser.add_argument(
         "--units", type=int, default=UNITS, help="the number of classes and channels"
     )
