@@ -281,9 +281,15 @@ def test_photos_to_leave_out_are_neither_learned_from_nor_held_out(
     run, photos, tmp_path, monkeypatch
 ):
     """Of two sources, one of them a zip file."""
-    found = []
+    learned_from, find_photos, found = [], recipes.find_photos, []
+    monkeypatch.setattr(recipes, "train", lambda *_, **__: False)
     monkeypatch.setattr(
-        recipes, "train", lambda recipe, photos, *_, **__: found.append(photos)
+        recipes, "load_photos", lambda files, *_, **__: learned_from.extend(files)
+    )
+    monkeypatch.setattr(
+        recipes,
+        "find_photos",
+        lambda *args, **given: found.append(find_photos(*args, **given)) or found[0],
     )
     with zipfile.ZipFile("more.zip", "w") as archive:
         for number in range(4):
@@ -295,6 +301,7 @@ def test_photos_to_leave_out_are_neither_learned_from_nor_held_out(
 
     assert "26 to learn from, 16 held out" in result.stderr
     (photos,) = found
+    assert learned_from == list(photos.train)
     names_found = [Path(f).name for f in (*photos.train, *photos.held_out)]
     assert "03.png" not in names_found
     assert sorted(n for n in names_found if len(n) == 5) == ["0.png", "2.png", "3.png"]

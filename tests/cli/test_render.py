@@ -25,6 +25,7 @@ from support import (
 from PIL import Image
 
 import tfviz
+from tfviz.optimize.options import LEARNING_RATE
 from tfviz.models import bundled
 from tfviz import images
 from tfviz.cli.main import main
@@ -87,7 +88,7 @@ class TestRender:
         [
             (["--steps", "5"], "steps 4, not 5"),
             (["--seed", "1"], "seed 0, not 1"),
-            (["--learning-rate", "0.1"], "learning_rate 0.05, not 0.1"),
+            (["--learning-rate", "0.3"], f"learning_rate {LEARNING_RATE}, not 0.3"),
             (["--transforms", "lucid"], "transforms"),
             (["--size", "65"], "param"),
             (["--param", "pixels"], "param"),
@@ -306,7 +307,7 @@ class TestOtherCommands:
         result = run("check", "n01443537_goldfish.JPEG")
         assert "goldfish" in result.stdout.splitlines()[0]
         assert len(result.stdout.splitlines()) == 5
-        assert "input 0,255 (the model has Normalization" in result.stderr
+        assert "input 0,255 (the model has " in result.stderr
 
         result = run("check", "n01443537_goldfish.JPEG", "--json")
         outcome = json.loads(result.stdout)

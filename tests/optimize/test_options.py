@@ -35,7 +35,7 @@ def test_names_are_those_of_the_library():
 def test_neither_tensorflow_nor_numpy_is_needed_for_names_and_defaults():
     code = (
         "import sys, tfviz.optimize.options as options\n"
-        "assert options.STEPS == 256 and options.PARAMS[0] == 'fourier'\n"
+        "assert options.STEPS == 128 and options.PARAMS[0] == 'fourier'\n"
         "assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -96,6 +96,7 @@ def test_all_options_of_render_are_here(toy_adapter):
         transforms.none(),
         steps=3,
         learning_rate=0.1,
+        momentum=0.8,
         gradient_blur=0.5,
         normalize_gradient=True,
         smooth_pools=True,
@@ -112,6 +113,7 @@ def test_all_options_of_render_are_here(toy_adapter):
     assert options == Options(
         steps=3,
         learning_rate=0.1,
+        momentum=0.8,
         gradient_blur=0.5,
         normalize_gradient=True,
         smooth_pools=True,

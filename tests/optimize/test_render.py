@@ -408,7 +408,9 @@ class TestOptimizer:
         assert first.spec["optimizer"]["class_name"] == "SGD"
 
     def test_our_adam_agrees_with_keras(self, toy_adapter):
-        ours = render(toy_adapter, "conv_b:0", steps=5, learning_rate=0.03)
+        ours = render(
+            toy_adapter, "conv_b:0", steps=5, learning_rate=0.03, momentum=0.9
+        )
         theirs = render(
             toy_adapter,
             "conv_b:0",

@@ -113,27 +113,17 @@ def synthesizer(
     # frequencies, f and -f, count twice.
     adjoint = amplitude * column_counts(width) / (height * width)
     adjoints = tf.constant(np.repeat(adjoint[..., None], 2, axis=-1), tf.float32)
-
-    # Compiled by XLA, each of these two functions is one pass over the pixels. The
-    # products of single channels, unlike those of matrices, are exact on any device.
-    @tf.function(jit_compile=True, autograph=False)
-    def to_images(planes: Any) -> Any:
-        mixed = tf.stack(_mixed(matrix, tf.unstack(planes, axis=1)), axis=1)
-        return tf.transpose(tf.sigmoid(mixed), (0, 2, 3, 1))
-
-    @tf.function(jit_compile=True, autograph=False)
-    def to_planes(images: Any, upstream: Any) -> Any:
-        slope = upstream * images * (1 - images)
-        return tf.stack(_mixed(matrix.T, tf.unstack(slope, axis=3)), axis=1)
+    mixing = tf.constant(matrix)
 
     # TensorFlow's own gradient of the inverse transform takes about twice as long.
     @tf.custom_gradient
     def compose(spectrum: Any) -> Any:
         waves = as_complex(spectrum * amplitudes)
-        images = to_images(tf.signal.irfft2d(waves, fft_length=[height, width]))
+        planes = tf.signal.irfft2d(waves, fft_length=[height, width])
+        images = _to_images(planes, mixing)
 
         def gradient(upstream: Any) -> Any:
-            waves = tf.signal.rfft2d(to_planes(images, upstream))
+            waves = tf.signal.rfft2d(_to_planes(images, upstream, mixing))
             return as_parts(waves) * adjoints
 
         return images, gradient
@@ -144,13 +134,31 @@ def synthesizer(
     return synthesize
 
 
-def _mixed(matrix: NDArray[np.float32], channels: list[Any]) -> list[Any]:
+# Compiled by XLA, each of the next two functions is one pass over the pixels. They
+# belong to no param, so that equal sizes are compiled once. Products of single
+# channels, unlike those of matrices, are exact on any device.
+@tf.function(jit_compile=True, autograph=False, reduce_retracing=False)
+def _to_images(planes: Any, matrix: Any) -> Any:
+    """Return the sigmoid of mixed planes `(n, channels, h, w)`, with channels last."""
+    mixed = tf.stack(_mixed(matrix, tf.unstack(planes, axis=1)), axis=1)
+    return tf.transpose(tf.sigmoid(mixed), (0, 2, 3, 1))
+
+
+@tf.function(jit_compile=True, autograph=False, reduce_retracing=False)
+def _to_planes(images: Any, upstream: Any, matrix: Any) -> Any:
+    """Return the gradient of `_to_images` with respect to the planes."""
+    slope = upstream * images * (1 - images)
+    return tf.stack(_mixed(tf.transpose(matrix), tf.unstack(slope, axis=3)), axis=1)
+
+
+def _mixed(matrix: Any, channels: list[Any]) -> list[Any]:
     """Return for each row of a matrix the sum of channels that it weights."""
-    sums = []
-    for row in matrix:
-        weighted = [float(row[k]) * channels[k] for k in np.flatnonzero(row)]
-        sums.append(tf.add_n(weighted))
-    return sums
+    return [
+        tf.add_n(
+            [weight * channel for weight, channel in zip(row, channels, strict=True)]
+        )
+        for row in map(tf.unstack, tf.unstack(matrix))
+    ]
 
 
 def half_spectra(planes: Any) -> Any:
