@@ -28,16 +28,20 @@ _MILLISECOND = 1e9  # in picoseconds
 # What operations are for, by patterns of `type name`, of which the first that fits
 # counts. NETWORK stands for the name of the network, which their names contain.
 CATEGORIES = (
-    ("gradients of convolutions", r"^\S*BackpropInput \S*NETWORK"),
+    # That of the convolution that sees the image is a product and a sum by XLA.
+    (
+        "gradients of convolutions",
+        r"^\S*BackpropInput \S*NETWORK|NETWORK\S*/convolution_grad/",
+    ),
     ("convolutions", r"^\S*Conv2\S* \S*NETWORK"),
     ("rectifiers, pools, and their gradients", r"^\S*(Relu|Pool)\S* "),
     ("joining and slicing branches", r"^\S*(Concat|Slice|AddN)\S* "),
     ("preprocessing", r" \S*NETWORK\S*/mean"),
     (
-        "decoding: Fourier transforms, colours, a prior",
+        "decoding: Fourier transforms, a prior",
         r"^\S*(FFT|MatMul|Sigmoid|Conv)",
     ),
-    ("transforms: resampling", f"^{XLA} "),
+    ("colours, and resampling by transforms", f"^{XLA} "),
     ("Adam", r"^ResourceApplyAdam "),
 )
 OTHER = "other operations"

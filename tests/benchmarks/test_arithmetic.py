@@ -125,8 +125,8 @@ def test_operations_add_up_by_what_they_are_for():
         "rectifiers, pools, and their gradients": 16,
         "joining and slicing branches": 128,
         "preprocessing": 32,
-        "decoding: Fourier transforms, colours, a prior": 68,
-        "transforms: resampling": 256,
+        "decoding: Fourier transforms, a prior": 68,
+        "colours, and resampling by transforms": 256,
         "Adam": 512,
         "other operations": 1024,
     }
