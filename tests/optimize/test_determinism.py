@@ -191,11 +191,16 @@ def test_the_description_holds_it(toy_adapter):
 @pytest.mark.parametrize(
     "unit",
     [
-        objectives.channel("conv_a", 1),
         objectives.neuron("conv_a", 1, 2, 3),
-        objectives.logit(2),
-        objectives.direction("conv_a", np.ones(8), row=2, column=3),
-        objectives.caricature("conv_a", np.full((32, 32, 3), 0.3)),
+        *(
+            pytest.param(unit, marks=pytest.mark.slow)
+            for unit in (
+                objectives.channel("conv_a", 1),
+                objectives.logit(2),
+                objectives.direction("conv_a", np.ones(8), row=2, column=3),
+                objectives.caricature("conv_a", np.full((32, 32, 3), 0.3)),
+            )
+        ),
     ],
     ids=lambda unit: unit.names[0],
 )

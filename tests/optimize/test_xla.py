@@ -100,6 +100,7 @@ def test_a_param_agrees(pooled, name):
     compare(pooled, channels("deep").bound(pooled, (32, 32)), param, moves)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "moves",
     [
@@ -128,7 +129,9 @@ def test_options_agree(pooled, name):
         np.testing.assert_allclose(compiled.alpha, plain.alpha, atol=0.05)
 
 
-@pytest.mark.parametrize("layer", ["dead", "gated"])
+@pytest.mark.parametrize(
+    "layer", ["dead", pytest.param("gated", marks=pytest.mark.slow)]
+)
 def test_redirected_gradients_agree(pooled, layer):
     """The units of `dead` have no gradient of their own in the first steps."""
     unit = channels(layer).bound(pooled, (32, 32))
@@ -140,6 +143,7 @@ def test_redirected_gradients_agree(pooled, layer):
     assert np.abs(compiled.pictures.astype(float) - 127.5).mean() > 5
 
 
+@pytest.mark.slow
 def test_penalties_and_groups_agree(pooled):
     penalty = objectives.total_variation() + objectives.high_frequency()
     unit = objectives.channel("deep", 0) - 0.1 * penalty
