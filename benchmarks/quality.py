@@ -102,7 +102,7 @@ RECIPES = {
     "rmsprop": Recipe(optimizer=keras.optimizers.RMSprop()),
     "lion": Recipe(rate=0.05, optimizer=keras.optimizers.Lion()),
     "rate-0.05": Recipe(rate=0.05),
-    "rate-0.1": Recipe(rate=0.1),
+    "rate-0.15": Recipe(rate=0.15),
     "rate-0.2": Recipe(rate=0.2),
     "rate-0.3": Recipe(rate=0.3),
     "linear-0.3": Recipe(rate=0.3, schedule="linear"),

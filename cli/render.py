@@ -151,7 +151,7 @@ def demo(output: Path) -> None:
 @click.option(
     "--learning-rate",
     type=types.Positive(),
-    show_default="0.15, or the prior's own",
+    show_default="0.1, or the prior's own",
     help="The learning rate of the optimizer.",
 )
 @click.option(

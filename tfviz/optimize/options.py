@@ -36,7 +36,7 @@ AUTO = "auto"
 # 128 steps lead as far as 256 do with Lucid's 0.05 and the usual momentum of 0.9: the
 # transforms differ from step to step, and a long mean of gradients lags behind.
 # `benchmarks/quality.py` compares them.
-LEARNING_RATE = 0.15
+LEARNING_RATE = 0.1
 MOMENTUM = 0.5
 
 
@@ -68,7 +68,7 @@ class Options:
 
     Attributes:
         steps: The number of gradient steps.
-        learning_rate: The learning rate; None for the param's own, or 0.15.
+        learning_rate: The learning rate; None for the param's own, or 0.1.
         momentum: The share of its mean gradient that Adam keeps at each step; None for
             the param's own, or 0.5.
         optimizer: A Keras optimizer, `normalized`, or None for Adam.
@@ -238,7 +238,7 @@ def make_optimizer(name: str, learning_rate: float | None = None) -> Any:
 
     Args:
         name: One of `OPTIMIZERS`, or `normalized`.
-        learning_rate: The learning rate; 0.15 by default.
+        learning_rate: The learning rate; 0.1 by default.
     """
     if name in (ADAM, NORMALIZED):
         return None if name == ADAM else name

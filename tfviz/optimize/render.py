@@ -58,7 +58,7 @@ def render(
             the param prefers, or `transforms.distill()`. `transforms.none()` for none.
         steps: The number of gradient steps.
         learning_rate: The learning rate of Adam, the default optimizer; by default
-            the rate that the param prefers, or 0.15.
+            the rate that the param prefers, or 0.1.
         momentum: The share of its mean gradient that Adam keeps at each step (its
             beta_1), from 0 to below 1; by default that which the param prefers, or
             0.5.
