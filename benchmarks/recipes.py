@@ -6,7 +6,8 @@
 All recipes run within tfviz, on SqueezeNet, with the same units, seeds and numbers of
 steps, so that nothing but the recipe differs:
 
-* `lucid`: the spectrum, with Lucid's transforms and Adam at a rate of 0.05;
+* `lucid`: the spectrum, with Lucid's transforms, and Adam at a rate of 0.05 and a
+  momentum of 0.9;
 * `horama`: MaCo, with a box of 0.2 to 0.25 of the image and noise of 0.05, and NAdam at
   a rate of 1 radian. Horama averages the gradient over 6 boxes in each step, here it is
   one, as in all recipes. It shows units at the scale of a box, in images several times
@@ -158,7 +159,12 @@ def recipes(size: int) -> dict[str, dict[str, Any]]:
         }
 
     return {
-        BASELINE: {"param": fourier, "transforms": tfviz.transforms.lucid()},
+        BASELINE: {
+            "param": fourier,
+            "transforms": tfviz.transforms.lucid(),
+            "learning_rate": 0.05,
+            "momentum": 0.9,
+        },
         "horama": horama(*HORAMA_BOX),
         "horama-wide": horama(*WIDE_BOX),
         "maco": {"param": maco},

@@ -39,7 +39,6 @@ DEMO_UNITS = (
     "logit:goldfish",
     "logit:lion",
 )
-DEMO_STEPS = 128
 
 
 @click.command()
@@ -64,10 +63,9 @@ def demo(output: Path) -> None:
         adapter = options.load_adapter("squeezenet")
         from tfviz.cli.output import render_to_folder  # noqa: PLC0415
         from tfviz.optimize.job import Job  # noqa: PLC0415
-        from tfviz.optimize.options import Options  # noqa: PLC0415
         from tfviz.runs.work import Work  # noqa: PLC0415
 
-        job = Job(adapter, DEMO_UNITS, options=Options(steps=DEMO_STEPS))
+        job = Job(adapter, DEMO_UNITS)
         render_to_folder(Work(job, output, ".png"), model="squeezenet", sheet=True)
 
 

@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 import tfviz
-from tfviz.cli.render import DEMO_STEPS, DEMO_UNITS
+from tfviz.cli.render import DEMO_UNITS
 
 
 def main() -> None:
     """Render and write both sheets."""
     folder = Path(sys.argv[1])
     model = tfviz.adapt(tfviz.load_model("squeezenet"))
-    demo = tfviz.render(model, DEMO_UNITS, steps=DEMO_STEPS)
+    demo = tfviz.render(model, DEMO_UNITS)
     write(demo.sheet(columns=3), folder / "demo.webp")
 
     fourier, pixels = tfviz.params.fourier, tfviz.params.pixels
