@@ -157,7 +157,10 @@ def parameterizations():
     results = {}
     for name, make in makers.items():
         moves = transforms.maco() if name == "maco" else None
-        results[name] = render(units, make(SIZE, SIZE), moves, alpha=name == "maco")
+        options = {"alpha": True} if name == "maco" else {}
+        if name == "cppn":  # whose weights take long to arrange themselves
+            options = {"steps": 512}
+        results[name] = render(units, make(SIZE, SIZE), moves, **options)
     for place, unit in enumerate(units):
         rows += [result.images[place] for result in results.values()]
         rows.append(faded(results["maco"], place))

@@ -19,7 +19,7 @@ from tfviz.params._base import (
 )
 
 # The published learning rate for the weights is 0.005. With this factor, the default
-# learning rate of 0.05 amounts to half of it.
+# learning rate of 0.1 amounts to all of it.
 WEIGHT_GAIN = 0.05
 # The last layer changes more slowly than those that make shapes: it alone can saturate
 # the sigmoid in a single colour, from which no gradient leads back.
@@ -98,7 +98,7 @@ def cppn(
 
     settings = {"layers": layers, "hidden": hidden}
     spec = make_spec("cppn", shape, color, **settings)
-    defaults = {"learning_rate": 0.05, "momentum": 0.9}
+    defaults = {"learning_rate": 0.1, "momentum": 0.9}
     return Param(init, decode, shape, spec, defaults=defaults)
 
 
