@@ -237,7 +237,7 @@ def shuffled(
         seed: Random seed of the order.
 
     >>> [numbers.tolist() for numbers in islice(shuffled(3, 2, first=0, seed=0), 3)]
-    [[2, 0], [1, 0], [1, 2]]
+    [[2, 0], [1, 2], [0, 1]]
     """
     place = first * batch
     left = np.zeros(0, np.int32)
