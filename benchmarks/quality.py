@@ -15,8 +15,9 @@ recognize the pictures of logits: the mean of log(1 + rank) of the class, and it
 difference from the recipe `old`, with a 95 % interval; less is better.
 
 A high score alone is no proof of a good picture, since scores grow with the contrast.
-The folder gets a sheet of each recipe's pictures; look at them. What was computed
-before is read from the folder.
+The folder gets a sheet of each recipe's pictures; look at them. It also gets a figure
+of the shares by the number of steps, `curves.svg`. What was computed before is read
+from the folder.
 """
 
 import argparse
@@ -143,6 +144,7 @@ def main() -> None:
     units, groups = draw_units(options)
     names = list(dict.fromkeys(["lucid", "old", *(options.only or RECIPES)]))
     panel = [judges.load(source) for source in options.judge]
+    curves: dict[str, Outcome] = {}
     reference: Outcome | None = None
     ranks: dict[str, NDArray] = {}
     for name in names:
@@ -151,6 +153,7 @@ def main() -> None:
             outcome = render(adapter, units, RECIPES[name], options.size)
             save(options.output, name, outcome)
         reference = reference or outcome
+        curves[name] = outcome
         line = describe(outcome, reference, groups)
         if panel and "logits" in groups:
             classes = [
@@ -163,6 +166,8 @@ def main() -> None:
             if name not in ("lucid", "old"):
                 line += f" ({interval(ranks[name] - ranks['old'])})"
         print(f"{name:15} {line}", flush=True)
+    svg = draw_curves(curves, curves["lucid"].scores[-1])
+    (options.output / "curves.svg").write_text(svg, encoding="utf-8")
 
 
 def arguments() -> argparse.Namespace:
@@ -311,6 +316,46 @@ def describe(outcome: Outcome, reference: Outcome, groups: dict[str, slice]) -> 
     )
     return "  ".join(
         [f"{outcome.steps[-1]:4} steps {outcome.seconds:6.1f} s", *columns]
+    )
+
+
+def draw_curves(curves: dict[str, Outcome], goal: NDArray) -> str:
+    """Return a figure of the shares of a score by the number of steps, as SVG."""
+    width, height, left, top = 640, 360, 50, 20
+    steps = max(outcome.steps[-1] for outcome in curves.values())
+    used = goal > 0
+
+    def at(step: float, share: float) -> str:
+        x = left + step / steps * (width - left - 130)
+        return f"{x:.1f},{top + (1.2 - share) / 1.2 * (height - top - 40):.1f}"
+
+    def text(step: float, share: float, words: str, anchor: str, colour: str) -> str:
+        x, y = at(step, share).split(",")
+        return (
+            f'<text x="{x}" y="{float(y) + 4:.1f}" text-anchor="{anchor}" '
+            f'fill="{colour}">{words}</text>'
+        )
+
+    lines = [
+        f'<polyline points="{at(0, share)} {at(steps, share)}" stroke="#ccc"/>'
+        + text(-0.01 * steps, share, f"{share:g}", "end", "#555")
+        for share in (0, 0.5, 1)
+    ]
+    lines += [
+        text(step, -0.07, str(step), "middle", "#555")
+        for step in range(0, steps + 1, 128)
+    ]
+    for number, (name, outcome) in enumerate(curves.items()):
+        shares = np.maximum(outcome.scores[:, used] / goal[used], 1e-3)
+        means = np.exp(np.log(shares).mean(axis=1))
+        colour = f"hsl({number * 360 // len(curves)} 70% 40%)"
+        points = " ".join(map(at, outcome.steps, means))
+        lines.append(f'<polyline points="{points}" stroke="{colour}"/>')
+        lines.append(text(outcome.steps[-1] + 4, means[-1], name, "start", colour))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        'fill="none" stroke-width="1.5" font-family="sans-serif" font-size="12">'
+        f'<rect width="{width}" height="{height}" fill="#fff"/>{"".join(lines)}</svg>'
     )
 
 
