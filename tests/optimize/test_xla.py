@@ -26,7 +26,7 @@ PARAMS = {
     "refined": lambda: priors.load("inverter+fourier"),
 }
 # XLA compiles the steps of all others for up to half a minute.
-FAST = ("fourier", "maco")
+FAST = ("fourier",)
 NAMES = [
     pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
     for name in PARAMS
@@ -119,7 +119,13 @@ def test_transforms_agree(pooled, moves):
     compare(pooled, unit, params.pixels(32, 32), moves)
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == "adam" else pytest.mark.slow)
+        for name in OPTIONS
+    ],
+)
 def test_options_agree(pooled, name):
     unit = channels("deep").bound(pooled, (32, 32))
     plain, compiled = compare(
