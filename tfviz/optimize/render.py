@@ -61,7 +61,7 @@ def render(
             the rate that the param prefers, or 0.1.
         momentum: The share of its mean gradient that Adam keeps at each step (its
             beta_1), from 0 to below 1; by default that which the param prefers, or
-            0.5.
+            0.5. More of it, such as 0.9, can wake a dead unit that stays dead.
         optimizer: `normalized` for steps of the same size whatever the size of the
             gradient, with a learning rate that falls to 0 (DGN-AM,
             https://arxiv.org/abs/1605.09304), or a Keras optimizer to use instead of
