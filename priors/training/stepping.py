@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._errors import reason_of
+from tfviz.optimize.compilation import collect
 from tfviz.priors.training.device_photos import PhotoSource, take
 from tfviz.priors.training.precision import on_graphics_card
 
@@ -124,21 +125,11 @@ class Stepper:
         return dict(zip(self._names, values.T.astype(np.float64), strict=True))
 
     def _take_steps(self, items: Any, first: Any, progress: Any) -> Any:
-        count = tf.shape(progress)[0]
-
-        def body(number: Any, history: Any) -> tuple[Any, Any]:
+        def body(number: Any) -> Any:
             item = tf.nest.map_structure(lambda values: values[number], items)
-            values = self._step(item, first + number, progress[number])
-            return number + 1, history.write(number, values)
+            return self._step(item, first + number, progress[number])
 
-        history = tf.TensorArray(tf.float32, size=count)
-        _, history = tf.while_loop(
-            lambda number, _: number < count,
-            body,
-            (tf.constant(0), history),
-            parallel_iterations=1,
-        )
-        return history.stack()
+        return collect(tf.shape(progress)[0], body)
 
     def _take_step(self, item: Any, number: Any, progress: Any) -> Any:
         recipe = self._recipe

@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz import images
+from tfviz._precision import matmul
 from tfviz._xla import is_compiling
 
 if TYPE_CHECKING:
@@ -128,9 +129,9 @@ def _resize_by_products(images: Any, size: tuple[int, int]) -> Any:
     """Return what `tf.image.resize` with `antialias` does, by two matrix products."""
     _, height, width, channels = images.shape
     down, right = _resampling(height, size[0]), _resampling(width, size[1])
-    images = tf.matmul(down, tf.reshape(images, (-1, height, width * channels)))
+    images = matmul(down, tf.reshape(images, (-1, height, width * channels)))
     images = tf.reshape(images, (-1, width, channels))
-    return tf.reshape(tf.matmul(right, images), (-1, *size, channels))
+    return tf.reshape(matmul(right, images), (-1, *size, channels))
 
 
 def _resampling(before: int, after: int) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 import ctypes
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -82,6 +82,32 @@ def compile_function(
             if name not in known:
                 registry.pop(name, None)
     return CompiledFunction(compiled, loop=loop)
+
+
+def collect(count: Any, body: Callable[[Any], Any]) -> Any:
+    """Run a function several times in a graph, one call after the other.
+
+    Args:
+        count: How often, a tensor.
+        body: `body(number) -> values`, where `number` counts from 0.
+
+    Returns:
+        The float32 values of all calls, `(count, ...)`.
+
+    >>> collect(tf.constant(3), lambda number: tf.cast(number, tf.float32)).numpy()
+    array([0., 1., 2.], dtype=float32)
+    """
+
+    def write(number: Any, history: Any) -> tuple[Any, Any]:
+        return number + 1, history.write(number, body(number))
+
+    _, history = tf.while_loop(
+        lambda number, _: number < count,
+        write,
+        (tf.constant(0), tf.TensorArray(tf.float32, size=count)),
+        parallel_iterations=1,
+    )
+    return history.stack()
 
 
 def _unoptimized() -> Any:

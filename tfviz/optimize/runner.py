@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tfviz.objectives._groups import similarities
 from tfviz.optimize import xla
-from tfviz.optimize.compilation import compile_function, free_memory
+from tfviz.optimize.compilation import collect, compile_function, free_memory
 from tfviz.optimize.optimizers import make_updater
 from tfviz.optimize.step import (
     REDIRECTED_STEPS,
@@ -274,20 +274,12 @@ class Runner:
                 experimental_attributes={"_noinline": True},
             )
 
-            def body(number: Any, history: Any) -> tuple[Any, Any]:
+            def body(number: Any) -> Any:
                 step = first + number
                 rate = rates[0] * (1 - rates[1] * tf.cast(step, tf.float32))
-                scores = take_step(seeds, units, step, rate)
-                return number + 1, history.write(number, scores)
+                return take_step(seeds, units, step, rate)
 
-            history = tf.TensorArray(tf.float32, size=count)
-            _, history = tf.while_loop(
-                lambda number, _: number < count,
-                body,
-                (tf.constant(0), history),
-                parallel_iterations=1,
-            )
-            return history.stack()
+            return collect(count, body)
 
         number, rates = tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.float32)
         return compile_function(
