@@ -223,20 +223,25 @@ def _on_processor():
         yield
 
 
+def decoders(name, rng):
+    """Yield for each latent of a param the function from it to images, and values."""
+    param = EVERY_PARAM[name]()
+    latents = {
+        k: v + 0.3 * rng.normal(size=v.shape).astype(np.float32)
+        for k, v in param.init(seeds_for(2)).items()
+    }
+    for latent, values in latents.items():
+        yield (
+            lambda values, latent=latent: param.decode(latents | {latent: values}),
+            values,
+        )
+
+
 @pytest.mark.usefixtures("_on_processor")
 class TestTheExactPathAgreesWithThePlainOne:
     @pytest.mark.parametrize("name", EVERY_PARAM)
     def test_in_images_and_their_gradients(self, name, monkeypatch, rng):
-        param = EVERY_PARAM[name]()
-        latents = {
-            k: v + 0.3 * rng.normal(size=v.shape).astype(np.float32)
-            for k, v in param.init(seeds_for(2)).items()
-        }
-        for latent, values in latents.items():
-
-            def decode(values, latent=latent):
-                return param.decode(latents | {latent: values})
-
+        for decode, values in decoders(name, rng):
             monkeypatch.setattr(_precision, "has_gpu", lambda: False)
             plain = value_and_gradient(decode, values, rng)
             monkeypatch.setattr(_precision, "has_gpu", lambda: True)
@@ -283,16 +288,7 @@ class TestTheCardAgreesWithTheProcessor:
 
     @pytest.mark.parametrize("name", EVERY_PARAM)
     def test_in_images_and_their_gradients(self, name, rng):
-        param = EVERY_PARAM[name]()
-        latents = {
-            k: v + 0.3 * rng.normal(size=v.shape).astype(np.float32)
-            for k, v in param.init(seeds_for(2)).items()
-        }
-        for latent, values in latents.items():
-
-            def decode(values, latent=latent):
-                return param.decode(latents | {latent: values})
-
+        for decode, values in decoders(name, rng):
             image, gradient = value_and_gradient(decode, values, rng)
             with tf.device("CPU"):
                 expected = value_and_gradient(decode, values, rng)
