@@ -1,6 +1,6 @@
 """Decoders that compute with 16 bits a number, which is faster on a GPU."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,18 +20,23 @@ def in_precision(model: Any, precision: str | None) -> Iterator[None]:
         model: A model of Keras 3.
         precision: One of `PRECISIONS`, or None for the model's own.
     """
-    if precision is None:
+    layers = [] if precision is None else model._flatten_layers()
+    with policy_of(layers, f"mixed_{precision}"):
         yield
-        return
-    layers = list(model._flatten_layers())
+
+
+@contextmanager
+def policy_of(layers: Iterable[Any], policy: str) -> Iterator[None]:
+    """Let layers of Keras 3 compute by another policy, and restore their own."""
+    layers = list(layers)
     before = [layer.dtype_policy for layer in layers]
     try:
         for layer in layers:
-            layer.dtype_policy = f"mixed_{precision}"
+            layer.dtype_policy = policy
         yield
     finally:
-        for layer, policy in zip(layers, before, strict=True):
-            layer.dtype_policy = policy
+        for layer, own in zip(layers, before, strict=True):
+            layer.dtype_policy = own
 
 
 def check_precision(model: Any, precision: str | None) -> None:

@@ -9,14 +9,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfviz._precision import has_gpu
+from tfviz.priors._precision import policy_of
+
 # The compute capability from which graphics cards multiply numbers of bfloat16.
 _AMPERE = (8, 0)
 _ONEDNN = "auto_mixed_precision_onednn_bfloat16"
-
-
-def on_graphics_card() -> bool:
-    """Return whether TensorFlow computes on a graphics card."""
-    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def select_bfloat16(wanted: bool | None, settings: Path) -> bool:
@@ -54,9 +52,9 @@ def half_precision(models: Iterable[Any], *, enabled: bool = True) -> Iterator[N
         enabled: Whether anything is done.
     """
     with ExitStack() as stack:
-        if enabled and on_graphics_card():
+        if enabled and has_gpu():
             for model in models:
-                stack.enter_context(policy_of_layers(model, "mixed_bfloat16"))
+                stack.enter_context(policy_of(_inner_layers(model), "mixed_bfloat16"))
         elif enabled:
             before = tf.config.optimizer.get_experimental_options().get(_ONEDNN, False)
             stack.callback(_set_onednn, before)
@@ -64,32 +62,17 @@ def half_precision(models: Iterable[Any], *, enabled: bool = True) -> Iterator[N
         yield
 
 
-@contextmanager
-def policy_of_layers(model: Any, policy: str) -> Iterator[None]:
-    """Let the layers of a model compute by another policy, but for its outputs.
-
-    Args:
-        model: A model; one that is not of Keras 3 stays as it is.
-        policy: The name of the policy.
-    """
-    changed = []
-    try:
-        if isinstance(model, keras.Model):
-            exact = _output_layers(model)
-            for layer in model._flatten_layers(include_self=False):
-                if layer in exact or isinstance(layer, keras.layers.BatchNormalization):
-                    continue
-                changed.append((layer, layer.dtype_policy))
-                layer.dtype_policy = policy
-        yield
-    finally:
-        for layer, before in changed:
-            layer.dtype_policy = before
-
-
-def _output_layers(model: keras.Model) -> list[Any]:
+def _inner_layers(model: Any) -> list[Any]:
+    """Return the layers that may compute with 16 bits: neither outputs nor norms."""
+    if not isinstance(model, keras.Model):
+        return []
     outputs = model.outputs if hasattr(model, "_operations_by_depth") else []
-    return [output._keras_history.operation for output in outputs]
+    exact = [output._keras_history.operation for output in outputs]
+    return [
+        layer
+        for layer in model._flatten_layers(include_self=False)
+        if layer not in exact and not isinstance(layer, keras.layers.BatchNormalization)
+    ]
 
 
 def _set_onednn(enabled: bool) -> None:

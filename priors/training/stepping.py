@@ -14,9 +14,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._errors import reason_of
+from tfviz._precision import has_gpu
 from tfviz.optimize.compilation import collect
 from tfviz.priors.training.device_photos import PhotoSource, take
-from tfviz.priors.training.precision import on_graphics_card
 
 # The learning rate at the end, as a fraction of that at the start.
 FINAL_LEARNING_RATE = 0.02
@@ -185,7 +185,7 @@ def select_stepper(
             trial of both shows that it is faster, and never on processors.
         tell: Function that receives a line with the times.
     """
-    if wanted is not None or not on_graphics_card():
+    if wanted is not None or not has_gpu():
         return make(bool(wanted))
     plain = make(False)
     seconds = _seconds_of_a_step(plain, state, item)

@@ -396,7 +396,7 @@ class TestPrecision:
         assert not self.is_enabled()
 
     def test_on_a_graphics_card_layers_get_another_policy(self, monkeypatch):
-        monkeypatch.setattr(precision, "on_graphics_card", lambda: True)
+        monkeypatch.setattr(precision, "has_gpu", lambda: True)
         generator = inverter.inverter_generator(6, (24, 16, 12))
         codes = tf.constant(np.random.default_rng(0).normal(size=(4, 6)), tf.float32)
         exact = generator(codes, training=True).numpy()
@@ -491,7 +491,7 @@ class TestCalls:
         self, faster, source, held_out, tmp_path, monkeypatch
     ):
         before = self.train(source, held_out, tmp_path / "before", xla=faster)
-        monkeypatch.setattr(stepping, "on_graphics_card", lambda: True)
+        monkeypatch.setattr(stepping, "has_gpu", lambda: True)
         monkeypatch.setattr(stepping, "LEAST_SECONDS", 0)
         seconds = stepping._seconds_of_a_step
         measured = iter([2.0, 1.0 if faster else 3.0])
