@@ -3,7 +3,7 @@
 This takes minutes, or with FULL=1 most of an hour, so only `make sweep` runs it. Each
 network gets a process of its own, so that its memory is freed. The results are kept in
 pytest's cache, so that a later run of the same code continues there, and are written to
-docs/models.md.
+docs/reference/keras-applications.md.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from tfviz.models.introspection import LOGITS
 
 pytestmark = pytest.mark.sweep
 
-TABLE = ROOT / "docs" / "models.md"
+TABLE = ROOT / "docs" / "reference" / "keras-applications.md"
 SMALLEST = (  # the smallest network of each family
     "ConvNeXtTiny",
     "DenseNet121",
