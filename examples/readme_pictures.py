@@ -1,4 +1,4 @@
-"""Make the pictures of the README.
+"""Make the pictures of the README and of the page "Get started".
 
     python examples/readme_pictures.py docs/pictures
 
@@ -11,13 +11,20 @@ from pathlib import Path
 import tfviz
 from tfviz.cli.render import DEMO_UNITS
 
+BANNER = ["fire5:6", "fire7:12", "fire9:300", "fire7", "logit:goldfish"]
+
 
 def main() -> None:
-    """Render and write both sheets."""
+    """Render and write the sheets."""
     folder = Path(sys.argv[1])
     model = tfviz.adapt(tfviz.load_model("squeezenet"))
     demo = tfviz.render(model, DEMO_UNITS)
     write(demo.sheet(columns=3), folder / "demo.webp")
+    chosen = [DEMO_UNITS.index(unit) for unit in BANNER]
+    write(
+        tfviz.images.sheet([demo.images[k] for k in chosen], BANNER, columns=5),
+        folder / "banner.webp",
+    )
 
     fourier, pixels = tfviz.params.fourier, tfviz.params.pixels
     distill, none = tfviz.transforms.distill, tfviz.transforms.none
