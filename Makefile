@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-gpu lint bench bench-check gallery sweep clean
+.PHONY: demo test test-slow test-gpu lint bench bench-check gallery docs linkcheck sweep clean
 
 demo: .venv/installed
 	$(BIN)/tfviz demo -o demo
@@ -31,6 +31,15 @@ bench-check: .venv/installed
 gallery: .venv/installed
 	$(BIN)/python examples/gallery.py docs/pictures
 
+# The site, in build/docs. A warning, such as a link that leads nowhere, is an error.
+docs: .venv/documented
+	$(BIN)/python -m sphinx -n -W --keep-going --quiet docs build/docs
+	@echo "open build/docs/index.html"
+
+# Whether links to other sites still lead somewhere; needs the internet.
+linkcheck: .venv/documented
+	$(BIN)/python -m sphinx -b linkcheck --quiet docs build/linkcheck
+
 # FULL=1 tests every network of keras.applications. An interrupted sweep continues.
 sweep: .venv/tested
 	$(BIN)/python -m pytest tests/integration/test_sweep.py -m sweep
@@ -42,6 +51,10 @@ sweep: .venv/tested
 
 .venv/tested: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+.venv/documented: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 clean:
