@@ -43,7 +43,7 @@ if importlib.util.find_spec("tfviz.callbacks") is None:
     exclude_patterns.append("reference/api/callbacks.rst")
 # Curly quotation marks and dashes would spoil commands in the help.
 smartquotes = False
-# A page that is listed, but not there, is left out. One that is there, but not listed, is
+# A page that is listed, but not there, is left out. One that is there but not listed is
 # still an error, as is a link to one that is not there.
 suppress_warnings = ["toc.excluded", "toc.not_readable"]
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
+from listed_names import listed_names
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole, switch_source_input
@@ -144,14 +145,6 @@ def collect_public_names(app: Sphinx) -> None:
                 home = f"{value.__module__}.{value.__qualname__}"
                 names[home] = f"{module}.{name}"
     app.tfviz_public_names = names
-
-
-def listed_names(text: str) -> dict[str, list[str]]:
-    """Return the names that the directives of a page list, by their modules."""
-    names: dict[str, list[str]] = {}
-    for block in re.finditer(r"^\.\. names:: (\S+)\n((?:\n|   .*\n?)*)", text, re.M):
-        names.setdefault(block[1], []).extend(block[2].split())
-    return names
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
