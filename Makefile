@@ -31,9 +31,10 @@ bench-check: .venv/installed
 gallery: .venv/installed
 	$(BIN)/python examples/gallery.py docs/pictures
 
-# The site, in build/docs. A warning, such as a link that leads nowhere, is an error.
+# The site, in build/docs. A warning, such as a link that leads nowhere, is an error; so
+# all pages are read each time.
 docs: .venv/documented
-	$(BIN)/python -m sphinx -n -W --keep-going --quiet docs build/docs
+	$(BIN)/python -m sphinx -E -n -W --keep-going --quiet docs build/docs
 	@echo "open build/docs/index.html"
 
 # Whether links to other sites still lead somewhere; needs the internet.

@@ -10,12 +10,28 @@ import os
 import sys
 import tomllib
 from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy.typing
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
-import tfviz  # noqa: E402 (after the level of TensorFlow's messages is set)
+
+class ArrayLike:
+    """Stands for NumPy's, which would be shown as all types that it consists of."""
+
+
+class NDArray(Generic[TypeVar("T")]):
+    """Stands for NumPy's, to be shown as `NDArray[float32]`."""
+
+
+for stand_in in (ArrayLike, NDArray):
+    stand_in.__module__ = "numpy.typing"
+    setattr(numpy.typing, stand_in.__name__, stand_in)
+
+import tfviz  # noqa: E402 (which takes the types from there)
 
 PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
 REPOSITORY = PROJECT["urls"]["Repository"]

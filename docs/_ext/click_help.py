@@ -27,12 +27,19 @@ def language(line: str) -> str:
 
 
 def describe_options(app: Sphinx, ctx: Any, lines: list[str]) -> None:
-    """Escape the help of options, and leave out the quotation marks of defaults."""
+    """Show what the values of options are, and defaults without quotation marks."""
+    metavars = {
+        f"<{option.name}>": f"<{option.make_metavar(ctx).strip('[]')}>"
+        for option in ctx.command.params
+    }
     for i, line in enumerate(lines):
         default = re.fullmatch(r"(\s*:default: )``(['\"])(.*)\2``", line)
-        if default:
+        if line.startswith(".. option::"):
+            for name, metavar in metavars.items():
+                lines[i] = lines[i].replace(name, metavar)
+        elif default:
             lines[i] = default[1] + escape(default[3])
-        elif not line.startswith(".. option::"):
+        else:
             lines[i] = escape(line)
 
 

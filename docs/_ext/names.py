@@ -1,7 +1,7 @@
 """The reference of Python: the directive `names`, and links from names in docstrings.
 
-The directive lists public names of a module, first in a table of one line each, then
-with their whole docstrings:
+The directive lists public names of a module, first in a table of one line each if there
+are several, then with their whole docstrings:
 
     .. names:: tfviz.objectives
 
@@ -41,8 +41,10 @@ class Names(SphinxDirective):
         """Return a table of the names, and their docstrings."""
         (module,) = self.arguments
         names = [line.strip() for line in self.content if line.strip()]
-        lines = [f".. currentmodule:: {module}", "", ".. autosummary::", ""]
-        lines += [f"   {name}" for name in names]
+        lines = [f".. currentmodule:: {module}"]
+        if len(names) > 1:
+            lines += ["", ".. autosummary::", ""]
+            lines += [f"   {name}" for name in names]
         for name in names:
             value = getattr(import_module(module), name)
             lines += ["", f".. auto{kind_of(value)}:: {module}.{name}"]
@@ -114,20 +116,25 @@ def find_name(
 def mark_up(app: Sphinx, *docstring: Any) -> None:
     """Mark up what docstrings, which are read as plain text, leave unmarked.
 
-    An indented example after a colon becomes a block of code, and the sections that
+    An indented example below a paragraph becomes a block of code, and the sections that
     describe a measure become fields.
     """
     *_, lines = docstring
-    section = ""
-    for i, line in enumerate(lines):
+    new: list[str] = []
+    section = paragraph = ""
+    for line in lines:
         if line and not line[0].isspace():
             section = line.removesuffix(":")
+            paragraph = "" if re.match(r"[*>]|\.\. ", line) else line
+        elif line:
+            if paragraph and not new[-1]:
+                new += ["::", ""]
+            paragraph = ""
         if section in MEASURE_SECTIONS:
-            lines[i] = f":{section}:" if line == f"{section}:" else escaped(line)
-        elif re.match(r"\S.*[^:]:$", line):
-            match lines[i + 1 : i + 3]:
-                case ["", code] if code.startswith("    "):
-                    lines[i] += ":"
+            new.append(f":{section}:" if line == f"{section}:" else escaped(line))
+        else:
+            new.append(line)
+    lines[:] = new
 
 
 def escaped(text: str) -> str:
