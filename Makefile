@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-gpu lint bench bench-check gallery docs linkcheck sweep clean
+.PHONY: demo test test-slow test-gpu lint bench bench-check gallery sweep clean
 
 demo: .venv/installed
 	$(BIN)/tfviz demo -o demo
@@ -31,6 +31,11 @@ bench-check: .venv/installed
 gallery: .venv/installed
 	$(BIN)/python examples/gallery.py docs/pictures
 
+# FULL=1 tests every network of keras.applications. An interrupted sweep continues.
+sweep: .venv/tested
+	$(BIN)/python -m pytest tests/integration/test_sweep.py -m sweep
+
+.PHONY: docs linkcheck
 # The site, in build/docs. A warning, such as a link that leads nowhere, is an error; so
 # all pages are read each time.
 docs: .venv/documented
@@ -40,10 +45,6 @@ docs: .venv/documented
 # Whether links to other sites still lead somewhere; needs the internet.
 linkcheck: .venv/documented
 	$(BIN)/python -m sphinx -b linkcheck --quiet docs build/linkcheck
-
-# FULL=1 tests every network of keras.applications. An interrupted sweep continues.
-sweep: .venv/tested
-	$(BIN)/python -m pytest tests/integration/test_sweep.py -m sweep
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -55,7 +56,7 @@ sweep: .venv/tested
 	touch $@
 
 .venv/documented: .venv/installed
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m pip install --quiet --editable '.[docs,report]' pandas
 	touch $@
 
 clean:
