@@ -35,6 +35,17 @@ gallery: .venv/installed
 sweep: .venv/tested
 	$(BIN)/python -m pytest tests/integration/test_sweep.py -m sweep
 
+.PHONY: docs linkcheck
+# The site, in build/docs. A warning, such as a link that leads nowhere, is an error; so
+# all pages are read each time.
+docs: .venv/documented
+	$(BIN)/python -m sphinx -E -n -W --keep-going --quiet docs build/docs
+	@echo "open build/docs/index.html"
+
+# Whether links to other sites still lead somewhere; needs the internet.
+linkcheck: .venv/documented
+	$(BIN)/python -m sphinx -b linkcheck --quiet docs build/linkcheck
+
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable .
@@ -42,6 +53,10 @@ sweep: .venv/tested
 
 .venv/tested: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+.venv/documented: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs,report]' pandas
 	touch $@
 
 clean:
