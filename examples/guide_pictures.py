@@ -1,0 +1,190 @@
+"""Make the pictures of docs/guides.
+
+    python examples/guide_pictures.py docs/pictures              # all of them
+    python examples/guide_pictures.py docs/pictures input_range  # one of them
+
+The symptoms of docs/guides/troubleshooting.md are made on purpose, each beside what
+mends it. All of them together take some minutes on two cores.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import tfviz
+from tfviz import params, priors, transforms
+
+SIZE = 160
+SMALL = 128
+MODEL = tfviz.adapt(tfviz.load_model("squeezenet"))
+
+
+def render(units, size=SMALL, moves=None, model=MODEL, **options):
+    """Return the images of some units, at the size of the symptoms."""
+    return tfviz.render(model, units, params.fourier(size, size), moves, **options)
+
+
+def pair(wrong, right, captions):
+    """Draw a symptom beside the picture in which it is mended."""
+    return tfviz.images.sheet([wrong.images[0], right.images[0]], captions, 2)
+
+
+def input_range():
+    """Show three units with the right input range, and with two wrong ones."""
+    units = ["logit:goldfish", "logit:lion", "fire8:20"]
+    ranges = {"0,255: right": (0, 255), "0,1: wrong": (0, 1), "-1,1: wrong": (-1, 1)}
+    network = tfviz.load_model("squeezenet")
+    rendered = [
+        render(units, SIZE, model=tfviz.adapt(network, preprocess=values)).images
+        for values in ranges.values()
+    ]
+    pictures = [images[i] for i in range(len(units)) for images in rendered]
+    return tfviz.images.sheet(
+        pictures, [f"{u}, {name}" for u in units for name in ranges], 3
+    )
+
+
+def units():
+    """Show units of each kind of the grammar."""
+    texts = [
+        "fire8:20",
+        "fire8:20@6,6",
+        "fire8",
+        "neg:fire8:20",
+        "logit:lion",
+        "prob:lion",
+        "fire8:random:7",
+        "fire7:12+fire7:6",
+    ]
+    return tfviz.images.sheet(render(texts, SIZE).images, texts, 4)
+
+
+def methods():
+    """Show two classes by seven params."""
+    sources = ["pixels", "laplacian", "fourier", "maco", "cppn"]
+    learned = ["autoencoder", "inverter", "inverter+autoencoder"]
+    made = {name: getattr(params, name)(SIZE, SIZE) for name in sources}
+    for name in learned:
+        made[name] = priors.load(name, None if name == "inverter" else SIZE)
+    pictures, captions = [], []
+    for unit in ("logit:lion", "fire9:300"):
+        for name, param in made.items():
+            image = tfviz.render(MODEL, unit, param).images[0]
+            if image.shape[0] != SIZE:  # an inverter makes images of 64 pixels
+                image = tfviz.images.to_floats(
+                    np.asarray(tfviz.images.to_pil(image).resize((SIZE, SIZE)))
+                )
+            pictures.append(image)
+            captions.append(f"{unit} {name}")
+    return tfviz.images.sheet(pictures, captions, 4)
+
+
+def dream():
+    """Show a painted landscape, and the dreams of an early and of a late layer."""
+    photo = landscape(192, 288)
+    dreams = [tfviz.dream(MODEL, photo, unit) for unit in ("fire3", "fire7", "fire9")]
+    pictures = [photo, *(dream.images[0] for dream in dreams)]
+    return tfviz.images.sheet(pictures, ["the picture", "fire3", "fire7", "fire9"], 2)
+
+
+def landscape(height, width):
+    """Paint a sky with clouds over three ranges of hills, without any photo."""
+    rng = np.random.default_rng(4)
+    rows, columns = np.mgrid[:height, :width] / height
+    waves = np.fft.rfft2(rng.normal(size=(height, width)))
+    rise, run = np.fft.fftfreq(height)[:, None] * 2.5, np.fft.rfftfreq(width)
+    clouds = np.fft.irfft2(waves / (np.hypot(rise, run) + 0.01) ** 1.6, (height, width))
+    clouds = np.clip(clouds / clouds.std() - 0.3, 0, 1.5)[..., None] / 1.5
+    sky = np.array([0.35, 0.55, 0.85]) + rows[..., None] * np.array([0.5, 0.3, 0.05])
+    image = sky * (1 - clouds) + clouds * 0.95
+    colours = ([0.45, 0.5, 0.6], [0.3, 0.42, 0.3], [0.25, 0.3, 0.12])
+    for level, colour in zip((0.55, 0.68, 0.82), colours, strict=True):
+        steps = np.cumsum(rng.normal(size=width)) / np.sqrt(width)
+        ridge = level + 0.12 * (steps - np.linspace(0, steps[-1], width))
+        grain = 1 + 0.25 * rng.normal(size=(height, width, 1))
+        image = np.where((rows > ridge)[..., None], np.array(colour) * grain, image)
+    return np.clip(image, 0, 1).astype(np.float32)
+
+
+def symptom_grey():
+    """Show the unit that is dead in the bundled network, and a live one."""
+    return pair(render("fire5:9"), render("fire5:10"), ["fire5:9", "fire5:10"])
+
+
+def symptom_noise():
+    """Show pixels without transforms."""
+    plain = params.pixels(SMALL, SMALL)
+    wrong = tfviz.render(MODEL, "logit:strawberry", plain, transforms.none())
+    right = render("logit:strawberry")
+    return pair(wrong, right, ["pixels, none", "fourier, distill"])
+
+
+def symptom_pale():
+    """Show a probability, which has nothing left to gain."""
+    captions = ["prob:strawberry", "logit:strawberry"]
+    return pair(render(captions[0]), render(captions[1]), captions)
+
+
+def symptom_ceiling():
+    """Show a channel whose ReLU6 is at its ceiling."""
+    lite = tfviz.adapt(tfviz.load_model("efficientnet-lite0"))
+    captions = ["head:77", "head:pre:77"]
+    return pair(*(render(unit, 224, model=lite) for unit in captions), captions)
+
+
+def symptom_saturated():
+    """Show a learning rate that is too high."""
+    wrong = render("logit:goldfish", learning_rate=2.0)
+    captions = ["learning rate 2", "learning rate 0.1"]
+    return pair(wrong, render("logit:goldfish"), captions)
+
+
+def symptom_grid():
+    """Show the pattern that the gradient of max-pools leaves."""
+    grey = transforms.none()
+    wrong = render("fire9:300", moves=grey)
+    right = render("fire9:300", moves=grey, smooth_pools=True)
+    return pair(wrong, right, ["as it is", "smooth pools"])
+
+
+def symptom_small():
+    """Show a class at twice and at half the size of the network's photos."""
+    wrong, right = render("logit:lion", 320), render("logit:lion", 96)
+    small = tfviz.images.to_pil(right.images[0]).resize((320, 320))
+    return tfviz.images.sheet(
+        [wrong.images[0], np.asarray(small)], ["320 pixels", "96 pixels"], 2
+    )
+
+
+FIGURES: dict[str, Callable] = {
+    "guide-input-range": input_range,
+    "guide-units": units,
+    "guide-methods": methods,
+    "guide-dream": dream,
+    "symptom-grey": symptom_grey,
+    "symptom-noise": symptom_noise,
+    "symptom-pale": symptom_pale,
+    "symptom-ceiling": symptom_ceiling,
+    "symptom-saturated": symptom_saturated,
+    "symptom-grid": symptom_grid,
+    "symptom-small": symptom_small,
+}
+
+
+def main() -> None:
+    """Make the figures that are named, or all of them."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    names = set(sys.argv[2:])
+    for file, figure in FIGURES.items():
+        if names and figure.__name__ not in names:
+            continue
+        path = folder / f"{file}.webp"
+        figure().save(path, quality=85, method=6)
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB", flush=True)
+
+
+if __name__ == "__main__":
+    main()
