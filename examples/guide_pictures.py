@@ -92,20 +92,27 @@ def dream():
 def landscape(height, width):
     """Paint a sky with clouds over three ranges of hills, without any photo."""
     rng = np.random.default_rng(4)
-    rows, columns = np.mgrid[:height, :width] / height
-    waves = np.fft.rfft2(rng.normal(size=(height, width)))
-    rise, run = np.fft.fftfreq(height)[:, None] * 2.5, np.fft.rfftfreq(width)
-    clouds = np.fft.irfft2(waves / (np.hypot(rise, run) + 0.01) ** 1.6, (height, width))
-    clouds = np.clip(clouds / clouds.std() - 0.3, 0, 1.5)[..., None] / 1.5
+    rows = np.arange(height)[:, None] / height * np.ones(width)
+    clouds = np.clip(_smoothed(rng, (height, width), 1.6, 0.4) - 0.3, 0, 1.5)[..., None]
+    clouds /= 1.5
     sky = np.array([0.35, 0.55, 0.85]) + rows[..., None] * np.array([0.5, 0.3, 0.05])
     image = sky * (1 - clouds) + clouds * 0.95
     colours = ([0.45, 0.5, 0.6], [0.3, 0.42, 0.3], [0.25, 0.3, 0.12])
     for level, colour in zip((0.55, 0.68, 0.82), colours, strict=True):
         steps = np.cumsum(rng.normal(size=width)) / np.sqrt(width)
         ridge = level + 0.12 * (steps - np.linspace(0, steps[-1], width))
-        grain = 1 + 0.25 * rng.normal(size=(height, width, 1))
+        grain = 1 + 0.15 * _smoothed(rng, (height, width), 0.9)[..., None]
         image = np.where((rows > ridge)[..., None], np.array(colour) * grain, image)
     return np.clip(image, 0, 1).astype(np.float32)
+
+
+def _smoothed(rng, size, power, stretch=1.0):
+    """Return noise whose waves are weaker the shorter they are; its deviation is 1."""
+    rise = np.fft.fftfreq(size[0])[:, None]
+    run = np.fft.rfftfreq(size[1]) / stretch
+    waves = np.fft.rfft2(rng.normal(size=size)) / (np.hypot(rise, run) + 0.01) ** power
+    noise = np.fft.irfft2(waves, size)
+    return noise / noise.std()
 
 
 def symptom_grey():
@@ -142,11 +149,17 @@ def symptom_saturated():
 
 
 def symptom_grid():
-    """Show the pattern that the gradient of max-pools leaves."""
-    grey = transforms.none()
-    wrong = render("fire9:300", moves=grey)
-    right = render("fire9:300", moves=grey, smooth_pools=True)
-    return pair(wrong, right, ["as it is", "smooth pools"])
+    """Show the pattern that strides and pools leave where nothing moves, enlarged."""
+    unit, size = "fire3:10", 64
+    made = [render(unit, size, transforms.none()), render(unit, size, small_moves())]
+    large = [np.kron(r.images[0], np.ones((3, 3, 1), np.float32)) for r in made]
+    return tfviz.images.sheet(large, ["no transforms", "with transforms"], 2)
+
+
+def small_moves():
+    """Return the default transforms at a scale that fits small pictures."""
+    moves = (transforms.pad(8), transforms.jitter(8), transforms.rotate(range(-5, 6)))
+    return transforms.chain(*moves, transforms.jitter(4), transforms.crop(8))
 
 
 def symptom_small():
@@ -182,7 +195,7 @@ def main() -> None:
         if names and figure.__name__ not in names:
             continue
         path = folder / f"{file}.webp"
-        figure().save(path, quality=85, method=6)
+        figure().save(path, quality=80, method=6)
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB", flush=True)
 
 
