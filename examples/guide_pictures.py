@@ -15,6 +15,7 @@ import numpy as np
 
 import tfviz
 from tfviz import params, priors, transforms
+from tfviz.comparison.methods import randomized
 
 SIZE = 160
 SMALL = 128
@@ -81,6 +82,24 @@ def methods():
     return tfviz.images.sheet(pictures, captions, 4)
 
 
+def controls():
+    """Show three units of the network, and of a copy with random weights."""
+    units = ["logit:goldfish", "logit:lion", "fire9:300"]
+    networks = {"": MODEL, "random weights": randomized(MODEL)}
+    made = {
+        "fourier": params.fourier(SIZE, SIZE),
+        "autoencoder": priors.load("autoencoder", SIZE),
+    }
+    pictures, captions = [], []
+    for method, param in made.items():
+        for name, network in networks.items():
+            pictures += list(tfviz.render(network, units, param).images)
+            captions += [
+                ", ".join(filter(None, (unit, method, name))) for unit in units
+            ]
+    return tfviz.images.sheet(pictures, captions, 3)
+
+
 def dream():
     """Show a painted landscape, and the dreams of an early and of a late layer."""
     photo = landscape(192, 288)
@@ -138,7 +157,8 @@ def symptom_ceiling():
     """Show a channel whose ReLU6 is at its ceiling."""
     lite = tfviz.adapt(tfviz.load_model("efficientnet-lite0"))
     captions = ["head:77", "head:pre:77"]
-    return pair(*(render(unit, 224, model=lite) for unit in captions), captions)
+    wrong, right = (render(unit, 224, model=lite) for unit in captions)
+    return pair(wrong, right, captions)
 
 
 def symptom_saturated():
@@ -175,6 +195,7 @@ FIGURES: dict[str, Callable] = {
     "guide-input-range": input_range,
     "guide-units": units,
     "guide-methods": methods,
+    "guide-controls": controls,
     "guide-dream": dream,
     "symptom-grey": symptom_grey,
     "symptom-noise": symptom_noise,
