@@ -63,7 +63,7 @@ def units():
 
 
 def methods():
-    """Show two classes by seven params."""
+    """Show a class and a channel by eight params."""
     sources = ["pixels", "laplacian", "fourier", "maco", "cppn"]
     learned = ["autoencoder", "inverter", "inverter+autoencoder"]
     made = {name: getattr(params, name)(SIZE, SIZE) for name in sources}
@@ -72,32 +72,29 @@ def methods():
     pictures, captions = [], []
     for unit in ("logit:lion", "fire9:300"):
         for name, param in made.items():
-            image = tfviz.render(MODEL, unit, param).images[0]
-            if image.shape[0] != SIZE:  # an inverter makes images of 64 pixels
-                image = tfviz.images.to_floats(
-                    np.asarray(tfviz.images.to_pil(image).resize((SIZE, SIZE)))
-                )
-            pictures.append(image)
+            pictures += enlarged(tfviz.render(MODEL, unit, param))
             captions.append(f"{unit} {name}")
     return tfviz.images.sheet(pictures, captions, 4)
 
 
 def controls():
     """Show three units of the network, and of a copy with random weights."""
-    units = ["logit:goldfish", "logit:lion", "fire9:300"]
-    networks = {"": MODEL, "random weights": randomized(MODEL)}
-    made = {
-        "fourier": params.fourier(SIZE, SIZE),
-        "autoencoder": priors.load("autoencoder", SIZE),
-    }
+    units = ["goldfish", "lion", "strawberry"]
+    networks = {"": MODEL, ", random weights": randomized(MODEL)}
+    made = {"fourier": params.fourier(SIZE, SIZE), "inverter": priors.load("inverter")}
     pictures, captions = [], []
     for method, param in made.items():
         for name, network in networks.items():
-            pictures += list(tfviz.render(network, units, param).images)
-            captions += [
-                ", ".join(filter(None, (unit, method, name))) for unit in units
-            ]
-    return tfviz.images.sheet(pictures, captions, 3)
+            objectives = [f"logit:{unit}" for unit in units]
+            pictures += enlarged(tfviz.render(network, objectives, param))
+            captions += [f"{method}{name}"] * len(units)
+    return tfviz.images.sheet(pictures, captions, len(units))
+
+
+def enlarged(result):
+    """Return pictures at the size of the others, as an inverter makes 64 pixels."""
+    pictures = [result.picture(i).convert("RGB") for i in range(len(result.names))]
+    return [np.asarray(picture.resize((SIZE, SIZE))) for picture in pictures]
 
 
 def dream():
