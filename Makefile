@@ -30,6 +30,7 @@ bench-check: .venv/installed
 
 gallery: .venv/installed
 	$(BIN)/python examples/gallery.py docs/pictures
+	$(BIN)/python examples/guide_pictures.py docs/pictures
 
 # FULL=1 tests every network of keras.applications. An interrupted sweep continues.
 sweep: .venv/tested
