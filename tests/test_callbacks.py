@@ -53,7 +53,8 @@ def test_each_unit_gets_a_picture_before_the_training_and_after_each_epoch(tmp_p
     with Image.open(tmp_path / "film.webp") as film:
         assert film.n_frames == 3
     with Image.open(tmp_path / "strip.png") as strip:
-        assert strip.size == (3 * 40 + 8, 2 * 58 + 8)
+        # Pictures of 32 pixels are enlarged four times, to have room for captions.
+        assert strip.size == (3 * 136 + 8, 2 * 154 + 8)
 
 
 def test_a_picture_is_that_which_render_makes_of_the_trained_model(tmp_path):
@@ -246,7 +247,7 @@ def test_a_loop_of_ones_own_and_other_channels(tmp_path):
     training = images.read_spec(callback.files[-1])["training"]
     assert training == {"epoch": 2, "batch": 0, "metrics": {"loss": 0.5}}
     with Image.open(tmp_path / "strip.png") as strip:
-        assert strip.size == (3 * 40 + 8, 58 + 8)
+        assert strip.size == (3 * 136 + 8, 154 + 8)
 
 
 def test_mixed_precision(tmp_path):

@@ -36,6 +36,8 @@ __all__ = ["Visualize"]
 
 # A strip shows at most so many moments of a training, spread evenly over it.
 _MOST_IN_STRIP = 10
+# The width of a picture, in pixels, from which on a caption fits below it.
+_LEAST_WIDTH = 120
 _FILE = re.compile(r"epoch-(\d+)(?:-batch-(\d+))?")
 # What differs between the pictures of a unit that a training makes, or may differ.
 _OF_MOMENT = {
@@ -200,7 +202,8 @@ class Visualize(keras.callbacks.Callback):
         cache_of(self._adapter).most = None
         # Saved as soon as the number of the first epoch is known.
         self._first: Result | None = self._render()
-        self._names = file_names(self._first.names)
+        self._units_shown = self._first.names
+        self._names = file_names(self._units_shown)
         self._check_folder(self._first)
         self._start = self._shown = Moment(0)
         self._moment = Moment(0)
@@ -263,10 +266,10 @@ class Visualize(keras.callbacks.Callback):
                 four times as long.
             columns: The number of columns; by default the grid is about square.
         """
-        frames = []
-        for moment, files in self._moments():
-            captions = [f"{name}  {moment}" for name in self._names]
-            frames.append(images.sheet(map(_read, files), captions, columns))
+        frames = [
+            images.sheet(map(_read, files), self._captions(moment), columns)
+            for moment, files in self._moments()
+        ]
         times = [duration] * (len(frames) - 1) + [4 * duration]
         write_animation(as_path(path), frames, times)
 
@@ -284,11 +287,14 @@ class Visualize(keras.callbacks.Callback):
         chosen = np.linspace(0, len(moments) - 1, min(len(moments), _MOST_IN_STRIP))
         shown = [moments[round(place)] for place in chosen]
         pictures, captions = [], []
-        for place, name in enumerate(self._names):
+        for place in range(len(self._names)):  # a row
             for moment, files in shown:
                 pictures.append(_read(files[place]))
-                captions.append(f"{name}  {moment}")
+                captions.append(self._captions(moment)[place])
         return images.sheet(pictures, captions, columns=len(shown))
+
+    def _captions(self, moment: Moment) -> list[str]:
+        return [f"{name}, {moment}" for name in self._units_shown]
 
     def _render(self) -> Result:
         """Render without the warning of dead units, which would come each time."""
@@ -390,7 +396,9 @@ def _warning_instead(what: str) -> Iterator[None]:
 
 
 def _read(file: AnyPath) -> NDArray[np.uint8]:
-    """Return a picture as it was saved, with any number of channels."""
+    """Return a picture as it was saved, enlarged if no caption would fit below it."""
     with Image.open(io.BytesIO(file.read_bytes())) as image:
         pixels = np.asarray(image)
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    times = -(-_LEAST_WIDTH // pixels.shape[1])
+    return pixels.repeat(times, axis=0).repeat(times, axis=1)
