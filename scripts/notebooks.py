@@ -28,7 +28,7 @@ from tfviz._files import write_safely
 FOLDER = Path(__file__).parent.parent / "docs" / "notebooks"
 # The size that no notebook may exceed, in bytes: GitHub shows small ones only.
 LARGEST = 700_000
-_QUALITY = 85
+_QUALITY = 75
 _TIMEOUT = 1200  # seconds, for a single cell on a busy machine
 # What TensorFlow says when it is imported, whatever the level of its log.
 _STARTING = re.compile(r"WARNING: All log messages before absl::|I0000 |\s*$")

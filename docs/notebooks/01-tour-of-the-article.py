@@ -55,7 +55,7 @@ result.plot(columns=3, history=True)
 
 # %%
 units = ["fire8:20@4,4", "fire8:20", "fire8", "logit:strawberry", "prob:strawberry"]
-tfviz.render(model, units, size).plot(columns=5)
+tfviz.render(model, units, size).plot(columns=5, size=1.8)
 
 # %% [markdown]
 # The neuron sees only a part of the image, so the rest of it stays empty. The picture of
