@@ -94,8 +94,8 @@ dreamed.picture(0)
 # %% [markdown]
 # ## Layers
 #
-# An early layer knows strokes and dots, a later one textures, a still later one parts of
-# objects.
+# An early layer knows dots and edges, a later one rings and eyes, a still later one heads
+# and whole animals.
 
 # %%
 early = ("fire2", "fire4", "fire6", "fire8")
@@ -132,8 +132,8 @@ tfviz.images.sheet([dream.images[0] for dream in dreams], list(units), 2)
 # ## Large photos
 #
 # The gradient is computed tile by tile, on a grid that moves before each step, so the
-# memory that is needed depends on the `tile`, not on the photo. With a small tile the
-# result looks much the same, and no seam is to be seen.
+# memory that is needed depends on the `tile`, not on the photo. No seam is to be seen. With
+# a smaller tile the dream is another one, as the network never sees more than one tile.
 
 # %%
 tiled = tfviz.dream(model, photo, "fire7", octaves=3, steps=8, tile=128)

@@ -93,10 +93,10 @@ figure
 # %% [markdown]
 # <details><summary>Answer 2</summary>
 #
-# Goldfish, lion, acoustic guitar and strawberry. Colours help most: cover the colours (look
-# at a black and white print) and it becomes hard. Parts appear many times and in strange
-# places: the network
-# counts evidence, and nothing stops it from seeing five fish in one image.
+# Goldfish, lion, acoustic guitar and strawberry. Fins, a mane and seeds give them away. The
+# guitar is the hardest: strings, frets and round bodies, in pieces. Parts may appear
+# several times and in strange places: the network collects evidence, and nothing stops it
+# from seeing two fish in one.
 #
 # </details>
 #
@@ -188,39 +188,49 @@ tfviz.render(model, [a, b, a + b], size).plot(columns=3)
 # %% [markdown]
 # <details><summary>Answer 6</summary>
 #
-# Usually both: some parts are of one class, some of the other, and where the two have
-# something in common (here the red), it grows strong. The sum of the scores can be split
-# in any way, so the picture may neglect one of the two. Look at the scores of both.
+# Neither is certain. Some parts may be of one class, some of the other, and what the two have
+# in common grows strong. But only the *sum* counts, and it can be split in any way:
+# here the fish takes most of it. Compare the score of the sum with the other two.
 #
 # </details>
 #
-# ## 7. What does a photo contain?
+# ## 7. Colour, shape or place?
 #
-# Pictures show what a unit responds to *most*. To see whether it also responds to something
-# that you know, ask it. Here: plain colours.
+# A picture shows what excites a unit, but not *which part* of it does. To find out, change
+# one thing at a time, and ask the network again.
 
 # %%
-colours = {
-    "red": (1, 0, 0),
-    "orange": (1, 0.5, 0),
-    "green": (0, 1, 0),
-    "blue": (0, 0, 1),
+name = "goldfish"  # <- or strawberry, zebra, lion, ...
+picture = tfviz.render(model, f"logit:{name}", size).images[0]
+squares = picture.reshape(4, 32, 4, 32, 3).swapaxes(1, 2).reshape(16, 32, 32, 3)
+mixed = np.random.default_rng(0).permutation(squares).reshape(4, 4, 32, 32, 3)
+versions = {
+    "as it is": picture,
+    "without colour": picture.mean(axis=-1, keepdims=True).repeat(3, axis=-1),
+    "red and blue swapped": picture[..., ::-1],
+    "upside down": picture[::-1],
+    "in pieces": mixed.swapaxes(1, 2).reshape(128, 128, 3),
+    "only orange": np.full((128, 128, 3), (1, 0.5, 0), np.float32),
 }
-images = np.stack([np.full((128, 128, 3), rgb, np.float32) for rgb in colours.values()])
-fish = model.class_index("goldfish")  # <- another class
-for colour, logits in zip(colours, np.asarray(model.logits(images)), strict=True):
-    place = int((logits > logits[fish]).sum()) + 1
-    print(f"{colour:7} logit {logits[fish]:6.1f}, place {place} of 1000")
+index = model.class_index(name)
+for version, logits in zip(
+    versions, np.asarray(model.logits(np.stack(list(versions.values())))), strict=True
+):
+    place = int((logits > logits[index]).sum()) + 1
+    print(f"{version:22} logit {logits[index]:6.1f}, place {place} of 1000")
+tfviz.images.sheet(list(versions.values()), list(versions), 6)
 
 # %% [markdown]
-# **Question 7.** Does the network take plain orange for a goldfish? Is the colour enough?
+# **Question 7.** Does the network need the colour of the picture? The shape? The right way
+# up? Does a colour alone suffice? *Now you:* try another class.
 #
 # <details><summary>Answer 7</summary>
 #
-# Compare the places: with orange, *goldfish* is further ahead than with blue, so the colour counts.
-# But it is not the first of the 1,000 classes for any of them: the colour alone is
-# not enough. A picture that is orange does *not* prove that orange alone makes a goldfish.
-# An experiment like this one can.
+# Every change costs a large part of the logit. Without colour it falls to about a
+# quarter, and still *goldfish* comes first: the shape alone is enough to win. Upside down
+# and in pieces it falls further. Plain orange says nothing at all: the network sees
+# no goldfish in it. So the unit responds to parts that fit together, in their colours and the
+# right way up, and to none of these alone. Did you guess that from the picture?
 #
 # </details>
 #

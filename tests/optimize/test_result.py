@@ -71,6 +71,8 @@ def test_the_figure_shows_each_picture_with_its_name_and_score(result):
         shown = axes.images[0].get_array() / np.float32(255)
         np.testing.assert_allclose(shown, image, atol=1e-6)
     assert figure._repr_png_().startswith(b"\x89PNG")
+    for axes in figure.axes:  # nothing of a title is cut off
+        assert axes.title.get_window_extent().y1 <= figure.bbox.height
     assert "matplotlib.pyplot" not in sys.modules or not (
         sys.modules["matplotlib.pyplot"].get_fignums()
     )

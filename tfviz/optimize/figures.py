@@ -20,6 +20,8 @@ _CURVES = 1.2
 # As many curves can be told apart by their colours.
 _MOST_CURVES = 10
 _TITLE_POINTS = 9
+# The height of a title of two lines and its margins, in inches.
+_TITLE = 0.4
 
 
 class ResultFigure(Figure):
@@ -43,8 +45,10 @@ def draw_result(
     # A single picture is too narrow for curves and their names.
     wide = max(columns, 2 if history else 1)
     figure = ResultFigure(
-        figsize=(wide * size, sum(heights) * size + rows * 0.3), layout="constrained"
+        figsize=(wide * size, sum(heights) * size + rows * _TITLE), layout="constrained"
     )
+    # With less, the first line of a title would be cut off by a pixel.
+    figure.get_layout_engine().set(h_pad=0.06, w_pad=0.03)
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     for place in range(count):
         axes = figure.add_subplot(grid[divmod(place, columns)])
