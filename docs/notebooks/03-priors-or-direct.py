@@ -58,7 +58,7 @@ for name, result in results.items():
     for unit, image in zip(units, result.images, strict=True):
         small = tfviz.images.centre_crop(image, (128, 128))
         pictures.append(small)
-        captions.append(f"{name}: {unit}")
+        captions.append(f"{name}: {unit.removeprefix('logit:')}")
 tfviz.images.sheet(pictures, captions, len(units))
 
 # %% [markdown]
@@ -90,16 +90,18 @@ pictures = [
     for result in controls.values()
     for image in result.images
 ]
-captions = [f"{name}, shuffled: {unit}" for name in controls for unit in units]
 tfviz.images.sheet(pictures, captions, len(units))
 
 # %% [markdown]
-# None of these pictures shows a goldfish, and none should: the network does not know one.
-# But look at *how* they fail. The direct picture of a meaningless unit is meaningless
-# texture. The picture by a prior keeps the colours, blurs and surfaces of photos even
-# here. That part of its look is the prior's, in the pictures above as well.
+# The names are only numbers of units here. No picture shows a goldfish, and none should: this
+# network does not know one. So the fish and the lions of the first sheet were not invented by
+# the priors.
 #
-# What differs between the two sheets is what the network contributed.
+# But look at *how* they fail. The direct pictures of meaningless units are meaningless
+# noise. Those of the inverter are soft blots in strong colours, those of the autoencoder look
+# painted, with shades and surfaces, even though no unit asks for any. That part of the look
+# is the prior's, in the first sheet as well. What differs between the two sheets is what the
+# network contributed.
 #
 # ## How a prior is related to the network
 #

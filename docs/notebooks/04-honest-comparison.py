@@ -94,7 +94,7 @@ def build(name, widths, pool):
             layers.Conv2D(
                 width, 3, padding="same", activation="relu", name=f"conv{number}"
             ),
-            pool(),
+            pool(2),
         ]
     stack += [
         layers.GlobalMaxPooling2D(),

@@ -48,7 +48,7 @@ def draw_result(
         figsize=(wide * size, sum(heights) * size + rows * _TITLE), layout="constrained"
     )
     # With less, the first line of a title would be cut off by a pixel.
-    figure.get_layout_engine().set(h_pad=0.06, w_pad=0.03)
+    figure.get_layout_engine().set(h_pad=0.08, w_pad=0.03)
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     for place in range(count):
         axes = figure.add_subplot(grid[divmod(place, columns)])
