@@ -2,6 +2,7 @@
 
     python scripts/notebooks.py                 # all of them
     python scripts/notebooks.py 06-deepdream    # one of them
+    python scripts/notebooks.py --text          # after changes of nothing but text
 
 The sources are the `.py` files, in the percent format of Jupytext. Each is run from top
 to bottom in an empty folder, and an error ends the work. What would differ in each run,
@@ -107,11 +108,37 @@ def _as_jpeg(png: str) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
+def update_text(path: Path) -> Any:
+    """Return an executed notebook with the text of its source, without running it.
+
+    Args:
+        path: The source file.
+
+    Raises:
+        ValueError: If the code has changed since the notebook was run.
+    """
+    notebook = read_source(path)
+    before = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    code, run = (
+        [cell for cell in other.cells if cell.cell_type == "code"]
+        for other in (notebook, before)
+    )
+    if [cell.source for cell in code] != [cell.source for cell in run]:
+        raise ValueError(
+            f"The code of {path.name} has changed: run it, without --text."
+        )
+    for cell, other in zip(code, run, strict=True):
+        cell.outputs, cell.execution_count = other.outputs, other.execution_count
+    return notebook
+
+
 def main() -> None:
     """Run the named notebooks, or all of them."""
-    for name in sys.argv[1:] or sorted(path.stem for path in FOLDER.glob("*.py")):
+    names = [name for name in sys.argv[1:] if name != "--text"]
+    make = update_text if "--text" in sys.argv else execute
+    for name in names or sorted(path.stem for path in FOLDER.glob("*.py")):
         began = time.monotonic()
-        notebook = execute(FOLDER / f"{name}.py")
+        notebook = make(FOLDER / f"{name}.py")
         text = nbformat.writes(notebook) + "\n"
         if len(text) > LARGEST:
             sys.exit(f"{name}.ipynb would have {len(text):,} bytes: show less in it.")

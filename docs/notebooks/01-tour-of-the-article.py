@@ -113,7 +113,7 @@ tfviz.images.sheet([result.images[0] for result in results.values()], captions, 
 
 # %%
 alone = tfviz.render(model, ["fire8:25"] * 4, size)
-apart = tfviz.diverse(model, "fire8:25", n=4, weight=25.0, param=size)
+apart = tfviz.diverse(model, "fire8:25", n=4, weight=50.0, param=size)
 captions = [f"alone: {score:.0f}" for score in alone.scores]
 captions += [f"diverse: {score:.0f}" for score in apart.unit_scores]
 tfviz.images.sheet([*alone.images, *apart.images], captions, 4)

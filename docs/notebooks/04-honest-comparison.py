@@ -215,7 +215,7 @@ import pandas as pd
 
 pairs = pd.DataFrame(comparison.results["differences"])
 chosen = pairs[pairs["measure"].isin(["relative", "rank@judge"])]
-chosen[chosen["a"].isin(shown) & chosen["b"].isin(shown)]
+chosen.round(2)
 
 # %% [markdown]
 # Two methods are called different only where the interval of their difference does not

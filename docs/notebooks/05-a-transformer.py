@@ -152,7 +152,7 @@ for layer in model.layers():
 tfviz.render(model, [f"logit:{kind}" for kind in KINDS]).plot(columns=6, size=1.8)
 
 # %% [markdown]
-# Stripes fill the whole image, a disc is a large smooth area, and rings, triangles and stars
+# Stripes fill the whole image, discs are large smooth areas, and rings, triangles and stars
 # are marks with edges. The pictures are fainter and noisier than those of a convolutional
 # network that learned the same ([your own model](02-your-own-model.ipynb)), and this network
 # is wrong more often: what it has not learned, a picture cannot show.
@@ -216,9 +216,10 @@ tfviz.images.sheet(large, captions, 4)
 
 # %% [markdown]
 # Bright pixels move the token of the patch in row 3 and column 3. Before the first attention,
-# that is its own patch and a rim of some pixels. After it, it is the whole image: a
-# token can know about all others from the first block on. A convolution needs many layers
-# for that. So a channel of a transformer need not look for small things in early layers.
+# that is its own patch and a rim of some pixels. After it, it is the whole image, though the
+# own patch still counts most: a token can know about all others from the first block on. A
+# convolution needs many layers for that. So a channel of a transformer need not look for
+# small things in early layers.
 
 # %% [markdown]
 # ## Pictures of attention outputs

@@ -226,11 +226,11 @@ tfviz.images.sheet(list(versions.values()), list(versions), 6)
 #
 # <details><summary>Answer 7</summary>
 #
-# Every change costs a large part of the logit. Without colour it falls to about a
-# quarter, and still *goldfish* comes first: the shape alone is enough to win. Upside down
-# and in pieces it falls further. Plain orange says nothing at all: the network sees
-# no goldfish in it. So the unit responds to parts that fit together, in their colours and the
-# right way up, and to none of these alone. Did you guess that from the picture?
+# Every change costs a large part of the logit. Without colour, or upside down, about a
+# quarter is left; in pieces, an eighth. And yet *goldfish* stays among the first few places:
+# no single one of colour, shape and direction is needed. Plain orange, in contrast, says
+# nothing at all. So the unit responds to parts that fit together, best in their colours and
+# the right way up, and a colour alone is no such part. Did you guess that from the picture?
 #
 # </details>
 #
