@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-gpu lint bench bench-check gallery sweep clean
+.PHONY: demo test test-slow test-gpu lint bench bench-check gallery notebooks sweep clean
 
 demo: .venv/installed
 	$(BIN)/tfviz demo -o demo
@@ -31,6 +31,10 @@ bench-check: .venv/installed
 gallery: .venv/installed
 	$(BIN)/python examples/gallery.py docs/pictures
 	$(BIN)/python examples/guide_pictures.py docs/pictures
+
+# NAME=06-deepdream runs only that one.
+notebooks: .venv/documented
+	$(BIN)/python scripts/notebooks.py $(NAME)
 
 # FULL=1 tests every network of keras.applications. An interrupted sweep continues.
 sweep: .venv/tested

@@ -21,6 +21,7 @@ __all__ = [
     "adapt",
     "atlas",
     "build_atlas",
+    "callbacks",
     "check_range",
     "compare",
     "dataset_examples",
@@ -49,6 +50,7 @@ _environment.prefer_onednn()
 
 if TYPE_CHECKING:
     from tfviz import (
+        callbacks,
         directions,
         images,
         judges,

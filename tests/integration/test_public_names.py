@@ -11,6 +11,7 @@ from support import ROOT
 import tfviz
 
 MODULES = [
+    "callbacks",
     "directions",
     "images",
     "judges",

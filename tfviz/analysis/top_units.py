@@ -78,6 +78,7 @@ def top_units(
 
     Returns:
         Up to n units of each layer, sorted by how far they are above the usual level.
+        `pandas.DataFrame` makes a table of the list.
 
     Raises:
         ValueError: If there is no such layer, the image does not fit the model, or

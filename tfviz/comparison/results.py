@@ -8,10 +8,11 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfviz import measures
 from tfviz._files import finite_or_none, write_safely
+from tfviz._optional import import_optional
 from tfviz.comparison.evaluation import Evaluator
 from tfviz.comparison.kinship import MEANINGS
 from tfviz.comparison.methods import other_units_of
@@ -27,6 +28,9 @@ from tfviz.comparison.rendered import (
 from tfviz.comparison.summary import differences, summary
 from tfviz.comparison.verdicts import RULE, verdicts
 from tfviz.models.adapter import Adapter
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RESULTS = "results.json"
 _OTHERS_ARE = (
@@ -86,6 +90,15 @@ class Comparison:
     def summary(self) -> list[dict[str, Any]]:
         """Return a row for each method and measure, with quartiles and the interval."""
         return [dict(row) for row in self.results["summary"]]
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """Return `table()` as a table of Pandas; `pd.DataFrame(x.summary())` works too.
+
+        Raises:
+            RuntimeError: If Pandas is not installed.
+        """
+        pandas = import_optional("pandas", "comparison.to_dataframe()", "pandas")
+        return pandas.DataFrame(self.table())
 
     def verdicts(self) -> dict[str, str]:
         """Return the verdict on each method."""

@@ -1,12 +1,15 @@
 """Animations of how pictures come about."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from tfviz import images
+from tfviz._files import write_safely
+from tfviz._storage import AnyPath
 
 if TYPE_CHECKING:
     from tfviz.optimize.job import Progress
@@ -48,11 +51,7 @@ class Animation:
         self.files: list[Path] = []
         self._frames: list[Image.Image] = []
         self._batch = 0
-        if self.path.suffix.lower() not in FORMATS:
-            raise ValueError(
-                f"An animation must end in {' or '.join(FORMATS)}. "
-                f"Received: {self.path}"
-            )
+        check_animation(self.path)
 
     def __call__(self, progress: "Progress") -> None:
         """Add a frame; write the file after the last step."""
@@ -70,18 +69,7 @@ class Animation:
         path = self.path
         if self._batch:
             path = path.with_stem(f"{path.stem}-{self._batch + 1}")
-        first, *others = self._frames
-        images.write_safely(
-            path,
-            lambda file: first.save(
-                file,
-                path.suffix[1:].upper(),
-                save_all=True,
-                append_images=others,
-                duration=self.duration,
-                loop=0,
-            ),
-        )
+        write_animation(path, self._frames, self.duration)
         self.files.append(path)
         self._frames = []
 
@@ -92,3 +80,40 @@ class Animation:
     def __exit__(self, *exception: object) -> None:
         """Write the frames that are left."""
         self.close()
+
+
+def write_animation(
+    path: AnyPath, frames: Sequence[Image.Image], duration: int | Sequence[int]
+) -> None:
+    """Write frames as an animation that repeats, complete or not at all.
+
+    Args:
+        path: A file that ends in `.webp` or `.gif`.
+        frames: Images of equal sizes.
+        duration: The duration of each frame, in milliseconds, or one for all.
+
+    Raises:
+        ValueError: If the name ends in something else.
+    """
+    check_animation(path)
+    first, *others = frames
+
+    def write(file: Any) -> None:
+        first.save(
+            file,
+            path.suffix[1:].upper(),
+            save_all=True,
+            append_images=others,
+            duration=duration if isinstance(duration, int) else list(duration),
+            loop=0,
+        )
+
+    write_safely(path, write)
+
+
+def check_animation(path: AnyPath) -> None:
+    """Refuse a file name without a suffix of an animation."""
+    if path.suffix.lower() not in FORMATS:
+        raise ValueError(
+            f"An animation must end in {' or '.join(FORMATS)}. Received: {path}"
+        )

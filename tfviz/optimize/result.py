@@ -7,14 +7,19 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from tfviz import images
+from tfviz._optional import import_optional
 from tfviz.images import file_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,90 @@ class Result:
             )
         ]
         return images.sheet(list(self.images), captions, columns)
+
+    def plot(
+        self, *, columns: int | None = None, size: float = 2.2, history: bool = False
+    ) -> "Figure":
+        """Draw the pictures with their names and scores as a figure of Matplotlib.
+
+        The figure is not one of `pyplot`: nothing is shown, and no global style or
+        backend is changed or left behind. A notebook shows it as the value of a cell;
+        elsewhere, `figure.savefig("units.png")` writes it to a file.
+
+        Args:
+            columns: The number of columns; by default the grid is about square.
+            size: The width of a picture, in inches.
+            history: Whether the scores before each step are drawn below the pictures.
+                They are those of the transformed images, so they jump, and the last
+                ones are usually below the scores in the titles.
+
+        Raises:
+            RuntimeError: If Matplotlib is not installed.
+
+        >>> import tfviz
+        >>> model = tfviz.load_model("squeezenet")
+        >>> small = tfviz.params.fourier(64, 64)
+        >>> result = tfviz.render(model, "fire5:3-5", small, steps=4)
+        >>> [axes.get_title() for axes in result.plot(columns=3).axes][0].split()[0]
+        'fire5:3'
+        """
+        import_optional("matplotlib", "result.plot()", "tfviz[report]")
+        from tfviz.optimize.figures import draw_result  # noqa: PLC0415
+
+        return draw_result(self, columns=columns, size=size, history=history)
+
+    def to_dataframe(self, *, history: bool = False) -> "pd.DataFrame":
+        """Return a table of Pandas with one row for each picture.
+
+        Its columns are `unit`, `repeat` (the number of the picture among those of equal
+        units), `seed`, `score`, `unit_score`, `dead`, `steps` (those that were taken),
+        `stopped`, `height` and `width`; further `drawn` and `start_score` where several
+        starts were drawn, and the param's diagnostics.
+
+        Args:
+            history: Whether to return a row for each picture and step instead, with the
+                columns `unit`, `repeat`, `step` and `score`: the score of the
+                transformed image before that step. Steps that a picture did not need
+                have no row.
+
+        Raises:
+            RuntimeError: If Pandas is not installed.
+
+        >>> import tfviz
+        >>> model = tfviz.load_model("squeezenet")
+        >>> small = tfviz.params.fourier(64, 64)
+        >>> result = tfviz.render(model, "fire5:3-5", small, steps=4)
+        >>> result.to_dataframe()["unit"].tolist()
+        ['fire5:3', 'fire5:4', 'fire5:5']
+        >>> len(result.to_dataframe(history=True))
+        12
+        """
+        pandas = import_optional("pandas", "result.to_dataframe()", "pandas")
+        repeats = [picture["repeat"] for picture in self.spec["pictures"]]
+        if history:
+            step, place = np.nonzero(np.isfinite(self.history).T)[::-1]
+            rows = {
+                "unit": [self.names[i] for i in place],
+                "repeat": [repeats[i] for i in place],
+                "step": step,
+                "score": self.history[step, place],
+            }
+            return pandas.DataFrame(rows)
+        columns: dict[str, Any] = {
+            "unit": list(self.names),
+            "repeat": repeats,
+            "seed": self.spec["seed"],
+            "score": self.scores,
+            "unit_score": self.unit_scores,
+            "dead": self.stuck,
+            "steps": self.steps,
+            "stopped": list(self.stopped),
+            "height": self.images.shape[1],
+            "width": self.images.shape[2],
+        }
+        if self.drawn is not None:
+            columns |= {"drawn": self.drawn, "start_score": self.start_scores}
+        return pandas.DataFrame(columns | self.diagnostics)
 
     def _repr_html_(self) -> str:
         """Show the pictures in a notebook."""

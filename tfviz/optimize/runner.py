@@ -390,9 +390,13 @@ class RunnerCache:
 
     Units of one kind share a runner, as they are its arguments. Params and transforms
     must be the same objects, since functions cannot be compared otherwise.
+
+    Attributes:
+        most: How many runners are kept; None for all.
     """
 
     def __init__(self) -> None:
+        self.most: int | None = KEPT
         self._kept: list[tuple[Hashable, Runner]] = []
 
     def __len__(self) -> int:
@@ -413,7 +417,7 @@ class RunnerCache:
     def keep(self, problem: Problem, size: int, runner: Runner) -> None:
         """Keep a runner, and drop the one that was not used for longest."""
         self._kept.append((_key(problem, size), runner))
-        if len(self._kept) > KEPT:
+        if self.most is not None and len(self._kept) > self.most:
             del self._kept[0]
             free_memory()
 

@@ -1,0 +1,31 @@
+"""Packages that tfviz can use and does not install by itself."""
+
+from importlib import import_module
+from typing import Any
+
+
+def import_optional(name: str, use: str, install: str) -> Any:
+    """Import a package that only some functions need.
+
+    Args:
+        name: The package, such as `matplotlib`.
+        use: What needs it, as the beginning of a sentence: `result.plot()`.
+        install: What to install: `tfviz[report]`.
+
+    Raises:
+        RuntimeError: If the package is not installed.
+
+    >>> import_optional("no_such", "result.plot()", "no-such")
+    Traceback (most recent call last):
+    RuntimeError: result.plot() needs no_such, which is not installed. Install it: \
+pip install 'no-such'
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:  # it is there, and lacks something itself
+            raise
+        raise RuntimeError(
+            f"{use} needs {name}, which is not installed. Install it: "
+            f"pip install '{install}'"
+        ) from None
