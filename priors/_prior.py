@@ -16,6 +16,7 @@ from tfviz.params._base import Latents, check_positive_integers, check_unit_rang
 from tfviz.priors import _calibration
 from tfviz.priors._calibration import Statistics
 from tfviz.priors._latents import Latent
+from tfviz.priors._reading import Reading
 from tfviz.views import View
 
 # The weight of the mean squared distance of the pixels from the value range.
@@ -49,6 +50,9 @@ class Prior(Param):
         pull: The strength with which pixels outside of the value range are pulled back;
             see `within`.
         measured: Statistics of the latents, by name; empty before `calibrate`.
+        reading: What was read off the generator's graph: the range of its last
+            activation, and the number of classes of an input.
+        range_source: Where `value_range` comes from, in words.
     """
 
     latents: Mapping[str, Latent] = field(default_factory=dict)
@@ -57,6 +61,8 @@ class Prior(Param):
     invert: Callable[[Any], Latents] | None = None
     pull: float = PULL
     measured: Mapping[str, Statistics] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
+    range_source: str = "as given"
 
     def calibrate(
         self, of: ArrayLike | int | str | os.PathLike, *, seed: int = 0
@@ -153,7 +159,13 @@ class Prior(Param):
             view=self.view,
             defaults=self.defaults,
         )
-        return replace(prior, trained=self.trained, measured=self.measured)
+        return replace(
+            prior,
+            trained=self.trained,
+            measured=self.measured,
+            reading=self.reading,
+            range_source=self.range_source,
+        )
 
     def _measure_latents(self, of: Any, seed: int) -> dict[str, Statistics]:
         parts: list[Latents] = []
