@@ -173,23 +173,34 @@ class Range(click.ParamType):
         """Return the lower and the upper end."""
         if isinstance(value, tuple):
             return value
-        number = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-        match = re.fullmatch(rf"\s*({number})(.*?)({number})\s*", value)
-        ends = (float(match[1]), float(match[3])) if match else (inf, inf)
-        low, high = sorted(ends)
-        proposed = f"{low:g},{high:g}" if low < high < inf else "-1,1"
-        if not match or match[2].strip() != "," or not -inf < ends[0] < ends[1] < inf:
+        try:
+            low, high = (float(part) for part in value.split(","))
+        except ValueError:
+            low = high = inf
+        if not -inf < low < high < inf:
+            flag = param.opts[-1] if isinstance(param, click.Option) else "--range"
             self.fail(
                 f"{value!r} is not a range: the values of black and white, with a "
-                f"comma between them. Write {self._flag(param)}={proposed}.",
+                f"comma between them. Write {flag}={_propose_range(value)}.",
                 param,
                 ctx,
             )
-        return ends
+        return low, high
 
-    @staticmethod
-    def _flag(param: Any) -> str:
-        return param.opts[-1] if isinstance(param, click.Option) else "--range"
+
+def _propose_range(text: str) -> str:
+    """Return a range with the two numbers of a text, or the most usual one.
+
+    >>> _propose_range("0-1"), _propose_range("[0, 255]"), _propose_range("tanh")
+    ('0,1', '0,255', '-1,1')
+    """
+    number = r"(-?\d+(?:\.\d+)?)"
+    pattern = rf"[\[(\s]*{number}\s*(?:,|;|:|-|to|\.\.|\s)\s*{number}[\])\s]*"
+    if match := re.fullmatch(pattern, text):
+        low, high = sorted(float(end) for end in match.groups())
+        if low < high:
+            return f"{low:g},{high:g}"
+    return "-1,1"
 
 
 class PriorSource(click.ParamType):

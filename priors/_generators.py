@@ -443,8 +443,7 @@ def _generate(model: Any, inputs: Any, values: Latents, precision: str | None) -
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         shapes = ", ".join(f"{n} {tuple(v.shape)}" for n, v in values.items())
         raise ValueError(
-            f"The generator cannot take {shapes}, the number of images first: "
-            f"{reason_of(error)}"
+            f"The generator cannot take {shapes}: {reason_of(error)}"
         ) from error
     return _single_output(outputs)
 

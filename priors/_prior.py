@@ -17,6 +17,7 @@ from tfviz.priors import _calibration
 from tfviz.priors._calibration import Statistics
 from tfviz.priors._latents import Latent
 from tfviz.priors._reading import Reading
+from tfviz.priors._value_range import check_range
 from tfviz.views import View
 
 # The weight of the mean squared distance of the pixels from the value range.
@@ -231,7 +232,7 @@ def assembled(
         ValueError: If `value_range` is not a range, no latent is optimized, an
             optimized latent gets no gradient, or the images are not finite.
     """
-    low, high = _check_range(value_range)
+    low, high = check_range(value_range)
 
     def init(seeds: Any) -> Latents:
         seeds = tf.convert_to_tensor(seeds, tf.int32)
@@ -410,17 +411,3 @@ def _check_decoding(
 
 def _shift_seeds(seeds: Any, index: int) -> Any:
     return tf.stack([seeds[:, 0], seeds[:, 1] + _SEED_STEP * index], axis=1)
-
-
-def _check_range(value_range: tuple[float, float]) -> tuple[float, float]:
-    try:
-        low, high = (float(end) for end in value_range)
-    except (TypeError, ValueError):
-        low = high = float("nan")
-    if not low < high:
-        raise ValueError(
-            "`value_range` must be the values of black and white in the generator's "
-            "images: (-1, 1) after tanh, (0, 1) after a sigmoid. Received: "
-            f"value_range={value_range}"
-        )
-    return low, high

@@ -179,7 +179,7 @@ _UNARY = {"Neg": ("Mul", -1.0), "Relu": ("Maximum", 0.0)}
 def _constant(tensor: Any, calls: _Calls) -> float | None:
     """Return the only number in a constant tensor, or None if there is not just one."""
     value = tf.get_static_value(_origin(tensor, calls)[0])
-    if value is None or not np.size(value) or np.ptp(value):
+    if value is None or np.unique(value).size != 1:
         return None
     number = float(np.ravel(value)[0])
     return number if isfinite(number) else None

@@ -54,10 +54,26 @@ def settle_range(
     if given is None:
         source = f"read from its last activation, {reading.activation}"
         return reading.value_range, source
-    message = contradiction(given, reading)
+    ends = check_range(given)
+    message = contradiction(ends, reading)
     if message:
         warnings.warn(message, RangeWarning, stacklevel=4)
-    return given, "as given"
+    return ends, "as given"
+
+
+def check_range(value_range: tuple[float, float]) -> tuple[float, float]:
+    """Return the ends of a value range as numbers, or refuse what is none."""
+    try:
+        low, high = (float(end) for end in value_range)
+    except (TypeError, ValueError):
+        low = high = float("nan")
+    if not low < high:
+        raise ValueError(
+            "`value_range` must be the values of black and white in the generator's "
+            "images, the lower one first: (-1, 1) after tanh, (0, 1) after a sigmoid. "
+            f"Received: value_range={value_range}"
+        )
+    return low, high
 
 
 def contradiction(given: tuple[float, float], reading: Reading) -> str | None:
@@ -67,14 +83,13 @@ def contradiction(given: tuple[float, float], reading: Reading) -> str | None:
     True
     """
     known = reading.value_range
-    # Anything else than two numbers is refused elsewhere.
-    if known is None or np.shape(given) != (2,) or np.allclose(given, known, 1e-3):
+    if known is None or np.allclose(given, known, 1e-3):
         return None
     return (
-        f"{argument('value_range', tuple(given))} contradicts the generator, whose "
+        f"{argument('value_range', _plain(given))} contradicts the generator, whose "
         f"last activation, {reading.activation}, gives values from {known[0]:g} to "
         f"{known[1]:g}. Its images come out too pale, too dark or clipped. Leave it "
-        f"out, or give {argument('value_range', known)}."
+        f"out, or give {argument('value_range', _plain(known))}."
     )
 
 
@@ -120,6 +135,11 @@ def _describe_measured(
         f"them between {low:.2f} and {high:.2f}. Give "
         f"{argument('value_range', wanted)}{'' if usual else ','} {advice}"
     )
+
+
+def _plain(ends: tuple[float, float]) -> tuple[float, ...]:
+    """Return the ends of a range as they are best read, whole numbers without a dot."""
+    return tuple(int(end) if end == int(end) else float(end) for end in ends)
 
 
 def _rounded(number: float) -> float:
