@@ -627,7 +627,7 @@ class TestModelsThatAreRefused:
         adapter = tfviz.adapt(model, (0, 1))
 
         assert adapter(images, "conv")["conv"].shape == (2, 16, 16, 4)
-        with pytest.raises(ValueError, match="several outputs .*Select the one"):
+        with pytest.raises(ValueError, match="several outputs: .*Select the one"):
             adapter.logits(images)
 
 

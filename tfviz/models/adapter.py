@@ -36,7 +36,9 @@ from tfviz.models.recording import Recording, call_recorded
 # The height and width that are assumed of a model that takes images of any size.
 USUAL_SIZE = 224
 # Names of outputs that have classes.
-_CLASS_OUTPUT = re.compile("class|cls|label|logit|score|prob|predict", re.IGNORECASE)
+_CLASS_OUTPUT = re.compile(
+    "class|cls|label|logit|score|prob|predict|mask|segment", re.IGNORECASE
+)
 
 Size = tuple[int, int]
 
