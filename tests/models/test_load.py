@@ -365,7 +365,7 @@ class TestOldFiles:
 
     def test_files_of_weights_only_raise_an_error(self, tmp_path):
         self.network().save_weights(tmp_path / "weights.h5")
-        with pytest.raises(ValueError, match="holds only weights. Build the model"):
+        with pytest.raises(ValueError, match="holds the weights of a Keras model with"):
             tfviz.load_model(tmp_path / "weights.h5")
 
     def test_the_softmax_of_tensorflow_is_known(self, tmp_path, rng):

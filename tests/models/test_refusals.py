@@ -203,18 +203,12 @@ def test_an_unpacked_file_is_loaded(folder, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("net.tflite", "TensorFlow Lite model, which has no gradients. Give the Keras"),
-        ("net.onnx", "an ONNX model. Give the Keras model that it was converted from"),
-        ("net.pb", "graph without a SavedModel.*write that with tf.saved_model.save"),
-        ("net.pth", "file of PyTorch weights. Build the same network in Keras"),
-        ("net.safetensors", "file of PyTorch weights"),
-        ("net.pkl", "pickle, which tfviz never opens"),
-        ("net.index", "part of a checkpoint, which holds only weights"),
-        ("net.json", "description of a network without its weights"),
-        ("net.zip", "an archive. Unpack it"),
+        # The texts for other kinds are tested with `explain_file`.
+        ("net.onnx", "is a model in ONNX format"),
+        ("net.zip", "is an archive. Unpack it"),
         ("hugging/tf_model.h5", "model of the package transformers"),
-        ("torch/pytorch_model.bin", "folder of PyTorch weights"),
-        ("checkpoint/ckpt.index", "a checkpoint, which holds only weights"),
+        ("torch/pytorch_model.bin", "model of PyTorch, which TensorFlow cannot run"),
+        ("training/ckpt.index", "is a checkpoint of TensorFlow: weights without"),
         ("js/model.json", "a TensorFlow.js model"),
         ("export/1/saved_model.pb", "Did you mean '.*export/1'"),
     ],

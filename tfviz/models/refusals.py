@@ -17,6 +17,7 @@ import h5py
 import keras
 
 from tfviz._errors import argument, reason_of
+from tfviz._foreign_files import explain_file
 
 # The first bytes of files, by suffix: zip archives and HDF5.
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
@@ -80,8 +81,10 @@ def check_contents(path: Path) -> None:
     """Refuse a file whose contents are not what its name promises.
 
     Raises:
-        ValueError: If it is empty, damaged, or of another format.
+        ValueError: If it is empty, damaged, of another format, or holds only weights.
     """
+    if explained := explain_file(path):
+        raise ValueError(explained)
     with path.open("rb") as file:
         start = file.read(len(_LFS))
     if start.startswith(_FIRST_BYTES[path.suffix]):
@@ -126,11 +129,6 @@ def explain(
     for each in reversed(reasons):
         text = text or _explain_unknown(each, entries, version)
         text = text or _explain_arguments(each, entries, version)
-    if text is None and "No model config" in reasons[0]:
-        text = (
-            "it holds only weights. Build the model in Python, load them with "
-            "model.load_weights, and save it with model.save('name.keras')."
-        )
     if text is None and len(reasons) == 2:
         text = f"Keras 3: {reasons[0]}; tf_keras, for older files: {reasons[1]}."
     if text is None:

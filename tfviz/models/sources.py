@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from tfviz._errors import did_you_mean
+from tfviz._foreign_files import explain_file
 
 BUNDLED = ("squeezenet", "efficientnet-lite0")
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -36,49 +37,15 @@ _NETWORKS = re.compile(
 )
 
 _SAVE = "save it with model.save('name.keras')"
-_ARCHIVE = "an archive. Unpack it, and give the model in it"
-_WEIGHTS = (
-    "checkpoint, which holds only weights. Build the model in Python, restore the "
-    f"checkpoint, and {_SAVE}"
-)
-_PICKLE = (
-    "a pickle, which tfviz never opens, because a pickle can run any code. Load the "
-    f"model where you trust the file, and {_SAVE}"
-)
-_PYTORCH = (
-    "PyTorch weights. Build the same network in Keras, copy the weights "
-    f"into it, and {_SAVE}"
-)
-_TEXT = (
-    "the description of a network without its weights. Build the model from it in "
-    f"Python, load the weights, and {_SAVE}"
-)
-# What files with other suffixes are, and what can be done with them.
-_OTHER_FILES = {
-    TFLITE: "a TensorFlow Lite model, which has no gradients. Give the Keras model "
-    "that it was converted from; a .tflite file can only be a judge",
-    ".onnx": "an ONNX model. Give the Keras model that it was converted from, or "
-    f"convert it to Keras and {_SAVE}",
-    ".pb": "a graph without a SavedModel around it. Import it in Python with "
-    "tf.compat.v1.import_graph_def, inside of a tf.function, and write that with "
-    "tf.saved_model.save",
-    **dict.fromkeys((".pt", ".pth", ".bin", ".safetensors"), f"a file of {_PYTORCH}"),
-    **dict.fromkeys((".pkl", ".pickle", ".joblib"), _PICKLE),
-    **dict.fromkeys(
-        (".index", ".ckpt", ".data-00000-of-00001"), f"part of a {_WEIGHTS}"
-    ),
-    **dict.fromkeys((".json", ".yaml", ".yml"), _TEXT),
-    **dict.fromkeys((".zip", ".gz", ".tar", ".tgz", ".7z", ".rar"), _ARCHIVE),
-}
+_ARCHIVES = (".7z", ".gz", ".rar", ".tar", ".tgz", ".zip")
 # What a folder is that holds a file of such a name.
 _OTHER_FOLDERS = (
-    ("*.index", f"a {_WEIGHTS}"),
     (
         "tf_model.h5",
         f"a model of the package transformers. Load it in Python, and {_SAVE}",
     ),
-    ("pytorch_model.bin", f"a folder of {_PYTORCH}"),
-    ("*.safetensors", f"a folder of {_PYTORCH}"),
+    ("pytorch_model.bin", "a model of PyTorch, which TensorFlow cannot run"),
+    ("*.safetensors", "a model of PyTorch, which TensorFlow cannot run"),
     ("model.json", "a TensorFlow.js model. Give the Keras model that it was made from"),
 )
 
@@ -118,10 +85,13 @@ def check_source(source: str) -> None:
             f"{str(path.parent)!r}"
         )
     elif source.startswith(HUB) or path.suffix not in SUFFIXES:
-        other = _OTHER_FILES.get(
-            path.suffix.lower(), f"not a model. Give {_expected()}"
-        )
-        raise ValueError(f"{source!r} is {other}.")
+        if path.suffix in _ARCHIVES:
+            problem = f"{source!r} is an archive. Unpack it, and give the model in it."
+        else:
+            problem = explain_file(path) or (
+                f"{source!r} is not a model. Give {_expected()}."
+            )
+        raise ValueError(problem)
 
 
 def check_judge(source: str) -> None:
@@ -203,9 +173,14 @@ def _check_folder(source: str, path: Path) -> None:
     if is_saved_model(path) or path.suffix in SUFFIXES or is_unpacked(path):
         return
     inner = sorted(p for p in path.iterdir() if _is_model(p, SUFFIXES))
-    others = [o for pattern, o in _OTHER_FOLDERS if any(path.glob(pattern))]
+    others = [
+        f"{source!r} is {other}."
+        for pattern, other in _OTHER_FOLDERS
+        if any(path.glob(pattern))
+    ]
+    others += filter(None, [explain_file(path)])
     if others and not any(map(is_saved_model, inner)):
-        raise ValueError(f"{source!r} is {others[0]}.")
+        raise ValueError(others[0])
     remedy = f"Did you mean {str(inner[0])!r}?" if inner else f"Give {_expected()}."
     raise ValueError(
         f"{source!r} is not a model: the folder has no {GRAPH_FILES[0]}. {remedy}"
