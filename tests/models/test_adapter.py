@@ -615,7 +615,9 @@ class TestModelsThatAreRefused:
         self.refuse(model, "quantized")
 
     def test_that_are_not_models(self):
-        with pytest.raises(TypeError, match="loaded with load_model. Received: str"):
+        with pytest.raises(
+            TypeError, match="Received: str. Load it first: tfviz.load_model"
+        ):
             tfviz.adapt("squeezenet.keras")
         with pytest.raises(TypeError, match="loaded with load_model. Received: "):
             tfviz.adapt(Subclassed)  # the class, not a model of it

@@ -471,7 +471,7 @@ class Adapter:
         if self.size in self._surveys:
             remedy = f"Use another size; {self.size[0]}x{self.size[1]} works."
         else:
-            remedy = "Does the model run on such images without tfviz?"
+            remedy = "Try first whether the model runs on such images without tfviz."
         return (
             f"Images of {size[0]}x{size[1]} do not fit model {self.name!r}: "
             f"{reason.rstrip('.')}. {remedy}"
@@ -496,7 +496,8 @@ def adapt(
         preprocess: How images in [0, 1] become the model's input: a mode of
             `keras.applications` (`caffe`, `tf`, `torch`), a range `(low, high)`, or a
             function. By default it is detected from the model's own layers or its
-            name, with a warning if they do not reveal it.
+            name, with a warning if they do not reveal it; `check_range` then tells
+            on photos whether the assumed one is right.
         labels: The names of the classes, or the path of a file that holds them. By
             default the names of ImageNet's classes if the model has 1000 outputs.
         held: For a model of several inputs, the constant value of each input but the
@@ -533,9 +534,12 @@ def adapt(
     _environment.require_channels_last()
     supported = hasattr(model, "_flatten_layers") or hasattr(model, "call_recorded")
     if isinstance(model, type) or not supported:
+        received = type(model).__name__
+        if isinstance(model, (str, Path)):
+            received += f". Load it first: tfviz.load_model({str(model)!r})"
         raise TypeError(
             "tfviz needs a Keras model, or a module loaded with load_model. "
-            f"Received: {type(model).__name__}"
+            f"Received: {received}"
         )
     return Adapter(
         model,

@@ -124,8 +124,8 @@ def check_weights(model: Any) -> None:
             raise ValueError(
                 f"Weight {getattr(weight, 'path', weight.name)!r} of model "
                 f"{model.name!r} holds NaN or infinite values, so no unit that depends "
-                "on it can be visualized. Did the training diverge, or is the file "
-                "damaged?"
+                "on it can be visualized. Use weights from before the training "
+                "diverged, or copy the file once more if it is damaged."
             )
 
 
@@ -212,8 +212,8 @@ def fit_picture(
         picture = np.repeat(picture, 3, axis=-1)
     if picture.shape[-1] != channels:
         raise ValueError(
-            f"Model {model!r} takes pictures of {channels} channels. "
-            f"Received: {picture.shape[-1]} channels"
+            f"Model {model!r} takes pictures of {channels} channels, and only grey and "
+            f"colour are converted. Received: {picture.shape[-1]} channels"
         )
     return images.centre_crop(picture, size)
 
@@ -423,7 +423,7 @@ def _as_floats(picture: NDArray[Any]) -> NDArray[np.float32]:
     """Return a picture as floats in [0, 1], or raise a ValueError."""
     if picture.ndim != 3 or 0 in picture.shape:
         raise ValueError(
-            "A picture must have the shape (height, width, channels). "
+            "A picture must be an array of the shape (height, width, channels). "
             f"Received: {picture.shape}"
         )
     if picture.dtype == np.uint8:

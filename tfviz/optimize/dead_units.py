@@ -94,13 +94,8 @@ def warn_of_dead_units(dead: Sequence[DeadUnit]) -> None:
     """Warn of dead units, if there are any."""
     if dead:
         named = ", ".join(map(str, dead[:_NAMED])) + ", ..." * (len(dead) > _NAMED)
-        units = (
-            "dead unit, whose picture shows"
-            if len(dead) == 1
-            else ("dead units, whose pictures show")
-        )
         warn(
-            f"{len(dead)} {units} nothing: {named}. Try another seed, more steps, or a "
-            "photo as the start.",
+            f"{len(dead)} dead unit(s), whose pictures show nothing: {named}. Try "
+            "another seed, more steps, or a photo as the start.",
             stacklevel=4,
         )
