@@ -69,20 +69,29 @@ def check(
     visualizations wrong as well. Use photos like those that the model was trained on;
     three photos are much more conclusive than one.
 
+    A model of several outputs is checked by the one with the classes (--output-name),
+    a model of several inputs with constants for all but the image (--hold). A
+    segmentation, a detector or any other model without classes is checked by its batch
+    normalization and by what its layers reveal.
+
     \b
     tfviz check goldfish.jpg -m keras:MobileNetV2
     tfviz check goldfish.jpg --class goldfish -m mine.keras --preprocess=-1,1
+    tfviz check a.jpg b.jpg c.jpg -m faces.keras --output-name gender
     """
     adapter = options.load_adapter(**model)
     from tfviz import check_range  # noqa: PLC0415
 
     outcome = check_range(adapter, list(pictures), truth=truth)
-    top_five = [_most_probable(adapter, p) for p in outcome.trials[0].probabilities]
+    top_five = [
+        _most_probable(adapter, outcome.trials[0], place)
+        for place in range(len(pictures))
+    ]
     if as_json:
         click.echo(
             json.dumps(_check_as_json(adapter, outcome, pictures, top_five), indent=2)
         )
-    else:
+    elif any(top_five):
         for picture, five in zip(pictures, top_five, strict=True):
             if len(pictures) > 1:
                 click.echo(f"{picture}:")
@@ -92,8 +101,11 @@ def check(
     click.echo(_describe_check(adapter, outcome), err=True)
 
 
-def _most_probable(adapter: Any, probabilities: Any) -> list[dict[str, Any]]:
-    """Return the five most probable classes of an image."""
+def _most_probable(adapter: Any, trial: Any, place: int = 0) -> list[dict[str, Any]]:
+    """Return the five most probable classes of an image; none without classes."""
+    if trial.probabilities is None:
+        return []
+    probabilities = trial.probabilities[place]
     return [
         {
             "index": int(i),
@@ -117,12 +129,13 @@ def _check_as_json(
         "verdict": outcome.verdict,
         "probable": outcome.probable,
         "reason": outcome.reason,
+        "advice": outcome.advice,
         "ranges": [
             {
                 "preprocess": trial.preprocess,
                 "movement": trial.movement,
                 "misfit": trial.misfit,
-                "top": _most_probable(adapter, trial.probabilities[0]),
+                "top": _most_probable(adapter, trial),
             }
             for trial in outcome.trials
         ],
@@ -139,11 +152,16 @@ def _describe_check(adapter: Any, outcome: Any) -> str:
     if outcome.verdict == UNSURE:
         return (
             f"Not sure that the range {used.preprocess} is right: {outcome.reason}. "
-            "Try more photos, or say what they show with --class."
+            f"{outcome.advice}"
         )
     best, *others = outcome.probable
     trial = next((t for t in outcome.trials if t.preprocess == best), used)
     less = f", less probably on {' or '.join(others)}" if others else ""
+    if used.probabilities is None:
+        return (
+            f"Warning: the model was probably trained on {best}{less}, not on "
+            f"{used.preprocess}, as used ({outcome.reason}): pass --preprocess={best}"
+        )
     return (
         f"Warning: with {used.preprocess}, as used, the model gives "
         f"{_describe_answer(adapter, used)}; with {best} it gives "
@@ -154,7 +172,7 @@ def _describe_check(adapter: Any, outcome: Any) -> str:
 
 def _describe_answer(adapter: Any, trial: Any) -> str:
     """Return the most probable class of the first image, such as `93% to 'lion'`."""
-    row = _most_probable(adapter, trial.probabilities[0])[0]
+    row = _most_probable(adapter, trial)[0]
     name = row["name"] or f"class {row['index']}"
     return f"{row['probability']:.0%} to {name!r}"
 

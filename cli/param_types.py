@@ -281,6 +281,10 @@ class NamedValue(click.ParamType):
             self.fail(f"{value!r} is not {self.name}.", param, ctx)
         return name, self._value_type.convert(text, param, ctx)
 
+    def write(self, value: Any) -> str:
+        """Return a value as `convert` takes it, for messages."""
+        return f"NAME={','.join(f'{number:g}' for number in value)}"
+
 
 class NamedNumbers(click.ParamType):
     """`NAME=NUMBER` or `NAME=NUMBER,NUMBER,...`."""

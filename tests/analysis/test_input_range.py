@@ -128,7 +128,7 @@ class TestNormalizations:
 
         def verdict(used, other, n=1):
             trials = (trial("0,1", used, n), trial("-1,1", other, n))
-            return input_range._by_normalizations(trials)[0]
+            return input_range._by_normalizations(trials, n)[0]
 
         assert verdict(0.5, 0.1) == "wrong"
         assert verdict(0.1, 0.5) == "right"
@@ -300,11 +300,75 @@ class TestInput:
         with pytest.raises(ValueError, match=message):
             check_range(toy_adapter, given)
 
-    def test_a_model_of_several_outputs_is_refused(self):
+
+def mapped(low, high):
+    """A segmentation, and a detector, behind a trained batch normalization."""
+    keras.utils.set_random_seed(6)
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(8, 3, 2, use_bias=False)(inputs)
+    x = keras.layers.BatchNormalization(momentum=0, name="norm")(x)
+    mask = keras.layers.Conv2D(3, 1, activation="softmax", name="mask")(x)
+    boxes = keras.layers.Conv2D(4, 1, name="boxes")(x)
+    segmentation = keras.Model(inputs, mask, name="segmentation")
+    seen = [images.centre_crop(p, (32, 32)) for p in photos(64, seed=9)]
+    segmentation(np.stack(seen) * (high - low) + low, training=True)
+    return segmentation, keras.Model(inputs, {"boxes": boxes, "mask": mask})
+
+
+class TestModelsWithoutClasses:
+    """They are checked by batch normalization, and by what their layers reveal."""
+
+    @pytest.mark.parametrize("kind", [0, 1])
+    def test_normalizations_reveal_the_range(self, kind):
+        model = mapped(-1, 1)[kind]
+        wrong = check_range(tfviz.adapt(model, (0, 255)), photos(2))
+        right = check_range(tfviz.adapt(model, (-1, 1)), photos(2))
+
+        assert (wrong.verdict, wrong.probable) == ("wrong", ("-1,1",))
+        assert right.verdict == "right"
+        assert {trial.probabilities for trial in right.trials} == {None}
+        assert {trial.movement for trial in right.trials} == {None}
+
+    def test_layers_reveal_the_range(self):
+        inputs = keras.Input((32, 32, 3))
+        x = keras.layers.Rescaling(1 / 255)(inputs)
+        model = keras.Model(inputs, keras.layers.Conv2D(2, 3)(x))
+
+        assert check_range(tfviz.adapt(model, (0, 1)), photos(1)).probable == ("0,255",)
+
+    def test_an_output_with_classes_is_advised(self):
         inputs = keras.Input((8, 8, 3))
-        model = keras.Model(inputs, [keras.layers.Conv2D(2, 1)(inputs)] * 2)
-        with pytest.raises(ValueError, match="several outputs"):
-            check_range(tfviz.adapt(model, (0, 1)), photos(1))
+        x = keras.layers.GlobalAveragePooling2D()(inputs)
+        outputs = [keras.layers.Dense(n, name=name)(x) for n, name in TWO]
+        model = keras.Model(inputs, outputs)
+        found = check_range(tfviz.adapt(model, (0, 1)), photos(1))
+
+        assert found.verdict == "unsure"
+        assert found.reason.startswith("the model does not give each photo a class")
+        assert found.advice == (
+            "Select the output that has classes to check: output='gender'"
+        )
+        selected = tfviz.adapt(model, (0, 1), output="gender")
+        assert check_range(selected, photos(1)).trials[0].probabilities.shape == (1, 2)
+
+    def test_a_class_of_the_photos_is_refused(self):
+        segmentation, detector = mapped(0, 1)
+        with pytest.raises(ValueError, match="shape 15x15x3.*Leave out `truth`"):
+            check_range(tfviz.adapt(segmentation, (0, 1)), photos(1), truth=1)
+        with pytest.raises(ValueError, match="several outputs: .*output='mask'"):
+            check_range(tfviz.adapt(detector, (0, 1)), photos(1), truth=1)
+
+    def test_a_graph_reveals_its_range(self, tmp_path):
+        model = TestDeclaration().build()
+        model.export(tmp_path / "net", verbose=False)
+        adapter = tfviz.adapt(tfviz.load_model(tmp_path / "net"))
+        found = check_range(adapter, photos(1))
+
+        assert found.verdict == "right"
+        assert found.reason.startswith("the graph computes 0.00392157 * input")
+
+
+TWO = ((1, "age"), (2, "gender"))
 
 
 class TestCommand:
@@ -345,6 +409,39 @@ class TestCommand:
         result = run("check", "0.png", "-m", "toy.keras", "--preprocess", "0,255")
 
         assert "Not sure that the range 0,255 is right" in result.stderr
+
+    def test_a_model_without_classes(self, run):
+        segmentation, detector = mapped(-1, 1)
+        segmentation.save("mask.keras")
+        detector.save("boxes.keras")
+        images.to_pil(photos(1)[0]).save("0.png")
+        wrong = run("check", "0.png", "-m", "mask.keras", "--preprocess", "0,255")
+        found = json.loads(run("check", "0.png", "-m", "boxes.keras", "--json",
+                               "--preprocess", "-1,1").stdout)  # fmt: skip
+
+        assert wrong.stdout == ""
+        assert (
+            "Warning: the model was probably trained on -1,1, not on 0,255, as used "
+            "(the inputs of batch" in wrong.stderr
+        )
+        assert wrong.stderr.endswith("): pass --preprocess=-1,1\n")
+        assert found["verdict"] == "right"
+        assert found["top"] == found["images"][0]["top"] == []
+
+    @pytest.mark.filterwarnings("default:Input range unknown")
+    def test_an_unknown_range_names_the_option_and_the_command(self, run):
+        build_toy().save("toy.keras")
+        assert (
+            "Warning: Input range unknown; assuming 0,1. Set it with "
+            "--preprocess=0,255, or test it with `tfviz check`.\n"
+        ) in run("layers", "-m", "toy.keras").stderr
+        message = (
+            "Input range unknown; assuming 0,1. Set it with preprocess=(0, 255), or "
+            "test it with tfviz.check_range."
+        )
+        with pytest.warns(UserWarning, match="Input range unknown") as caught:
+            tfviz.adapt(build_toy())
+        assert [str(warning.message) for warning in caught] == [message]
 
     def test_json_holds_the_numbers(self, run, files):
         arguments = ["check", *files, "-m", "model.keras", "--preprocess", "0,1"]

@@ -12,6 +12,7 @@ import tfviz
 from support import build_toy
 from scipy.special import log_softmax, softmax
 from tfviz.judges import _base
+from tfviz._errors import speaking
 from tfviz import images, judges
 from tfviz.judges._litert import Network
 
@@ -279,6 +280,15 @@ class TestLabels:
         with pytest.raises(ValueError, match=message):
             judges.keras(toy, preprocess=(-1, 1), labels=labels)
 
+    def test_an_unknown_range_is_not_that_of_the_visualized_model(self, toy):
+        """`--preprocess` of `tfviz compare` is for that one."""
+        message = r"Set it with tfviz.judges.load\(..., preprocess=\(0, 255\)\), or"
+        with (
+            speaking(lambda name, value: f"--{name}"),
+            pytest.warns(UserWarning, match=message),
+        ):
+            judges.keras(toy)
+
     def test_labels_are_refused_for_features_only(self, toy):
         with pytest.raises(ValueError, match="'toy' is used for features only"):
             judges.keras(toy, preprocess=(-1, 1), labels=[1], features_only=True)
@@ -286,8 +296,16 @@ class TestLabels:
     def test_a_judge_of_other_classes_is_refused(self, toy, toy_judge):
         judges.check(toy_judge, 5)
         judges.check(toy_judge, None)
-        message = "^Judge 'toy' has 5 classes, the model 1000. Give `labels`[^\n]*$"
-        with pytest.raises(ValueError, match=message):
+        message = (
+            r"^Judge 'toy' has 5 classes, the model 1000. {} labels=\[...\][^\n]*$"
+        )
+        with pytest.raises(ValueError, match=message.format("Load it with")):
+            judges.check(toy_judge, 1000)
+        at_the_command_line = "In Python, compare with tfviz.judges.load.*,"
+        with (
+            speaking(lambda *_: None),
+            pytest.raises(ValueError, match=message.format(at_the_command_line)),
+        ):
             judges.check(toy_judge, 1000)
         judges.check(judges.keras(toy, preprocess=(-1, 1), features_only=True), 1000)
 
@@ -580,7 +598,9 @@ class TestLoad:
         np.testing.assert_allclose(
             softmax(judge.scores(pictures()), axis=1), model(inputs), rtol=1e-4
         )
-        with pytest.raises(ValueError, match="no network 'MobileNetV4'. Did you mean"):
+        with pytest.raises(
+            ValueError, match="no network 'MobileNetV4'. Did you mean 'keras:"
+        ):
             judges.load("keras:MobileNetV4")
 
     def test_options_are_those_of_the_kind(self, toy_file):

@@ -615,7 +615,9 @@ class TestModelsThatAreRefused:
         self.refuse(model, "quantized")
 
     def test_that_are_not_models(self):
-        with pytest.raises(TypeError, match="loaded with load_model. Received: str"):
+        with pytest.raises(
+            TypeError, match="Received: str. Load it first: tfviz.load_model"
+        ):
             tfviz.adapt("squeezenet.keras")
         with pytest.raises(TypeError, match="loaded with load_model. Received: "):
             tfviz.adapt(Subclassed)  # the class, not a model of it
@@ -627,7 +629,7 @@ class TestModelsThatAreRefused:
         adapter = tfviz.adapt(model, (0, 1))
 
         assert adapter(images, "conv")["conv"].shape == (2, 16, 16, 4)
-        with pytest.raises(ValueError, match="several outputs .*Select the one"):
+        with pytest.raises(ValueError, match="several outputs: .*Select the one"):
             adapter.logits(images)
 
 

@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import tfviz  # first: TensorFlow must not be imported before it
 import keras
@@ -7,7 +8,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from tfviz.optimize import step as gradient_step
+from tfviz.images import to_floats
+from tfviz.optimize import job, step as gradient_step
 from tfviz.models.gradient_overrides import (
     VANISHING,
     drop_redirected_gradients,
@@ -15,6 +17,7 @@ from tfviz.models.gradient_overrides import (
     override_gradients,
 )
 from tfviz.optimize.dead_units import RANDOM_IMAGES, random_images
+from tfviz.optimize.job import NEXT_RESTART, Job
 from tfviz.optimize.options import Options
 from tfviz.optimize.runner import Runner
 from tfviz.optimize.step import Problem
@@ -564,6 +567,8 @@ def test_dead_units_of_all_kinds_of_models_are_revived(kind, monkeypatch):
     adapter = tfviz.adapt(model, (-1, 1))
     woken = run(adapter, "logit:0-1", 32, learning_rate=0.05)
     without_remedy(monkeypatch)
+    nothing = np.zeros((2, 16, 16, 3)), np.full(2, -np.inf)  # that excites a unit
+    monkeypatch.setattr(job, "best_random_images", lambda *_: nothing)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # With larger steps, the gradient that is left would wake it.
@@ -645,22 +650,96 @@ def test_dead_units_are_reported_with_the_random_images_tried():
     )
 
 
-def test_random_images_show_whether_a_unit_can_be_active(monkeypatch):
+def excitable(seed=(0, 0)):
+    """A dead unit that random images excite, and the scores of those of a seed."""
     adapter = dead_model(offset=-2.0, gain=4.0)
-    images = random_images(16, 16, 3)
-    seen = adapter(images, "conv")["conv"].numpy().mean(axis=(1, 2))
-    without_remedy(monkeypatch)
-    best = seen[:, 0].max()
-    with pytest.warns(
-        UserWarning, match=f"conv:0 .highest score 0.*and {best:.4g} over"
-    ):
-        run(adapter, ["conv:1", "conv:0"], 4, batch_size=3)
+    images = np.stack(list(random_images(16, 16, 3, seed)))
+    return adapter, adapter(images, "conv")["conv"].numpy()[..., 0].mean((1, 2))
 
-    assert best > 0.01
+
+def test_dead_units_start_anew_from_the_best_of_random_images(monkeypatch):
+    without_remedy(monkeypatch)
+    adapter, _ = excitable()
+    starts = []
+    encoded = tfviz.params.pixels(16, 16)
+
+    def encode(images):
+        starts.append(np.array(images))
+        return encoded.encode(images)
+
+    both = Job(
+        adapter,
+        ["conv:1", "conv:0"],
+        replace(encoded, encode=encode),
+        tfviz.transforms.none(),
+        Options(steps=4, batch_size=3),
+    )
+    [batch] = both.run()
+    [images] = starts
+    seed = np.add(both.pictures[1].seed, [0, NEXT_RESTART])
+    own = np.stack(list(random_images(16, 16, 3, np.int64(seed).astype(np.int32))))
+    scores = adapter(own, "conv")["conv"].numpy()[..., 0].mean((1, 2))
+
+    np.testing.assert_array_equal(images[1], own[scores.argmax()])
+    assert batch.outcome.fired.all()
+    assert batch.dead_units == ()
+    assert batch.restart.tolist() == [0, 1]
+    assert batch.history[0, 1] == pytest.approx(scores.max(), rel=0.05)
+    assert batch.outcome.scores[1] > scores.max() > 0.01
+
+
+def test_a_woken_picture_depends_on_its_seed_and_not_on_its_neighbours(monkeypatch):
+    without_remedy(monkeypatch)
+    adapter, _ = excitable()
+    alone, again = (run(adapter, "conv:0", 4, batch_size=2) for _ in range(2))
+    both = run(adapter, ["conv:0", "conv:1"], 4, batch_size=2)
+    other = run(adapter, "conv:0", 4, batch_size=2, seed=1)
+
+    assert alone.images.tobytes() == again.images.tobytes()
+    np.testing.assert_array_equal(both.images[0], alone.images[0])
+    assert np.abs(other.images - alone.images).max() > 0.1
+    # The neighbour is alive, so it is left as it was.
+    neighbour = Job(
+        adapter,
+        ["conv:0", "conv:1"],
+        tfviz.params.pixels(16, 16),
+        tfviz.transforms.none(),
+        Options(steps=4, batch_size=2),
+    )
+    [batch] = neighbour.run(skip={0})
+    np.testing.assert_array_equal(both.images[1], to_floats(batch.outcome.pictures[0]))
+
+
+def test_callbacks_see_the_steps_of_the_new_start_as_those_of_the_last(monkeypatch):
+    without_remedy(monkeypatch)
+    adapter, _ = excitable()
+    steps = []
+    run(adapter, "conv:0", 4, restarts=2, callbacks=[lambda p: steps.append(p.step)])
+
+    assert steps == [4, 8, 8]
+
+
+def test_a_start_that_was_given_is_not_replaced(monkeypatch):
+    without_remedy(monkeypatch)
+    adapter, _ = excitable()
+    grey = np.full((16, 16, 3), 0.5, np.float32)
+    with pytest.warns(UserWarning, match=r"1 dead unit.*over 32 random images\)"):
+        result = run(adapter, "conv:0", 4, start=grey)
+
+    assert result.stuck.tolist() == [True]
+
+
+def test_candidates_and_random_images_go_together(monkeypatch):
+    without_remedy(monkeypatch)
+    adapter, _ = excitable()
+    result = run(adapter, ["conv:1", "conv:0"], 4, candidates=2)
+
+    assert result.start_scores[1] > 0.01
+    assert not result.stuck.any()
 
 
 def test_random_images_go_from_noise_to_plain_colours():
-    images = random_images(20, 33, 3)
+    images = np.stack(list(random_images(20, 33, 3, (0, -5))))
 
     assert images.shape == (RANDOM_IMAGES, 20, 33, 3)
     assert images.dtype == np.float32

@@ -104,6 +104,76 @@ class TestSeveralInputs:
             tfviz.adapt(two_inputs(), (0, 1), **settings)
 
 
+def dense(shape, **options):
+    """A network of three classes whose input is of any shape."""
+    keras.utils.set_random_seed(2)
+    inputs = keras.Input(shape, **options)
+    x = keras.layers.Dense(3, name="head")(keras.layers.Flatten()(inputs))
+    return keras.Model(inputs, x, name="dense")
+
+
+def suggested(message, model):
+    """Return the model that a message suggests, in the words of its code."""
+    code = str(message).partition("new model: ")[2]
+    return eval(code, {"keras": keras, "model": model})
+
+
+class TestInputsThatAreNoImages:
+    """The message has the layers that are missing, and with these the model works."""
+
+    @pytest.mark.parametrize(
+        ("shape", "problem", "as_input"),
+        [
+            ((8, 9), "missing axis of the channels", lambda x: x[..., 0]),
+            ((49,), "pixels of a picture", lambda x: x.reshape(2, -1)),
+            ((75,), "pixels of a picture", lambda x: x.reshape(2, -1)),
+            ((3, 8, 9), "channels first", lambda x: np.moveaxis(x, -1, 1)),
+            ((4, 8, 9, 3), "in all frames", lambda x: np.stack([x] * 4, 1)),
+        ],
+    )
+    def test_the_suggested_layers_make_it_one_of_images(
+        self, shape, problem, as_input, rng
+    ):
+        model = dense(shape)
+        with pytest.raises(ValueError, match=problem) as caught:
+            tfviz.adapt(model, (0, 1))
+        adapter = tfviz.adapt(suggested(caught.value, model), (0, 1))
+        images = rng.uniform(size=(2, *adapter.size, adapter.channels))
+        images = images.astype(np.float32)
+        expected = model(as_input(images))
+
+        np.testing.assert_allclose(adapter.logits(images), expected, atol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("shape", "options"),
+        [((None, 8), {}), ((50,), {}), ((49,), {"dtype": "int32"})],
+    )
+    def test_nothing_is_suggested_for_other_inputs(self, shape, options):
+        inputs = keras.Input(shape, **options)
+        model = keras.Model(inputs, keras.ops.cast(inputs, "float32"), name="text")
+        with pytest.raises(
+            ValueError, match=r"'text' takes no images: .*channels\)\.$"
+        ):
+            tfviz.adapt(model, (0, 1))
+
+    def test_features_of_one_position_are_no_images_of_pytorch(self):
+        model = dense((1, 1, 64))
+        assert tfviz.adapt(model, (0, 1)).channels == 64
+
+
+def test_all_constants_that_are_missing_are_named():
+    inputs = [keras.Input((8, 8, 3), name=name) for name in ("left", "right")]
+    more = [keras.Input((1,), name=name) for name in ("age", "size")]
+    x = keras.layers.Flatten()(keras.layers.Subtract()(inputs))
+    model = keras.Model([*inputs, *more], keras.layers.Concatenate()([x, *more]))
+    with pytest.raises(
+        ValueError, match=r"image_input='left' and held=\{'right': 0.5\}"
+    ):
+        tfviz.adapt(model, (0, 1))
+    with pytest.raises(ValueError, match=r"held=\{'right': 0, 'age': 0, 'size': 0\}"):
+        tfviz.adapt(model, (0, 1), image_input="left")
+
+
 def two_outputs(kind):
     keras.utils.set_random_seed(3)
     image = keras.Input((24, 20, 3), name="image")
@@ -139,7 +209,10 @@ class TestSeveralOutputs:
         adapter = tfviz.adapt(two_outputs("dict"), (0, 1))
 
         assert tfviz.render(adapter, "classes:1", steps=2).names == ("classes:1",)
-        with pytest.raises(ValueError, match=r"outputs \('boxes', 'classes'\). Select"):
+        message = (
+            r"outputs: 'boxes' \(4\), 'classes' \(3\)\. Select .*output='classes'\."
+        )
+        with pytest.raises(ValueError, match=message):
             tfviz.render(adapter, "logit:1", steps=2)
 
     def test_another_name_is_refused(self):

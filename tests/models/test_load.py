@@ -13,6 +13,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from click.testing import CliRunner
 from support import build_toy, load_script
@@ -237,6 +238,11 @@ class TestSources:
         ("source", "kind", "message"),
         [
             ("alexnet", FileNotFoundError, "no model 'alexnet'. Give squeezenet"),
+            ("squeezent", FileNotFoundError, "Did you mean 'squeezenet'"),
+            ("MobileNetV2", FileNotFoundError, "Did you mean 'keras:MobileNetV2'"),
+            ("https://a.b/c.keras", FileNotFoundError, "Download the file and give"),
+            ("hf://somebody", ValueError, "not of the form hf://OWNER/NAME"),
+            ("kaggle://a/b", ValueError, "form kaggle://OWNER/MODEL/keras/VARIATION"),
             ("models/mime.keras", FileNotFoundError, "Did you mean 'mine.keras'"),
             ("models/net/11", FileNotFoundError, "Did you mean '1'"),
             (
@@ -245,7 +251,7 @@ class TestSources:
                 "no saved_model.pb. Did you mean 'models/net/1'",
             ),
             ("models", ValueError, "not a model: the folder has no saved_model.pb"),
-            ("models/text.txt", ValueError, "not a model; expected a file that ends"),
+            ("models/text.txt", ValueError, "not a model. Give .* a file that ends"),
             ("models/net/1/saved_model.pb", ValueError, "its folder: 'models/net/1'"),
             ("hub:models/nett", FileNotFoundError, "no model 'hub:models/nett'"),
             ("hub:models/mine.keras", ValueError, "is not a model"),
@@ -270,6 +276,9 @@ class TestSources:
             "models/net/1?signature=embed",
             "hub:models/net/1",
             "hub:https://tfhub.dev/google/bit/s-r50x1/1?signature=embed",
+            "hf://keras-io/some.model_1",
+            "kaggle://keras/resnetv1/keras/resnet_18_imagenet",
+            "kaggle://keras/resnetv1/keras/resnet_18_imagenet/2",
         ],
     )
     def test_sources_that_may_be_models_are_accepted(self, source):
@@ -277,8 +286,12 @@ class TestSources:
 
 
 def test_unknown_networks_are_refused():
-    with pytest.raises(ValueError, match="Did you mean 'ResNet50'"):
+    with pytest.raises(ValueError, match="Did you mean 'keras:ResNet50'"):
         tfviz.load_model("keras:Resnet50")
+    with pytest.raises(ValueError, match="Did you mean 'keras:MobileNetV2'"):
+        tfviz.load_model("keras:MobilNetV2")
+    with pytest.raises(ValueError, match="Its networks: .*, Xception."):
+        tfviz.load_model("keras:Foo")
 
 
 class TestOldFiles:
@@ -340,14 +353,34 @@ class TestOldFiles:
 
     def test_files_that_both_refuse_have_both_reasons(self, tmp_path):
         path = self.save(self.network(), tmp_path / "old.h5")
+        edit_config(path, lambda text: text.replace('"units": 3', '"units": -3'))
+        with pytest.raises(ValueError, match=r"Keras 3: .*-3.*; tf_keras, .*-3"):
+            tfviz.load_model(path)
+
+    def test_a_class_that_both_do_not_know_is_named(self, tmp_path):
+        path = self.save(self.network(), tmp_path / "old.h5")
         edit_config(path, lambda text: text.replace('"Dense"', '"Sense"'))
-        with pytest.raises(ValueError, match=r"Keras 3: .*Sense.*; tf_keras.*Sense"):
+        with pytest.raises(ValueError, match=r"needs the class Sense \(layer 'head'\)"):
             tfviz.load_model(path)
 
     def test_files_of_weights_only_raise_an_error(self, tmp_path):
         self.network().save_weights(tmp_path / "weights.h5")
-        with pytest.raises(ValueError, match="holds only weights: build the model"):
+        with pytest.raises(ValueError, match="holds the weights of a Keras model with"):
             tfviz.load_model(tmp_path / "weights.h5")
+
+    def test_the_softmax_of_tensorflow_is_known(self, tmp_path, rng):
+        """Keras 2 wrote it by the name of its Python function, `softmax_v2`."""
+        inputs = keras.Input((8, 8, 3))
+        x = keras.layers.GlobalAveragePooling2D()(inputs)
+        x = keras.layers.Dense(3, activation=tf.nn.softmax, name="head")(x)
+        model = keras.Model(inputs, x)
+        model.save(tmp_path / "net.keras")
+        loaded = tfviz.load_model(tmp_path / "net.keras")
+
+        pictures = rng.uniform(size=(2, 8, 8, 3))
+        np.testing.assert_allclose(loaded(pictures), model(pictures), rtol=1e-5)
+        source = tfviz.adapt(loaded, (0, 1)).logits_source
+        assert source == "what goes into the softmax of 'head'"
 
     @pytest.mark.parametrize("suffix", [".h5", ".keras"])
     def test_a_lambda_does_not_run(self, suffix, tmp_path, rng):

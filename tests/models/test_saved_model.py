@@ -1,5 +1,6 @@
 import shutil
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -347,7 +348,7 @@ class TestRange:
         )
 
     def test_an_undetected_range_is_warned_of(self, folder):
-        with pytest.warns(UserWarning, match="input range of model .* cannot be det"):
+        with pytest.warns(UserWarning, match="Input range unknown; assuming 0,1"):
             tfviz.adapt(tfviz.load_model(folder))
 
 
@@ -386,6 +387,23 @@ class TestFunctions:
             tfviz.load_model(several)
         with pytest.raises(ValueError, match="no 'clasify'. Its signatures: classify"):
             tfviz.load_model(f"{several}?signature=clasify")
+
+    def test_the_only_one_that_takes_images_is_taken(self, tmp_path):
+        net = Net()
+        of_files = tf.function(
+            lambda x: net.probabilities(tf.io.decode_jpeg(x, 3)[None] / 255),
+            [tf.TensorSpec((), tf.string)],
+        )
+        of_images = tf.function(
+            lambda x: net.logits(x), [tf.TensorSpec((None, *SIZE, 3))]
+        )
+        signatures = {"serving_default": of_files, "images": of_images}
+        tf.saved_model.save(net, str(tmp_path / "net"), signatures=signatures)
+        tf.saved_model.save(net, str(tmp_path / "files"), signatures=of_files)
+
+        assert tfviz.load_model(tmp_path / "net").input_shape == (None, *SIZE, 3)
+        with pytest.raises(ValueError, match="x string .*not as encoded files"):
+            tfviz.load_model(tmp_path / "files")
 
     def test_it_is_selected_by_name(self, several):
         adapter = tfviz.adapt(tfviz.load_model(f"{several}?signature=classify"), (0, 1))
@@ -491,6 +509,16 @@ class TestFunctions:
         close(adapter.logits(images), tfviz.adapt(model).logits(images), atol=1e-5)
         check_gradient(adapter, images)
 
+    def test_an_axis_for_channels_is_asked_for(self, tmp_path):
+        folder = saved(
+            tmp_path / "net",
+            lambda net, x: net.logits(tf.repeat(x[..., None], 3, -1)),
+            (None, *SIZE),
+        )
+        message = r"without an axis for channels: .*takes \(None, 16, 20, 1\)"
+        with pytest.raises(ValueError, match=message):
+            tfviz.load_model(folder)
+
     def test_conditions_and_loops(self, tmp_path, images):
         def function(net, x):
             x = net.features(x)
@@ -519,3 +547,101 @@ class TestFunctions:
 def test_a_module_as_tensorflow_loads_it_is_explained(folder):
     with pytest.raises(TypeError, match="a module loaded with load_model"):
         tfviz.adapt(tf.saved_model.load(str(folder)))
+
+
+class TestAugmentation:
+    """Layers of augmentation, whose seeds the graph advances."""
+
+    @staticmethod
+    def build(*augmentation):
+        keras.utils.set_random_seed(1)
+        layers = keras.layers
+        return keras.Sequential(
+            [
+                keras.Input((*SIZE, 3)),
+                *augmentation,
+                layers.Dropout(0.5),
+                layers.Conv2D(4, 3, activation="relu", name="conv"),
+                layers.GlobalAveragePooling2D(),
+                layers.Dense(3, activation="softmax", name="head"),
+            ],
+            name="augmented",
+        )
+
+    @pytest.fixture(scope="class")
+    def model(self):
+        layers = keras.layers
+        return self.build(
+            layers.RandomFlip(),
+            layers.RandomRotation(0.2),
+            layers.RandomZoom(0.2),
+            layers.RandomContrast(0.2),
+        )
+
+    @pytest.mark.parametrize(
+        "writer", ["archive", pytest.param("tf", marks=pytest.mark.slow)]
+    )
+    def test_without_training_images_pass_unchanged(
+        self, model, writer, tmp_path, images
+    ):
+        spec = [tf.TensorSpec((None, *SIZE, 3))]
+        if writer == "archive":
+            archive = keras.export.ExportArchive()
+            archive.track(model)
+            archive.add_endpoint("serve", lambda x: model(x, training=False), spec)
+            archive.write_out(tmp_path / "net", verbose=False)
+        else:
+            module = tf.Module()
+            module.model = model
+            module.seeds = [
+                layer.generator.state.value
+                for layer in model.layers
+                if getattr(layer, "generator", None)
+            ]
+            traced = tf.function(lambda x: model(x, training=False), spec)
+            tf.saved_model.save(module, str(tmp_path / "net"), signatures=traced)
+        adapter = tfviz.adapt(tfviz.load_model(tmp_path / "net"), (0, 1))
+        close(adapter.probabilities(images), model(images, training=False), atol=1e-5)
+        options = {"transforms": transforms.none(), "steps": 3}
+        result = tfviz.render(adapter, "logit:1", params.fourier(*SIZE), **options)
+        assert result.scores[0] > result.history[0, 0]
+
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            lambda: keras.layers.RandomFlip(),
+            lambda: keras.layers.RandomRotation(0.2),
+            *(
+                pytest.param(layer, marks=pytest.mark.slow)
+                for layer in (
+                    lambda: keras.layers.RandomZoom(0.2),
+                    lambda: keras.layers.RandomTranslation(0.2, 0.2),
+                    lambda: keras.layers.RandomBrightness(0.2, value_range=(0, 1)),
+                )
+            ),
+        ],
+    )
+    def test_at_work_it_is_held_in_its_middle(self, layer, tmp_path, images):
+        """`model.export` leaves it at work. All images get the same."""
+        model = self.build(layer())
+        model.export(tmp_path / "net", verbose=False)
+        with pytest.warns(UserWarning, match="random augmentation at work. The middle"):
+            module = tfviz.load_model(tmp_path / "net")
+        adapter = tfviz.adapt(module, (0, 1))
+        expected = model(images, training=False)
+
+        close(adapter.probabilities(images), expected, atol=1e-3)
+        close(adapter.probabilities(images[::-1]), expected[::-1], atol=1e-3)
+
+    def test_moving_averages_are_not_written_to(self, tmp_path, images):
+        net = Net()
+        net.mean = tf.Variable(tf.zeros(()), name="mean")
+
+        def function(net, x):
+            net.mean.assign_add(tf.reduce_mean(x))
+            return net.logits(x) - 0.5
+
+        folder = saved(tmp_path / "net", function, net=net)
+        adapter = tfviz.adapt(tfviz.load_model(folder), (0, 1))
+
+        close(adapter.logits(images), net.logits(images) - 0.5, atol=1e-5)

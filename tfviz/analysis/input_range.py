@@ -11,6 +11,9 @@ reliable first:
   moves them by a few units. In a range that is a hundred times too small, the photo
   has hardly any effect; in one that is too large, the logits become huge;
 * the model's own layers or name, from which `preprocessing.detect` infers the range.
+
+A model without classes, such as a segmentation, is checked by the first and the last of
+these alone.
 """
 
 import os
@@ -25,6 +28,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz import preprocessing
+from tfviz._errors import argument
 from tfviz.models.adapter import LOGITS, PROBABILITIES, Adapter, adapt
 from tfviz.models.inputs import fit_photo
 
@@ -54,6 +58,11 @@ MISFIT_FLOOR = 0.1
 # closer to that.
 USUAL_MOVEMENT, MOVEMENT_RATIO = 4.0, 10.0
 
+_NO_CLASSES = (
+    "the model does not give each photo a class, has no trained batch normalization, "
+    "and its layers do not reveal the range"
+)
+
 # A verdict, the ranges that are probably right, and the reason.
 Finding = tuple[str, tuple[str, ...], str]
 
@@ -64,18 +73,19 @@ class RangeTrial:
 
     Attributes:
         preprocess: The name of the range.
-        probabilities: The probabilities `(photos, classes)`.
+        probabilities: The probabilities `(photos, classes)`. None for a model whose
+            output is not one number per class.
         movement: How far the logits move from a flat picture of the photo's mean
             colour to the photo: the standard deviation of the difference over the
-            classes, and of that the median over the photos.
+            classes, and of that the median over the photos. None as above.
         misfit: How far the inputs of the first batch normalizations are from those in
             training: the Kullback-Leibler divergence of normal distributions, and of
             that the median over the channels. None for a model without such layers.
     """
 
     preprocess: str
-    probabilities: NDArray[np.float32]
-    movement: float
+    probabilities: NDArray[np.float32] | None
+    movement: float | None
     misfit: float | None
 
 
@@ -88,12 +98,14 @@ class RangeCheck:
         probable: If the range is wrong, the ranges that the model was probably trained
             on, the most probable first.
         reason: The reason for the verdict, in words.
+        advice: What to do next if the verdict is `unsure`, in words.
         trials: The responses of the model in the range in use, then in others.
     """
 
     verdict: str
     probable: tuple[str, ...]
     reason: str
+    advice: str
     trials: tuple[RangeTrial, ...]
 
 
@@ -119,8 +131,8 @@ def check_range(
         The verdict, and the numbers that it is based on.
 
     Raises:
-        ValueError: If an image does not fit the model, or the model's output is not
-            one number per class.
+        ValueError: If an image does not fit the model, or `truth` is not one of its
+            classes.
 
     >>> import numpy as np, tfviz
     >>> adapter = tfviz.adapt(tfviz.load_model("squeezenet"), (0, 1))
@@ -129,23 +141,15 @@ def check_range(
     '0,255'
     """
     adapter = adapt(model)
-    adapter.require_logits()
-    true_class = None if truth is None else adapter.class_index(truth)
+    true_class = _true_class(adapter, truth)
     if isinstance(images, (str, os.PathLike)) or getattr(images, "ndim", 0) == 3:
         images = [images]
     photos = [fit_photo(adapter, image) for image in images]
     if not photos:
-        raise ValueError("There is no image to check the range on.")
-    shape = adapter._survey(adapter.size).logits_shape[1:]  # type: ignore[index]
-    if len(shape) != 1:
-        raise ValueError(
-            f"Model {adapter.name!r} has an output of shape {tuple(shape)}, not one "
-            "number per class, so its range cannot be checked. Its layers can be "
-            "visualized all the same."
-        )
+        raise ValueError("There is no image to check the range on. Give at least one.")
     trials = _try_ranges(adapter, np.stack(photos))
     checks = (
-        _by_normalizations(trials),
+        _by_normalizations(trials, len(photos)),
         _by_truth(adapter, trials, true_class),
         _by_movement(trials),
         _by_declaration(adapter, trials[0].preprocess),
@@ -153,7 +157,41 @@ def check_range(
     findings = [finding for finding in checks if finding]
     sure = [finding for finding in findings if finding[0] != UNSURE]
     undecided = UNSURE, (), "the model responds as usual, in this range and in others"
-    return RangeCheck(*[*sure, *findings, undecided][0], trials)
+    if not _has_classes(adapter):
+        undecided = UNSURE, (), _NO_CLASSES
+    verdict, probable, reason = [*sure, *findings, undecided][0]
+    advice = _advise(adapter) if verdict == UNSURE else ""
+    return RangeCheck(verdict, probable, reason, advice, trials)
+
+
+def _has_classes(adapter: Adapter) -> bool:
+    """Tell whether a model's output is one number per class."""
+    return adapter.classes is not None and len(adapter.output_shape(adapter.size)) == 2
+
+
+def _true_class(adapter: Adapter, truth: int | str | None) -> int | None:
+    """Return the index of the class of the photos, or None if it is not given."""
+    if truth is None:
+        return None
+    true_class = adapter.class_index(truth)
+    if not _has_classes(adapter):
+        shape = "x".join(map(str, adapter.output_shape(adapter.size)[1:]))
+        raise ValueError(
+            f"The output of model {adapter.name!r} has the shape {shape}: it gives no "
+            f"photo a class. Leave out {argument('truth')}."
+        )
+    return true_class
+
+
+def _advise(adapter: Adapter) -> str:
+    """Return what to do if nothing shows whether the range is right."""
+    if _has_classes(adapter):
+        return f"Try more photos, or say what they show with {argument('truth')}."
+    vectors = [name for name, shape in adapter.outputs.items() if len(shape) == 2]
+    if vectors:
+        selection = adapter.suggest_output(vectors)
+        return f"Select the output that has classes to check: {selection}"
+    return "Ask whoever trained the model, or look into the code of its training."
 
 
 def _by_truth(
@@ -163,10 +201,10 @@ def _by_truth(
     if true_class is None:
         return None
     means, hits = [], []
-    for trial in trials:
-        values = np.maximum(trial.probabilities[:, true_class], 1e-6)
+    for probabilities in (np.asarray(trial.probabilities) for trial in trials):
+        values = np.maximum(probabilities[:, true_class], 1e-6)
         means.append(float(np.exp(np.log(values).mean())))
-        hits.append(np.mean(trial.probabilities.argmax(axis=1) == true_class))
+        hits.append(np.mean(probabilities.argmax(axis=1) == true_class))
     best = int(np.argmax(means))
     # That the class is recognized does not prove that the range is exactly right.
     if hits[0] >= 0.5 or hits[best] < 0.5 or means[best] < TRUTH_RATIO * means[0]:
@@ -180,15 +218,19 @@ def _by_truth(
     return WRONG, tuple(trials[i].preprocess for i in probable), reason
 
 
-def _by_normalizations(trials: tuple[RangeTrial, ...]) -> Finding | None:
-    """Compare the inputs of batch normalizations with those in training."""
+def _by_normalizations(trials: tuple[RangeTrial, ...], photos: int) -> Finding | None:
+    """Compare the inputs of batch normalizations with those in training.
+
+    Args:
+        trials: The responses.
+        photos: The number of photos.
+    """
     misfits = [
         trial.misfit + MISFIT_FLOOR for trial in trials if trial.misfit is not None
     ]
     if len(misfits) < len(trials):
         return None
-    many = len(trials[0].probabilities) >= MANY
-    enough = MISFIT_RATIO_OF_MANY if many else MISFIT_RATIO
+    enough = MISFIT_RATIO_OF_MANY if photos >= MANY else MISFIT_RATIO
     other = 1 + int(np.argmin(misfits[1:]))
     reason = "the inputs of batch normalization differ from those in training by " + (
         " and by ".join(
@@ -204,13 +246,16 @@ def _by_normalizations(trials: tuple[RangeTrial, ...]) -> Finding | None:
 
 def _by_movement(trials: tuple[RangeTrial, ...]) -> Finding | None:
     """Compare how far photos move the logits."""
-    unusual = [abs(log(max(t.movement, 1e-9) / USUAL_MOVEMENT)) for t in trials]
+    moved = [trial.movement for trial in trials if trial.movement is not None]
+    if not moved:
+        return None
+    unusual = [abs(log(max(movement, 1e-9) / USUAL_MOVEMENT)) for movement in moved]
     order = [int(i) for i in np.argsort(unusual, kind="stable")]
     working = [
         i for i in order if unusual[i] - unusual[order[0]] <= log(MOVEMENT_RATIO)
     ]
     used, best = trials[0], trials[order[0]]
-    reason = f"photos move the outputs by {used.movement:.3g} with {used.preprocess}"
+    reason = f"photos move the outputs by {moved[0]:.3g} with {used.preprocess}"
     # If no range comes near it, the photo is blank or the network untrained.
     if unusual[order[0]] > 2 * log(MOVEMENT_RATIO):
         return None
@@ -218,7 +263,7 @@ def _by_movement(trials: tuple[RangeTrial, ...]) -> Finding | None:
         return RIGHT, (), f"{reason}, and by far too much or too little in other ranges"
     if 0 in working:
         return None
-    reason += f" and by {best.movement:.3g} with {best.preprocess}"
+    reason += f" and by {moved[order[0]]:.3g} with {best.preprocess}"
     return (
         WRONG,
         tuple(trials[i].preprocess for i in working),
@@ -228,8 +273,7 @@ def _by_movement(trials: tuple[RangeTrial, ...]) -> Finding | None:
 
 def _by_declaration(adapter: Adapter, used: str) -> Finding | None:
     """Compare the range with the one that the model's layers or name reveal."""
-    operations = adapter._survey(adapter.size).operations
-    detected = preprocessing.detect(adapter.model, operations.items())
+    detected = adapter.detect_preprocess()
     if detected is None:
         return None
     if _is_same(detected.name, used):
@@ -263,15 +307,15 @@ def _try_ranges(
         for start in range(0, len(photos), BATCH):
             pair = [x[start : start + BATCH] for x in (photos, flat)]
             parts.append(measure(tf.stack([preprocess.apply(x) for x in pair])))
-        change, probabilities, moments = tf.nest.map_structure(
+        found = tf.nest.map_structure(
             lambda *batches: np.concatenate([b.numpy() for b in batches]), *parts
         )
         trials.append(
             RangeTrial(
                 preprocess.name,
-                probabilities,
-                _movement(change),
-                _misfit(list(normalizations.values()), moments),
+                found.get("probabilities"),
+                _movement(found["change"]) if "change" in found else None,
+                _misfit(list(normalizations.values()), found["moments"]),
             )
         )
     return tuple(trials)
@@ -282,22 +326,26 @@ def _compile_measurement(adapter: Adapter, normalizations: tuple[str, ...]) -> A
 
     It takes the model's inputs `(2, n, height, width, channels)` for photos and for
     flat pictures. Their preprocessing is left to the caller, so that the model is
-    traced only once. It returns the differences of their logits `(n, classes)`, the
-    probabilities of the photos, and the moments of each normalization's outputs.
+    traced only once. It returns the `moments` of each normalization's outputs, and for
+    a model with classes the `change` of the logits `(n, classes)` and the
+    `probabilities` of the photos.
     """
     bare = copy(adapter)
     bare.preprocess = preprocessing.assumed()
 
-    def measure(pairs: Any) -> tuple[Any, ...]:
+    outputs = (LOGITS, PROBABILITIES) if _has_classes(adapter) else ()
+
+    def measure(pairs: Any) -> dict[str, Any]:
         n = tf.shape(pairs)[1]
-        values = bare.forward(
-            tf.reshape(pairs, (-1, *pairs.shape[2:])),
-            (LOGITS, PROBABILITIES, *normalizations),
-        )
+        paths = (*outputs, *normalizations)
+        values = bare.forward(tf.reshape(pairs, (-1, *pairs.shape[2:])), paths)
         moments = [tf.nn.moments(values[p][:n], axes=[1, 2]) for p in normalizations]
+        if not outputs:
+            return {"moments": moments}
         logits = values[LOGITS]
         change = logits[:n] - logits[n:]
-        return change, values[PROBABILITIES][:n], moments
+        probabilities = values[PROBABILITIES][:n]
+        return {"moments": moments, "change": change, "probabilities": probabilities}
 
     spec = tf.TensorSpec((2, None, *adapter.size, adapter.channels), tf.float32)
     return tf.function(measure, [spec], autograph=False)

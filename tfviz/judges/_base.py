@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tfviz._errors import speaking
 from tfviz.judges._litert import Network
+from tfviz.judges._options import in_python, write_for_python
 from tfviz.measures._base import ROUNDING
 from tfviz.models.adapter import Adapter, adapt
 from tfviz.models.inputs import apply_in_batches, resize
@@ -126,15 +128,16 @@ def keras(
     >>> judge.features(np.zeros((2, 50, 70, 3), np.float32)).shape
     (2, 512)
     """
-    adapter = adapt(model, preprocess)
+    with speaking(write_for_python):
+        adapter = adapt(model, preprocess)
     name = adapter.name if name is None else name
     outputs = adapter.classes
     if outputs is None or len(adapter.output_shape(adapter.size)) != 2:
         outputs = None
     if outputs is None and features is None:
         raise ValueError(
-            f"Model {name!r} returns no vector of classes. To use it for features "
-            "only, name a layer with `features`."
+            f"Model {name!r} returns no vector of classes, so it can only judge by the "
+            f"features of a layer. {in_python('features=LAYER')}"
         )
     path = _penultimate(adapter) if features is None else adapter.layer(features).path
     if features_only:
@@ -246,8 +249,8 @@ def check(judge: Judge, classes: int | None) -> None:
     if None not in (judge.classes, classes) and judge.classes != classes:
         raise ValueError(
             f"Judge {judge.name!r} has {judge.classes} classes, the model {classes}. "
-            "Give `labels`, the judge's output for each class of the model, or use "
-            "the judge with `features_only`."
+            f"{in_python('labels=[...]')}, the judge's output for each class of the "
+            "model, or with features_only=True."
         )
 
 
@@ -277,7 +280,7 @@ def make_judge(
     if selected is None and labels is not None:
         raise ValueError(
             f"Judge {name!r} is used for features only, so it has no classes that "
-            "`labels` could select."
+            "`labels` could select. Leave out `labels`."
         )
 
     def batched(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tfviz import preprocessing
 from tfviz._errors import reason_of
+from tfviz.judges._options import in_python
 from tfviz.models.adapter import USUAL_SIZE
 from tfviz.preprocessing import Preprocess
 
@@ -62,7 +63,7 @@ class Network:
         if content[4:8] != IDENTIFIER:
             raise ValueError(
                 f"{str(path)!r} is not a TensorFlow Lite model: its first bytes are "
-                "not those of such a file. Was it downloaded completely?"
+                "not those of such a file. Download or copy it once more."
             )
         self._path = path
         self.hash = hashlib.blake2b(content, digest_size=16).hexdigest()
@@ -123,7 +124,8 @@ class Network:
         if len(shapes) != 1 or len(shapes[0]) != 4:
             raise ValueError(
                 f"{str(self._path)!r} must take images (n, height, width, channels) "
-                f"and nothing else. Its inputs: {', '.join(map(str, shapes))}"
+                f"and nothing else. Its inputs: {', '.join(map(str, shapes))}. Convert "
+                "it with this input alone."
             )
         usual = (1, USUAL_SIZE, USUAL_SIZE, 3)
         shape = [a if a > 0 else b for a, b in zip(shapes[0], usual, strict=True)]
@@ -144,9 +146,9 @@ class Network:
             return preprocessing.resolve(preprocess)
         if self.dtype not in ("uint8", "int8"):
             raise ValueError(
-                f"{str(self._path)!r} takes {self.dtype}, and its range cannot be "
-                "detected. Give the range that it was trained on with `preprocess`, "
-                "for example (-1, 1)."
+                f"{str(self._path)!r} takes {self.dtype}, which does not show the "
+                f"range that it was trained on. {in_python('preprocess=(-1, 1)')}, or "
+                "another range."
             )
         limits = np.iinfo(self.dtype)
         ends = np.array([limits.min, limits.max])

@@ -1,6 +1,7 @@
 """Adapters: models as functions from images in [0, 1] to activations by path."""
 
 import hashlib
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfviz import _environment, preprocessing
-from tfviz._errors import reason_of
+from tfviz._errors import argument, either, reason_of
 from tfviz._version import __version__
 from tfviz.models.gradient_overrides import override_gradients
 from tfviz.models.inputs import check_weights, find_inputs, resize
@@ -34,6 +35,10 @@ from tfviz.models.recording import Recording, call_recorded
 
 # The height and width that are assumed of a model that takes images of any size.
 USUAL_SIZE = 224
+# Names of outputs that have classes.
+_CLASS_OUTPUT = re.compile(
+    "class|cls|label|logit|score|prob|predict|mask|segment", re.IGNORECASE
+)
 
 Size = tuple[int, int]
 
@@ -86,14 +91,13 @@ class Adapter:
         # Detection needs a traced model, and tracing needs some preprocessing.
         self.preprocess = preprocessing.assumed()
         if preprocess is None:
-            operations = self._survey(self.size).operations
-            detected = preprocessing.detect(model, operations.items())
-            detected = getattr(model, "detected_preprocess", detected)
+            detected = self.detect_preprocess()
             if detected is None:
+                check = either(python="tfviz.check_range", command_line="`tfviz check`")
                 warnings.warn(
-                    f"The input range of model {self.name!r} cannot be detected, so "
-                    "the model gets images in [0, 1]. If it was trained on another "
-                    "range, pass it with `preprocess`, for example (0, 255).",
+                    f"Input range unknown; assuming {self.preprocess.name}. Set it "
+                    f"with {argument('preprocess', (0, 255))}, or test it with "
+                    f"{check}.",
                     stacklevel=3,
                 )
             self.preprocess = detected or self.preprocess
@@ -106,7 +110,8 @@ class Adapter:
         elif labels is not None and len(labels.names) != self.classes:
             raise ValueError(
                 f"There are {len(labels.names)} class names, but model {self.name!r} "
-                f"has {self.classes or 'no'} classes."
+                f"has {self.classes or 'no'} classes. Give one name for each class, in "
+                "the order of the outputs."
             )
 
     @property
@@ -129,6 +134,11 @@ class Adapter:
         """Return the shape of the logits for images of a height and width."""
         self.require_logits()
         return self._survey(size).logits_shape or ()
+
+    @property
+    def outputs(self) -> dict[str, tuple[int | None, ...]]:
+        """The shapes of several outputs by name; empty if one is used."""
+        return self._survey(self.size).outputs
 
     @property
     def logits_source(self) -> str:
@@ -223,9 +233,10 @@ class Adapter:
         nested = [other for other in layers if other.endswith(f"/{path}")]
         close = nested[:3] or get_close_matches(path, layers, n=3, cutoff=0.5)
         hint = f"Did you mean {', '.join(map(repr, close))}? " if close else ""
+        lists = either(python="adapter.layers()", command_line="`tfviz layers`")
         raise ValueError(
-            f"Model {self.name!r} has no layer {path!r}. {hint}"
-            "`tfviz layers` or adapter.layers() lists all layers."
+            f"Model {self.name!r} has no layer {path!r}. {hint}{lists} lists all "
+            "layers."
         )
 
     def operation(self, path: str) -> Any:
@@ -268,12 +279,43 @@ class Adapter:
         Raises:
             ValueError: If the model has several outputs and none was selected.
         """
-        if self.classes is None:
+        if self.classes is not None:
+            return
+        if not self.outputs:
             raise ValueError(
-                f"Model {self.name!r} has {self._survey(self.size).logits_source}. "
-                "Select the one that has the classes with `output` (--output-name), or "
-                "use a layer instead of classes."
+                f"Model {self.name!r} returns no tensor that could have classes. Use a "
+                "layer instead of classes."
             )
+        outputs = ", ".join(
+            f"{name!r} ({'x'.join(map(str, shape[1:]))})"
+            for name, shape in self.outputs.items()
+        )
+        raise ValueError(
+            f"Model {self.name!r} has several outputs: {outputs}. Select the one that "
+            f"has the classes: {self.suggest_output()}. Or use a layer instead of "
+            "classes."
+        )
+
+    def suggest_output(self, names: Sequence[str] = ()) -> str:
+        """Return how to select the output that probably has the classes.
+
+        Args:
+            names: The outputs to choose from, by default all.
+        """
+
+        def rank(name: str) -> tuple[bool, bool]:
+            shape = self.outputs[name]
+            is_vector = len(shape) == 2 and shape[-1] != 1
+            return bool(_CLASS_OUTPUT.search(name)), is_vector
+
+        return argument("output", max(names or self.outputs, key=rank))
+
+    def detect_preprocess(self) -> preprocessing.Preprocess | None:
+        """Return the input range that the model's layers or name reveal, or None."""
+        if hasattr(self.model, "detected_preprocess"):  # of a graph
+            return self.model.detected_preprocess
+        operations = self._survey(self.size).operations
+        return preprocessing.detect(self.model, operations.items())
 
     def class_index(self, target: int | str) -> int:
         """Return the index of a class.
@@ -289,9 +331,8 @@ class Adapter:
             if self.labels is None:
                 raise ValueError(
                     f"Model {self.name!r} has no class names, so there is no class "
-                    f"{target!r}. Give an index from 0 to {self.classes - 1}, or pass "  # type: ignore[operator]
-                    "the names with `labels` (a list, or a file with one name per "
-                    "line)."
+                    f"{target!r}. Give an index from 0 to {self.classes - 1}, or the "  # type: ignore[operator]
+                    f"names, one per line of a file: {argument('labels', 'names.txt')}"
                 )
             return self.labels.index(target)
         index = int(target)
@@ -430,7 +471,7 @@ class Adapter:
         if self.size in self._surveys:
             remedy = f"Use another size; {self.size[0]}x{self.size[1]} works."
         else:
-            remedy = "Does the model run on such images without tfviz?"
+            remedy = "Try first whether the model runs on such images without tfviz."
         return (
             f"Images of {size[0]}x{size[1]} do not fit model {self.name!r}: "
             f"{reason.rstrip('.')}. {remedy}"
@@ -455,7 +496,8 @@ def adapt(
         preprocess: How images in [0, 1] become the model's input: a mode of
             `keras.applications` (`caffe`, `tf`, `torch`), a range `(low, high)`, or a
             function. By default it is detected from the model's own layers or its
-            name, with a warning if they do not reveal it.
+            name, with a warning if they do not reveal it; `check_range` then tells
+            on photos whether the assumed one is right.
         labels: The names of the classes, or the path of a file that holds them. By
             default the names of ImageNet's classes if the model has 1000 outputs.
         held: For a model of several inputs, the constant value of each input but the
@@ -492,9 +534,12 @@ def adapt(
     _environment.require_channels_last()
     supported = hasattr(model, "_flatten_layers") or hasattr(model, "call_recorded")
     if isinstance(model, type) or not supported:
+        received = type(model).__name__
+        if isinstance(model, (str, Path)):
+            received += f". Load it first: tfviz.load_model({str(model)!r})"
         raise TypeError(
             "tfviz needs a Keras model, or a module loaded with load_model. "
-            f"Received: {type(model).__name__}"
+            f"Received: {received}"
         )
     return Adapter(
         model,

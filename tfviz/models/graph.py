@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.python.framework.convert_to_constants import (
-    convert_variables_to_constants_v2,
-)
+from tensorflow.python.framework import convert_to_constants
 
 from tfviz import preprocessing
 from tfviz._errors import reason_of
+from tfviz.models.inputs import channels_come_first
 
 # The nodes of a graph by name.
 Nodes = dict[str, Any]
@@ -36,7 +35,12 @@ _NEUTRAL = {
     *("ScaleAndTranslate", "Squeeze", "StopGradient"),
 }
 _SIZES = {"Rank", "Shape", "ShapeN", "Size"}
+# Operations that write to a variable: the seeds of augmentation, moving averages.
+_ASSIGNING = {"AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
 _PLUS = {"Add", "AddV2", "BiasAdd"}
+# Operations that draw numbers from [0, 1), and what is taken for them.
+_UNIFORM = {"RandomUniform", "StatelessRandomUniform", "StatelessRandomUniformV2"}
+_MIDDLE = 0.50001
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,9 @@ def load_frozen_graph(folder: Path, signature: str | None = None) -> FrozenGraph
 
     Args:
         folder: The folder of the SavedModel.
-        signature: The name of the signature; by default `serving_default`, `default`
-            or the only one. A module without signatures is called directly.
+        signature: The name of the signature; by default that of those which take
+            images, `serving_default` or `default` if there are several. A module
+            without signatures is called directly.
 
     Returns:
         The graph of the function.
@@ -74,18 +79,17 @@ def load_frozen_graph(folder: Path, signature: str | None = None) -> FrozenGraph
         # variables.
         loaded = tf.saved_model.load(str(folder), tags=_inference_tags(folder))
         function = _select_function(loaded, folder, signature)
-        # Conditionals have gradients only as long as they are functions.
-        frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+        definition, inputs = _freeze(function)
     except Exception as error:
         raise ValueError(
             f"{str(folder)!r} cannot be loaded as a SavedModel: {reason_of(error)}"
         ) from error
     names = function.structured_outputs
-    named = isinstance(names, dict) and len(names) == len(frozen.outputs)
-    names = sorted(names) if named else map(str, range(len(frozen.outputs)))
+    named = isinstance(names, dict) and len(names) == len(function.outputs)
+    names = sorted(names) if named else map(str, range(len(function.outputs)))
     outputs = {
         name: tensor.name
-        for name, tensor in zip(names, frozen.outputs, strict=True)
+        for name, tensor in zip(names, function.outputs, strict=True)
         # Some outputs are strings, or the index of the best class.
         if tensor.dtype.is_floating
     }
@@ -94,8 +98,7 @@ def load_frozen_graph(folder: Path, signature: str | None = None) -> FrozenGraph
             f"{str(folder)!r} returns no floating-point numbers, so it has no "
             "gradients. Export a signature that returns logits or features."
         )
-    inputs = {t.op.name: tf.TensorSpec(t.shape, t.dtype) for t in frozen.inputs}
-    return FrozenGraph(frozen.graph.as_graph_def(), inputs, outputs)
+    return FrozenGraph(definition, inputs, outputs)
 
 
 def tag_sets(folder: Path) -> list[list[str]]:
@@ -130,6 +133,14 @@ def find_image_input(inputs: dict[str, tf.TensorSpec], name: str) -> str:
         for key, spec in inputs.items()
         if key not in images and not (spec.dtype == tf.bool and spec.shape.rank == 0)
     ]
+    (first, *_) = inputs or [""]
+    if len(inputs) == 1 and not images and inputs[first].shape.rank == 3:
+        _, height, width = inputs[first].shape
+        raise ValueError(
+            f"Module {name!r} takes pictures without an axis for channels: "
+            f"{inputs[first].shape}. Export a signature that takes "
+            f"(None, {height}, {width}, 1), and passes images[..., 0] to the model."
+        )
     if len(images) != 1 or others:
         received = ", ".join(
             f"{key} {spec.dtype.name} {spec.shape}" for key, spec in inputs.items()
@@ -137,7 +148,8 @@ def find_image_input(inputs: dict[str, tf.TensorSpec], name: str) -> str:
         raise ValueError(
             f"Module {name!r} must take one batch of images "
             f"(n, height, width, channels) and nothing else. Its inputs: "
-            f"{received or 'none'}. Export a signature that takes images alone."
+            f"{received or 'none'}. Export a signature that takes images alone, as "
+            "numbers and not as encoded files."
         )
     return images[0]
 
@@ -153,7 +165,7 @@ def image_shape(shape: tf.TensorShape, name: str) -> tuple[int | None, ...]:
         ValueError: If the channels come first.
     """
     height, width, channels = shape.as_list()[1:] if shape.rank else (None,) * 3
-    if height in (1, 3) and channels not in (None, 1, 2, 3, 4):
+    if channels_come_first((None, height, width, channels)):
         raise ValueError(
             f"Module {name!r} takes images with the channels first: {shape}. Export "
             "it with the channels last."
@@ -258,6 +270,8 @@ def extract_weights(nodes: Nodes) -> dict[str, tf.Variable]:
         # Custom gradients refer to the graph that they were defined in. Without them,
         # the operations have their own gradients, which are correct.
         node.attr.pop("_gradient_op_type", None)
+        # These ask for the device of a weight, which is no node of the graph any more.
+        node.attr.pop("_class", None)
         if node.op == "Const" and tf.as_dtype(node.attr["dtype"].type).is_floating:
             value = tf.make_ndarray(node.attr["value"].tensor)
             if value.size > 1:
@@ -290,6 +304,36 @@ def find_dependents(nodes: Nodes, name: str) -> list[str]:
                 dependents.add(user)
                 pending.append(user)
     return [name for name in nodes if name in dependents]
+
+
+def settle_draws(definition: Any) -> set[str]:
+    """Replace the uniform random numbers of a graph by the middle of their range.
+
+    Keras exports augmentation at work, unless it is told otherwise. In the middle of
+    its ranges it turns, moves and recolours nothing; only flips need a little more than
+    the middle. The same numbers for all images keep those of a batch independent.
+
+    Args:
+        definition: The graph, which is changed in place.
+
+    Returns:
+        The names of the nodes that drew numbers.
+    """
+    settled = set()
+    for node in list(definition.node):
+        if node.op not in _UNIFORM:
+            continue
+        settled.add(node.name)
+        dtype = node.attr["dtype"].type
+        middle = definition.node.add(name=f"{node.name}/middle", op="Const")
+        middle.attr["dtype"].type = dtype
+        value = tf.make_tensor_proto(_MIDDLE, tf.as_dtype(dtype), shape=())
+        middle.attr["value"].tensor.CopyFrom(value)
+        sizes = node.attr["Tshape" if "Tshape" in node.attr else "T"].type
+        node.op, node.input[1:] = "Fill", [middle.name]
+        node.attr.clear()
+        node.attr["T"].type, node.attr["index_type"].type = dtype, sizes
+    return settled
 
 
 def find_users(nodes: Nodes) -> dict[str, list[str]]:
@@ -364,18 +408,63 @@ def _select_function(loaded: Any, folder: Path, signature: str | None) -> Any:
     }
     if signature is None and not functions:
         return _call_function(loaded)
-    usual = [name for name in DEFAULT_SIGNATURES if name in functions]
-    usual = usual or list(functions)
-    if signature is None and (len(usual) == 1 or usual[0] in DEFAULT_SIGNATURES):
-        signature = usual[0]
+    fitting = [name for name, function in functions.items() if _has_images(function)]
+    candidates = fitting or list(functions)
+    usual = [name for name in DEFAULT_SIGNATURES if name in candidates]
+    if signature is None and (usual or len(candidates) == 1):
+        signature = (usual or candidates)[0]
     if signature not in functions:
         problem = "several signatures" if signature is None else f"no {signature!r}"
-        example = next(iter(functions), "NAME")
+        example = next(iter(candidates), "NAME")
         raise ValueError(
             f"it has {problem}. Its signatures: {', '.join(functions) or 'none'}. "
             f"Select one: {folder.name}?signature={example}"
         )
     return functions[signature]
+
+
+def _has_images(function: Any) -> bool:
+    """Tell whether an input of a signature can take images."""
+    arguments = tf.nest.flatten(function.structured_input_signature)
+    return any(isinstance(a, tf.TensorSpec) and takes_images(a) for a in arguments)
+
+
+def _freeze(function: Any) -> tuple[Any, dict[str, tf.TensorSpec]]:
+    """Return the graph of a function without variables, and its other inputs by name.
+
+    The graph writes to no variable either: layers of augmentation advance their seeds
+    even where they pass images on unchanged.
+    """
+    # Conditionals have gradients only as long as they are functions.
+    variables = convert_to_constants._FunctionConverterDataInEager(
+        func=function, lower_control_flow=False, aggressive_inlining=False
+    )
+    definition, frozen = convert_to_constants._replace_variables_by_constants(variables)
+    _remove_assignments(definition.node)
+    for inner in definition.library.function:
+        for name in _remove_assignments(inner.node_def):
+            for key in [k for k, node in inner.control_ret.items() if node == name]:
+                del inner.control_ret[key]
+    constants = {id(function.graph.internal_captures[place]) for place in frozen}
+    inputs = {
+        tensor.op.name: tf.TensorSpec(tensor.shape, tensor.dtype)
+        for tensor in function.inputs
+        if id(tensor) not in constants
+    }
+    return definition, inputs
+
+
+def _remove_assignments(nodes: Any) -> set[str]:
+    """Remove the nodes that write to variables from a graph; return their names."""
+    removed = {node.name for node in nodes if node.op in _ASSIGNING}
+    if removed:
+        kept = [node for node in nodes if node.name not in removed]
+        orders = {f"^{name}" for name in removed}  # to wait for one of them
+        for node in kept:
+            node.input[:] = [name for name in node.input if name not in orders]
+        del nodes[:]
+        nodes.extend(kept)
+    return removed
 
 
 def _call_function(loaded: Any) -> Any:

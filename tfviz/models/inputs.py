@@ -1,5 +1,6 @@
 """The inputs of a model: its image, its constant inputs, and photos to fit them."""
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz import images
+from tfviz._errors import argument
 from tfviz._precision import matmul
 from tfviz._xla import is_compiling
 
@@ -57,16 +59,24 @@ def find_inputs(
     unknown = values.keys() - {entry.name for entry in others}
     if unknown:
         raise ValueError(
-            f"`held` names {sorted(unknown)}, but the inputs of model {model.name!r} "
-            f"besides the image are {[entry.name for entry in others]}."
+            f"{argument('held')} names {sorted(unknown)}, but the inputs of model "
+            f"{model.name!r} besides the image are {[entry.name for entry in others]}."
         )
-    for entry in others:
-        if entry.name not in values:
-            raise ValueError(
-                f"Model {model.name!r} has the inputs {_describe(entries)}. All but "
-                f"the image need a constant value: held={{{entry.name!r}: ...}}, or "
-                f"--hold {entry.name}=VALUE."
-            )
+    missing = [entry.name for entry in others if entry.name not in values]
+    if missing:
+        raise ValueError(
+            f"Model {model.name!r} has the inputs {_describe(entries)}. All but the "
+            f"image need a constant value, for example "
+            f"{argument('held', dict.fromkeys(missing, 0))}"
+        )
+    if channels_come_first(image.shape):
+        _, channels, height, width = image.shape
+        raise ValueError(
+            f"Model {model.name!r} takes images with the channels first: "
+            f"{tuple(image.shape)}. Move them by a layer in front, and use the new "
+            f"model: keras.Sequential([keras.Input(({height}, {width}, {channels})), "
+            "keras.layers.Permute((3, 1, 2)), model])"
+        )
     constants = [
         None if entry is image else entry.constant(values[entry.name])
         for entry in entries
@@ -87,6 +97,20 @@ def find_inputs(
     )
 
 
+def channels_come_first(shape: Shape) -> bool:
+    """Tell whether an image input has its channels first, as in PyTorch.
+
+    Args:
+        shape: The shape of the input, with the batch first.
+
+    >>> channels_come_first((None, 3, 224, 224)), channels_come_first((None, 3, 5, 1))
+    (True, False)
+    """
+    _, first, second, last = shape
+    few = (None, 1, 2, 3, 4)
+    return first in (1, 3) and second not in (1, 3) and last not in few
+
+
 def check_weights(model: Any) -> None:
     """Refuse a model whose weights cannot give finite activations.
 
@@ -100,8 +124,8 @@ def check_weights(model: Any) -> None:
             raise ValueError(
                 f"Weight {getattr(weight, 'path', weight.name)!r} of model "
                 f"{model.name!r} holds NaN or infinite values, so no unit that depends "
-                "on it can be visualized. Did the training diverge, or is the file "
-                "damaged?"
+                "on it can be visualized. Use weights from before the training "
+                "diverged, or copy the file once more if it is damaged."
             )
 
 
@@ -188,8 +212,8 @@ def fit_picture(
         picture = np.repeat(picture, 3, axis=-1)
     if picture.shape[-1] != channels:
         raise ValueError(
-            f"Model {model!r} takes pictures of {channels} channels. "
-            f"Received: {picture.shape[-1]} channels"
+            f"Model {model!r} takes pictures of {channels} channels, and only grey and "
+            f"colour are converted. Received: {picture.shape[-1]} channels"
         )
     return images.centre_crop(picture, size)
 
@@ -239,19 +263,59 @@ def _select_image(
     if len(images) == 1:
         return images[0]
     if images:
+        first, *others = images
+        rest = argument("held", dict.fromkeys([entry.name for entry in others], 0.5))
         raise ValueError(
             f"Model {model.name!r} has {len(images)} inputs that could take the image: "
-            f"{_describe(images)}. Select one with `image_input`, or give the others "
-            "constant values with `held`."
+            f"{_describe(images)}. Select one and give constant values to the others, "
+            f"for example {argument('image_input', first.name)} and {rest}"
         )
     if len(entries) == 1:
         raise ValueError(
             f"Model {model.name!r} takes no images: its input has the shape "
             f"{tuple(entries[0].shape)}, not (n, height, width, channels)."
+            f"{_suggest_layers(entries[0])}"
         )
     raise ValueError(
         f"Model {model.name!r} takes no images: its inputs are {_describe(entries)}."
     )
+
+
+def _suggest_layers(entry: _Entry) -> str:
+    """Return which layers in front of a model let it take images, or nothing."""
+    sides = [n for n in entry.shape[1:] if n is not None]
+    if len(sides) < len(entry.shape) - 1:  # the layers would need to know them
+        return ""
+    image: tuple[int, ...] | None = None
+    first = f"keras.layers.Reshape({tuple(sides)})"
+    if len(sides) == 2:
+        why, image = "Add the missing axis of the channels", (*sides, 1)
+    elif len(sides) == 1 and entry.dtype.is_floating:
+        why, image = (
+            "If these are the pixels of a picture, flatten it",
+            _square(sides[0]),
+        )
+    elif len(sides) == 4:
+        why, image = "Repeat one picture in all frames", tuple(sides[1:])
+        first = (
+            f"keras.layers.Reshape({(1, *image)}), "
+            f"keras.layers.UpSampling3D(({sides[0]}, 1, 1))"
+        )
+    if image is None:
+        return ""
+    return (
+        f" {why} by a layer in front, and use the new model: "
+        f"keras.Sequential([keras.Input({image}), {first}, model])"
+    )
+
+
+def _square(numbers: int) -> tuple[int, int, int] | None:
+    """Return the shape of a square picture of so many numbers, or None."""
+    for channels in (1, 3):
+        side = math.isqrt(numbers // channels)
+        if side > 4 and side * side * channels == numbers:
+            return side, side, channels
+    return None
 
 
 def _describe(entries: list[_Entry]) -> str:
@@ -359,7 +423,7 @@ def _as_floats(picture: NDArray[Any]) -> NDArray[np.float32]:
     """Return a picture as floats in [0, 1], or raise a ValueError."""
     if picture.ndim != 3 or 0 in picture.shape:
         raise ValueError(
-            "A picture must have the shape (height, width, channels). "
+            "A picture must be an array of the shape (height, width, channels). "
             f"Received: {picture.shape}"
         )
     if picture.dtype == np.uint8:

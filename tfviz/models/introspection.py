@@ -4,7 +4,7 @@ Everything here works on tensors of the graph that is being traced: which operat
 led to them shows where a softmax or a ReLU is, however the model is written.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,7 @@ class Survey:
         operations: The Keras layers, or nodes of a graph, by path.
         logits_shape: The shape of the logits, or None for a model of several outputs.
         logits_source: A description, in words, of where the logits are.
+        outputs: The shapes of several outputs, by name; empty if one is used.
     """
 
     layers: dict[str, Layer]
@@ -89,6 +90,7 @@ class Survey:
     operations: dict[str, Any]
     logits_shape: tuple[int | None, ...] | None
     logits_source: str
+    outputs: dict[str, tuple[int | None, ...]] = field(default_factory=dict)
 
 
 def make_survey(output: Any, recording: Recording, model: Any) -> Survey:
@@ -116,10 +118,17 @@ def make_survey(output: Any, recording: Recording, model: Any) -> Survey:
         rectified = before_relu(tensor) is not None
         group[path] = Layer(path, kind, (None, *tensor.shape[1:]), rectified)
     names = output_names(model, output)
+    several = output.values() if isinstance(output, dict) else output if names else ()
     output = _only_tensor(output)
     if output is None:
         source = f"several outputs ({', '.join(map(repr, names))})"
-        return Survey(layers, unlisted, recording.operations, None, source)
+        tensors = map(_only_tensor, several)
+        outputs = {
+            name: (None, *tensor.shape[1:])
+            for name, tensor in zip(names, tensors, strict=True)
+            if tensor is not None
+        }
+        return Survey(layers, unlisted, recording.operations, None, source, outputs)
     logits, undone = find_logits(output)
     source = "the output; no softmax or sigmoid was found"
     if undone:

@@ -50,6 +50,7 @@ class Labels:
                 f"identifier of one: {candidates}."
             )
         hint = did_you_mean(_plain(text), plain, most=3, cutoff=0.5)
+        hint = hint or f" Give an index from 0 to {len(plain) - 1}, or another name."
         raise ValueError(f"There is no class {text!r}.{hint}")
 
 

@@ -1,28 +1,34 @@
-"""Load models: bundled, from `keras.applications`, from files, and from modules.
+"""Load models: bundled, from `keras.applications`, files, modules, and hubs of models.
 
 `load_model` finds out which of these a source names. Files are loaded with Keras 3 or,
 if they are older, with `tf_keras`.
 """
 
-import json
 import os
 import warnings
-import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import h5py
 import keras
 import tensorflow as tf
 
 from tfviz._errors import did_you_mean, reason_of
 from tfviz.models.bundled import BUILDERS
+from tfviz.models.refusals import (
+    check_contents,
+    explain,
+    read_description,
+    reason,
+    unsafe,
+)
 from tfviz.models.saved_model import load_saved_model
 from tfviz.models.sources import (
+    DOWNLOADS,
     HUB,
+    HUGGING_FACE,
     KERAS,
     check_source,
     is_saved_model,
@@ -30,9 +36,6 @@ from tfviz.models.sources import (
     split_signature,
 )
 
-# The first bytes of files, by suffix: zip archives and HDF5.
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_FIRST_BYTES = {".keras": b"PK\x03\x04", ".h5": _HDF5, ".hdf5": _HDF5}
 # Warnings of Keras to the author of a model, which its users cannot act on.
 _ADVICE = (r"Do not pass an `input_shape`", r"Argument `\w+` is deprecated")
 
@@ -50,7 +53,14 @@ def load_model(source: str | os.PathLike, *, allow_unsafe: bool = False) -> Any:
             * the path of a `.keras` or `.h5` file, from any version of Keras;
             * the folder of a SavedModel;
             * `hub:URL` for a module that `tensorflow_hub` downloads or finds in its
-              cache.
+              cache, or `hub:FOLDER`;
+            * `hf://OWNER/NAME` for a Keras model or a preset of KerasHub on Hugging
+              Face, which needs the package `huggingface_hub`;
+            * `kaggle://OWNER/MODEL/keras/VARIATION` for a preset of KerasHub on
+              Kaggle, which needs KerasHub: `pip install 'tfviz[kerashub]'`.
+
+            The command line takes the same sources. Nothing is ever loaded from a
+            pickle.
 
             To select one of several signatures of a SavedModel or module, append
             `?signature=NAME`.
@@ -62,7 +72,8 @@ def load_model(source: str | os.PathLike, *, allow_unsafe: bool = False) -> Any:
         operations of its graph. `adapt` and `render` take both.
 
     Raises:
-        ValueError: If there is no such model, or the file does not hold a model.
+        ValueError: If there is no such model, it cannot be downloaded, or the file
+            does not hold a model that Keras can load.
         FileNotFoundError: If there is no such file.
 
     Warns:
@@ -79,6 +90,8 @@ def load_model(source: str | os.PathLike, *, allow_unsafe: bool = False) -> Any:
         model = _from_applications(source.removeprefix(KERAS))
     elif source.startswith(HUB):
         model = _from_hub(source)
+    elif source.startswith(DOWNLOADS):
+        model = _from_download(source, allow_unsafe)
     else:
         path, signature = split_signature(source)
         if is_saved_model(Path(path)):
@@ -111,50 +124,30 @@ def load_file(path: Path, *, allow_unsafe: bool = False) -> Any:
         UserWarning: If the file is loaded with `tf_keras`.
     """
     if path.is_file():
-        with path.open("rb") as file:
-            start = file.read(len(_FIRST_BYTES[path.suffix]))
-        if start != _FIRST_BYTES[path.suffix]:
-            raise ValueError(
-                f"{str(path)!r} cannot be loaded as a Keras model: its first bytes are "
-                "not those of such a file. Save it again with model.save."
-            )
+        check_contents(path)
     try:
         return _load_with_keras(path, allow_unsafe)
     except Exception as error:
         refusal = error
     if "Lambda" in str(refusal) and not allow_unsafe:
-        raise ValueError(_unsafe(path, "a Lambda layer")) from refusal
-    reason = _reason(refusal)
-    description = _read_description(path)
-    if description and description.is_old:
-        code = next(_find_code(description.config), None)
-        if code and not allow_unsafe:
-            raise ValueError(_unsafe(path, code)) from refusal
-        try:
-            model = _load_with_tf_keras(path, allow_unsafe)
-        except Exception as error:
-            reason = f"Keras 3: {reason}; tf_keras, for older files: {_reason(error)}"
-        else:
-            warnings.warn(
-                f"{path.name!r} was written by Keras {description.keras_version or 1} "
-                f"and is loaded with tf_keras, because Keras {keras.__version__} "
-                f"refuses it: {reason}",
-                stacklevel=3,
-            )
-            return model
-    if "No model config" in reason:
-        remedy = (
-            "The file holds only weights: build the model in Python, load them with "
-            "model.load_weights, and pass the model to tfviz.adapt."
-        )
-    else:
-        remedy = (
-            "If the model has custom layers, import them first: --custom MODULE:NAME, "
-            "or keras.saving.register_keras_serializable."
-        )
-    raise ValueError(
-        f"{str(path)!r} cannot be loaded as a Keras model: {reason}. {remedy}"
-    ) from refusal
+        raise unsafe(path, "a Lambda layer") from refusal
+    description = read_description(path)
+    if not description or not description.is_old:
+        raise explain(path, description, refusal) from refusal
+    code = next(_find_code(description.config), None)
+    if code and not allow_unsafe:
+        raise unsafe(path, code) from refusal
+    try:
+        model = _load_with_tf_keras(path, allow_unsafe)
+    except Exception as error:
+        raise explain(path, description, refusal, error) from refusal
+    warnings.warn(
+        f"{path.name!r} was written by Keras {description.keras_version or 1} and is "
+        f"loaded with tf_keras, because Keras {keras.__version__} refuses it: "
+        f"{reason(refusal)}",
+        stacklevel=3,
+    )
+    return model
 
 
 def fetch_module(handle: str) -> Path:
@@ -181,19 +174,6 @@ def fetch_module(handle: str) -> Path:
         ) from error
 
 
-@dataclass(frozen=True)
-class _Description:
-    """The metadata of a file: the model as JSON, and the version of Keras."""
-
-    config: Any
-    keras_version: str
-
-    @property
-    def is_old(self) -> bool:
-        """Whether Keras 1 or 2 wrote the file. The first versions left no number."""
-        return not self.keras_version or self.keras_version.startswith(("1.", "2."))
-
-
 def _from_applications(text: str) -> Any:
     name, _, query = text.partition("?")
     options = dict(parse_qsl(query))
@@ -201,11 +181,10 @@ def _from_applications(text: str) -> Any:
     # The names of other functions there do not start with a capital letter.
     networks = [n for n in dir(keras.applications) if n[:1].isupper()]
     if name not in networks:
-        hint = did_you_mean(name, networks, most=2)
-        raise ValueError(
-            f"keras.applications has no network {name!r}.{hint} Its networks: "
-            f"{', '.join(networks)}."
-        )
+        handles = [f"{KERAS}{network}" for network in networks]
+        hint = did_you_mean(f"{KERAS}{name}", handles, most=2, cutoff=0.8)
+        hint = hint or f" Its networks: {', '.join(networks)}."
+        raise ValueError(f"keras.applications has no network {name!r}.{hint}")
     if options or weights not in ("imagenet", "none"):
         raise ValueError(
             f"{text!r} has an unknown option. Write keras:{name} or "
@@ -237,11 +216,57 @@ def _from_hub(source: str) -> Any:
     return load_saved_model(fetch_module(handle), signature, name)
 
 
-def _load_with_keras(path: Path, allow_unsafe: bool) -> Any:
+def _from_download(source: str, allow_unsafe: bool) -> Any:
+    """Load a model of Keras, or a preset of KerasHub, from Hugging Face or Kaggle."""
+    on_hugging_face = source.startswith(HUGGING_FACE)
+    package = "huggingface_hub" if on_hugging_face else "kagglehub"
+    has_keras_hub = find_spec("keras_hub") is not None
+    if not on_hugging_face and not has_keras_hub:
+        raise ValueError(
+            f"{source!r} needs KerasHub: pip install 'tfviz[kerashub]'. A model that "
+            "is not a preset of KerasHub must be downloaded by hand: give its file."
+        )
+    if find_spec(package) is None:
+        raise ValueError(f"{source!r} needs another package: pip install {package}")
+    reasons = []
+    if on_hugging_face:
+        try:
+            return _load_with_keras(source, allow_unsafe)
+        except Exception as error:
+            reasons.append(reason(error))
+    if has_keras_hub:
+        try:
+            return _from_preset(source)
+        except Exception as error:
+            reasons.append(reason(error))
+    else:
+        reasons.append("a preset of KerasHub needs pip install 'tfviz[kerashub]'")
+    raise ValueError(
+        f"{source!r} could not be loaded ({'; '.join(dict.fromkeys(reasons))}). Check "
+        "the name and the connection, or download the model by hand and give its file "
+        "or folder."
+    )
+
+
+def _from_preset(preset: str) -> Any:
+    """Load a preset of KerasHub: an image classifier, or else the network alone."""
+    import keras_hub  # noqa: PLC0415 (optional, and slow to import)
+
+    try:
+        return keras_hub.models.ImageClassifier.from_preset(preset)
+    except ValueError:  # it has no classes
+        return keras_hub.models.Backbone.from_preset(preset)
+
+
+def _load_with_keras(source: Path | str, allow_unsafe: bool) -> Any:
+    # Keras 2 wrote `tf.nn.softmax` as the name of its Python function.
+    names = {"softmax_v2": keras.activations.softmax}
     with warnings.catch_warnings():
         for advice in _ADVICE:
             warnings.filterwarnings("ignore", advice)
-        return keras.saving.load_model(path, compile=False, safe_mode=not allow_unsafe)
+        return keras.saving.load_model(
+            source, custom_objects=names, compile=False, safe_mode=not allow_unsafe
+        )
 
 
 def _load_with_tf_keras(path: Path, allow_unsafe: bool) -> Any:
@@ -253,37 +278,6 @@ def _load_with_tf_keras(path: Path, allow_unsafe: bool) -> Any:
         compile=False,
         safe_mode=not allow_unsafe,
     )
-
-
-def _reason(error: Exception) -> str:
-    """Return why Keras refuses a file, without the configuration of the layer."""
-    _, marker, cause = str(error).rpartition("Exception encountered: ")
-    reason = cause.strip().splitlines()[0] if marker else reason_of(error)
-    return reason.rstrip(".")
-
-
-def _unsafe(path: Path, code: str) -> str:
-    return (
-        f"{str(path)!r} contains {code}, which is Python code that would run here. If "
-        "you trust the file, allow it: --allow-unsafe, or allow_unsafe=True."
-    )
-
-
-def _read_description(path: Path) -> _Description | None:
-    """Return the metadata of a file, or None if it has none."""
-    try:
-        if path.suffix == ".keras":
-            with zipfile.ZipFile(path) as archive:
-                config = json.loads(archive.read("config.json"))
-                metadata = json.loads(archive.read("metadata.json"))
-            return _Description(config, metadata.get("keras_version", ""))
-        with h5py.File(path) as file:
-            text = file.attrs["model_config"]
-            version = file.attrs.get("keras_version", "")
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None
-    version = version.decode() if isinstance(version, bytes) else version
-    return _Description(json.loads(text), version)
 
 
 def _find_code(config: Any) -> Iterator[str]:

@@ -5,6 +5,7 @@ frozen, flattened and imported into the graph that is being traced, where each o
 operations can be recorded.
 """
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tfviz.models.graph import (
     image_shape,
     load_frozen_graph,
     required_nodes,
+    settle_draws,
     short_name,
 )
 from tfviz.models.recording import Recording
@@ -62,7 +64,16 @@ class GraphModule:
 
     def __init__(self, graph: FrozenGraph, name: str) -> None:
         self.name = name
+        draws = settle_draws(graph.definition)
         nodes = required_nodes(graph.definition, graph.outputs.values())
+        if draws & nodes.keys():
+            warnings.warn(
+                f"Module {name!r} was exported with its random augmentation at work. "
+                "The middle of each random range is used, which changes next to "
+                "nothing. To be sure, load the model from a .keras file, or export it "
+                "with training=False.",
+                stacklevel=4,
+            )
         inputs = {key: spec for key, spec in graph.inputs.items() if key in nodes}
         image = find_image_input(inputs, name)
         spec = inputs[image]

@@ -4,11 +4,16 @@ import re
 from pathlib import Path
 
 from tfviz._errors import did_you_mean
+from tfviz._foreign_files import explain_file
 
 BUNDLED = ("squeezenet", "efficientnet-lite0")
 SUFFIXES = (".keras", ".h5", ".hdf5")
 KERAS = "keras:"
 HUB = "hub:"
+# Models that Keras and KerasHub download.
+HUGGING_FACE = "hf://"
+KAGGLE = "kaggle://"
+DOWNLOADS = (HUGGING_FACE, KAGGLE)
 TFLITE = ".tflite"
 # The options at the end of the source of a module, as in `FOLDER?signature=NAME`.
 CHOICES = ("signature", "output")
@@ -16,6 +21,33 @@ CHOICES = ("signature", "output")
 GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
 _URL = re.compile(r"(https?|gs)://.")
+_HANDLES = {
+    HUGGING_FACE: (re.compile(r"[\w.-]+/[\w.-]+"), "hf://OWNER/NAME"),
+    KAGGLE: (
+        re.compile(r"[\w.-]+(/[\w.-]+){3,4}"),
+        "kaggle://OWNER/MODEL/keras/VARIATION",
+    ),
+}
+# Beginnings of the names of networks in keras.applications, which cannot be listed
+# without Keras.
+_NETWORKS = re.compile(
+    "(convnext|densenet|efficientnet|inception|mobilenet|nasnet|resnet|vgg|xception)"
+    r"\w*",
+    re.IGNORECASE,
+)
+
+_SAVE = "save it with model.save('name.keras')"
+_ARCHIVES = (".7z", ".gz", ".rar", ".tar", ".tgz", ".zip")
+# What a folder is that holds a file of such a name.
+_OTHER_FOLDERS = (
+    (
+        "tf_model.h5",
+        f"a model of the package transformers. Load it in Python, and {_SAVE}",
+    ),
+    ("pytorch_model.bin", "a model of PyTorch, which TensorFlow cannot run"),
+    ("*.safetensors", "a model of PyTorch, which TensorFlow cannot run"),
+    ("model.json", "a TensorFlow.js model. Give the Keras model that it was made from"),
+)
 
 
 def check_source(source: str) -> None:
@@ -32,6 +64,9 @@ def check_source(source: str) -> None:
     """
     if source in BUNDLED or source.startswith(KERAS):
         return
+    if source.startswith(DOWNLOADS):
+        _check_download(source)
+        return
     handle, _ = split_signature(source.removeprefix(HUB))
     if source.startswith(HUB) and is_url(handle):
         return
@@ -40,28 +75,23 @@ def check_source(source: str) -> None:
     path = Path(handle)
     if not path.exists():
         raise FileNotFoundError(
-            f"There is no model {source!r}.{_suggest(path)} Give {_expected()}."
+            f"There is no model {source!r}. {_suggest(source, path)}"
         )
-    if path.is_dir() and (is_saved_model(path) or path.suffix in SUFFIXES):
-        return
     if path.is_dir():
-        inner = sorted(p for p in path.iterdir() if is_saved_model(p))
-        hint = f"Did you mean {str(inner[0])!r}? " if inner else ""
-        raise ValueError(
-            f"{source!r} is not a model: the folder has no {GRAPH_FILES[0]}. {hint}"
-            f"Give {_expected()}."
-        )
-    if path.name in GRAPH_FILES:
+        _check_folder(source, path)
+    elif path.name in GRAPH_FILES:
         raise ValueError(
             f"{source!r} is a part of a SavedModel. Give its folder: "
             f"{str(path.parent)!r}"
         )
-    if source.startswith(HUB) or path.suffix not in SUFFIXES:
-        raise ValueError(
-            f"{source!r} is not a model; expected a file that ends in "
-            f"{', '.join(SUFFIXES)}, or the folder of a SavedModel. Save the model "
-            "with model.save('name.keras')."
-        )
+    elif source.startswith(HUB) or path.suffix not in SUFFIXES:
+        if path.suffix in _ARCHIVES:
+            problem = f"{source!r} is an archive. Unpack it, and give the model in it."
+        else:
+            problem = explain_file(path) or (
+                f"{source!r} is not a model. Give {_expected()}."
+            )
+        raise ValueError(problem)
 
 
 def check_judge(source: str) -> None:
@@ -87,7 +117,7 @@ def check_tflite(path: Path) -> None:
         FileNotFoundError: If it does not.
     """
     if not path.is_file():
-        hint = _suggest(path, (TFLITE,))
+        hint = did_you_mean(path.name, _siblings(path, (TFLITE,)))
         raise FileNotFoundError(f"There is no file {str(path)!r}.{hint}")
 
 
@@ -125,19 +155,69 @@ def split_choices(source: str, *names: str) -> tuple[str, dict[str, str]]:
     return source, choices
 
 
-def _suggest(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> str:
-    """Return a hint at a model of a similar name beside a path that does not exist."""
-    folder = path.parent if path.parent.is_dir() else Path()
-    names = [
-        other.name
-        for other in folder.iterdir()
-        if other.suffix in suffixes or is_saved_model(other)
+def is_unpacked(path: Path) -> bool:
+    """Tell whether a path is a folder with the contents of a `.keras` file."""
+    return all((path / name).is_file() for name in ("config.json", "metadata.json"))
+
+
+def _check_download(source: str) -> None:
+    """Refuse a handle of Hugging Face or Kaggle that is not written like one."""
+    (start,) = (start for start in DOWNLOADS if source.startswith(start))
+    pattern, form = _HANDLES[start]
+    if not pattern.fullmatch(source.removeprefix(start)):
+        raise ValueError(f"{source!r} is not of the form {form}.")
+
+
+def _check_folder(source: str, path: Path) -> None:
+    """Refuse a folder that is not a model."""
+    if is_saved_model(path) or path.suffix in SUFFIXES or is_unpacked(path):
+        return
+    inner = sorted(p for p in path.iterdir() if _is_model(p, SUFFIXES))
+    others = [
+        f"{source!r} is {other}."
+        for pattern, other in _OTHER_FOLDERS
+        if any(path.glob(pattern))
     ]
-    return did_you_mean(path.name, names)
+    others += filter(None, [explain_file(path)])
+    if others and not any(map(is_saved_model, inner)):
+        raise ValueError(others[0])
+    remedy = f"Did you mean {str(inner[0])!r}?" if inner else f"Give {_expected()}."
+    raise ValueError(
+        f"{source!r} is not a model: the folder has no {GRAPH_FILES[0]}. {remedy}"
+    )
+
+
+def _suggest(source: str, path: Path) -> str:
+    """Return what may have been meant by a source that does not exist."""
+    if is_url(source):
+        return (
+            f"Download the file and give its path; for a TF-Hub module write {HUB}URL."
+        )
+    hint = did_you_mean(path.name, [*BUNDLED, *_siblings(path, SUFFIXES)])
+    if not hint and _NETWORKS.fullmatch(source):
+        hint = did_you_mean(f"{KERAS}{source}", [f"{KERAS}{source}"])
+    if hint:
+        return hint.strip()
+    if is_url(source):
+        return (
+            f"Download the file and give its path; for a TF-Hub module write {HUB}URL."
+        )
+    return f"Give {_expected()}."
+
+
+def _siblings(path: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """Return the names of models beside a path that does not exist."""
+    folder = path.parent if path.parent.is_dir() else Path()
+    return [other.name for other in folder.iterdir() if _is_model(other, suffixes)]
+
+
+def _is_model(path: Path, suffixes: tuple[str, ...]) -> bool:
+    return path.suffix in suffixes or is_saved_model(path)
 
 
 def _expected() -> str:
     return (
         f"{', '.join(BUNDLED)}, {KERAS}NAME, a file that ends in "
-        f"{', '.join(SUFFIXES)}, the folder of a SavedModel, or {HUB}URL"
+        f"{', '.join(SUFFIXES)}, the folder of a SavedModel, {HUB}URL, "
+        f"{HUGGING_FACE}OWNER/NAME or {KAGGLE}HANDLE"
     )

@@ -119,11 +119,12 @@ class Batch:
         steps: `(n,)`, how many steps were taken.
         stopped: What ended each picture before all steps: the name of a rule,
             `callback`, or None.
-        restart: `(n,)`, the number of the attempt that made each picture.
+        restart: `(n,)`, the number of the attempt that made each picture. The one that
+            begins with random images, where a unit was dead, comes last.
         starts: `(n, height, width, channels)`, the pictures before the first step.
         seconds: The time of all attempts, with the choice of their starts and without
             compilation.
-        dead_units: For each picture of a dead unit, what was tried in vain.
+        dead_units: For each picture of a unit that stayed dead, what was tried.
         xla: Whether XLA compiled the steps.
     """
 
@@ -196,7 +197,36 @@ class BatchState:
 
     def keep_best(self, other: "BatchState") -> None:
         """Take the pictures of another attempt whose groups have a higher score."""
-        for row in np.flatnonzero(other._totals() > self._totals()):
+        self._take(other, np.flatnonzero(other._totals() > self._totals()))
+
+    def dead(self, rows: list[int]) -> list[int]:
+        """Return those of some rows whose units never had a gradient of their own.
+
+        A callback that ended a picture did not want it to go on.
+        """
+        return [
+            row
+            for row in rows
+            if not self._outcomes[row].fired[row] and self._stopped[row] != "callback"
+        ]
+
+    def steps(self, row: int) -> int:
+        """Return how many steps a picture took."""
+        return int(self._steps[row])
+
+    def highest(self, row: int) -> float:
+        """Return the highest score that a picture had in any step."""
+        return float(self._histories[row].max())
+
+    def keep_woken(self, other: "BatchState", dead: list[int]) -> None:
+        """Take the groups of dead units that are not dead in another attempt."""
+        woken = {row // self._group for row in dead if other._outcomes[row].fired[row]}
+        rows = np.arange(len(self._steps))
+        self._take(other, rows[np.isin(rows // self._group, list(woken))])
+
+    def _take(self, other: "BatchState", rows: NDArray[np.int_]) -> None:
+        """Take some pictures of another attempt, and count its time."""
+        for row in rows:
             for name in ("_steps", "_restart", "_stopped", "_outcomes", "_histories"):
                 getattr(self, name)[row] = getattr(other, name)[row]
             self.starts[row] = other.starts[row]

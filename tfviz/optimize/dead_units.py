@@ -1,6 +1,6 @@
-"""Dead units, which have no gradient anywhere: a report on them, and a warning."""
+"""Dead units, which have no gradient anywhere: starts that wake them, and a report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from warnings import warn
 
@@ -17,76 +17,77 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class DeadUnit:
-    """A dead unit, with the attempts to wake it.
+    """A unit that stayed dead, with the attempts to wake it.
 
     Attributes:
         name: The unit.
         steps: The number of steps that were taken.
-        redirected: How many of the first of them had the redirected gradient.
         score: The highest score in all steps.
         random_score: The highest score over `random_images`.
+        restarted: Whether the optimization started anew from the best of these images.
     """
 
     name: str
     steps: int
-    redirected: int
     score: float
     random_score: float
+    restarted: bool = False
 
     def __str__(self) -> str:
         """Return a line for people."""
+        redirected = min(self.steps, REDIRECTED_STEPS)
+        started = ", the best of which was a start in vain" if self.restarted else ""
         return (
             f"{self.name} (highest score {self.score:.4g} in {self.steps} steps, "
-            f"{self.redirected} with redirected gradients, and "
-            f"{self.random_score:.4g} over {RANDOM_IMAGES} random images)"
+            f"{redirected} with redirected gradients, and {self.random_score:.4g} "
+            f"over {RANDOM_IMAGES} random images{started})"
         )
 
 
-def investigate(
-    runner: Runner,
-    names: Mapping[int, str],
-    history: NDArray[np.float32],
-    shape: tuple[int, int, int, int],
-) -> tuple[DeadUnit, ...]:
-    """Report on the dead units of a batch, after trying random images as well.
+def best_random_images(
+    runner: Runner, seeds: NDArray[np.int32], shape: tuple[int, int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return for each slot of a batch the random image that excites its unit most.
 
     Args:
-        runner: What rendered the batch.
-        names: The dead units by their slots.
-        history: The scores of the batch `(steps, n)`.
-        shape: The shape of a batch of images.
+        runner: Holds the units of the batch.
+        seeds: `(n, 2)`, the seeds of the slots. A slot's images depend on its own seed
+            alone, and not on its neighbours.
+        shape: The shape of an image.
+
+    Returns:
+        The images `(n, height, width, channels)` in [0, 1], and their scores `(n,)`.
     """
-    scores = [
-        runner.score_units(np.broadcast_to(image, shape))
-        for image in random_images(*shape[1:])
-    ]
-    steps = len(history)
-    return tuple(
-        DeadUnit(
-            name,
-            steps,
-            min(steps, REDIRECTED_STEPS),
-            float(history[:, slot].max()),
-            float(np.max(scores, axis=0)[slot]),
-        )
-        for slot, name in names.items()
-    )
+    best = np.zeros((len(seeds), *shape), np.float32)
+    scores = np.full(len(seeds), -np.inf, np.float32)
+    for images in zip(*(random_images(*shape, seed) for seed in seeds), strict=True):
+        batch = np.stack(images)
+        new = runner.score_units(batch)
+        better = new > scores
+        best[better], scores[better] = batch[better], new[better]
+    return best, scores
 
 
-def random_images(height: int, width: int, channels: int) -> NDArray[np.float32]:
-    """Return images in [0, 1], from noise in single pixels to plain colours.
+def random_images(
+    height: int, width: int, channels: int, seed: Sequence[int] | NDArray[np.int32]
+) -> Iterator[NDArray[np.float32]]:
+    """Yield images in [0, 1], from noise in single pixels to plain colours.
 
-    >>> random_images(20, 30, 3).shape
-    (32, 20, 30, 3)
+    Args:
+        height: The height of the images.
+        width: Their width.
+        channels: The number of their channels.
+        seed: Two integers; others give other images.
+
+    >>> [image.shape for image in random_images(20, 30, 3, (0, 0))].count((20, 30, 3))
+    32
     """
-    generator = np.random.default_rng(0)
-    images = []
+    generator = np.random.default_rng([int(part) % 2**32 for part in seed])
     for cell in (1, 4, 16, max(height, width)):
-        shape = (RANDOM_IMAGES // 4, -(-height // cell), -(-width // cell), channels)
-        noise = generator.random(shape, np.float32)
-        noise = noise.repeat(cell, axis=1).repeat(cell, axis=2)
-        images.append(noise[:, :height, :width])
-    return np.concatenate(images)
+        shape = (-(-height // cell), -(-width // cell), channels)
+        for _ in range(RANDOM_IMAGES // 4):
+            noise = generator.random(shape, np.float32)
+            yield noise.repeat(cell, axis=0).repeat(cell, axis=1)[:height, :width]
 
 
 def warn_of_dead_units(dead: Sequence[DeadUnit]) -> None:

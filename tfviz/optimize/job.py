@@ -30,7 +30,7 @@ from tfviz.optimize.batch import (
     plan_pictures,
 )
 from tfviz.optimize.compilation import compile_function
-from tfviz.optimize.dead_units import investigate
+from tfviz.optimize.dead_units import RANDOM_IMAGES, DeadUnit, best_random_images
 from tfviz.optimize.determinism import deterministic_operations
 from tfviz.optimize.memory import fitting_batch
 from tfviz.optimize.options import NORMALIZED, Options
@@ -209,24 +209,65 @@ class Job:
             best = attempt(0)
             for restart in range(1, self.options.restarts):
                 best.keep_best(attempt(restart))
+            dead_units = self._wake(runner, number, wanted, callbacks, best)
             batch = best.batch(tuple(planned.places[i] for i in wanted), rows)
-            batch = replace(batch, xla=bool(runner.xla))
+            batch = replace(batch, xla=bool(runner.xla), dead_units=dead_units)
             names = [self.pictures[place].name for place in batch.places]
             _check_finite(batch.outcome.scores[None], names, self.options.steps)
-            dead = {
-                row: name
-                for row, name, fired in zip(
-                    rows, names, batch.outcome.fired, strict=True
-                )
-                if not fired
-            }
-            if dead:
-                scores = np.full((len(batch.history), planned.size), np.nan, np.float32)
-                scores[:, rows] = batch.history
-                shape = (planned.size, *self.param.shape)
-                tried = investigate(runner, dead, scores, shape)
-                batch = replace(batch, dead_units=tried)
         return batch
+
+    def _wake(
+        self,
+        runner: Runner,
+        number: int,
+        wanted: list[int],
+        callbacks: Sequence[Callback],
+        best: BatchState,
+    ) -> tuple[DeadUnit, ...]:
+        """Start the dead units of a batch anew, from random images that excite them.
+
+        The images, and so the pictures, depend on a picture's own seed alone.
+
+        Args:
+            runner: What rendered the batch.
+            number: The number of the batch.
+            wanted: As for `render_batch`.
+            callbacks: As for `render`.
+            best: The best attempts, which take the pictures of units that were woken.
+
+        Returns:
+            A report on each unit that stayed dead.
+        """
+        planned, last = self.batches[number], self.options.restarts
+        rows = {planned.slots[i]: planned.places[i] for i in wanted}
+        dead = best.dead(list(rows))
+        if not dead:
+            return ()
+        filled = planned.fill(wanted)
+        seeds = self._seeds(planned, filled, last)
+        images, scores = best_random_images(runner, seeds, self.param.shape)
+        # A start that the user gave is not replaced.
+        can_start = self.param.encode is not None and self.start is None
+        excited = [row for row in dead if can_start and scores[row] > best.highest(row)]
+        if excited:
+            units = planned.objective[filled].units
+            searched: tuple[Any, Any] = (None, None)
+            if (self.options.candidates or 1) > 1:
+                searched = scores, np.full(len(seeds), RANDOM_IMAGES, np.int32)
+            latents = self.param.encode(images)  # type: ignore[misc]
+            runner.start(seeds, units, latents, searched=searched)
+            other = self._attempt(runner, number, wanted, callbacks, last)
+            best.keep_woken(other, excited)
+        return tuple(
+            DeadUnit(
+                self.pictures[rows[row]].name,
+                best.steps(row),
+                best.highest(row),
+                float(scores[row]),
+                row in excited,
+            )
+            for row in best.dead(dead)
+        )
 
     @contextmanager
     def lend_runner(
@@ -303,6 +344,8 @@ class Job:
         state = BatchState(planned.size, planned.group, runner.images(), restart)
         rate = options.learning_rate or 0.0
         decay = 1 / options.steps if options.optimizer == NORMALIZED else 0.0
+        # The attempt that wakes dead units repeats the steps of the last one.
+        before = min(restart, options.restarts - 1) * options.steps
         history: list[NDArray[np.float32]] = []
         began = time.monotonic() - runner.search_seconds
         block = min([BLOCK, *(rule.every for rule in options.stop)])
@@ -312,7 +355,7 @@ class Job:
             history.append(runner.run(first, count, rate, decay))
             _check_finite(history[-1][:, rows], names, done)
             progress = Progress(
-                restart * options.steps + done,
+                before + done,
                 options.restarts * options.steps,
                 history[-1][-1, rows],
                 names,

@@ -180,6 +180,7 @@ class Runner:
         units: Mapping[str, Any],
         latents: Latents | None = None,
         candidates: int = 1,
+        searched: tuple[Any, Any] = (None, None),
     ) -> None:
         """Begin with new pictures.
 
@@ -188,8 +189,11 @@ class Runner:
             units: The units of the objective.
             latents: The latents to start from; by default what the param draws.
             candidates: How many starts to draw for each picture, to take the best.
+            searched: If `latents` were chosen so before: their scores `(n,)`, and of
+                how many they are the best `(n,)`.
         """
         self._begin(seeds, units)
+        self._searched = searched
         if latents is None and candidates > 1:
             latents = self._search_start(candidates)
         elif latents is None:
