@@ -9,9 +9,11 @@ import click
 
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import SiteProgress, fail, report_errors
+from tfviz.cli.console import fail, report_errors
 from tfviz.cli.priors import OPTION_OF, load_prior, prior_options
+from tfviz.cli.progress import LateProgress
 from tfviz.cli.ray_options import (
+    RAY_SECTION,
     make_batches_of,
     open_cluster,
     ray_options,
@@ -42,7 +44,41 @@ _OF_RENDERING = {
 }
 
 
-@click.command(cls=types.UnitsCommand)
+# The sections of the help.
+_SECTIONS = {
+    "Most used options": (
+        "--output",
+        "--model",
+        "--images",
+        "--param",
+        "--size",
+        "--steps",
+        "--dry-run",
+    ),
+    "What is shown": (
+        *options.MODEL_SECTION,
+        "--no-negative",
+        "--judged",
+        "--title",
+        "--quality",
+    ),
+    "Learned priors (--param)": tuple(OPTION_OF.values()),
+    "A site of what exists": ("--pictures", "--examples", "--network"),
+    "Advanced options": (
+        "--seed",
+        "--batch-size",
+        "--threads",
+        "--deterministic",
+        "--retry-failed",
+        "--max-seconds",
+        *RAY_SECTION,
+        "-h",
+        "--help",
+    ),
+}
+
+
+@click.command(cls=types.UnitsCommand, sections=_SECTIONS)
 @click.argument("units", metavar="[UNIT...]", nargs=-1)
 @click.option(
     "-o",
@@ -221,15 +257,16 @@ def atlas(
         )
         from tfviz.site.build import build_atlas  # noqa: PLC0415
 
-        page = build_atlas(
-            output,
-            pictures,
-            network=network,
-            examples=_load_examples(examples_file) if examples_file else None,
-            images=folder,
-            progress=SiteProgress(),
-            **of_site,
-        )
+        with LateProgress("files of the site") as building:
+            page = build_atlas(
+                output,
+                pictures,
+                network=network,
+                examples=_load_examples(examples_file) if examples_file else None,
+                images=folder,
+                progress=building,
+                **of_site,
+            )
     click.echo(str(page))
 
 

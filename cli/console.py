@@ -1,7 +1,7 @@
 """Errors, warnings, Ctrl-C, files, durations and numbers, as a terminal shows them."""
 
+import os
 import signal
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +27,9 @@ def report_errors(command: Callable) -> Callable:
                 return command(*args, **kwargs)
         except (ValueError, RuntimeError, ArithmeticError) as error:
             fail(_first_line(error))
+        except BrokenPipeError:
+            # The reader of the output has ended, such as `head`. Click ends silently.
+            raise
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             fail(
@@ -61,14 +64,28 @@ def print_warnings_as_lines() -> None:
 
     def show(message: Any, category: Any, *_: Any, **__: Any) -> None:
         if issubclass(category, UserWarning):
-            click.echo(f"Warning: {message}", err=True)
+            warn(str(message))
 
     warnings.showwarning = show
 
 
+def warn(message: str) -> None:
+    """Print a warning on stderr."""
+    click.echo(f"{style('Warning:', fg='yellow')} {message}", err=True)
+
+
 def fail(message: str) -> NoReturn:
     """End the command with an error message and exit code 1."""
-    raise click.ClickException(message)
+    raise Failure(message)
+
+
+class Failure(click.ClickException):
+    """The error of a command, whose first word is red on a terminal."""
+
+    def show(self, file: Any = None) -> None:
+        """Print the error on stderr."""
+        label = style("Error:", fg="red")
+        click.echo(f"{label} {self.format_message()}", file=file, err=file is None)
 
 
 def _first_line(error: BaseException) -> str:
@@ -115,20 +132,14 @@ def defer_interrupt(portion: str) -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-class SiteProgress:
-    """Progress of a site that is built, perhaps several times: a bar in a terminal."""
+def allows_colors() -> bool:
+    """Return whether the environment lets a terminal show colours (NO_COLOR, TERM)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
-    def __init__(self) -> None:
-        self._bar: Any = None
 
-    def __call__(self, done: int, total: int, name: str) -> None:
-        """Show how many files are done."""
-        if self._bar is None:
-            self._bar = click.progressbar(length=total, label="site", file=sys.stderr)
-        self._bar.update(done - self._bar.pos)
-        if done == total:
-            self._bar.render_finish()
-            self._bar = None
+def style(text: str, **how: Any) -> str:
+    """Return a text in the colours of `click.style`, where these are allowed."""
+    return click.style(text, **how) if allows_colors() else text
 
 
 def format_duration(seconds: float) -> str:

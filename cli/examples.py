@@ -1,8 +1,6 @@
 """`tfviz examples`: the images that units respond to."""
 
 import json
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,12 @@ import click
 from tfviz._files import delete_partials
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import defer_interrupt, fail, format_duration, report_errors
+from tfviz.cli.console import count_of, defer_interrupt, fail, report_errors
+from tfviz.cli.help import Command
+from tfviz.cli.progress import LateProgress
 from tfviz.cli.ray_options import (
     RAY_OPTIONS,
+    RAY_SECTION,
     open_cluster,
     ray_options,
     respond_to_of,
@@ -24,11 +25,24 @@ from tfviz.runs.lock import lock_file
 
 # The most files that are named if they cannot be read.
 NAMED = 5
-# The time between two lines of progress in a log file, in seconds.
-_LINE_SECONDS = 10
 
 
-@click.command()
+# The sections of the help.
+_SECTIONS = {
+    "Most used options": ("--images", "--output", "--model", "--layers", "-k", "--by"),
+    "How the model is fed": options.MODEL_SECTION,
+    "What is kept": ("--spread", "--bins", "--sample", "--seed", "--json"),
+    "Advanced options": (
+        "--batch-size",
+        "--threads",
+        *RAY_SECTION,
+        "-h",
+        "--help",
+    ),
+}
+
+
+@click.command(cls=Command, sections=_SECTIONS)
 @options.model_options
 @options.images_option("The folder of images; its subfolders are searched, too.")
 @click.option(
@@ -212,8 +226,8 @@ def _name_unreadable(unreadable: tuple[tuple[str, str], ...]) -> None:
         click.echo(f"and {len(unreadable) - NAMED} more", err=True)
 
 
-class ExamplesProgress:
-    """The progress on stderr: a bar in a terminal, a line now and then elsewhere.
+class ExamplesProgress(LateProgress):
+    """The progress of a pass over images, which ends when Ctrl-C has been pressed.
 
     Args:
         output: The file of the examples, for the message of an interruption.
@@ -221,50 +235,18 @@ class ExamplesProgress:
     """
 
     def __init__(self, output: Path, interrupted: Callable[[], bool]) -> None:
+        super().__init__("images")
         self._output, self._interrupted = output, interrupted
-        self._bar: Any = None
-        # The time and the number of images when this run began, and the last line.
-        self._first: tuple[float, int] | None = None
-        self._last_line = time.monotonic()
 
-    def __enter__(self) -> "ExamplesProgress":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        if self._bar is not None:
-            self._bar.render_finish()
-
-    def __call__(self, done: int, total: Any) -> None:
+    def __call__(self, done: int, total: Any, _: str = "") -> None:
         """Show how many images are done, and stop if Ctrl-C has been pressed.
 
         Raises:
             click.ClickException: If it has.
         """
-        if sys.stderr.isatty():
-            self._move_bar(done, total)
-        else:
-            self._print_line(done, total)
+        super().__call__(done, total)
         if self._interrupted() and done < total:
             fail(
-                f"interrupted: {done} of {total} images are done. The same command "
-                f"continues from {self._output}.partial"
+                f"interrupted: {done} of {count_of(total, 'image')} are done. The same "
+                f"command continues from {self._output}.partial."
             )
-
-    def _move_bar(self, done: int, total: int) -> None:
-        if self._bar is None:
-            self._bar = click.progressbar(
-                length=total, label="images", file=sys.stderr, show_pos=True
-            )
-        self._bar.update(done - self._bar.pos)
-
-    def _print_line(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        start, done_then = self._first = self._first or (now, done)
-        if now - self._last_line < _LINE_SECONDS and done < total:
-            return
-        self._last_line = now
-        left = ""
-        if done > done_then:
-            seconds = (total - done) * (now - start) / (done - done_then)
-            left = f"  {format_duration(seconds)} left"
-        click.echo(f"{done}/{total} images{left}", err=True)

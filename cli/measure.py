@@ -1,7 +1,6 @@
 """Commands that measure images: their statistics, and a model's usual activations."""
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
@@ -15,6 +14,8 @@ from tfviz._files import PICTURES, find_files
 from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import fail, report_errors
+from tfviz.cli.help import Command
+from tfviz.cli.progress import track
 
 # The spectrum of fewer images says more about these images than about their kind.
 FEWEST = 10
@@ -75,11 +76,10 @@ def calibrate(
     from tfviz import statistics  # noqa: PLC0415
 
     left_out: list[str] = []
-    with click.progressbar(files, label="measuring", file=sys.stderr) as progress:
-        images = _load_images(progress, size, channels, left_out.append)
-        first = next(images, None)
-        if first is not None:
-            stats = statistics.measure(chain([first], images), size=size)
+    images = _load_images(track(files, "images"), size, channels, left_out.append)
+    first = next(images, None)
+    if first is not None:
+        stats = statistics.measure(chain([first], images), size=size)
     count = len(files) - len(left_out)
     if left_out:
         more = f"; and {len(left_out) - NAMED} more" * (len(left_out) > NAMED)
@@ -172,7 +172,15 @@ def _row(values: Any) -> str:
     return " ".join(f"{value:7.3f}" for value in values)
 
 
-@click.command()
+# The sections of the help of `levels`.
+_SECTIONS = {
+    "Most used options": ("--images", "--output", "--model", "--layer", "--examples"),
+    "How the model is fed": options.MODEL_SECTION,
+    "Advanced options": ("--threads", "-h", "--help"),
+}
+
+
+@click.command(cls=Command, sections=_SECTIONS)
 @options.model_options
 @options.images_option("The folder of photos, also in subfolders.", required=False)
 @click.option(

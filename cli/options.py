@@ -11,6 +11,7 @@ import click
 
 from tfviz._storage import AnyPath, RemotePath
 from tfviz.cli import param_types as types
+from tfviz.cli.progress import track
 from tfviz.optimize.options import STEPS
 
 
@@ -82,6 +83,18 @@ def model_options(command: Callable) -> Callable:
         command = decorator(command)
     return command
 
+
+# The options of `model_options` other than `--model`, for the sections of a help text:
+# those that say how the model is loaded and fed.
+MODEL_SECTION = (
+    "--preprocess",
+    "--labels",
+    "--output-name",
+    "--image-input",
+    "--hold",
+    "--custom",
+    "--allow-unsafe",
+)
 
 # The parameters of `model_options`, which `load_adapter` takes.
 MODEL_OPTIONS = (
@@ -205,7 +218,7 @@ def make_folder(path: AnyPath) -> None:
 
 
 def read_photos(files: list[Path], leave_out: Callable[[Path], Any]) -> Iterator[Any]:
-    """Yield photos one at a time, with a progress bar.
+    """Yield photos one at a time, and show the progress.
 
     Args:
         files: The files to read.
@@ -213,14 +226,13 @@ def read_photos(files: list[Path], leave_out: Callable[[Path], Any]) -> Iterator
     """
     from tfviz import images  # noqa: PLC0415
 
-    with click.progressbar(files, label="photos", file=sys.stderr) as bar:
-        for file in bar:
-            try:
-                photo = images.read(file)
-            except ValueError:
-                leave_out(file)
-            else:
-                yield photo
+    for file in track(files, "photos"):
+        try:
+            photo = images.read(file)
+        except ValueError:
+            leave_out(file)
+        else:
+            yield photo
 
 
 def load_adapter(

@@ -11,7 +11,7 @@ from tfviz import images
 from tfviz._storage import AnyPath
 from tfviz.cli.console import count_of, defer_interrupt, fail
 from tfviz.cli.plan import announce, join_first
-from tfviz.cli.progress import show_progress
+from tfviz.cli.run_progress import show_progress
 from tfviz.optimize.dead_units import warn_of_dead_units
 from tfviz.runs.picture_folder import SHEET
 from tfviz.runs.run import Batches, FinishedBatch, Run, make_batches
@@ -125,7 +125,8 @@ def show_run(
     def stopping() -> bool:
         return reason() is not None
 
-    with show_progress(work.job, run.pace, len(work.files), len(work.skip)) as progress:
+    is_remote = batches is not make_batches
+    with show_progress(work, run.pace, is_remote=is_remote) as progress:
         for batch in batches(work, model, [progress.update], stopping):
             layer = run.note(batch)
             if note is not None:

@@ -14,6 +14,7 @@ import click
 
 from tfviz._errors import did_you_mean
 from tfviz._storage import AnyPath, RemotePath, as_path
+from tfviz.cli.help import Command
 from tfviz.models.labels import read_labels
 from tfviz.models.sources import (
     CHOICES,
@@ -31,7 +32,11 @@ from tfviz.optimize.options import AUTO, PARAMS, PENALTIES
 class Size(click.ParamType):
     """The size of an image in pixels: `N` for a square, or `HEIGHTxWIDTH`."""
 
-    name = "N|HxW"
+    name = "size"
+
+    def get_metavar(self, param: click.Parameter, ctx: Any = None) -> str:
+        """Return what the help calls the value."""
+        return "N|HxW"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
         """Return the height and the width."""
@@ -47,7 +52,11 @@ class Size(click.ParamType):
 class BatchSize(click.ParamType):
     """A number of pictures, or `auto`."""
 
-    name = "N|auto"
+    name = "batch size"
+
+    def get_metavar(self, param: click.Parameter, ctx: Any = None) -> str:
+        """Return what the help calls the value."""
+        return "N|auto"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int | str:
         """Return the number, or `auto`."""
@@ -377,7 +386,7 @@ class NamesFile(click.ParamType):
         return tuple(names)
 
 
-class UnitsCommand(click.Command):
+class UnitsCommand(Command):
     """A command that takes units, and explains a unit with a leading hyphen.
 
     In Python, `-unit` minimizes a unit; on the command line, `-fire8:20` would be

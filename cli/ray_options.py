@@ -77,6 +77,8 @@ def ray_options(command: Callable) -> Callable:
     return command
 
 
+# The options of `ray_options`, for the sections of a help text.
+RAY_SECTION = ("--ray", *(f"--ray-{name}" for name in _RESOURCES))
 # The parameters of `ray_options`, which `open_cluster` takes.
 RAY_OPTIONS = ("ray_address", *_RESOURCES.values())
 

@@ -13,6 +13,7 @@ from tfviz.cli.console import report_errors
 from tfviz.cli.priors import OPTION_OF, load_prior, prior_options
 from tfviz.cli.ray_options import (
     RAY_OPTIONS,
+    RAY_SECTION,
     make_batches_of,
     open_cluster,
     ray_options,
@@ -39,6 +40,62 @@ DEMO_UNITS = (
     "logit:goldfish",
     "logit:lion",
 )
+
+# The sections of the help of `render`.
+SECTIONS = {
+    "Most used options": (
+        "--output",
+        "--model",
+        "--size",
+        "--steps",
+        "--param",
+        "--seed",
+        "--sheet",
+        "--dry-run",
+    ),
+    "What is shown": (
+        *options.MODEL_SECTION,
+        "--from",
+        "--start",
+        "--diverse",
+        "--diversity",
+        "--diversity-layer",
+    ),
+    "How it is optimized": (
+        "--transforms",
+        "--penalty",
+        "--statistics",
+        "--alpha",
+        "--optimizer",
+        "--learning-rate",
+        "--momentum",
+        "--candidates",
+        "--restarts",
+        "--plateau",
+        "--seconds",
+        "--target",
+    ),
+    "Learned priors (--param)": tuple(OPTION_OF.values()),
+    "Where it is written": (
+        "--format",
+        "--force",
+        "--retry-failed",
+        "--max-seconds",
+        "--json",
+    ),
+    "Advanced options": (
+        "--batch-size",
+        "--threads",
+        "--deterministic",
+        "--xla",
+        "--gradient-blur",
+        "--normalize-gradient",
+        "--smooth-pools",
+        *RAY_SECTION,
+        "-h",
+        "--help",
+    ),
+}
 
 
 @click.command()
@@ -69,7 +126,7 @@ def demo(output: Path) -> None:
         render_to_folder(Work(job, output, ".png"), model="squeezenet", sheet=True)
 
 
-@click.command(cls=types.UnitsCommand)
+@click.command(cls=types.UnitsCommand, sections=SECTIONS)
 @click.argument("units", metavar="UNIT...", nargs=-1)
 @click.option(
     "--from",

@@ -95,7 +95,9 @@ def test_an_interrupted_comparison_goes_on_to_a_report(run, photos, judge, monke
     lines = result.stdout.splitlines()
     assert lines[0] == "pixels: no verdict: 2 units are too few for an interval"
     assert lines[-1] == str(Path("out", "report.html"))
-    assert "4/4  pixels" in result.stderr
+    progress = [line for line in result.stderr.splitlines() if "/4  " in line]
+    assert progress == ["2/4  pixels  fire2:5"]
+    assert "4/4 pictures" in result.stderr
     assert "judging the pictures" in result.stderr
     results = read("out")
     assert results["settings"]["photos"] == COUNT

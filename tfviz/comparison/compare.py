@@ -55,13 +55,15 @@ class ComparisonProgress:
     """How far a comparison is; callbacks get one.
 
     Attributes:
-        method: The name of the method that is rendered; `judging` when all pictures
-            are rendered.
+        method: The name of the method that is rendered next; `judging` when all
+            pictures are rendered.
+        unit: The unit that is rendered next; empty while pictures are judged.
         done: The number of pictures that are rendered.
         total: The number of all pictures.
     """
 
     method: str
+    unit: str
     done: int
     total: int
 
@@ -111,7 +113,8 @@ def compare(
             default a temporary one, which is deleted with the result.
         title: The title of the report.
         command: The command that makes the comparison again, for the report.
-        callbacks: Functions called with a `ComparisonProgress` after each batch.
+        callbacks: Functions called with a `ComparisonProgress` before the pictures of
+            each unit are rendered, and once before all are judged.
 
     Returns:
         The comparison.
@@ -250,9 +253,9 @@ def _render_missing(
     total = sum(len(job.pictures) for job in jobs.values())
     done = sum(c.file.exists() for name in jobs for c in store.of(name))
 
-    def report(method: str) -> None:
+    def report(method: str, unit: str = "") -> None:
         for callback in callbacks:
-            callback(ComparisonProgress(method, done, total))
+            callback(ComparisonProgress(method, unit, done, total))
 
     for name, job in jobs.items():
         pictures = store.of(name)
@@ -262,13 +265,13 @@ def _render_missing(
             pictures[place].unit for planned in job.batches for place in planned.places
         )
         for unit in [unit for unit in ordered if unit in missing]:
+            report(name, unit)
             try:
                 done += render_unit(job, pictures, unit)
             except OSError:  # such as a full disk, which is not the method's fault
                 raise
             except Exception as error:
                 errors[name, unit] = describe_failure(error)
-            report(name)
     report(JUDGING)
     return errors
 
