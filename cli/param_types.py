@@ -48,6 +48,11 @@ class Size(click.ParamType):
         height, width = match.groups()
         return int(height), int(width or height)
 
+    @staticmethod
+    def write(value: tuple[int, int]) -> str:
+        """Return a size as `convert` takes it, for messages."""
+        return "x".join(map(str, value))
+
 
 class BatchSize(click.ParamType):
     """A number of pictures, or `auto`."""
@@ -252,6 +257,10 @@ class NamedValue(click.ParamType):
         if not name or not sign:
             self.fail(f"{value!r} is not {self.name}.", param, ctx)
         return name, self._value_type.convert(text, param, ctx)
+
+    def write(self, value: Any) -> str:
+        """Return a value as `convert` takes it, for messages."""
+        return f"NAME={','.join(f'{number:g}' for number in value)}"
 
 
 class NamedNumbers(click.ParamType):

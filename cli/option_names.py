@@ -1,0 +1,44 @@
+"""How messages of the library name arguments at the command line: as options."""
+
+import shlex
+from typing import Any
+
+import click
+
+# The parameters of commands that have another name than the argument in Python. The
+# `output` of a model is not `--output`, the file or folder to write.
+_PARAMETERS = {"held": "hold", "output": "output_name"}
+
+
+def write_option(name: str, value: Any) -> str | None:
+    """Return how the command in progress takes an argument of the library.
+
+    Args:
+        name: The name of the argument in Python.
+        value: A value to give, or None for the name of the option alone.
+
+    Returns:
+        Such as `--range=-1,1`, or None if the command has no such option.
+    """
+    context = click.get_current_context(silent=True)
+    parameters = context.command.params if context else []
+    options = {p.name: p for p in parameters if isinstance(p, click.Option)}
+    option = options.get(_PARAMETERS.get(name, name))
+    if option is None:
+        return None
+    flag = option.opts[-1]
+    if value is None or value is True:
+        return flag
+    if isinstance(value, dict):
+        pairs = (f"{key}={_join(given)}" for key, given in value.items())
+        return " ".join(f"{flag} {shlex.quote(pair)}" for pair in pairs)
+    if isinstance(value, str):
+        return f"{flag} {shlex.quote(value)}"
+    write = getattr(option.type, "write", _join)
+    return f"{flag}={write(value)}"
+
+
+def _join(value: Any) -> str:
+    """Return a number, or several separated by commas."""
+    numbers = value if isinstance(value, (list, tuple)) else [value]
+    return ",".join(f"{number:g}" for number in numbers)
