@@ -395,5 +395,5 @@ def _read_judged(file: Path) -> dict[str, float]:
     except (ValueError, TypeError, AttributeError) as error:
         fail(
             f"{str(file)!r} does not hold a number for each unit, such as "
-            f'{{"fire8:20": 0.93}} ({error}).'
+            f'{{"fire8:20": 0.93}} ({error}). Write such a JSON object.'
         )

@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from tfviz._errors import did_you_mean
-from tfviz._files import find_files
+from tfviz._errors import count_of, did_you_mean
+from tfviz._files import PICTURES, find_files
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import count_of, defer_interrupt, fail, report_errors, warn
+from tfviz.cli.console import defer_interrupt, fail, report_errors, warn
 from tfviz.cli.priors import load_prior
 from tfviz.cli.progress import LateProgress
 from tfviz.optimize.options import PARAMS
@@ -192,7 +192,10 @@ def compare(
         if not file.resolve().is_relative_to(output.resolve())
     ]
     if not files:
-        fail(f"there are no images in {folder}.")
+        fail(
+            f"{str(folder)!r} holds no images: no file in it or its subfolders ends in "
+            f"{', '.join(PICTURES)}."
+        )
     options.make_folder(output)
     if not no_report:
         from tfviz.report.rows import check_installed  # noqa: PLC0415
@@ -378,11 +381,11 @@ class _CompareProgress(LateProgress):
         if at.method == JUDGING:
             self(at.done, at.total)
             self.end()
-            click.echo("judging the pictures", err=True)
+            click.echo("Judging the pictures.", err=True)
             return
         if self._interrupted():
             fail(
-                f"interrupted: {at.done} of {count_of(at.total, 'picture')} are in "
+                f"Interrupted: {at.done} of {count_of(at.total, 'picture')} are in "
                 f"{self._output}. The same command goes on from here."
             )
         self(at.done, at.total, f"{at.method}  {at.unit}")

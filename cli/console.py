@@ -31,6 +31,8 @@ def report_errors(command: Callable) -> Callable:
             # The reader of the output has ended, such as `head`. Click ends silently.
             raise
         except OSError as error:
+            if error.errno is None:  # raised by tfviz, with advice of its own
+                fail(_first_line(error))
             where = f" ({error.filename})" if error.filename else ""
             fail(
                 f"{error.strerror or _first_line(error)}{where}. What is finished is "
@@ -40,7 +42,7 @@ def report_errors(command: Callable) -> Callable:
             names = [kind.__name__ for kind in type(error).__mro__]
             if "MemoryError" not in names and "ResourceExhaustedError" not in names:
                 raise
-            fail("not enough memory. Lower --batch-size or --size.")
+            fail("There is not enough memory. Lower --batch-size or --size.")
 
     return run
 
@@ -117,7 +119,7 @@ def defer_interrupt(portion: str) -> Iterator[Callable[[], bool]]:
             "press Ctrl-C again" if number == signal.SIGINT else "send SIGTERM again"
         )
         click.echo(
-            f"\nstopping after this {portion}; {again} to stop now and lose it",
+            f"\nStopping after this {portion}; {again} to stop now and lose it.",
             err=True,
         )
 
@@ -151,13 +153,3 @@ def format_duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def count_of(number: int, noun: str) -> str:
-    """Return a number with a noun.
-
-    >>> count_of(1, "batch"), count_of(3, "batch"), count_of(3, "layer")
-    ('1 batch', '3 batches', '3 layers')
-    """
-    ending = "es" if noun.endswith("ch") else "s"
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}{ending}"

@@ -169,7 +169,7 @@ def dream(  # noqa: PLR0917 (click passes by name)
     try:
         result.save(output)
     except OSError as error:
-        fail(f"cannot write {str(output)!r} ({error.strerror}).")
+        fail(f"Cannot write {str(output)!r} ({error.strerror}). Choose another file.")
     click.echo(
         f"{output}: {result.names[0]} scores {result.scores[0]:.4g}, in the photo "
         f"{result.spec['photo_score']:.4g}"

@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from tfviz._errors import count_of
 from tfviz._files import delete_partials
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import count_of, defer_interrupt, fail, report_errors
+from tfviz.cli.console import defer_interrupt, fail, report_errors
 from tfviz.cli.help import Command
 from tfviz.cli.progress import LateProgress
 from tfviz.cli.ray_options import (
@@ -120,7 +121,7 @@ _SECTIONS = {
 def examples(
     folder: Path, layers: tuple[str, ...], output: Path, as_json: bool, **settings: Any
 ) -> None:
-    """Find the images that each unit responds to most, least and in between.
+    """Find the images that units respond to most, least and in between.
 
     Reads a folder of images once, and writes one file: for each unit of the layers, its
     images with the positions where it responds most, the receptive fields, the
@@ -154,7 +155,10 @@ def examples(
         _print_layers(rows)
         count = len(found.unreadable)
         left_out = f", {count} could not be read" if count else ""
-        click.echo(f"{output}: {len(rows)} layers, {found.count} images{left_out}")
+        layers_and_images = (
+            f"{count_of(len(rows), 'layer')}, {count_of(found.count, 'image')}"
+        )
+        click.echo(f"{output}: {layers_and_images}{left_out}")
     _name_unreadable(found.unreadable)
 
 
@@ -166,7 +170,7 @@ def _find(
     delete_partials(output)
     delete_partials(state)
     if state.exists():
-        click.echo(f"continuing from {state}", err=True)
+        click.echo(f"Continuing from {state}.", err=True)
     model = {name: settings.pop(name) for name in options.MODEL_OPTIONS}
     ray = {name: settings.pop(name) for name in RAY_OPTIONS}
     with open_cluster(ray, **unsent(model)) as cluster:
@@ -214,14 +218,14 @@ def _print_layers(rows: list[dict[str, Any]]) -> None:
         click.echo(
             f"{row['layer']:{width}}  {row['units']:5} units  {shape or '-':>9}  field "
             f"{field:>9}  fire on {row['fires']:4.0%} of the images (median)  "
-            f"{row['never_fire']} never fire"
+            f"{row['never_fire']} never {'fires' if row['never_fire'] == 1 else 'fire'}"
         )
 
 
 def _name_unreadable(unreadable: tuple[tuple[str, str], ...]) -> None:
     """Say on stderr which files could not be read."""
     for file, reason in unreadable[:NAMED]:
-        click.echo(f"not read: {file}: {reason}", err=True)
+        click.echo(f"Not read: {file}: {reason}", err=True)
     if len(unreadable) > NAMED:
         click.echo(f"and {len(unreadable) - NAMED} more", err=True)
 
@@ -247,6 +251,6 @@ class ExamplesProgress(LateProgress):
         super().__call__(done, total)
         if self._interrupted() and done < total:
             fail(
-                f"interrupted: {done} of {count_of(total, 'image')} are done. The same "
+                f"Interrupted: {done} of {count_of(total, 'image')} are done. The same "
                 f"command continues from {self._output}.partial."
             )

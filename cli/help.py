@@ -163,6 +163,12 @@ def _name_numbers(command: click.Command) -> None:
     for param in command.params:
         if isinstance(param.type, numbers) and param.metavar is None:
             param.metavar = "N"
+            # Which click says in messages: 'ten' is not a valid integer range.
+            param.type.name = (
+                "whole number"
+                if isinstance(param.type, click.types.IntParamType)
+                else "number"
+            )
 
 
 def _paragraphs(command: click.Command) -> list[str]:

@@ -7,7 +7,7 @@ import click
 
 # The parameters of commands that have another name than the argument in Python. The
 # `output` of a model is not `--output`, the file or folder to write.
-_PARAMETERS = {"held": "hold", "output": "output_name"}
+_PARAMETERS = {"held": "hold", "output": "output_name", "images": "folder"}
 
 
 def write_option(name: str, value: Any) -> str | None:

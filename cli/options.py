@@ -203,6 +203,11 @@ def make_folder(path: AnyPath) -> None:
     """
     if isinstance(path, RemotePath):
         import_tensorflow()
+    elif path.is_file():
+        raise click.BadParameter(
+            f"{str(path)!r} is a file, not a folder. Choose the name of a folder.",
+            param_hint="'-o' / '--output'",
+        )
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".tfviz-{os.getpid()}.part"
@@ -212,7 +217,8 @@ def make_folder(path: AnyPath) -> None:
             probe.unlink(missing_ok=True)
     except OSError as error:
         raise click.BadParameter(
-            f"cannot write to {str(path)!r} ({error.strerror}). Choose another folder.",
+            f"cannot write to the folder {str(path)!r} ({error.strerror}). Choose "
+            "another one.",
             param_hint="'-o' / '--output'",
         ) from error
 
@@ -255,9 +261,9 @@ def load_adapter(
     import_tensorflow(threads)
     import tfviz  # noqa: PLC0415
 
-    if labels is None:
-        beside = Path(model).with_suffix(".labels.txt")
-        labels = str(beside) if beside.is_file() else None
+    beside = labels is None and Path(model).with_suffix(".labels.txt").is_file()
+    if beside:
+        labels = str(Path(model).with_suffix(".labels.txt"))
     adapter = tfviz.adapt(
         tfviz.load_model(model, allow_unsafe=allow_unsafe),
         preprocess,
@@ -266,8 +272,12 @@ def load_adapter(
         image_input=image_input,
         output=output_name,
     )
+    # What was assumed, with the options that say otherwise.
+    other_range = "" if preprocess else "; --preprocess sets another"
+    names = f"; class names from {labels} (--labels)" if beside else ""
     click.echo(
-        f"{adapter.name}: input {adapter.preprocess}; logits: {adapter.logits_source}",
+        f"{adapter.name}: input {adapter.preprocess}{other_range}; logits: "
+        f"{adapter.logits_source}{names}",
         err=True,
     )
     return adapter
@@ -320,7 +330,9 @@ def _import_custom(custom: tuple[str, ...]) -> None:
     for text in custom:
         if not all(text.partition(":")):
             raise click.BadParameter(
-                f"{text!r} is not MODULE:NAME.", param_hint="'--custom'"
+                f"{text!r} is not MODULE:NAME; write mylayers:Attention for the class "
+                "Attention in mylayers.py.",
+                param_hint="'--custom'",
             )
     sys.path.insert(0, "")
     import_tensorflow()

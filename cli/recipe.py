@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
+from tfviz._errors import count_of
 from tfviz.analysis.dataset_examples import RespondTo
-from tfviz.cli.console import count_of, defer_interrupt
+from tfviz.cli.console import defer_interrupt
 from tfviz.cli.examples import ExamplesProgress
 from tfviz.cli.output import INTERRUPTED, TIME, end_early, report_failures, show_run
 from tfviz.cli.plan import announce, print_plans

@@ -417,13 +417,16 @@ def _job_of(units: tuple[str, ...], output: AnyPath, settings: dict[str, Any]) -
     """Return the job that renders units into a folder as the options say."""
     if settings["diverse"] is not None and settings["diversity"] is None:
         raise click.UsageError(
-            "--diverse needs the weight of the difference: --diversity. In Python, "
-            "tfviz.diverse searches for it."
+            "--diverse needs the weight of the diversity term: give --diversity, for "
+            "example 1. In Python, tfviz.diverse searches for a weight."
         )
     if settings["diverse"] is None and (
         settings["diversity"] is not None or settings["diversity_layer"] is not None
     ):
-        raise click.UsageError("--diversity needs the number of pictures: --diverse.")
+        raise click.UsageError(
+            "--diversity and --diversity-layer need the number of pictures: give "
+            "--diverse, for example 4."
+        )
     adapter = options.load_adapter(
         **{name: settings[name] for name in options.MODEL_OPTIONS}
     )
@@ -496,7 +499,10 @@ def _param_of(adapter: Any, settings: dict[str, Any]) -> Any:
         height, width = size or adapter.size
         return make_param(name, height, width, adapter, settings["statistics"])
     if settings["statistics"]:
-        raise click.UsageError("--statistics is not for learned priors.")
+        raise click.UsageError(
+            "--statistics is not for learned priors, whose colours are those of the "
+            "generator. Leave it out."
+        )
     return load_prior(name, size, **own)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tfviz.cli.console import count_of, format_duration
+from tfviz._errors import count_of
+from tfviz.cli.console import format_duration
 from tfviz.cli.progress import Progress
 from tfviz.runs.pace import LayerPace, Pace
 from tfviz.runs.work import Work

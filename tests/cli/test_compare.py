@@ -73,7 +73,7 @@ def test_an_interrupted_comparison_goes_on_to_a_report(run, photos, judge, monke
         patch.setattr("tfviz.cli.compare.defer_interrupt", interrupt_at_once)
         cut = run(*FEW, *units, code=1)
     assert error_of(cut) == (
-        "Error: interrupted: 2 of 4 pictures are in out. The same command goes on "
+        "Error: Interrupted: 2 of 4 pictures are in out. The same command goes on "
         "from here."
     )
     assert names("out") == ["comparison.json", "pictures"]
@@ -190,7 +190,7 @@ def test_pictures_of_an_earlier_run_are_not_photos(run, photos):
         (["--seconds", 0], "0"),
         (["--seconds", 1], "either --steps or --seconds"),
         (["--images", "nowhere"], "'nowhere' does not exist"),
-        (["--images", "empty"], "there are no images in empty"),
+        (["--images", "empty"], "'empty' holds no images"),
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_loaded(

@@ -56,7 +56,7 @@ def test_the_file_is_that_of_the_library(run, photos):
     assert lines[3] == f"{Path('new/e.npz')}: 3 layers, 11 images, 7 could not be read"
     named = [line for line in result.stderr.splitlines() if "broken" in line]
     assert named == [
-        f"not read: broken{i}.jpg: cannot be read as an image" for i in range(5)
+        f"Not read: broken{i}.jpg: cannot be read as an image" for i in range(5)
     ]
     assert "and 2 more" in result.stderr.splitlines()
     assert "18/18 images" in result.stderr
@@ -102,7 +102,7 @@ def test_ctrl_c_stops_after_a_batch_and_the_same_command_continues(
     result = run(*command, "-o", "e.npz", code=1)
     assert "stopping after this batch" in result.stderr
     assert error_of(result) == (
-        "Error: interrupted: 8 of 18 images are done. The same command continues from "
+        "Error: Interrupted: 8 of 18 images are done. The same command continues from "
         "e.npz.partial"
     )
     assert Path("e.npz.partial").exists()
@@ -197,11 +197,11 @@ def test_top_takes_the_file_as_levels(run, photos):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--images", "empty", "-o", "e.npz"], 1, "'empty' holds no photos"),
-        (["--images", "bad", "-o", "e.npz"], 1, "None of the 1 images could be read"),
+        (["--images", "empty", "-o", "e.npz"], 1, "'empty' holds no images"),
+        (["--images", "bad", "-o", "e.npz"], 1, "None of 1 image could be read"),
         (["--images", "nowhere", "-o", "e.npz"], 2, "'nowhere' does not exist"),
         (["--images", "bad", "-o", "e.txt"], 2, "must end in .npz"),
-        (["--images", "bad", "-o", "f/e.npz"], 2, "cannot write to 'f' ("),
+        (["--images", "bad", "-o", "f/e.npz"], 2, "'f' is a file, not a folder"),
         (["--images", "bad", "-o", "e.npz", "-l", "pol"], 1, "Did you mean 'pool'"),
         (["--images", "bad", "-o", "e.npz", "-l", "x*"], 1, "No layer matches 'x*'"),
         (["--images", "bad", "-o", "e.npz", "-k", "0"], 2, "0 is not in the range"),

@@ -127,7 +127,7 @@ def check_end(out, before, uninterrupted):
     """Run the same command to its end, and compare its folder with that of one run."""
     stderr = run_to_end(JOB, out.parent)
 
-    assert f"{len(before)} of {COUNT} are finished already" in stderr
+    assert f"{len(before)} of {COUNT} pictures are finished already" in stderr
     assert pictures(out) == uninterrupted
     assert {name: written(out / name) for name in before} == before
     assert names(out) == sorted([*uninterrupted, "manifest.jsonl"])
@@ -238,7 +238,7 @@ def test_a_signal_ends_the_run_after_the_batch(number, place, uninterrupted):
     made = pictures(place / "out")
     assert child.returncode == 1
     assert "stopping after this batch" in stderr
-    assert f"interrupted: {len(made)} of {COUNT} pictures are in out." in stderr
+    assert f"Interrupted: {len(made)} of {COUNT} pictures are in out." in stderr
     assert len(made) % BATCH == 0
     assert made.items() <= uninterrupted.items()
     assert names(place / "out") == sorted([*made, "manifest.jsonl"])
@@ -467,7 +467,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(
     assert pictures(place / "again").items() >= kept.items()
     assert set(names(place / "again")) == {*pictures(place / "again"), *others}
 
-    assert " are finished already" in Path(place, "after.txt").read_text()
+    assert " finished already" in Path(place, "after.txt").read_text()
     assert pictures(place / "after") == uninterrupted
     assert set(names(place / "after")) == {*uninterrupted, *others}
     assert {line["file"] for line in manifest(place / "after")} == set(uninterrupted)
@@ -512,6 +512,6 @@ def test_a_read_only_folder_is_refused_before_any_work(in_small_disk, command):
     assert result.returncode == 0
     assert result.stdout.splitlines() == ["2"]
     assert result.stderr.splitlines()[-1] == (
-        "Error: Invalid value for '-o' / '--output': cannot write to 'out' (Read-only "
-        "file system). Choose another folder."
+        "Error: Invalid value for '-o' / '--output': cannot write to the folder 'out' "
+        "(Read-only file system). Choose another one."
     )

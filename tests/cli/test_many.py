@@ -164,7 +164,7 @@ class TestTime:
 
         assert len(rows) == 4
         assert (summary["left"], summary["stopped"]) == (4, "time")
-        assert "the time is over: 4 of 8 pictures are in out. The same" in first.stderr
+        assert "The time is over: 4 of 8 pictures are in out. The same" in first.stderr
         assert names("out") == [
             *(f"conv_a-{i}.png" for i in range(4)),
             "manifest.jsonl",
@@ -185,7 +185,7 @@ class TestTime:
         result = render("conv_a:*", "--json", code=1)
 
         assert error_of(result) == (
-            "Error: interrupted: 4 of 8 pictures are in out. The same command goes on "
+            "Error: Interrupted: 4 of 8 pictures are in out. The same command goes on "
             "from here."
         )
         assert rows_of(result)[1]["stopped"] == "interrupted"
@@ -251,7 +251,9 @@ class TestFailures:
         assert len(made) == 10
 
         result = render("conv_b:*", "--json", code=1)
-        assert "2 failed before and are left out; --retry-failed" in result.stderr
+        assert (
+            "2 pictures failed before and are left out; --retry-failed" in result.stderr
+        )
         assert error_of(result).startswith("Error: 2 of 12 pictures failed before.")
         rows, summary = rows_of(result)
         assert (summary["failed"], summary["made"]) == (2, 0)
@@ -428,7 +430,7 @@ class TestDamage:
         Path("out/manifest.jsonl").write_bytes(whole[:500] + b"\xff\x00" + whole[600:])
         result = render("conv_a:*")
 
-        assert "8 of 8 are finished already" in result.stderr
+        assert "8 of 8 pictures are finished already" in result.stderr
         after = {line["file"]: line for line in manifest("out")}
         assert after.keys() == before.keys()
         # Undamaged lines keep their times.
@@ -506,7 +508,7 @@ class TestOtherDisks:
         (far / "conv_a-1.png").write_bytes(b"damaged")
         second = render("conv_a:*", "-o", url, "--sheet", "--json")
 
-        assert "3 of 8 are finished already" in second.stderr
+        assert "3 of 8 pictures are finished already" in second.stderr
         assert "1 picture is damaged and is made again: conv_a-1.png" in second.stderr
         assert rows_of(second)[0][0]["file"] == f"{url}/conv_a-0.png"
         assert contents() == pictures("near")

@@ -56,7 +56,9 @@ def test_penalties_are_subtracted_and_keep_the_name(run):
     assert out["score"] < out["unit_score"]
     assert plain["score"] == plain["unit_score"]
     result = run("render", "fire2:4", "-o", "out", *FAST, code=1)
-    assert "penalties.total_variation 1000.0, not null" in error_of(result)
+    assert "penalties.total_variation is 1000.0 there and not set here" in error_of(
+        result
+    )
 
 
 @pytest.mark.slow

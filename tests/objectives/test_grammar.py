@@ -184,7 +184,7 @@ def test_exact_paths_take_precedence(text, kind):
         ("fire8:random:x", "has no seed"),
         ("fire8:3@cl", "no position"),
         ("fire8:3@1,2,3", "no position"),
-        ("fire8:9-3", "range 9-3 must ascend"),
+        ("fire8:9-3", "range 9-3 descends. Write 3-9"),
         ("fire8:0-99999999", "at most 100000"),
         ("a:1+", "nothing on one side"),
         ("+a:1", "nothing on one side"),

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfviz import judges as judging
 from tfviz import stops
+from tfviz._errors import argument
 from tfviz.comparison.evaluation import UnitScorer, evaluate_photos
 from tfviz.comparison.methods import Contender, checked
 from tfviz.comparison.records import Unit
@@ -209,8 +210,8 @@ def _budget(
         return [], STEPS if steps is None else steps
     if steps is not None:
         raise ValueError(
-            "A budget is either `steps` or `seconds`: leave out one of them. Received: "
-            f"steps={steps}, seconds={seconds}"
+            f"A budget is either {argument('steps')} or {argument('seconds')}: leave "
+            f"out one of them. Received: steps={steps}, seconds={seconds}"
         )
     if not 0 < seconds < math.inf:
         raise ValueError(f"`seconds` must be above 0. Received: seconds={seconds}")

@@ -50,7 +50,7 @@ class Animation:
         self._batch = 0
         if self.path.suffix.lower() not in FORMATS:
             raise ValueError(
-                f"An animation must end in {' or '.join(FORMATS)}. "
+                f"The name of an animation must end in {' or '.join(FORMATS)}. "
                 f"Received: {self.path}"
             )
 
