@@ -89,8 +89,9 @@ _SECTIONS = {
 )
 @options.model_options
 @options.images_option(
-    "A folder of images, also in subfolders, of which each unit's examples are shown. "
-    "With --examples, where the images of the examples are now, if they have moved.",
+    "A folder of images; its subfolders are searched, too. The site shows which of "
+    "them each unit responds to. With --examples: the folder in which the images of "
+    "the examples are now, if they have moved.",
     required=False,
 )
 @click.option(
@@ -206,11 +207,11 @@ def atlas(
     all classes.
 
     The site is built after each part of the work, so it can be browsed while the rest
-    is made. If the command is interrupted, the same command continues. More units,
+    is made. If the command is interrupted, the same command continues it. More units,
     images or params extend the atlas. What the site is made from is in DIR/source,
     which need not be published.
 
-    With --pictures or --examples nothing is rendered: the site shows what other
+    With --pictures or --examples, nothing is rendered: the site shows what other
     commands have made.
 
     \b
@@ -285,14 +286,14 @@ def _check_usage(given: set[str], *, builds: bool) -> None:
         extra += [text for name, text in _OF_RENDERING.items() if name in given]
         if extra:
             raise click.UsageError(
-                "With --pictures or --examples nothing is rendered, so leave out "
-                f"{', '.join(extra)}; or leave out --pictures and --examples, and the "
-                "pictures are rendered."
+                "With --pictures or --examples, nothing is rendered. Leave out "
+                f"{', '.join(extra)}; or leave out --pictures and --examples, so that "
+                "the pictures are rendered."
             )
     elif "network_file" in given:
         raise click.UsageError(
-            "--network is for sites of --pictures or --examples; otherwise the facts "
-            "are gathered from the model. Leave it out."
+            "--network goes with --pictures or --examples; otherwise the facts about "
+            "the network are gathered from the model. Leave it out."
         )
     elif not given & {"units", "model"}:
         raise click.UsageError(

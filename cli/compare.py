@@ -64,7 +64,9 @@ _SECTIONS = {
     f"{', '.join(types.Methods.names)}, or NAME=PRIOR with a generator's file, the "
     "folder of a SavedModel, or hub:URL.",
 )
-@options.images_option("The folder of photos to compare with, also in subfolders.")
+@options.images_option(
+    "The folder of photos to compare with; its subfolders are searched, too."
+)
 @click.option(
     "--judge",
     "judges",
@@ -91,7 +93,7 @@ _SECTIONS = {
 @click.option(
     "--seconds",
     type=types.Positive(),
-    help="The time for each picture in seconds, instead of --steps.",
+    help="The time for each picture in seconds, in place of --steps.",
 )
 @click.option(
     "--seeds",
@@ -173,10 +175,10 @@ def compare(
     interrupted, the same command continues it.
 
     The verdict on a method says whether its pictures are specific to their units:
-    whether they do better for these than the method's pictures of other units. It
-    needs at least five units. Another part of it says whether the pictures are near
-    photos, by thresholds that each judge's own distances of grey pictures, white noise
-    and blurred photos give.
+    whether they score higher for these than the method's pictures of other units do.
+    It needs at least five units. It also says whether the pictures are near photos:
+    the thresholds come from how far grey pictures, white noise and blurred photos are
+    from photos for the same judge.
 
     \b
     tfviz compare fire3:5 fire5:8 fire8:20 logit:goldfish logit:lion \\

@@ -63,7 +63,7 @@ _SECTIONS = {
     type=click.IntRange(min=1),
     default=4,
     show_default=True,
-    help="The number of sizes of the photo that are processed, from small to full "
+    help="The number of sizes in which the photo is processed, from small to full "
     "size. More octaves give larger patterns.",
 )
 @click.option(
@@ -71,7 +71,7 @@ _SECTIONS = {
     type=Ratio(),
     default=1.4,
     show_default=True,
-    help="The ratio of the sizes of one octave and the one before.",
+    help="How many times as large each octave is as the one before.",
 )
 @click.option(
     "--steps",
@@ -98,7 +98,7 @@ _SECTIONS = {
     "--size",
     type=click.IntRange(min=16),
     show_default="that of the photo",
-    help="The longest side of the picture, in pixels. A larger photo is scaled down, a "
+    help="The longest side of the picture, in pixels. A larger photo is scaled down; a "
     "smaller one keeps its size.",
 )
 @click.option(

@@ -69,15 +69,16 @@ _SECTIONS = {
     type=click.IntRange(min=1),
     default=9,
     show_default=True,
-    help="The number of images that each unit responds to most, and least.",
+    help="The number of images to keep for each unit: so many that it responds to "
+    "most, and as many that it responds to least.",
 )
 @click.option(
     "--by",
     type=click.Choice(["peak", "mean"]),
     default="peak",
     show_default=True,
-    help="What the response of a unit is: its highest activation in the map, or the "
-    "mean over the map.",
+    help="What counts as the response of a unit: its highest activation in the map, "
+    "or the mean over the map.",
 )
 @click.option(
     "--spread",
@@ -128,8 +129,8 @@ def examples(
     histogram of its responses, and the share of images on which it fires. Files that
     cannot be read are left out and named.
 
-    If the command is interrupted, the same command continues. `tfviz levels --examples`
-    and `tfviz top --levels` take the file as well.
+    If the command is interrupted, the same command continues it. `tfviz levels
+    --examples` and `tfviz top --levels` take the file as well.
 
     \b
     tfviz examples --images photos -l 'fire*' -l logit -o examples.npz

@@ -25,7 +25,8 @@ NAMED = 5
 
 @click.command()
 @options.images_option(
-    "The folder of images to measure: pictures and .npy arrays, also in subfolders."
+    "The folder of images to measure, which are pictures and .npy arrays; its "
+    "subfolders are searched, too."
 )
 @click.option(
     "-o",
@@ -46,7 +47,8 @@ NAMED = 5
     "--channels",
     type=click.IntRange(min=1),
     show_default="those of the first image",
-    help="The number of channels. With 1, pictures are converted to grey.",
+    help="The number of channels that the images must have. With 1, pictures are "
+    "converted to grey.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the statistics as JSON.")
 @report_errors
@@ -185,7 +187,9 @@ _SECTIONS = {
 
 @click.command(cls=Command, sections=_SECTIONS)
 @options.model_options
-@options.images_option("The folder of photos, also in subfolders.", required=False)
+@options.images_option(
+    "The folder of photos; its subfolders are searched, too.", required=False
+)
 @click.option(
     "--examples",
     type=click.Path(exists=True, dir_okay=False),
@@ -221,8 +225,8 @@ def levels(
 ) -> None:
     """Measure the usual activations of a model's channels.
 
-    They are measured over a folder of photos, of which a few hundred are enough if
-    they are like those that the model was trained on. With the resulting file, `tfviz
+    They are measured over a folder of photos. A few hundred photos are enough if they
+    are like those that the model was trained on. With the resulting file, `tfviz
     top --levels` says how far a response is above the usual.
 
     \b

@@ -53,7 +53,8 @@ def model_options(command: Callable) -> Callable:
         click.option(
             "--allow-unsafe",
             is_flag=True,
-            help="Allow the model file to run Python code (Lambda layers).",
+            help="Allow the model file to run Python code of its own, as Lambda layers "
+            "do. Give this only for files that you trust.",
         ),
         click.option(
             "--hold",
@@ -65,12 +66,13 @@ def model_options(command: Callable) -> Callable:
         click.option(
             "--image-input",
             metavar="NAME",
-            help="The image input to optimize, if the model has several.",
+            help="The image input to optimize, if the model has several of them.",
         ),
         click.option(
             "--output-name",
             metavar="NAME",
-            help="The output that predicts the classes, if the model has several.",
+            help="The output that predicts the classes, if the model has several of "
+            "them.",
         ),
         click.option(
             "--threads",
@@ -168,7 +170,7 @@ def batch_size_option(command: Callable) -> Callable:
         show_default="up to 8",
         help="The number of pictures that are optimized together; auto for as many as "
         "the memory of a graphics card allows, up to 256. A run that is continued "
-        "keeps the number.",
+        "keeps its number.",
     )(command)
 
 
@@ -178,14 +180,14 @@ def long_run_options(command: Callable) -> Callable:
         click.option(
             "--retry-failed",
             is_flag=True,
-            help="Try the pictures again that failed in an earlier run; by default "
-            "they are left out.",
+            help="Try again to make the pictures that failed in an earlier run; by "
+            "default they are left out.",
         ),
         click.option(
             "--max-seconds",
             type=types.Positive(),
-            help="Begin no further batch after this time in seconds; if pictures are "
-            "left then, the exit code is 3.",
+            help="Begin no further batch after this time in seconds. If pictures are "
+            "left to be made then, the exit code is 3.",
         ),
     ]
     for decorator in reversed(decorators):

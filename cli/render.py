@@ -213,8 +213,8 @@ def demo(output: Path) -> None:
     "--momentum",
     type=click.FloatRange(0, 1, max_open=True),
     show_default="0.5, or the prior's own",
-    help="The share of its mean gradient that Adam keeps at each step. Less lets it "
-    "follow the random transforms faster.",
+    help="The share of its mean gradient that Adam keeps at each step. A smaller one "
+    "lets it follow the random transforms faster.",
 )
 @click.option(
     "--optimizer",
@@ -272,17 +272,17 @@ def demo(output: Path) -> None:
 @click.option(
     "--plateau",
     is_flag=True,
-    help="Stop a picture when its score no longer rises.",
+    help="Stop optimizing a picture when its score no longer rises.",
 )
 @click.option(
     "--seconds",
     type=types.Positive(),
-    help="Stop each batch of pictures after this time in seconds.",
+    help="Stop optimizing each batch of pictures after this time in seconds.",
 )
 @click.option(
     "--target",
     type=float,
-    help="Stop a picture when its unit responds this strongly.",
+    help="Stop optimizing a picture when its unit responds this strongly.",
 )
 @options.seed_option
 @options.deterministic_option
@@ -312,8 +312,8 @@ def demo(output: Path) -> None:
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Print how many pictures there are in each layer, and how long they will "
-    "take, estimated from a trial of about 20 seconds. Nothing is written.",
+    help="Print how many pictures there are in each layer and how long they will "
+    "take, as a trial of about 20 seconds shows. Nothing is written.",
 )
 @click.option(
     "--json",
@@ -362,7 +362,7 @@ def render(  # noqa: PLR0917 (click passes by name)
     command continues it. A picture that fails does not end the run.
     DIR/manifest.jsonl lists the finished pictures, and those that failed, with the
     reasons. The exit code is 0 if all pictures are finished, 1 if some failed or the
-    run was interrupted, 3 if --max-seconds are over.
+    run was interrupted, 3 if --max-seconds have passed.
 
     \b
     tfviz render 'fire8:*' -o fire8 --size 128

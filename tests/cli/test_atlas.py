@@ -185,7 +185,7 @@ class TestRecipe:
         recipe += ["--steps", 1, "--batch-size", 2, "-o", "site"]
         result = run(*recipe, code=1)
 
-        assert "stopping after this batch" in result.stderr
+        assert "Stopping after this batch" in result.stderr
         assert error_of(result) == (
             "Error: Interrupted: 2 of 8 pictures are made, and site/index.html shows "
             "them. The same command goes on from here."

@@ -237,7 +237,7 @@ def test_a_signal_ends_the_run_after_the_batch(number, place, uninterrupted):
 
     made = pictures(place / "out")
     assert child.returncode == 1
-    assert "stopping after this batch" in stderr
+    assert "Stopping after this batch" in stderr
     assert f"Interrupted: {len(made)} of {COUNT} pictures are in out." in stderr
     assert len(made) % BATCH == 0
     assert made.items() <= uninterrupted.items()
@@ -358,7 +358,7 @@ def test_a_pass_for_examples_that_is_killed_goes_on(place, whole_pass):
         assert is_state == (done < PHOTOS)
     stderr = run_to_end(PASS, place)
 
-    assert "continuing from e.npz.partial" in stderr
+    assert "Continuing from e.npz.partial" in stderr
     assert (place / "e.npz").read_bytes() == whole_pass
     assert names(place) == ["e.npz"]
 
@@ -493,7 +493,7 @@ def test_a_pass_for_examples_on_a_full_disk_goes_on(in_small_disk, place, whole_
     assert error.startswith("Error: No space left on device (out/e.npz.partial")
     assert error.endswith(FULL)
     assert names(place / "full") == ["e.npz.partial", "other.bin"]
-    assert "continuing from out/e.npz.partial" in Path(place, "after.txt").read_text()
+    assert "Continuing from out/e.npz.partial" in Path(place, "after.txt").read_text()
     assert names(place / "after") == ["e.npz", "other.bin"]
     assert (place / "after/e.npz").read_bytes() == whole_pass
 

@@ -778,7 +778,7 @@ class TestFolders:
         claim = folder / "comparison.json"
         text = claim.read_text()
         claim.write_text(text[: len(text) // 2])
-        with pytest.raises(ValueError, match="cut off or no JSON. Choose another"):
+        with pytest.raises(ValueError, match="cut off, or is not JSON. Choose another"):
             run(adapter, "known:0", {"pixels": moving()}, folder, steps=1, seeds=1)
 
 

@@ -261,12 +261,15 @@ def _render_missing(
     for name, job in jobs.items():
         pictures = store.of(name)
         missing = {p.unit for p in pictures if not p.file.exists()}
+        names = {
+            p.unit: made.name for p, made in zip(pictures, job.pictures, strict=True)
+        }
         # Units of one layer follow each other, so that each layer is compiled once.
         ordered = dict.fromkeys(
             pictures[place].unit for planned in job.batches for place in planned.places
         )
         for unit in [unit for unit in ordered if unit in missing]:
-            report(name, unit)
+            report(name, names[unit])
             try:
                 done += render_unit(job, pictures, unit)
             except OSError:  # such as a full disk, which is not the method's fault
