@@ -9,9 +9,11 @@ import click
 
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import SiteProgress, fail, report_errors
+from tfviz.cli.console import fail, report_errors
 from tfviz.cli.priors import OPTION_OF, load_prior, prior_options
+from tfviz.cli.progress import LateProgress
 from tfviz.cli.ray_options import (
+    RAY_SECTION,
     make_batches_of,
     open_cluster,
     ray_options,
@@ -42,7 +44,41 @@ _OF_RENDERING = {
 }
 
 
-@click.command(cls=types.UnitsCommand)
+# The sections of the help.
+_SECTIONS = {
+    "Most used options": (
+        "--output",
+        "--model",
+        "--images",
+        "--param",
+        "--size",
+        "--steps",
+        "--dry-run",
+    ),
+    "What is shown": (
+        *options.MODEL_SECTION,
+        "--no-negative",
+        "--judged",
+        "--title",
+        "--quality",
+    ),
+    "Learned priors (--param)": tuple(OPTION_OF.values()),
+    "A site of what exists": ("--pictures", "--examples", "--network"),
+    "Advanced options": (
+        "--seed",
+        "--batch-size",
+        "--threads",
+        "--deterministic",
+        "--retry-failed",
+        "--max-seconds",
+        *RAY_SECTION,
+        "-h",
+        "--help",
+    ),
+}
+
+
+@click.command(cls=types.UnitsCommand, sections=_SECTIONS)
 @click.argument("units", metavar="[UNIT...]", nargs=-1)
 @click.option(
     "-o",
@@ -53,8 +89,9 @@ _OF_RENDERING = {
 )
 @options.model_options
 @options.images_option(
-    "A folder of images, also in subfolders, of which each unit's examples are shown. "
-    "With --examples, where the images of the examples are now, if they have moved.",
+    "A folder of images; its subfolders are searched, too. The site shows which of "
+    "them each unit responds to. With --examples: the folder in which the images of "
+    "the examples are now, if they have moved.",
     required=False,
 )
 @click.option(
@@ -170,11 +207,11 @@ def atlas(
     all classes.
 
     The site is built after each part of the work, so it can be browsed while the rest
-    is made. If the command is interrupted, the same command continues. More units,
+    is made. If the command is interrupted, the same command continues it. More units,
     images or params extend the atlas. What the site is made from is in DIR/source,
     which need not be published.
 
-    With --pictures or --examples nothing is rendered: the site shows what other
+    With --pictures or --examples, nothing is rendered: the site shows what other
     commands have made.
 
     \b
@@ -221,15 +258,16 @@ def atlas(
         )
         from tfviz.site.build import build_atlas  # noqa: PLC0415
 
-        page = build_atlas(
-            output,
-            pictures,
-            network=network,
-            examples=_load_examples(examples_file) if examples_file else None,
-            images=folder,
-            progress=SiteProgress(),
-            **of_site,
-        )
+        with LateProgress("files of the site") as building:
+            page = build_atlas(
+                output,
+                pictures,
+                network=network,
+                examples=_load_examples(examples_file) if examples_file else None,
+                images=folder,
+                progress=building,
+                **of_site,
+            )
     click.echo(str(page))
 
 
@@ -248,14 +286,14 @@ def _check_usage(given: set[str], *, builds: bool) -> None:
         extra += [text for name, text in _OF_RENDERING.items() if name in given]
         if extra:
             raise click.UsageError(
-                "With --pictures or --examples nothing is rendered, so leave out "
-                f"{', '.join(extra)}; or leave out --pictures and --examples, and the "
-                "pictures are rendered."
+                "With --pictures or --examples, nothing is rendered. Leave out "
+                f"{', '.join(extra)}; or leave out --pictures and --examples, so that "
+                "the pictures are rendered."
             )
     elif "network_file" in given:
         raise click.UsageError(
-            "--network is for sites of --pictures or --examples; otherwise the facts "
-            "are gathered from the model. Leave it out."
+            "--network goes with --pictures or --examples; otherwise the facts about "
+            "the network are gathered from the model. Leave it out."
         )
     elif not given & {"units", "model"}:
         raise click.UsageError(
@@ -360,5 +398,5 @@ def _read_judged(file: Path) -> dict[str, float]:
     except (ValueError, TypeError, AttributeError) as error:
         fail(
             f"{str(file)!r} does not hold a number for each unit, such as "
-            f'{{"fire8:20": 0.93}} ({error}).'
+            f'{{"fire8:20": 0.93}} ({error}). Write such a JSON object.'
         )

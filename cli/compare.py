@@ -3,19 +3,19 @@
 import json
 import shlex
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tfviz._errors import did_you_mean
-from tfviz._files import find_files
+from tfviz._errors import count_of, did_you_mean
+from tfviz._files import PICTURES, find_files
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import defer_interrupt, fail, format_duration, report_errors
+from tfviz.cli.console import defer_interrupt, fail, report_errors, warn
 from tfviz.cli.priors import load_prior
+from tfviz.cli.progress import LateProgress
 from tfviz.optimize.options import PARAMS
 
 # Pairs of a name and of the source of a param, as `--methods` and `--control` give
@@ -27,7 +27,32 @@ NamedValues = tuple[tuple[str, Any], ...]
 NAMED = 5
 
 
-@click.command(cls=types.UnitsCommand)
+# The sections of the help.
+_SECTIONS = {
+    "Most used options": (
+        "--images",
+        "--output",
+        "--model",
+        "--methods",
+        "--judge",
+        "--steps",
+        "--seconds",
+        "--seeds",
+    ),
+    "What is compared": (
+        *options.MODEL_SECTION,
+        "--control",
+        "--controls",
+        "--ablations",
+        "--range",
+        "--encoder",
+    ),
+    "Where it is written": ("--title", "--no-report", "--json"),
+    "Advanced options": ("--seed", "--threads", "--deterministic", "-h", "--help"),
+}
+
+
+@click.command(cls=types.UnitsCommand, sections=_SECTIONS)
 @options.model_options
 @click.argument("units", metavar="UNIT...", nargs=-1, required=True)
 @click.option(
@@ -39,7 +64,9 @@ NAMED = 5
     f"{', '.join(types.Methods.names)}, or NAME=PRIOR with a generator's file, the "
     "folder of a SavedModel, or hub:URL.",
 )
-@options.images_option("The folder of photos to compare with, also in subfolders.")
+@options.images_option(
+    "The folder of photos to compare with; its subfolders are searched, too."
+)
 @click.option(
     "--judge",
     "judges",
@@ -66,7 +93,7 @@ NAMED = 5
 @click.option(
     "--seconds",
     type=types.Positive(),
-    help="The time for each picture in seconds, instead of --steps.",
+    help="The time for each picture in seconds, in place of --steps.",
 )
 @click.option(
     "--seeds",
@@ -148,10 +175,10 @@ def compare(
     interrupted, the same command continues it.
 
     The verdict on a method says whether its pictures are specific to their units:
-    whether they do better for these than the method's pictures of other units. It
-    needs at least five units. Another part of it says whether the pictures are near
-    photos, by thresholds that each judge's own distances of grey pictures, white noise
-    and blurred photos give.
+    whether they score higher for these than the method's pictures of other units do.
+    It needs at least five units. It also says whether the pictures are near photos:
+    the thresholds come from how far grey pictures, white noise and blurred photos are
+    from photos for the same judge.
 
     \b
     tfviz compare fire3:5 fire5:8 fire8:20 logit:goldfish logit:lion \\
@@ -167,7 +194,10 @@ def compare(
         if not file.resolve().is_relative_to(output.resolve())
     ]
     if not files:
-        fail(f"there are no images in {folder}.")
+        fail(
+            f"{str(folder)!r} holds no images: no file in it or its subfolders ends in "
+            f"{', '.join(PICTURES)}."
+        )
     options.make_folder(output)
     if not no_report:
         from tfviz.report.rows import check_installed  # noqa: PLC0415
@@ -190,7 +220,10 @@ def compare(
         adapter, competitors, controls=controls, ablations=ablations
     )
     panel = [judging.load(source) for source in judges]
-    with defer_interrupt("unit") as interrupted:
+    with (
+        defer_interrupt("unit") as interrupted,
+        _CompareProgress(output, interrupted) as progress,
+    ):
         comparison = run_comparison(
             adapter,
             list(units),
@@ -199,7 +232,7 @@ def compare(
             judges=panel,
             folder=output,
             command=shlex.join(["tfviz", *sys.argv[1:]]),
-            callbacks=[_ProgressLines(output, interrupted)],
+            callbacks=[progress.note],
             **settings,
         )
     page = output / "results.json" if no_report else comparison.save()
@@ -323,15 +356,16 @@ def _read_photos(files: list[Path]) -> Iterator[Any]:
     yield from options.read_photos(files, left_out.append)
     if left_out:
         names = ", ".join(str(file) for file in left_out[:NAMED])
-        click.echo(
-            f"Warning: {len(left_out)} of {len(files)} images cannot be read and are "
-            f"left out: {names}" + ", ..." * (len(left_out) > NAMED),
-            err=True,
+        warn(
+            f"{len(left_out)} of {count_of(len(files), 'image')} cannot be read and "
+            f"{'is' if len(left_out) == 1 else 'are'} left out: {names}"
+            + ", ..."
+            * (len(left_out) > NAMED)
         )
 
 
-class _ProgressLines:
-    """A callback that prints a line for each batch, and stops after one on Ctrl-C.
+class _CompareProgress(LateProgress):
+    """A callback that shows the progress, and stops after a unit on Ctrl-C.
 
     Args:
         output: The folder of the comparison, for the message.
@@ -339,33 +373,29 @@ class _ProgressLines:
     """
 
     def __init__(self, output: Path, interrupted: Callable[[], bool]) -> None:
+        super().__init__("pictures")
         self._output, self._interrupted = output, interrupted
-        self._first: tuple[float, int] | None = None
 
-    def __call__(self, progress: Any) -> None:
+    def note(self, at: Any) -> None:
+        """Show what is rendered next, and stop if Ctrl-C has been pressed.
+
+        Raises:
+            click.ClickException: If it has.
+        """
         from tfviz.comparison.compare import JUDGING  # noqa: PLC0415
 
-        now = time.monotonic()
-        if progress.method == JUDGING:
-            click.echo("judging the pictures", err=True)
+        if at.method == JUDGING:
+            self(at.done, at.total)
+            self.end()
+            click.echo("Judging the pictures.", err=True)
             return
-        # The first batch includes compilation, so the remaining time is estimated
-        # from the end of that batch on.
-        start, done_then = self._first or (now, progress.done)
-        self._first = (start, done_then)
-        left = ""
-        if progress.done > done_then:
-            per_picture = (now - start) / (progress.done - done_then)
-            seconds = (progress.total - progress.done) * per_picture
-            left = f"  {format_duration(seconds)} left"
-        click.echo(
-            f"{progress.done}/{progress.total}  {progress.method}{left}", err=True
-        )
-        if self._interrupted() and progress.done < progress.total:
-            raise click.ClickException(
-                f"interrupted: {progress.done} of {progress.total} pictures are in "
+        if self._interrupted():
+            fail(
+                f"Interrupted: {at.done} of {count_of(at.total, 'picture')} are in "
                 f"{self._output}. The same command goes on from here."
             )
+        self(at.done, at.total, f"{at.method}  {at.unit}")
+        self.print_line(f"{at.done}/{at.total}  {at.method}  {at.unit}")
 
 
 def _print_outcome(comparison: Any, page: Path, *, as_json: bool) -> None:
@@ -373,7 +403,7 @@ def _print_outcome(comparison: Any, page: Path, *, as_json: bool) -> None:
     results = comparison.results
     failed = {row["method"]: row["error"] for row in results["rows"] if row["error"]}
     for method, error in failed.items():
-        click.echo(f"Warning: {method} failed: {error}", err=True)
+        warn(f"{method} failed: {error}")
     if as_json:
         keys = ("summary", "differences", "verdicts", "rule")
         summary = {key: results[key] for key in keys} | {"failed": failed}

@@ -1,7 +1,7 @@
 """Errors, warnings, Ctrl-C, files, durations and numbers, as a terminal shows them."""
 
+import os
 import signal
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +27,12 @@ def report_errors(command: Callable) -> Callable:
                 return command(*args, **kwargs)
         except (ValueError, RuntimeError, ArithmeticError) as error:
             fail(_first_line(error))
+        except BrokenPipeError:
+            # The reader of the output has ended, such as `head`. Click ends silently.
+            raise
         except OSError as error:
+            if error.errno is None:  # raised by tfviz, with advice of its own
+                fail(_first_line(error))
             where = f" ({error.filename})" if error.filename else ""
             fail(
                 f"{error.strerror or _first_line(error)}{where}. What is finished is "
@@ -37,7 +42,7 @@ def report_errors(command: Callable) -> Callable:
             names = [kind.__name__ for kind in type(error).__mro__]
             if "MemoryError" not in names and "ResourceExhaustedError" not in names:
                 raise
-            fail("not enough memory. Lower --batch-size or --size.")
+            fail("There is not enough memory. Lower --batch-size or --size.")
 
     return run
 
@@ -61,14 +66,28 @@ def print_warnings_as_lines() -> None:
 
     def show(message: Any, category: Any, *_: Any, **__: Any) -> None:
         if issubclass(category, UserWarning):
-            click.echo(f"Warning: {message}", err=True)
+            warn(str(message))
 
     warnings.showwarning = show
 
 
+def warn(message: str) -> None:
+    """Print a warning on stderr."""
+    click.echo(f"{style('Warning:', fg='yellow')} {message}", err=True)
+
+
 def fail(message: str) -> NoReturn:
     """End the command with an error message and exit code 1."""
-    raise click.ClickException(message)
+    raise Failure(message)
+
+
+class Failure(click.ClickException):
+    """The error of a command, whose first word is red on a terminal."""
+
+    def show(self, file: Any = None) -> None:
+        """Print the error on stderr."""
+        label = style("Error:", fg="red")
+        click.echo(f"{label} {self.format_message()}", file=file, err=file is None)
 
 
 def _first_line(error: BaseException) -> str:
@@ -100,7 +119,7 @@ def defer_interrupt(portion: str) -> Iterator[Callable[[], bool]]:
             "press Ctrl-C again" if number == signal.SIGINT else "send SIGTERM again"
         )
         click.echo(
-            f"\nstopping after this {portion}; {again} to stop now and lose it",
+            f"\nStopping after this {portion}; {again} to stop now and lose it.",
             err=True,
         )
 
@@ -115,20 +134,14 @@ def defer_interrupt(portion: str) -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-class SiteProgress:
-    """Progress of a site that is built, perhaps several times: a bar in a terminal."""
+def allows_colors() -> bool:
+    """Return whether the environment lets a terminal show colours (NO_COLOR, TERM)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
-    def __init__(self) -> None:
-        self._bar: Any = None
 
-    def __call__(self, done: int, total: int, name: str) -> None:
-        """Show how many files are done."""
-        if self._bar is None:
-            self._bar = click.progressbar(length=total, label="site", file=sys.stderr)
-        self._bar.update(done - self._bar.pos)
-        if done == total:
-            self._bar.render_finish()
-            self._bar = None
+def style(text: str, **how: Any) -> str:
+    """Return a text in the colours of `click.style`, where these are allowed."""
+    return click.style(text, **how) if allows_colors() else text
 
 
 def format_duration(seconds: float) -> str:
@@ -140,13 +153,3 @@ def format_duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def count_of(number: int, noun: str) -> str:
-    """Return a number with a noun.
-
-    >>> count_of(1, "batch"), count_of(3, "batch"), count_of(3, "layer")
-    ('1 batch', '3 batches', '3 layers')
-    """
-    ending = "es" if noun.endswith("ch") else "s"
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}{ending}"

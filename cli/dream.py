@@ -1,7 +1,5 @@
 """The command `dream`: DeepDream on a photo."""
 
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +10,7 @@ import click
 from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import fail, report_errors
+from tfviz.cli.progress import Progress
 
 # A layer of the bundled network that dreams of eyes, fur and feathers.
 DEFAULT_UNIT = "fire7"
@@ -25,7 +24,30 @@ class Ratio(types.Positive):
         self.min = 1
 
 
-@click.command(cls=types.UnitsCommand)
+# The sections of the help.
+_SECTIONS = {
+    "Most used options": (
+        "--output",
+        "--model",
+        "--octaves",
+        "--steps",
+        "--size",
+        "--force",
+    ),
+    "How the model is fed": options.MODEL_SECTION,
+    "Advanced options": (
+        "--ratio",
+        "--learning-rate",
+        "--tile",
+        "--seed",
+        "--threads",
+        "-h",
+        "--help",
+    ),
+}
+
+
+@click.command(cls=types.UnitsCommand, sections=_SECTIONS)
 @click.argument("photo", type=click.Path(exists=True, dir_okay=False))
 @click.argument("unit", required=False)
 @click.option(
@@ -41,7 +63,7 @@ class Ratio(types.Positive):
     type=click.IntRange(min=1),
     default=4,
     show_default=True,
-    help="The number of sizes of the photo that are processed, from small to full "
+    help="The number of sizes in which the photo is processed, from small to full "
     "size. More octaves give larger patterns.",
 )
 @click.option(
@@ -49,7 +71,7 @@ class Ratio(types.Positive):
     type=Ratio(),
     default=1.4,
     show_default=True,
-    help="The ratio of the sizes of one octave and the one before.",
+    help="How many times as large each octave is as the one before.",
 )
 @click.option(
     "--steps",
@@ -76,7 +98,7 @@ class Ratio(types.Positive):
     "--size",
     type=click.IntRange(min=16),
     show_default="that of the photo",
-    help="The longest side of the picture, in pixels. A larger photo is scaled down, a "
+    help="The longest side of the picture, in pixels. A larger photo is scaled down; a "
     "smaller one keeps its size.",
 )
 @click.option(
@@ -147,7 +169,7 @@ def dream(  # noqa: PLR0917 (click passes by name)
     try:
         result.save(output)
     except OSError as error:
-        fail(f"cannot write {str(output)!r} ({error.strerror}).")
+        fail(f"Cannot write {str(output)!r} ({error.strerror}). Choose another file.")
     click.echo(
         f"{output}: {result.names[0]} scores {result.scores[0]:.4g}, in the photo "
         f"{result.spec['photo_score']:.4g}"
@@ -173,27 +195,22 @@ def _check_output(output: Path, photo: str, force: bool) -> None:
 def _show_progress(work: Any) -> Iterator[Any]:
     """Yield a callback that shows the progress on stderr.
 
-    It is a bar in a terminal, and a line for each octave elsewhere. A step is weighted
+    It is a bar on a terminal, and a line for each octave elsewhere. A step is weighted
     by its number of tiles, as a later octave has more of them.
     """
     costs = [work.tiles_in(octave) for octave in range(len(work.sizes))]
-    total = work.steps * sum(costs)
-    if sys.stderr.isatty():
-        with click.progressbar(length=total, label="dream", file=sys.stderr) as bar:
-            yield lambda progress: bar.update(costs[progress.batch])
-        return
-    started, done = time.monotonic(), 0
+    done = 0
 
-    def print_octave(progress: Any) -> None:
+    def note_step(step: Any) -> None:
         nonlocal done
-        done += costs[progress.batch]
-        if progress.step % work.steps == 0:
-            left = (total - done) * (time.monotonic() - started) / done
-            height, width = work.sizes[progress.batch]
-            click.echo(
-                f"octave {progress.batch + 1}/{progress.batches}  {height}x{width}  "
-                f"{left:.0f} s left",
-                err=True,
-            )
+        done += costs[step.batch]
+        height, width = work.sizes[step.batch]
+        octave = f"octave {step.batch + 1}/{step.batches}  {height}x{width}"
+        in_octave = (step.step - 1) % work.steps + 1
+        progress.show(done, f"step {in_octave} of {work.steps}", count=octave)
+        if in_octave == work.steps:
+            progress.print_line(f"{octave}  {progress.left}")
 
-    yield print_octave
+    with Progress(work.steps * sum(costs), "steps") as progress:
+        progress.show(0, "compiling", count=f"octave 1/{len(costs)}")
+        yield note_step

@@ -1,20 +1,22 @@
 """`tfviz examples`: the images that units respond to."""
 
 import json
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from tfviz._errors import count_of
 from tfviz._files import delete_partials
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import defer_interrupt, fail, format_duration, report_errors
+from tfviz.cli.console import defer_interrupt, fail, report_errors
+from tfviz.cli.help import Command
+from tfviz.cli.progress import LateProgress
 from tfviz.cli.ray_options import (
     RAY_OPTIONS,
+    RAY_SECTION,
     open_cluster,
     ray_options,
     respond_to_of,
@@ -24,11 +26,24 @@ from tfviz.runs.lock import lock_file
 
 # The most files that are named if they cannot be read.
 NAMED = 5
-# The time between two lines of progress in a log file, in seconds.
-_LINE_SECONDS = 10
 
 
-@click.command()
+# The sections of the help.
+_SECTIONS = {
+    "Most used options": ("--images", "--output", "--model", "--layers", "-k", "--by"),
+    "How the model is fed": options.MODEL_SECTION,
+    "What is kept": ("--spread", "--bins", "--sample", "--seed", "--json"),
+    "Advanced options": (
+        "--batch-size",
+        "--threads",
+        *RAY_SECTION,
+        "-h",
+        "--help",
+    ),
+}
+
+
+@click.command(cls=Command, sections=_SECTIONS)
 @options.model_options
 @options.images_option("The folder of images; its subfolders are searched, too.")
 @click.option(
@@ -54,15 +69,16 @@ _LINE_SECONDS = 10
     type=click.IntRange(min=1),
     default=9,
     show_default=True,
-    help="The number of images that each unit responds to most, and least.",
+    help="The number of images to keep for each unit: so many that it responds to "
+    "most, and as many that it responds to least.",
 )
 @click.option(
     "--by",
     type=click.Choice(["peak", "mean"]),
     default="peak",
     show_default=True,
-    help="What the response of a unit is: its highest activation in the map, or the "
-    "mean over the map.",
+    help="What counts as the response of a unit: its highest activation in the map, "
+    "or the mean over the map.",
 )
 @click.option(
     "--spread",
@@ -106,15 +122,15 @@ _LINE_SECONDS = 10
 def examples(
     folder: Path, layers: tuple[str, ...], output: Path, as_json: bool, **settings: Any
 ) -> None:
-    """Find the images that each unit responds to most, least and in between.
+    """Find the images that units respond to most, least and in between.
 
     Reads a folder of images once, and writes one file: for each unit of the layers, its
     images with the positions where it responds most, the receptive fields, the
     histogram of its responses, and the share of images on which it fires. Files that
     cannot be read are left out and named.
 
-    If the command is interrupted, the same command continues. `tfviz levels --examples`
-    and `tfviz top --levels` take the file as well.
+    If the command is interrupted, the same command continues it. `tfviz levels
+    --examples` and `tfviz top --levels` take the file as well.
 
     \b
     tfviz examples --images photos -l 'fire*' -l logit -o examples.npz
@@ -140,7 +156,10 @@ def examples(
         _print_layers(rows)
         count = len(found.unreadable)
         left_out = f", {count} could not be read" if count else ""
-        click.echo(f"{output}: {len(rows)} layers, {found.count} images{left_out}")
+        layers_and_images = (
+            f"{count_of(len(rows), 'layer')}, {count_of(found.count, 'image')}"
+        )
+        click.echo(f"{output}: {layers_and_images}{left_out}")
     _name_unreadable(found.unreadable)
 
 
@@ -152,7 +171,7 @@ def _find(
     delete_partials(output)
     delete_partials(state)
     if state.exists():
-        click.echo(f"continuing from {state}", err=True)
+        click.echo(f"Continuing from {state}.", err=True)
     model = {name: settings.pop(name) for name in options.MODEL_OPTIONS}
     ray = {name: settings.pop(name) for name in RAY_OPTIONS}
     with open_cluster(ray, **unsent(model)) as cluster:
@@ -200,20 +219,20 @@ def _print_layers(rows: list[dict[str, Any]]) -> None:
         click.echo(
             f"{row['layer']:{width}}  {row['units']:5} units  {shape or '-':>9}  field "
             f"{field:>9}  fire on {row['fires']:4.0%} of the images (median)  "
-            f"{row['never_fire']} never fire"
+            f"{row['never_fire']} never {'fires' if row['never_fire'] == 1 else 'fire'}"
         )
 
 
 def _name_unreadable(unreadable: tuple[tuple[str, str], ...]) -> None:
     """Say on stderr which files could not be read."""
     for file, reason in unreadable[:NAMED]:
-        click.echo(f"not read: {file}: {reason}", err=True)
+        click.echo(f"Not read: {file}: {reason}", err=True)
     if len(unreadable) > NAMED:
         click.echo(f"and {len(unreadable) - NAMED} more", err=True)
 
 
-class ExamplesProgress:
-    """The progress on stderr: a bar in a terminal, a line now and then elsewhere.
+class ExamplesProgress(LateProgress):
+    """The progress of a pass over images, which ends when Ctrl-C has been pressed.
 
     Args:
         output: The file of the examples, for the message of an interruption.
@@ -221,50 +240,18 @@ class ExamplesProgress:
     """
 
     def __init__(self, output: Path, interrupted: Callable[[], bool]) -> None:
+        super().__init__("images")
         self._output, self._interrupted = output, interrupted
-        self._bar: Any = None
-        # The time and the number of images when this run began, and the last line.
-        self._first: tuple[float, int] | None = None
-        self._last_line = time.monotonic()
 
-    def __enter__(self) -> "ExamplesProgress":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        if self._bar is not None:
-            self._bar.render_finish()
-
-    def __call__(self, done: int, total: Any) -> None:
+    def __call__(self, done: int, total: Any, _: str = "") -> None:
         """Show how many images are done, and stop if Ctrl-C has been pressed.
 
         Raises:
             click.ClickException: If it has.
         """
-        if sys.stderr.isatty():
-            self._move_bar(done, total)
-        else:
-            self._print_line(done, total)
+        super().__call__(done, total)
         if self._interrupted() and done < total:
             fail(
-                f"interrupted: {done} of {total} images are done. The same command "
-                f"continues from {self._output}.partial"
+                f"Interrupted: {done} of {count_of(total, 'image')} are done. The same "
+                f"command continues from {self._output}.partial."
             )
-
-    def _move_bar(self, done: int, total: int) -> None:
-        if self._bar is None:
-            self._bar = click.progressbar(
-                length=total, label="images", file=sys.stderr, show_pos=True
-            )
-        self._bar.update(done - self._bar.pos)
-
-    def _print_line(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        start, done_then = self._first = self._first or (now, done)
-        if now - self._last_line < _LINE_SECONDS and done < total:
-            return
-        self._last_line = now
-        left = ""
-        if done > done_then:
-            seconds = (total - done) * (now - start) / (done - done_then)
-            left = f"  {format_duration(seconds)} left"
-        click.echo(f"{done}/{total} images{left}", err=True)

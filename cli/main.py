@@ -12,20 +12,37 @@ from tfviz.cli.atlas import atlas
 from tfviz.cli.compare import compare
 from tfviz.cli.dream import dream
 from tfviz.cli.examples import examples
+from tfviz.cli.help import Group
 from tfviz.cli.measure import calibrate, levels
 from tfviz.cli.models import check, layers, top
 from tfviz.cli.option_names import write_option
 from tfviz.cli.priors import priors
 from tfviz.cli.render import demo, render
 
+# The commands by what they are about, as the help lists them.
+_HEADINGS = {
+    "Pictures": (demo, render, dream, atlas),
+    "Models": (layers, check, top, levels, examples),
+    "Priors": (priors, calibrate),
+    "Comparison": (compare,),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(
+    cls=Group,
+    headings={
+        heading: [str(command.name) for command in commands]
+        for heading, commands in _HEADINGS.items()
+    },
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(tfviz.__version__, prog_name="tfviz")
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Visualize what the units of a Keras model respond to.
 
-    A unit is a channel, a neuron, a layer or a class.
+    A unit is a channel, a neuron, a layer or a class. `tfviz COMMAND -h` shows the
+    most used options of a command, `tfviz COMMAND --help` all of them.
 
     \b
     tfviz demo -o demo
@@ -36,18 +53,6 @@ def main(ctx: click.Context) -> None:
     ctx.with_resource(speaking(write_option))
 
 
-for command in (
-    demo,
-    render,
-    dream,
-    compare,
-    atlas,
-    layers,
-    check,
-    top,
-    calibrate,
-    levels,
-    examples,
-    priors,
-):
-    main.add_command(command)
+for commands in _HEADINGS.values():
+    for command in commands:
+        main.add_command(command)

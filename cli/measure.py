@@ -1,7 +1,6 @@
 """Commands that measure images: their statistics, and a model's usual activations."""
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
@@ -10,11 +9,13 @@ from typing import Any
 
 import click
 
-from tfviz._errors import did_you_mean
+from tfviz._errors import count_of, did_you_mean
 from tfviz._files import PICTURES, find_files
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import fail, report_errors
+from tfviz.cli.console import fail, report_errors, warn
+from tfviz.cli.help import Command
+from tfviz.cli.progress import track
 
 # The spectrum of fewer images says more about these images than about their kind.
 FEWEST = 10
@@ -24,7 +25,8 @@ NAMED = 5
 
 @click.command()
 @options.images_option(
-    "The folder of images to measure: pictures and .npy arrays, also in subfolders."
+    "The folder of images to measure, which are pictures and .npy arrays; its "
+    "subfolders are searched, too."
 )
 @click.option(
     "-o",
@@ -45,7 +47,8 @@ NAMED = 5
     "--channels",
     type=click.IntRange(min=1),
     show_default="those of the first image",
-    help="The number of channels. With 1, pictures are converted to grey.",
+    help="The number of channels that the images must have. With 1, pictures are "
+    "converted to grey.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the statistics as JSON.")
 @report_errors
@@ -69,29 +72,29 @@ def calibrate(
     files = find_files(folder, (*PICTURES, ".npy"))
     if not files:
         fail(
-            f"there are no images in {folder}. Expected files that end in "
+            f"{str(folder)!r} holds no images: no file in it or its subfolders ends in "
             f"{', '.join(PICTURES)} or .npy."
         )
     from tfviz import statistics  # noqa: PLC0415
 
     left_out: list[str] = []
-    with click.progressbar(files, label="measuring", file=sys.stderr) as progress:
-        images = _load_images(progress, size, channels, left_out.append)
-        first = next(images, None)
-        if first is not None:
-            stats = statistics.measure(chain([first], images), size=size)
+    images = _load_images(track(files, "images"), size, channels, left_out.append)
+    first = next(images, None)
+    if first is not None:
+        stats = statistics.measure(chain([first], images), size=size)
     count = len(files) - len(left_out)
     if left_out:
         more = f"; and {len(left_out) - NAMED} more" * (len(left_out) > NAMED)
-        click.echo(
-            f"Warning: {len(left_out)} of {len(files)} files are left out: "
-            f"{'; '.join(left_out[:NAMED])}{more}",
-            err=True,
+        warn(
+            f"{len(left_out)} of {count_of(len(files), 'file')} "
+            f"{'is' if len(left_out) == 1 else 'are'} left out: "
+            f"{'; '.join(left_out[:NAMED])}{more}"
         )
     if count < FEWEST:
         fail(
-            f"{count} of {len(files)} files could be measured; at least {FEWEST} are "
-            "needed to represent their kind."
+            f"Only {count} of {count_of(len(files), 'file')} could be measured; at "
+            f"least {FEWEST} are needed to represent their kind. Add images to "
+            f"{str(folder)!r}."
         )
     _print_statistics(stats.save(output), as_json)
 
@@ -114,7 +117,9 @@ def _load_images(
             image = crop_to_square(_read(file, channels), size)
             own_channels = image.shape[-1]
             if own_channels != (channels or own_channels):
-                raise ValueError(f"It has {own_channels} channels, not {channels}.")
+                raise ValueError(
+                    f"It has {count_of(own_channels, 'channel')}, not {channels}."
+                )
         except (ValueError, OSError, EOFError) as error:
             leave_out(f"{file}: {str(error).rstrip('.')}")
             continue
@@ -150,7 +155,7 @@ def _print_statistics(stats: Any, as_json: bool) -> None:
         return
     click.echo(
         f"{stats.source}: {stats.count} images of {stats.size}x{stats.size} pixels, "
-        f"{stats.channels} channels"
+        f"{count_of(stats.channels, 'channel')}"
     )
     click.echo(f"mean      {_row(stats.mean)}")
     click.echo(
@@ -172,9 +177,19 @@ def _row(values: Any) -> str:
     return " ".join(f"{value:7.3f}" for value in values)
 
 
-@click.command()
+# The sections of the help of `levels`.
+_SECTIONS = {
+    "Most used options": ("--images", "--output", "--model", "--layer", "--examples"),
+    "How the model is fed": options.MODEL_SECTION,
+    "Advanced options": ("--threads", "-h", "--help"),
+}
+
+
+@click.command(cls=Command, sections=_SECTIONS)
 @options.model_options
-@options.images_option("The folder of photos, also in subfolders.", required=False)
+@options.images_option(
+    "The folder of photos; its subfolders are searched, too.", required=False
+)
 @click.option(
     "--examples",
     type=click.Path(exists=True, dir_okay=False),
@@ -210,8 +225,8 @@ def levels(
 ) -> None:
     """Measure the usual activations of a model's channels.
 
-    They are measured over a folder of photos, of which a few hundred are enough if
-    they are like those that the model was trained on. With the resulting file, `tfviz
+    They are measured over a folder of photos. A few hundred photos are enough if they
+    are like those that the model was trained on. With the resulting file, `tfviz
     top --levels` says how far a response is above the usual.
 
     \b
@@ -219,7 +234,10 @@ def levels(
     tfviz levels --examples examples.npz -o mine.npz
     """
     if (folder is None) == (examples is None):
-        raise click.UsageError("Give either --images or --examples.")
+        raise click.UsageError(
+            "Give either --images, a folder of photos, or --examples, a file of `tfviz "
+            "examples`."
+        )
     if folder is not None:
         measured, unreadable = _measure_levels(folder, layers, output, model)
     else:
@@ -233,10 +251,11 @@ def levels(
         measured, unreadable = _select_levels(found.levels(), layers), []
     measured.save(output)
     for file in unreadable:
-        click.echo(f"not read: {file}", err=True)
+        click.echo(f"Not read: {file}", err=True)
     left_out = f", {len(unreadable)} could not be read" if unreadable else ""
     click.echo(
-        f"{output}: {len(measured.layers)} layers, {measured.count} photos{left_out}"
+        f"{output}: {count_of(len(measured.layers), 'layer')}, "
+        f"{count_of(measured.count, 'photo')}{left_out}"
     )
 
 
@@ -246,7 +265,10 @@ def _measure_levels(
     """Return the levels over a folder of photos, and the files that were not read."""
     files = find_files(folder)
     if not files:
-        fail(f"{str(folder)!r} holds no photos: no file ends in {', '.join(PICTURES)}.")
+        fail(
+            f"{str(folder)!r} holds no images: no file in it or its subfolders ends in "
+            f"{', '.join(PICTURES)}."
+        )
     options.make_folder(output.parent)
     adapter = options.load_adapter(**model)
     from tfviz import levels as levels_  # noqa: PLC0415
@@ -266,7 +288,7 @@ def _select_levels(measured: Any, layers: tuple[str, ...]) -> Any:
     missing = [name for name in layers if name not in names]
     if missing:
         fail(
-            f"the examples have no layer {missing[0]!r}."
+            f"The examples have no layer {missing[0]!r}."
             f"{did_you_mean(missing[0], names)} They have {', '.join(names)}."
         )
     kept = {

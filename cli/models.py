@@ -10,11 +10,19 @@ import click
 from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import report_errors
+from tfviz.cli.help import Command
 
 IMAGE = click.Path(exists=True, dir_okay=False)
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    sections={
+        "Most used options": ("--model", "--size", "--json"),
+        "How the model is fed": options.MODEL_SECTION,
+        "Advanced options": ("--threads", "-h", "--help"),
+    },
+)
 @options.model_options
 @click.option(
     "--size",
@@ -48,7 +56,14 @@ def layers(size: tuple[int, int] | None, as_json: bool, **model: Any) -> None:
         click.echo(f"{row.path:{width}}  {row.units!s:>6}  {shape:>14}  {row.kind}")
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    sections={
+        "Most used options": ("--model", "--class", "--json"),
+        "How the model is fed": options.MODEL_SECTION,
+        "Advanced options": ("--threads", "-h", "--help"),
+    },
+)
 @options.model_options
 @click.argument("pictures", metavar="IMAGE...", type=IMAGE, nargs=-1, required=True)
 @click.option(
@@ -181,7 +196,14 @@ def _describe_answer(adapter: Any, trial: Any) -> str:
 PASTED_UNITS = 9
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    sections={
+        "Most used options": ("--model", "--layer", "-n", "--levels", "--json"),
+        "How the model is fed": options.MODEL_SECTION,
+        "Advanced options": ("--threads", "-h", "--help"),
+    },
+)
 @options.model_options
 @click.argument("image", type=IMAGE)
 @click.option(

@@ -11,6 +11,7 @@ import click
 
 from tfviz._storage import AnyPath, RemotePath
 from tfviz.cli import param_types as types
+from tfviz.cli.progress import track
 from tfviz.optimize.options import STEPS
 
 
@@ -52,7 +53,8 @@ def model_options(command: Callable) -> Callable:
         click.option(
             "--allow-unsafe",
             is_flag=True,
-            help="Allow the model file to run Python code (Lambda layers).",
+            help="Allow the model file to run Python code of its own, as Lambda layers "
+            "do. Give this only for files that you trust.",
         ),
         click.option(
             "--hold",
@@ -64,12 +66,13 @@ def model_options(command: Callable) -> Callable:
         click.option(
             "--image-input",
             metavar="NAME",
-            help="The image input to optimize, if the model has several.",
+            help="The image input to optimize, if the model has several of them.",
         ),
         click.option(
             "--output-name",
             metavar="NAME",
-            help="The output that predicts the classes, if the model has several.",
+            help="The output that predicts the classes, if the model has several of "
+            "them.",
         ),
         click.option(
             "--threads",
@@ -82,6 +85,18 @@ def model_options(command: Callable) -> Callable:
         command = decorator(command)
     return command
 
+
+# The options of `model_options` other than `--model`, for the sections of a help text:
+# those that say how the model is loaded and fed.
+MODEL_SECTION = (
+    "--preprocess",
+    "--labels",
+    "--output-name",
+    "--image-input",
+    "--hold",
+    "--custom",
+    "--allow-unsafe",
+)
 
 # The parameters of `model_options`, which `load_adapter` takes.
 MODEL_OPTIONS = (
@@ -155,7 +170,7 @@ def batch_size_option(command: Callable) -> Callable:
         show_default="up to 8",
         help="The number of pictures that are optimized together; auto for as many as "
         "the memory of a graphics card allows, up to 256. A run that is continued "
-        "keeps the number.",
+        "keeps its number.",
     )(command)
 
 
@@ -165,14 +180,14 @@ def long_run_options(command: Callable) -> Callable:
         click.option(
             "--retry-failed",
             is_flag=True,
-            help="Try the pictures again that failed in an earlier run; by default "
-            "they are left out.",
+            help="Try again to make the pictures that failed in an earlier run; by "
+            "default they are left out.",
         ),
         click.option(
             "--max-seconds",
             type=types.Positive(),
-            help="Begin no further batch after this time in seconds; if pictures are "
-            "left then, the exit code is 3.",
+            help="Begin no further batch after this time in seconds. If pictures are "
+            "left to be made then, the exit code is 3.",
         ),
     ]
     for decorator in reversed(decorators):
@@ -190,6 +205,11 @@ def make_folder(path: AnyPath) -> None:
     """
     if isinstance(path, RemotePath):
         import_tensorflow()
+    elif path.is_file():
+        raise click.BadParameter(
+            f"{str(path)!r} is a file, not a folder. Choose the name of a folder.",
+            param_hint="'-o' / '--output'",
+        )
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".tfviz-{os.getpid()}.part"
@@ -199,13 +219,14 @@ def make_folder(path: AnyPath) -> None:
             probe.unlink(missing_ok=True)
     except OSError as error:
         raise click.BadParameter(
-            f"cannot write to {str(path)!r} ({error.strerror}). Choose another folder.",
+            f"cannot write to the folder {str(path)!r} ({error.strerror}). Choose "
+            "another one.",
             param_hint="'-o' / '--output'",
         ) from error
 
 
 def read_photos(files: list[Path], leave_out: Callable[[Path], Any]) -> Iterator[Any]:
-    """Yield photos one at a time, with a progress bar.
+    """Yield photos one at a time, and show the progress.
 
     Args:
         files: The files to read.
@@ -213,14 +234,13 @@ def read_photos(files: list[Path], leave_out: Callable[[Path], Any]) -> Iterator
     """
     from tfviz import images  # noqa: PLC0415
 
-    with click.progressbar(files, label="photos", file=sys.stderr) as bar:
-        for file in bar:
-            try:
-                photo = images.read(file)
-            except ValueError:
-                leave_out(file)
-            else:
-                yield photo
+    for file in track(files, "photos"):
+        try:
+            photo = images.read(file)
+        except ValueError:
+            leave_out(file)
+        else:
+            yield photo
 
 
 def load_adapter(
@@ -243,9 +263,9 @@ def load_adapter(
     import_tensorflow(threads)
     import tfviz  # noqa: PLC0415
 
-    if labels is None:
-        beside = Path(model).with_suffix(".labels.txt")
-        labels = str(beside) if beside.is_file() else None
+    beside = labels is None and Path(model).with_suffix(".labels.txt").is_file()
+    if beside:
+        labels = str(Path(model).with_suffix(".labels.txt"))
     adapter = tfviz.adapt(
         tfviz.load_model(model, allow_unsafe=allow_unsafe),
         preprocess,
@@ -254,8 +274,12 @@ def load_adapter(
         image_input=image_input,
         output=output_name,
     )
+    # What was assumed, with the options that say otherwise.
+    other_range = "" if preprocess else "; --preprocess sets another"
+    names = f"; class names from {labels} (--labels)" if beside else ""
     click.echo(
-        f"{adapter.name}: input {adapter.preprocess}; logits: {adapter.logits_source}",
+        f"{adapter.name}: input {adapter.preprocess}{other_range}; logits: "
+        f"{adapter.logits_source}{names}",
         err=True,
     )
     return adapter
@@ -308,7 +332,9 @@ def import_custom(custom: tuple[str, ...]) -> None:
     for text in custom:
         if not all(text.partition(":")):
             raise click.BadParameter(
-                f"{text!r} is not MODULE:NAME.", param_hint="'--custom'"
+                f"{text!r} is not MODULE:NAME; write mylayers:Attention for the class "
+                "Attention in mylayers.py.",
+                param_hint="'--custom'",
             )
     sys.path.insert(0, "")
     import_tensorflow()

@@ -8,10 +8,11 @@ from typing import Any, NoReturn
 import click
 
 from tfviz import images
+from tfviz._errors import count_of
 from tfviz._storage import AnyPath
-from tfviz.cli.console import count_of, defer_interrupt, fail
+from tfviz.cli.console import defer_interrupt, fail
 from tfviz.cli.plan import announce, join_first
-from tfviz.cli.progress import show_progress
+from tfviz.cli.run_progress import show_progress
 from tfviz.optimize.dead_units import warn_of_dead_units
 from tfviz.runs.picture_folder import SHEET
 from tfviz.runs.run import Batches, FinishedBatch, Run, make_batches
@@ -72,7 +73,8 @@ def render_to_folder(
     deleted = run.forget_deleted()
     if lines:
         click.echo(json.dumps({"summary": run.summary(stopped)}))
-    in_folder = f"{len(run.finished)} of {total} pictures are in {work.pictures.path}"
+    made = f"{len(run.finished)} of {count_of(total, 'picture')}"
+    in_folder = f"{made} {'is' if total == 1 else 'are'} in {work.pictures.path}"
     if stopped is not None:
         end_early(stopped, in_folder)
     if deleted:
@@ -125,7 +127,8 @@ def show_run(
     def stopping() -> bool:
         return reason() is not None
 
-    with show_progress(work.job, run.pace, len(work.files), len(work.skip)) as progress:
+    is_remote = batches is not make_batches
+    with show_progress(work, run.pace, is_remote=is_remote) as progress:
         for batch in batches(work, model, [progress.update], stopping):
             layer = run.note(batch)
             if note is not None:
@@ -188,9 +191,9 @@ def end_early(stopped: str, made: str) -> NoReturn:
         SystemExit: With the code `TIME_IS_OVER`, if the time is over.
     """
     if stopped == INTERRUPTED:
-        fail(f"interrupted: {made}. The same command goes on from here.")
+        fail(f"Interrupted: {made}. The same command goes on from here.")
     click.echo(
-        f"the time is over: {made}. The same command goes on from here.", err=True
+        f"The time is over: {made}. The same command goes on from here.", err=True
     )
     raise SystemExit(TIME_IS_OVER)
 
@@ -209,14 +212,16 @@ def report_failures(runs: Sequence[Run]) -> None:
     ]
     if reasons:
         fail(
-            f"{len(reasons)} of {total} pictures failed: {join_first(reasons)}. The "
-            "manifest lists them; --retry-failed tries them again."
+            f"{len(reasons)} of {count_of(total, 'picture')} failed: "
+            f"{join_first(reasons)}. The manifest lists them; --retry-failed tries "
+            f"{'it' if len(reasons) == 1 else 'them'} again."
         )
     before = sum(len(run.work.failed) for run in runs)
     if before:
         fail(
-            f"{before} of {total} pictures failed before. The manifest lists the "
-            "reasons; --retry-failed tries them again."
+            f"{before} of {count_of(total, 'picture')} failed before. The manifest "
+            f"lists {'the reason' if before == 1 else 'the reasons'}; --retry-failed "
+            f"tries {'it' if before == 1 else 'them'} again."
         )
 
 

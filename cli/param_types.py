@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from tfviz._errors import did_you_mean
 from tfviz._foreign_files import explain_file
 from tfviz._storage import AnyPath, RemotePath, as_path
+from tfviz.cli.completion import complete_files, complete_model, complete_names
+from tfviz.cli.help import Command
 from tfviz.models.labels import read_labels
 from tfviz.models.sources import (
     CHOICES,
@@ -33,7 +36,11 @@ from tfviz.optimize.options import AUTO, PARAMS, PENALTIES
 class Size(click.ParamType):
     """The size of an image in pixels: `N` for a square, or `HEIGHTxWIDTH`."""
 
-    name = "N|HxW"
+    name = "size"
+
+    def get_metavar(self, param: click.Parameter, ctx: Any = None) -> str:
+        """Return what the help calls the value."""
+        return "N|HxW"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
         """Return the height and the width."""
@@ -41,7 +48,9 @@ class Size(click.ParamType):
             return value
         match = re.fullmatch(r"(\d+)(?:x(\d+))?", value)
         if not match or not all(int(n) for n in match.groups() if n):
-            self.fail(f"{value!r} is not a size; write 224 or 180x240.", param, ctx)
+            self.fail(
+                f"{value!r} is not a size; write 224 or 180x240, in pixels.", param, ctx
+            )
         height, width = match.groups()
         return int(height), int(width or height)
 
@@ -54,14 +63,22 @@ class Size(click.ParamType):
 class BatchSize(click.ParamType):
     """A number of pictures, or `auto`."""
 
-    name = "N|auto"
+    name = "batch size"
+
+    def get_metavar(self, param: click.Parameter, ctx: Any = None) -> str:
+        """Return what the help calls the value."""
+        return "N|auto"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int | str:
         """Return the number, or `auto`."""
         if value == AUTO or isinstance(value, int):
             return value
         if not re.fullmatch(r"0*[1-9]\d*", value):
-            self.fail(f"{value!r} is neither a number from 1 nor auto.", param, ctx)
+            self.fail(
+                f"{value!r} is neither a whole number of at least 1 nor auto.",
+                param,
+                ctx,
+            )
         return int(value)
 
 
@@ -79,6 +96,12 @@ class ModelSource(click.ParamType):
             self.fail(str(error), param, ctx)
         # A model is named after its folder, and `.` is not a name.
         return str(Path.cwd()) if value == "." else value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return what the shell suggests."""
+        return complete_model(incomplete)
 
 
 class Judge(ModelSource):
@@ -113,6 +136,12 @@ class OutputFolder(click.ParamType):
             )
         return path
 
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return what the shell suggests."""
+        return [CompletionItem(incomplete, type="dir")]
+
 
 class OutputFile(click.ParamType):
     """The path of a file for output.
@@ -131,11 +160,23 @@ class OutputFile(click.ParamType):
         path = Path(value)
         if path.suffix.lower() not in self._suffixes:
             self.fail(
-                f"{str(value)!r} must end in {' or '.join(self._suffixes)}.", param, ctx
+                f"the name {str(value)!r} must end in {' or '.join(self._suffixes)}.",
+                param,
+                ctx,
             )
         if path.is_dir():
-            self.fail(f"{str(value)!r} is a folder.", param, ctx)
+            self.fail(
+                f"{str(value)!r} is a folder, not a file. Choose the name of a file.",
+                param,
+                ctx,
+            )
         return path
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return what the shell suggests."""
+        return complete_files(incomplete)
 
 
 class Preprocess(click.ParamType):
@@ -162,6 +203,12 @@ class Preprocess(click.ParamType):
                 ctx,
             )
         return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return what the shell suggests."""
+        return complete_names(("caffe", "tf", "torch"), incomplete)
 
 
 class Range(click.ParamType):
@@ -245,20 +292,31 @@ class PriorSource(click.ParamType):
             inner = sorted(p for p in path.iterdir() if is_saved_model(p))
             hint = f" Did you mean {str(inner[0])!r}?" if inner else ""
             self.fail(
-                f"{value!r} is a folder, but not a SavedModel: it has no "
-                f"{GRAPH_FILES[0]}.{hint}",
+                f"{value!r} is a folder, but not a SavedModel: it holds no "
+                f"{GRAPH_FILES[0]}.{hint} Give a generator's file, or the folder of a "
+                "SavedModel.",
                 param,
                 ctx,
             )
         if not path.exists():
             hint = did_you_mean(value, self._names)
             self.fail(
-                f"There is no {source!r}.{hint} Give one of {', '.join(self._names)}, "
-                "a generator's file, the folder of a SavedModel, or hub:URL.",
+                f"There is no prior {source!r}.{hint} Give one of "
+                f"{', '.join(self._names)}, a generator's file, the folder of a "
+                "SavedModel, or hub:URL.",
                 param,
                 ctx,
             )
         return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return what the shell suggests."""
+        return [
+            *complete_names(self._names, incomplete),
+            *complete_files(incomplete),
+        ]
 
 
 class NamedValue(click.ParamType):
@@ -278,7 +336,11 @@ class NamedValue(click.ParamType):
             return value
         name, sign, text = value.partition("=")
         if not name or not sign:
-            self.fail(f"{value!r} is not {self.name}.", param, ctx)
+            self.fail(
+                f"{value!r} is not {self.name}: a name, an equals sign and a value.",
+                param,
+                ctx,
+            )
         return name, self._value_type.convert(text, param, ctx)
 
     def write(self, value: Any) -> str:
@@ -332,6 +394,12 @@ class Penalty(click.ParamType):
             self.fail(f"{value!r} has no weight; write {name}=2.", param, ctx)
         return name, weight
 
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return what the shell suggests."""
+        return complete_names((f"{name}=" for name in self.names), incomplete)
+
 
 class Methods(click.ParamType):
     """The methods of a comparison: params and priors as `NAME` or `NAME=PRIOR`,..."""
@@ -347,7 +415,12 @@ class Methods(click.ParamType):
         for part in value.split(","):
             name, sign, _ = part.partition("=")
             if name in sources:
-                self.fail(f"{name!r} is named twice.", param, ctx)
+                self.fail(
+                    f"{name!r} is named twice. Leave out one of them, or give NAME="
+                    "PRIOR with another name.",
+                    param,
+                    ctx,
+                )
             if sign:
                 sources[name] = NamedValue(PriorSource()).convert(part, param, ctx)[1]
                 continue
@@ -361,6 +434,14 @@ class Methods(click.ParamType):
                 )
             sources[name] = name
         return tuple(sources.items())
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return what the shell suggests."""
+        earlier, comma, _ = incomplete.rpartition(",")
+        names = (f"{earlier}{comma}{name}" for name in self.names)
+        return complete_names(names, incomplete)
 
 
 class Positive(click.FloatRange):
@@ -418,7 +499,7 @@ class NamesFile(click.ParamType):
         return tuple(names)
 
 
-class UnitsCommand(click.Command):
+class UnitsCommand(Command):
     """A command that takes units, and explains a unit with a leading hyphen.
 
     In Python, `-unit` minimizes a unit; on the command line, `-fire8:20` would be

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from tfviz.cli.console import count_of, format_duration
+from tfviz._errors import count_of
+from tfviz.cli.console import format_duration
 
 # The columns of a plan that are numbers.
 _COUNTS = ("units", "batches", "finished", "failed", "left", "time")
@@ -33,7 +34,12 @@ def announce(work: Any, name: str = "") -> None:
             err=True,
         )
     if work.finished:
-        click.echo(f"{len(work.finished)} of {total} are finished already", err=True)
+        verb = "is" if len(work.finished) == 1 else "are"
+        click.echo(
+            f"{len(work.finished)} of {count_of(total, 'picture')} {verb} finished "
+            "already",
+            err=True,
+        )
     for state, names in work.lost.items():
         if names:
             verb = "is" if len(names) == 1 else "are"
@@ -44,8 +50,9 @@ def announce(work: Any, name: str = "") -> None:
             )
     if work.failed:
         click.echo(
-            f"{len(work.failed)} failed before and are left out; --retry-failed "
-            "tries them again",
+            f"{count_of(len(work.failed), 'picture')} failed before and "
+            f"{'is' if len(work.failed) == 1 else 'are'} left out; --retry-failed "
+            f"tries {'it' if len(work.failed) == 1 else 'them'} again",
             err=True,
         )
 

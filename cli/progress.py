@@ -1,97 +1,229 @@
-"""The progress of a run on stderr: what is finished, how fast, and the time left."""
+"""The progress of some work on stderr: a live bar on a terminal, lines elsewhere."""
 
+import os
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import click
 
-from tfviz.cli.console import count_of, format_duration
-from tfviz.runs.pace import LayerPace, Pace
+from tfviz.cli.console import allows_colors, format_duration
+
+# Where there is no bar, a line is printed if there was none for so long, in seconds.
+LINE_SECONDS = 30.0
 
 
-@contextmanager
-def show_progress(job: Any, pace: Pace, total: int, done: int) -> Iterator[Any]:
-    """Show the progress on stderr: a bar in a terminal, lines elsewhere.
+def is_live() -> bool:
+    """Return whether stderr is a terminal on which a line can be written anew."""
+    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+class Progress:
+    """How far some work is: a context manager that shows it on stderr.
+
+    On a terminal this is a bar, with what is being worked on, the time since the start
+    and the time left. Elsewhere it is a line now and then, also while nothing moves, as
+    in a long compilation, so that a log shows that the work goes on.
 
     Args:
-        job: The job.
-        pace: The speed, which the caller keeps up to date.
-        total: The number of pictures of the job.
-        done: The number of those that need not be made.
+        total: The amount of the work.
+        noun: What is counted, such as `photos`.
 
-    Yields:
-        A `_ProgressBar` or `_ProgressLines`.
+    Attributes:
+        left: The time left in words; empty while it is not known.
     """
-    if not sys.stderr.isatty():
-        yield _ProgressLines(pace, total, done)
-        return
-    batches = sum(len(layer.numbers) for layer in pace.layers)
-    with click.progressbar(
-        length=batches * job.options.steps * job.options.restarts,
-        label=f"{total - done} pictures",
-        item_show_func=lambda item: item,
-        file=sys.stderr,
-    ) as bar:
-        yield _ProgressBar(bar, pace, job.options.steps * job.options.restarts)
 
+    def __init__(self, total: float, noun: str) -> None:
+        self.total, self.noun = total, noun
+        self._count = f"0/{total} {noun}"
+        self._text, self.left = "", ""
+        # The time and the amount when the amount was shown first: what was done before
+        # says nothing about the speed.
+        self._first: tuple[float, float] | None = None
+        self._view: _Bar | _Lines = _Bar(total) if is_live() else _Lines(self._line)
 
-class _ProgressLines:
-    """Progress for a log file: a line for each batch, and one for each layer."""
+    def __enter__(self) -> Self:
+        self._view.start()
+        return self
 
-    def __init__(self, pace: Pace, total: int, done: int) -> None:
-        self._pace, self._total, self._done = pace, total, done
+    def __exit__(self, *_: Any) -> None:
+        self._view.stop()
 
-    def update(self, progress: Any) -> None:
-        """Print nothing between batches."""
+    def show(
+        self,
+        done: float,
+        text: str = "",
+        *,
+        count: str | None = None,
+        seconds_left: float | None = None,
+    ) -> None:
+        """Show how much is done.
 
-    def finish_batch(self, layer: LayerPace, names: Sequence[str]) -> None:
-        """Print which pictures are finished, the speed, and the time left."""
-        self._done += len(names)
-        batch = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-        left = format_duration(self._pace.seconds_left)
-        click.echo(
-            f"{self._done}/{self._total}  {batch}  "
-            f"{layer.units_a_minute:.3g} a minute  {left} left",
-            err=True,
+        Args:
+            done: The amount of the work that is done.
+            text: What is being worked on.
+            count: What is done, in words, instead of `done`.
+            seconds_left: The time left, instead of an estimate from the speed so far.
+        """
+        now = time.monotonic()
+        start, done_then = self._first = self._first or (now, done)
+        if seconds_left is None and done > done_then:
+            seconds_left = (self.total - done) * (now - start) / (done - done_then)
+        self._count = count or f"{done}/{self.total} {self.noun}"
+        self._text = text
+        self.left = (
+            "" if seconds_left is None else f"{format_duration(seconds_left)} left"
         )
-        if not layer.numbers and layer.batches > 1:
-            made, spent = count_of(layer.made, "picture"), layer.seconds
-            click.echo(
-                f"{layer.name} is finished: {made} in {format_duration(spent)}, "
-                f"{layer.units_a_minute:.3g} a minute",
-                err=True,
-            )
+        if isinstance(self._view, _Bar):
+            self._view.move(done, self._count, self._text, self.left)
+        elif count is None and done >= self.total:
+            self._view.print_line(self._count)
+
+    def print_line(self, line: str) -> None:
+        """Print a line, unless there is a bar."""
+        if isinstance(self._view, _Lines):
+            self._view.print_line(line)
+
+    def _line(self, elapsed: float) -> str:
+        so_far = f"{format_duration(elapsed)} so far"
+        return "  ".join(filter(None, [self._count, self._text, so_far, self.left]))
 
 
-class _ProgressBar:
-    """Progress for a terminal: a bar that moves with the gradient steps.
+def track(items: Sequence[Any], noun: str) -> Iterator[Any]:
+    """Yield some items one by one, and show how many are done.
 
     Args:
-        bar: The bar of click.
-        pace: The speed.
-        steps: The number of steps of a batch.
+        items: The items.
+        noun: What they are, such as `photos`.
+    """
+    with Progress(len(items), noun) as progress:
+        for number, item in enumerate(items):
+            progress.show(number)
+            yield item
+        progress.show(len(items))
+
+
+class LateProgress:
+    """The progress of work whose amount is known once it has begun, perhaps repeatedly.
+
+    It is a context manager, which ends what is shown.
+
+    Args:
+        noun: What is counted, such as `photos`.
     """
 
-    def __init__(self, bar: Any, pace: Pace, steps: int) -> None:
-        self._bar, self._pace, self._steps = bar, pace, steps
-        self._step = 0
+    def __init__(self, noun: str) -> None:
+        self._noun = noun
+        self._progress: Progress | None = None
 
-    def update(self, progress: Any) -> None:
-        """Move the bar by the steps since the last call."""
-        self._bar.current_item = progress.names[0] + self._speed()
-        # The parts of a batch that failed repeat its steps, which count once.
-        self._bar.update(max(progress.step - self._step, 0))
-        self._step = max(progress.step, self._step)
+    def __enter__(self) -> Self:
+        return self
 
-    def finish_batch(self, layer: LayerPace, names: Sequence[str]) -> None:
-        """Count the steps of the next batch from 0."""
-        self._bar.update(max(self._steps - self._step, 0))
-        self._step = 0
+    def __exit__(self, *_: Any) -> None:
+        self.end()
 
-    def _speed(self) -> str:
-        if not self._pace.made:
-            return ""
-        left = format_duration(self._pace.seconds_left)
-        return f"  {self._pace.units_a_minute:.3g} a minute  {left} left"
+    def __call__(self, done: int, total: int, text: str = "") -> None:
+        """Show how much of the work is done, and what is worked on next."""
+        if self._progress is None:
+            self._progress = Progress(total, self._noun).__enter__()
+        self._progress.show(done, text)
+        if done >= total:
+            self.end()
+
+    def print_line(self, line: str) -> None:
+        """Print a line with the time left, unless there is a bar."""
+        if self._progress is not None:
+            self._progress.print_line(f"{line}  {self._progress.left}".rstrip())
+
+    def end(self) -> None:
+        """End what is shown, if anything is."""
+        if self._progress is not None:
+            self._progress.__exit__()
+            self._progress = None
+
+
+class _Bar:
+    """A live bar. Rich, which draws it, is there because Keras needs it, too."""
+
+    def __init__(self, total: float) -> None:
+        from rich.console import Console  # noqa: PLC0415
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            Progress,
+            ProgressColumn,
+            TextColumn,
+        )
+        from rich.table import Column  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        class Elapsed(ProgressColumn):
+            """The time since the start, which goes on while nothing moves."""
+
+            def render(self, task: Any) -> Text:
+                return Text(format_duration(task.elapsed or 0), style="dim")
+
+        def words(name: str, **settings: Any) -> TextColumn:
+            column = Column(no_wrap=True, **settings)
+            return TextColumn(f"{{task.{name}}}", markup=False, table_column=column)
+
+        self._progress = Progress(
+            BarColumn(bar_width=12),
+            words("fields[count]"),
+            Elapsed(),
+            words("fields[left]"),
+            words("description", overflow="ellipsis", ratio=1),
+            console=Console(
+                stderr=True, force_terminal=True, no_color=not allows_colors()
+            ),
+            # Lines that are printed meanwhile go above the bar. What is not a terminal
+            # stays as it is: it may be a file of JSON lines.
+            redirect_stdout=sys.stdout.isatty(),
+            expand=True,
+        )
+        self._task = self._progress.add_task("", total=total or 1, count="", left="")
+
+    def start(self) -> None:
+        self._progress.start()
+
+    def stop(self) -> None:
+        self._progress.stop()
+
+    def move(self, done: float, count: str, text: str, left: str) -> None:
+        self._progress.update(
+            self._task, completed=done, description=text, count=count, left=left
+        )
+
+
+class _Lines:
+    """Lines for a log file, the next one at the latest after `LINE_SECONDS`.
+
+    Args:
+        describe: Returns the line for a time in seconds since the start.
+    """
+
+    def __init__(self, describe: Any) -> None:
+        self._describe = describe
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._print_regularly, daemon=True)
+
+    def start(self) -> None:
+        self._began = self._last = time.monotonic()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def print_line(self, line: str) -> None:
+        self._last = time.monotonic()
+        click.echo(line, err=True)
+
+    def _print_regularly(self) -> None:
+        while not self._end.is_set():
+            wait = self._last + LINE_SECONDS - time.monotonic()
+            if wait > 0:
+                self._end.wait(wait)
+            else:
+                self.print_line(self._describe(time.monotonic() - self._began))

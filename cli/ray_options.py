@@ -45,31 +45,32 @@ def ray_options(command: Callable) -> Callable:
             type=_Address(),
             metavar="[ADDRESS]",
             help="Work on a Ray cluster: HOST:PORT of its head, ray://HOST:PORT, or "
-            "auto for the cluster of this machine. Without an address that in "
-            "RAY_ADDRESS is taken, or Ray is started on this machine. Write units "
-            "before it. Needs tfviz[ray].",
+            "auto for the cluster of this machine. Without an address, the one "
+            "in RAY_ADDRESS is used; if there is none, Ray is started on this machine. "
+            "Write units before this option. It needs pip install 'tfviz[ray]'.",
         ),
         click.option(
             "--ray-cpus",
             type=click.IntRange(min=1),
             metavar="N",
             show_default="1",
-            help="The processors of each worker, with as many threads.",
+            help="The number of processors of each worker, which uses as many threads.",
         ),
         click.option(
             "--ray-gpus",
             type=types.Positive(),
             metavar="N",
             show_default="0",
-            help="The graphics cards of each worker; 0.5 lets two workers share one.",
+            help="The number of graphics cards of each worker; 0.5 lets two workers "
+            "share one.",
         ),
         click.option(
             "--ray-workers",
             type=click.IntRange(min=1),
             metavar="N",
             show_default="as many as the cluster has room for",
-            help="The number of workers. If there is no room for them, it waits for "
-            "the cluster to grow.",
+            help="The number of workers. If there is no room for them, the command "
+            "waits for the cluster to grow.",
         ),
     ]
     for decorator in reversed(decorators):
@@ -77,6 +78,8 @@ def ray_options(command: Callable) -> Callable:
     return command
 
 
+# The options of `ray_options`, for the sections of a help text.
+RAY_SECTION = ("--ray", *(f"--ray-{name}" for name in _RESOURCES))
 # The parameters of `ray_options`, which `open_cluster` takes.
 RAY_OPTIONS = ("ray_address", *_RESOURCES.values())
 
@@ -108,7 +111,9 @@ def open_cluster(
     if address is None:
         if resources:
             given = ", ".join(f"--ray-{name}" for name in resources)
-            raise click.UsageError(f"{given} is for workers on a cluster; add --ray.")
+            raise click.UsageError(
+                f"{given} is for workers on a Ray cluster. Add --ray, or leave it out."
+            )
         yield None
         return
     for name, value in refused.items():

@@ -5,11 +5,13 @@ from typing import Any
 
 import click
 
+from tfviz._errors import count_of
 from tfviz.analysis.dataset_examples import RespondTo
-from tfviz.cli.console import SiteProgress, count_of, defer_interrupt
+from tfviz.cli.console import defer_interrupt
 from tfviz.cli.examples import ExamplesProgress
 from tfviz.cli.output import INTERRUPTED, TIME, end_early, report_failures, show_run
 from tfviz.cli.plan import announce, print_plans
+from tfviz.cli.progress import LateProgress
 from tfviz.runs.recipe import EXAMPLES, Recipe
 from tfviz.runs.run import Batches, Run, make_batches
 from tfviz.runs.work import Work
@@ -45,6 +47,7 @@ def make_atlas(
     with (
         defer_interrupt("batch") as interrupted,
         ExamplesProgress(recipe.source / EXAMPLES, interrupted) as images,
+        LateProgress("files of the site") as building,
     ):
 
         def is_over() -> bool:
@@ -78,7 +81,7 @@ def make_atlas(
         stopped = recipe.make(
             render,
             collecting=collecting,
-            building=SiteProgress(),
+            building=building,
             respond_to=respond_to,
             **of_site,
         )

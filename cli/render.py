@@ -13,6 +13,7 @@ from tfviz.cli.console import report_errors
 from tfviz.cli.priors import OPTION_OF, load_prior, prior_options
 from tfviz.cli.ray_options import (
     RAY_OPTIONS,
+    RAY_SECTION,
     make_batches_of,
     open_cluster,
     ray_options,
@@ -39,6 +40,62 @@ DEMO_UNITS = (
     "logit:goldfish",
     "logit:lion",
 )
+
+# The sections of the help of `render`.
+SECTIONS = {
+    "Most used options": (
+        "--output",
+        "--model",
+        "--size",
+        "--steps",
+        "--param",
+        "--seed",
+        "--sheet",
+        "--dry-run",
+    ),
+    "What is shown": (
+        *options.MODEL_SECTION,
+        "--from",
+        "--start",
+        "--diverse",
+        "--diversity",
+        "--diversity-layer",
+    ),
+    "How it is optimized": (
+        "--transforms",
+        "--penalty",
+        "--statistics",
+        "--alpha",
+        "--optimizer",
+        "--learning-rate",
+        "--momentum",
+        "--candidates",
+        "--restarts",
+        "--plateau",
+        "--seconds",
+        "--target",
+    ),
+    "Learned priors (--param)": tuple(OPTION_OF.values()),
+    "Where it is written": (
+        "--format",
+        "--force",
+        "--retry-failed",
+        "--max-seconds",
+        "--json",
+    ),
+    "Advanced options": (
+        "--batch-size",
+        "--threads",
+        "--deterministic",
+        "--xla",
+        "--gradient-blur",
+        "--normalize-gradient",
+        "--smooth-pools",
+        *RAY_SECTION,
+        "-h",
+        "--help",
+    ),
+}
 
 
 @click.command()
@@ -69,7 +126,7 @@ def demo(output: Path) -> None:
         render_to_folder(Work(job, output, ".png"), model="squeezenet", sheet=True)
 
 
-@click.command(cls=types.UnitsCommand)
+@click.command(cls=types.UnitsCommand, sections=SECTIONS)
 @click.argument("units", metavar="UNIT...", nargs=-1)
 @click.option(
     "--from",
@@ -156,8 +213,8 @@ def demo(output: Path) -> None:
     "--momentum",
     type=click.FloatRange(0, 1, max_open=True),
     show_default="0.5, or the prior's own",
-    help="The share of its mean gradient that Adam keeps at each step. Less lets it "
-    "follow the random transforms faster.",
+    help="The share of its mean gradient that Adam keeps at each step. A smaller one "
+    "lets it follow the random transforms faster.",
 )
 @click.option(
     "--optimizer",
@@ -215,17 +272,17 @@ def demo(output: Path) -> None:
 @click.option(
     "--plateau",
     is_flag=True,
-    help="Stop a picture when its score no longer rises.",
+    help="Stop optimizing a picture when its score no longer rises.",
 )
 @click.option(
     "--seconds",
     type=types.Positive(),
-    help="Stop each batch of pictures after this time in seconds.",
+    help="Stop optimizing each batch of pictures after this time in seconds.",
 )
 @click.option(
     "--target",
     type=float,
-    help="Stop a picture when its unit responds this strongly.",
+    help="Stop optimizing a picture when its unit responds this strongly.",
 )
 @options.seed_option
 @options.deterministic_option
@@ -255,8 +312,8 @@ def demo(output: Path) -> None:
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Print how many pictures there are in each layer, and how long they will "
-    "take, estimated from a trial of about 20 seconds. Nothing is written.",
+    help="Print how many pictures there are in each layer and how long they will "
+    "take, as a trial of about 20 seconds shows. Nothing is written.",
 )
 @click.option(
     "--json",
@@ -305,7 +362,7 @@ def render(  # noqa: PLR0917 (click passes by name)
     command continues it. A picture that fails does not end the run.
     DIR/manifest.jsonl lists the finished pictures, and those that failed, with the
     reasons. The exit code is 0 if all pictures are finished, 1 if some failed or the
-    run was interrupted, 3 if --max-seconds are over.
+    run was interrupted, 3 if --max-seconds have passed.
 
     \b
     tfviz render 'fire8:*' -o fire8 --size 128
@@ -360,13 +417,16 @@ def _job_of(units: tuple[str, ...], output: AnyPath, settings: dict[str, Any]) -
     """Return the job that renders units into a folder as the options say."""
     if settings["diverse"] is not None and settings["diversity"] is None:
         raise click.UsageError(
-            "--diverse needs the weight of the difference: --diversity. In Python, "
-            "tfviz.diverse searches for it."
+            "--diverse needs the weight of the diversity term: give --diversity, for "
+            "example 1. In Python, tfviz.diverse searches for a weight."
         )
     if settings["diverse"] is None and (
         settings["diversity"] is not None or settings["diversity_layer"] is not None
     ):
-        raise click.UsageError("--diversity needs the number of pictures: --diverse.")
+        raise click.UsageError(
+            "--diversity and --diversity-layer need the number of pictures: give "
+            "--diverse, for example 4."
+        )
     adapter = options.load_adapter(
         **{name: settings[name] for name in options.MODEL_OPTIONS}
     )
@@ -439,7 +499,10 @@ def _param_of(adapter: Any, settings: dict[str, Any]) -> Any:
         height, width = size or adapter.size
         return make_param(name, height, width, adapter, settings["statistics"])
     if settings["statistics"]:
-        raise click.UsageError("--statistics is not for learned priors.")
+        raise click.UsageError(
+            "--statistics is not for learned priors, whose colours are those of the "
+            "generator. Leave it out."
+        )
     return load_prior(name, size, **own, allow_unsafe=settings["allow_unsafe"])
 
 

@@ -9,6 +9,7 @@ import click
 from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import defer_interrupt, fail, report_errors
+from tfviz.cli.help import Command
 
 # The sizes and defaults below are those of `tfviz.priors.training`, which a test
 # compares with them. They are repeated here because importing it imports TensorFlow,
@@ -31,7 +32,43 @@ ONLY_KIND = {
 }
 
 
-@click.command()
+# The sections of the help.
+_SECTIONS = {
+    "Most used options": (
+        "--images",
+        "--output",
+        "--size",
+        "--steps",
+        "--minutes",
+        "--model",
+        "--layer",
+    ),
+    "What is learned": (
+        "--without",
+        "--held-out",
+        "--code",
+        "--channels",
+        "--variant",
+        "--encoder",
+        "--encoder-steps",
+        "--initial",
+    ),
+    "How the model of an inverter or autoencoder is fed": options.MODEL_SECTION,
+    "Advanced options": (
+        "--batch",
+        "--learning-rate",
+        "--seed",
+        "--by-clock",
+        "--bfloat16",
+        "--xla",
+        "--threads",
+        "-h",
+        "--help",
+    ),
+}
+
+
+@click.command(cls=Command, sections=_SECTIONS)
 @click.argument("kind", type=click.Choice([*KINDS]))
 @click.option(
     "--images",

@@ -273,7 +273,7 @@ class TestCommand:
         result = run("--images", "photos", "-o", "toy.npz", "-l", "pool")
 
         assert result.stdout == ("toy.npz: 2 layers, 3 photos, 1 could not be read\n")
-        assert f"not read: {Path('photos/broken.JPG')}" in result.stderr
+        assert f"Not read: {Path('photos/broken.JPG')}" in result.stderr
         assert "notes.txt" not in result.output
         measured = levels.load("toy.npz")
         read = [images.read(f) for f in sorted(Path("photos").rglob("*.png"))]
@@ -286,11 +286,11 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "code", "said"),
         [
-            (["--images", "empty", "-o", "l.npz"], 1, "'empty' holds no photos"),
+            (["--images", "empty", "-o", "l.npz"], 1, "'empty' holds no images"),
             (["--images", "broken", "-o", "l.npz"], 1, "2 images. Received: 0"),
             (["--images", "nowhere", "-o", "l.npz"], 2, "'nowhere' does not exist"),
             (["--images", "empty", "-o", "l.txt"], 2, "must end in .npz"),
-            (["--images", "broken", "-o", "f/l.npz"], 2, "cannot write to 'f' ("),
+            (["--images", "broken", "-o", "f/l.npz"], 2, "'f' is a file, not a folder"),
             (["--images", "broken", "-o", "l.npz", "-l", "pol"], 1, "mean 'pool'"),
             (["-o", "l.npz"], 2, "Give either --images or --examples"),
             (

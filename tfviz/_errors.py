@@ -130,3 +130,13 @@ def renaming(**names: str) -> Iterator[None]:
         yield
     finally:
         _RENAMED.remove(names)
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return a number with a noun, in the plural unless the number is 1.
+
+    >>> count_of(1, "batch"), count_of(3, "batch"), count_of(0, "layer")
+    ('1 batch', '3 batches', '0 layers')
+    """
+    ending = "es" if noun.endswith(("ch", "ss")) else "s"
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}{ending}"

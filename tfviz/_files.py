@@ -159,7 +159,7 @@ def check_settings(path: Path, settings: Mapping[str, Any], work: str) -> None:
         saved = json.loads(path.read_bytes())
     except ValueError as error:
         raise ValueError(
-            f"{str(path)!r} is cut off or no JSON. Choose another folder."
+            f"{str(path)!r} is cut off, or is not JSON. Choose another folder."
         ) from error
     check_same_settings(path.parent, saved, settings, work)
 
@@ -197,7 +197,7 @@ def list_differences(saved: Any, wanted: Any, name: str = "") -> list[str]:
 
     >>> saved = {"steps": 4, "size": {"h": 1}}
     >>> list_differences(saved, {"steps": 5, "size": {"h": 1, "w": 2}})
-    ['size.w null, not 2', 'steps 4, not 5']
+    ['size.w is not set there and 2 here', 'steps is 4 there and 5 here']
     """
     if isinstance(saved, dict) and isinstance(wanted, dict):
         return [
@@ -209,16 +209,16 @@ def list_differences(saved: Any, wanted: Any, name: str = "") -> list[str]:
         ]
     if saved == wanted:
         return []
-    return [f"{name} {_shorten(saved)}, not {_shorten(wanted)}"]
+    return [f"{name} is {_shorten(saved)} there and {_shorten(wanted)} here"]
 
 
 def _shorten(value: Any) -> str:
     """Return a setting as JSON for a message, cut off where it is too long.
 
-    >>> _shorten([0.5, None]), len(_shorten("x" * 100))
-    ('[0.5, null]', 60)
+    >>> _shorten([0.5, None]), _shorten(None), len(_shorten("x" * 100))
+    ('[0.5, null]', 'not set', 60)
     """
-    text = json.dumps(value)
+    text = "not set" if value is None else json.dumps(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 

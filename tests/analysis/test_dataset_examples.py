@@ -892,12 +892,10 @@ class TestBad:
     def test_folders_without_images_are_refused(self, adapter, tmp_path):
         with pytest.raises(ValueError, match="nowhere' is not a folder of images"):
             tfviz.dataset_examples(adapter, tmp_path / "nowhere", "pool")
-        with pytest.raises(ValueError, match="holds no photos: no file ends in .bmp"):
+        with pytest.raises(ValueError, match="holds no images: .* ends in .bmp"):
             tfviz.dataset_examples(adapter, tmp_path, "pool")
         (tmp_path / "a.png").write_bytes(b"no picture")
-        with pytest.raises(
-            ValueError, match="None of the 1 images .* a.png: cannot be"
-        ):
+        with pytest.raises(ValueError, match="None of 1 image .* a.png: cannot be"):
             tfviz.dataset_examples(adapter, tmp_path, "pool")
 
     def test_activations_that_are_not_finite_are_refused(self):

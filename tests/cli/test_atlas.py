@@ -104,7 +104,7 @@ def test_mistakes_are_explained(run, tmp_path):
         (["--examples", "e.npz", "--dry-run"], "so leave out --dry-run;"),
         (["fire8:3", "--network", "n.json"], "--network is for sites of --pictures or"),
         (["fire8:3", "--range=-1,1"], "--range is for learned priors. Name one by"),
-        (["fire8:3", "--param", "inverted"], "there is no 'inverted'"),
+        (["fire8:3", "--param", "inverted"], "there is no prior 'inverted'"),
         (["fire8:3", "--images", "none"], "Directory 'none' does not exist"),
         (["-fire8:3"], "Write neg:fire8:3"),
     ],
@@ -165,7 +165,7 @@ class TestRecipe:
         for made in (3, 5, 8):  # a batch each time, and never one of two runs
             result = run(*recipe, "--max-seconds", 0.001, code=3)
             assert result.stderr.splitlines()[-1] == (
-                f"the time is over: {made} of 10 pictures are made, and "
+                f"The time is over: {made} of 10 pictures are made, and "
                 "site/index.html shows them. The same command goes on from here."
             )
         # The time is over in the last batch as well, but nothing is left then.
@@ -185,9 +185,9 @@ class TestRecipe:
         recipe += ["--steps", 1, "--batch-size", 2, "-o", "site"]
         result = run(*recipe, code=1)
 
-        assert "stopping after this batch" in result.stderr
+        assert "Stopping after this batch" in result.stderr
         assert error_of(result) == (
-            "Error: interrupted: 2 of 8 pictures are made, and site/index.html shows "
+            "Error: Interrupted: 2 of 8 pictures are made, and site/index.html shows "
             "them. The same command goes on from here."
         )
         assert len(contents("site/pictures")) == 2

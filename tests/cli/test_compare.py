@@ -73,7 +73,7 @@ def test_an_interrupted_comparison_goes_on_to_a_report(run, photos, judge, monke
         patch.setattr("tfviz.cli.compare.defer_interrupt", interrupt_at_once)
         cut = run(*FEW, *units, code=1)
     assert error_of(cut) == (
-        "Error: interrupted: 2 of 4 pictures are in out. The same command goes on "
+        "Error: Interrupted: 2 of 4 pictures are in out. The same command goes on "
         "from here."
     )
     assert names("out") == ["comparison.json", "pictures"]
@@ -95,7 +95,9 @@ def test_an_interrupted_comparison_goes_on_to_a_report(run, photos, judge, monke
     lines = result.stdout.splitlines()
     assert lines[0] == "pixels: no verdict: 2 units are too few for an interval"
     assert lines[-1] == str(Path("out", "report.html"))
-    assert "4/4  pixels" in result.stderr
+    progress = [line for line in result.stderr.splitlines() if "/4  " in line]
+    assert progress == ["2/4  pixels  fire2:5"]
+    assert "4/4 pictures" in result.stderr
     assert "judging the pictures" in result.stderr
     results = read("out")
     assert results["settings"]["photos"] == COUNT
@@ -188,7 +190,7 @@ def test_pictures_of_an_earlier_run_are_not_photos(run, photos):
         (["--seconds", 0], "0"),
         (["--seconds", 1], "either --steps or --seconds"),
         (["--images", "nowhere"], "'nowhere' does not exist"),
-        (["--images", "empty"], "there are no images in empty"),
+        (["--images", "empty"], "'empty' holds no images"),
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_loaded(
@@ -238,7 +240,7 @@ def test_a_folder_with_a_damaged_claim_is_refused_and_kept(run, photos):
     result = run(*FEW, "fire2:3", code=1)
 
     assert error_of(result) == (
-        "Error: 'out/comparison.json' is cut off or no JSON. Choose another folder."
+        "Error: 'out/comparison.json' is cut off, or is not JSON. Choose another folder."
     )
     assert names("out") == ["comparison.json"]
 

@@ -56,7 +56,7 @@ def test_the_file_is_that_of_the_library(run, photos):
     assert lines[3] == f"{Path('new/e.npz')}: 3 layers, 11 images, 7 could not be read"
     named = [line for line in result.stderr.splitlines() if "broken" in line]
     assert named == [
-        f"not read: broken{i}.jpg: cannot be read as an image" for i in range(5)
+        f"Not read: broken{i}.jpg: cannot be read as an image" for i in range(5)
     ]
     assert "and 2 more" in result.stderr.splitlines()
     assert "18/18 images" in result.stderr
@@ -91,24 +91,24 @@ def test_ctrl_c_stops_after_a_batch_and_the_same_command_continues(
     run(*command, "-o", "whole.npz")
     from tfviz.cli import examples
 
-    show = examples.ExamplesProgress._print_line
+    show = examples.ExamplesProgress.__call__
 
     def press(self, done, total):
-        show(self, done, total)
         if done == 8:
             os.kill(os.getpid(), signal.SIGINT)
+        show(self, done, total)
 
-    monkeypatch.setattr(examples.ExamplesProgress, "_print_line", press)
+    monkeypatch.setattr(examples.ExamplesProgress, "__call__", press)
     result = run(*command, "-o", "e.npz", code=1)
-    assert "stopping after this batch" in result.stderr
+    assert "Stopping after this batch" in result.stderr
     assert error_of(result) == (
-        "Error: interrupted: 8 of 18 images are done. The same command continues from "
-        "e.npz.partial"
+        "Error: Interrupted: 8 of 18 images are done. The same command continues from "
+        "e.npz.partial."
     )
     assert Path("e.npz.partial").exists()
     assert not Path("e.npz").exists()
     other = run(*command, "-o", "e.npz", "-k", 4, code=1)
-    assert "other settings: k 9, not 4" in error_of(other)
+    assert "other settings: k is 9 there and 4 here" in error_of(other)
     run(*command, "-o", "e.npz")
     assert Path("e.npz").read_bytes() == Path("whole.npz").read_bytes()
     assert not Path("e.npz.partial").exists()
@@ -141,7 +141,7 @@ def test_a_full_disk_keeps_the_last_state(run, photos, monkeypatch, writes):
 
     Path(".tfviz-00000000-other.part").touch()  # of another file, by its checksum
     result = run(*command, "-o", "e.npz")
-    assert "continuing from e.npz.partial" in result.stderr
+    assert "Continuing from e.npz.partial" in result.stderr
     assert Path("e.npz").read_bytes() == Path("whole.npz").read_bytes()
     assert names(".") == [".tfviz-00000000-other.part", "e.npz", *kept[1:]]
 
@@ -197,11 +197,11 @@ def test_top_takes_the_file_as_levels(run, photos):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--images", "empty", "-o", "e.npz"], 1, "'empty' holds no photos"),
-        (["--images", "bad", "-o", "e.npz"], 1, "None of the 1 images could be read"),
+        (["--images", "empty", "-o", "e.npz"], 1, "'empty' holds no images"),
+        (["--images", "bad", "-o", "e.npz"], 1, "None of 1 image could be read"),
         (["--images", "nowhere", "-o", "e.npz"], 2, "'nowhere' does not exist"),
         (["--images", "bad", "-o", "e.txt"], 2, "must end in .npz"),
-        (["--images", "bad", "-o", "f/e.npz"], 2, "cannot write to 'f' ("),
+        (["--images", "bad", "-o", "f/e.npz"], 2, "'f' is a file, not a folder"),
         (["--images", "bad", "-o", "e.npz", "-l", "pol"], 1, "Did you mean 'pool'"),
         (["--images", "bad", "-o", "e.npz", "-l", "x*"], 1, "No layer matches 'x*'"),
         (["--images", "bad", "-o", "e.npz", "-k", "0"], 2, "0 is not in the range"),

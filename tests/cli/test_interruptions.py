@@ -127,7 +127,7 @@ def check_end(out, before, uninterrupted):
     """Run the same command to its end, and compare its folder with that of one run."""
     stderr = run_to_end(JOB, out.parent)
 
-    assert f"{len(before)} of {COUNT} are finished already" in stderr
+    assert f"{len(before)} of {COUNT} pictures are finished already" in stderr
     assert pictures(out) == uninterrupted
     assert {name: written(out / name) for name in before} == before
     assert names(out) == sorted([*uninterrupted, "manifest.jsonl"])
@@ -237,8 +237,8 @@ def test_a_signal_ends_the_run_after_the_batch(number, place, uninterrupted):
 
     made = pictures(place / "out")
     assert child.returncode == 1
-    assert "stopping after this batch" in stderr
-    assert f"interrupted: {len(made)} of {COUNT} pictures are in out." in stderr
+    assert "Stopping after this batch" in stderr
+    assert f"Interrupted: {len(made)} of {COUNT} pictures are in out." in stderr
     assert len(made) % BATCH == 0
     assert made.items() <= uninterrupted.items()
     assert names(place / "out") == sorted([*made, "manifest.jsonl"])
@@ -358,7 +358,7 @@ def test_a_pass_for_examples_that_is_killed_goes_on(place, whole_pass):
         assert is_state == (done < PHOTOS)
     stderr = run_to_end(PASS, place)
 
-    assert "continuing from e.npz.partial" in stderr
+    assert "Continuing from e.npz.partial" in stderr
     assert (place / "e.npz").read_bytes() == whole_pass
     assert names(place) == ["e.npz"]
 
@@ -467,7 +467,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(
     assert pictures(place / "again").items() >= kept.items()
     assert set(names(place / "again")) == {*pictures(place / "again"), *others}
 
-    assert " are finished already" in Path(place, "after.txt").read_text()
+    assert " finished already" in Path(place, "after.txt").read_text()
     assert pictures(place / "after") == uninterrupted
     assert set(names(place / "after")) == {*uninterrupted, *others}
     assert {line["file"] for line in manifest(place / "after")} == set(uninterrupted)
@@ -493,7 +493,7 @@ def test_a_pass_for_examples_on_a_full_disk_goes_on(in_small_disk, place, whole_
     assert error.startswith("Error: No space left on device (out/e.npz.partial")
     assert error.endswith(FULL)
     assert names(place / "full") == ["e.npz.partial", "other.bin"]
-    assert "continuing from out/e.npz.partial" in Path(place, "after.txt").read_text()
+    assert "Continuing from out/e.npz.partial" in Path(place, "after.txt").read_text()
     assert names(place / "after") == ["e.npz", "other.bin"]
     assert (place / "after/e.npz").read_bytes() == whole_pass
 
@@ -512,6 +512,6 @@ def test_a_read_only_folder_is_refused_before_any_work(in_small_disk, command):
     assert result.returncode == 0
     assert result.stdout.splitlines() == ["2"]
     assert result.stderr.splitlines()[-1] == (
-        "Error: Invalid value for '-o' / '--output': cannot write to 'out' (Read-only "
-        "file system). Choose another folder."
+        "Error: Invalid value for '-o' / '--output': cannot write to the folder 'out' "
+        "(Read-only file system). Choose another one."
     )

@@ -1,6 +1,7 @@
 """Runs of many units: the plan, failures, lines of JSON, damage, locks, other disks."""
 
 import json
+import time
 import os
 import re
 import signal
@@ -26,7 +27,8 @@ from tfviz._storage import as_path
 from tfviz.cli import output
 from tfviz.cli.console import defer_interrupt
 from tfviz.runs.lock import LOCK
-from tfviz.cli.progress import show_progress
+from tfviz.cli import progress
+from tfviz.cli.run_progress import show_progress
 from tfviz.runs.pace import Pace
 from tfviz.optimize.job import Job
 
@@ -162,7 +164,7 @@ class TestTime:
 
         assert len(rows) == 4
         assert (summary["left"], summary["stopped"]) == (4, "time")
-        assert "the time is over: 4 of 8 pictures are in out. The same" in first.stderr
+        assert "The time is over: 4 of 8 pictures are in out. The same" in first.stderr
         assert names("out") == [
             *(f"conv_a-{i}.png" for i in range(4)),
             "manifest.jsonl",
@@ -183,7 +185,7 @@ class TestTime:
         result = render("conv_a:*", "--json", code=1)
 
         assert error_of(result) == (
-            "Error: interrupted: 4 of 8 pictures are in out. The same command goes on "
+            "Error: Interrupted: 4 of 8 pictures are in out. The same command goes on "
             "from here."
         )
         assert rows_of(result)[1]["stopped"] == "interrupted"
@@ -249,7 +251,9 @@ class TestFailures:
         assert len(made) == 10
 
         result = render("conv_b:*", "--json", code=1)
-        assert "2 failed before and are left out; --retry-failed" in result.stderr
+        assert (
+            "2 pictures failed before and are left out; --retry-failed" in result.stderr
+        )
         assert error_of(result).startswith("Error: 2 of 12 pictures failed before.")
         rows, summary = rows_of(result)
         assert (summary["failed"], summary["made"]) == (2, 0)
@@ -426,7 +430,7 @@ class TestDamage:
         Path("out/manifest.jsonl").write_bytes(whole[:500] + b"\xff\x00" + whole[600:])
         result = render("conv_a:*")
 
-        assert "8 of 8 are finished already" in result.stderr
+        assert "8 of 8 pictures are finished already" in result.stderr
         after = {line["file"]: line for line in manifest("out")}
         assert after.keys() == before.keys()
         # Undamaged lines keep their times.
@@ -504,7 +508,7 @@ class TestOtherDisks:
         (far / "conv_a-1.png").write_bytes(b"damaged")
         second = render("conv_a:*", "-o", url, "--sheet", "--json")
 
-        assert "3 of 8 are finished already" in second.stderr
+        assert "3 of 8 pictures are finished already" in second.stderr
         assert "1 picture is damaged and is made again: conv_a-1.png" in second.stderr
         assert rows_of(second)[0][0]["file"] == f"{url}/conv_a-0.png"
         assert contents() == pictures("near")
@@ -528,45 +532,76 @@ class TestPace:
             for i, n in enumerate(numbers)
         ]
 
+    def work(self, **options):
+        """Ten pictures in batches of five, of which two need not be made."""
+        pictures = [SimpleNamespace(name=f"unit{i}") for i in range(10)]
+        batches = {3: SimpleNamespace(places=[0, 1, 2, 3, 4])}
+        batches[5] = SimpleNamespace(places=[5, 6, 7, 8, 9])
+        job = SimpleNamespace(
+            options=SimpleNamespace(**options), pictures=pictures, batches=batches,
+            wanted=lambda number, skip: [
+                i for i, at in enumerate(batches[number].places) if at not in skip
+            ],
+        )  # fmt: skip
+        return SimpleNamespace(job=job, files=[None] * 10, skip={0, 9})
+
     def test_a_terminal_gets_a_bar_that_ends_full(self, monkeypatch):
-        bars = []
+        shown = []
 
         class Bar:
-            current_item = None
+            def __init__(self, total):
+                self.total = total
 
-            def __init__(self, length):
-                self.length, self.position = length, 0
-
-            def __enter__(self):
-                return self
-
-            def __exit__(self, *_):
+            def start(self):
                 pass
 
-            def update(self, steps):
-                assert steps >= 0
-                self.position += steps
+            def stop(self):
+                pass
 
-        def progressbar(length, **_):
-            bars.append(Bar(length))
-            return bars[0]
+            def move(self, done, *texts):
+                shown.append((done, self.total, *texts))
 
-        monkeypatch.setattr("sys.stderr", SimpleNamespace(isatty=lambda: True))
-        monkeypatch.setattr("click.progressbar", progressbar)
-        job = SimpleNamespace(options=SimpleNamespace(steps=40, restarts=2))
+        monkeypatch.setattr(progress, "is_live", lambda: True)
+        monkeypatch.setattr(progress, "_Bar", Bar)
         pace = Pace(self.plans([3, 5]))
-        with show_progress(job, pace, 10, 2) as progress:
+        with show_progress(self.work(steps=40, restarts=2), pace) as run:
+            first = "2/10 pictures"
+            assert shown == [(0, 160, first, "compiling unit1 to unit4", "")]
             # The first batch fails, and its halves repeat the steps.
             for step in (32, 80, 16, 80, 48):
-                progress.update(SimpleNamespace(step=step, names=("x",)))
-            progress.finish_batch(pace.add(3, 4, 120, 0), ["x"])
-            progress.update(SimpleNamespace(step=16, names=("y",)))
-            assert bars[0].current_item == "y  2 a minute  2:00 left"
-            assert bars[0].position == 80 + 16
+                run.update(SimpleNamespace(step=step, steps=80, names=("x",)))
+            assert [line[0] for line in shown[1:]] == [32, 80, 80, 80, 80]
+            assert shown[-1][2:4] == (first, "step 48 of 80, x")
+            run.finish_batch(pace.add(3, 4, 120, 0), ["x"] * 4)
+            second = (80, 160, "6/10 pictures", "step 0 of 80, unit5 to unit8")
+            assert shown[-1] == (*second, "2:00 left")
+            run.update(SimpleNamespace(step=16, steps=80, names=("y",)))
             # A rule stops the second one early.
-            progress.finish_batch(pace.add(5, 4, 120, 0), ["y"])
+            run.finish_batch(pace.add(5, 4, 120, 0), ["y"] * 4)
 
-        assert bars[0].position == bars[0].length == 160
+        assert shown[-1] == (160, 160, "10/10 pictures", "", "0:00 left")
+
+    def test_a_log_gets_a_line_while_the_first_batch_is_compiled(
+        self, monkeypatch, capsys
+    ):
+        monkeypatch.setattr(progress, "LINE_SECONDS", 0.02)
+        with show_progress(self.work(steps=8, restarts=1), Pace(self.plans([3, 5]))):
+            time.sleep(0.2)
+
+        lines = capsys.readouterr().err.splitlines()
+        assert 2 <= len(lines) <= 10
+        assert set(lines) == {"2/10 pictures  compiling unit1 to unit4  0:00 so far"}
+
+    def test_workers_on_a_cluster_make_several_batches_at_a_time(
+        self, monkeypatch, capsys
+    ):
+        monkeypatch.setattr(progress, "LINE_SECONDS", 0.02)
+        work, pace = self.work(steps=8, restarts=1), Pace(self.plans([3, 5]))
+        with show_progress(work, pace, is_remote=True):
+            time.sleep(0.1)
+
+        waiting = "2/10 pictures  waiting for the first pictures  0:00 so far"
+        assert set(capsys.readouterr().err.splitlines()) == {waiting}
 
 
 def test_the_sheet_is_drawn_from_one_file_after_the_other(render, monkeypatch):

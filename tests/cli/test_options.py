@@ -56,7 +56,9 @@ def test_penalties_are_subtracted_and_keep_the_name(run):
     assert out["score"] < out["unit_score"]
     assert plain["score"] == plain["unit_score"]
     result = run("render", "fire2:4", "-o", "out", *FAST, code=1)
-    assert "penalties.total_variation 1000.0, not null" in error_of(result)
+    assert "penalties.total_variation is 1000.0 there and not set here" in error_of(
+        result
+    )
 
 
 @pytest.mark.slow
@@ -151,8 +153,8 @@ def test_models_of_several_inputs_and_outputs(run):
         (["--penalty", "l1"], "'l1' has no weight; write l1=2"),
         (["--penalty", "l1=x"], "has no weight"),
         (["--diverse", "1"], "1 is not in the range"),
-        (["--diverse", "3"], "--diverse needs the weight of the difference"),
-        (["--diversity", "3"], "--diversity needs the number of pictures"),
+        (["--diverse", "3"], "--diverse needs the weight of the diversity"),
+        (["--diversity", "3"], "--diversity and --diversity-layer need the number"),
         (["--optimizer", "adan"], "'adan' is not one of"),
         (["--gradient-blur", "-1"], "-1.0 is not in the range"),
         (["--seconds", "0"], "0.0 is not in the range"),

@@ -220,7 +220,7 @@ class TestRefused:
         Path("file").write_text("not a folder")
         result = run(*ARGUMENTS, "--images", photos, "-o", "file/out", code=2)
 
-        assert "cannot write to 'file/out'" in error_of(result)
+        assert "cannot write to the folder 'file/out'" in error_of(result)
 
     def test_a_layer_that_does_not_exist(self, run, photos):
         result = run(*ARGUMENTS, "--images", photos, "--layer", "fire88", code=1)

@@ -179,7 +179,7 @@ def test_a_signal_leaves_no_process(tmp_path, toy_file, signals, steps):
     assert process.returncode == 1
     made = pictures(tmp_path / "out")
     if signals == 1:
-        assert "interrupted: 8 of 13 pictures are in out" in errors
+        assert "Interrupted: 8 of 13 pictures are in out" in errors
         assert len(made) == 8
     else:
         assert made == {}

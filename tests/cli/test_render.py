@@ -76,7 +76,7 @@ class TestRender:
         before = written(Path("out/fire2-3.png"))
         result = run("render", "fire2:3-4", "-o", "out", *FAST)
 
-        assert "1 of 2 are finished already" in result.stderr
+        assert "1 of 2 pictures is finished already" in result.stderr
         assert written(Path("out/fire2-3.png")) == before
         assert names("out") == ["fire2-3.png", "fire2-4.png", "manifest.jsonl"]
 
@@ -92,7 +92,7 @@ class TestRender:
             (["--transforms", "lucid"], "transforms"),
             (["--size", "65"], "param"),
             (["--param", "pixels"], "param"),
-            (["--batch-size", "4"], "batch null, not 4"),
+            (["--batch-size", "4"], "batch is not set there and 4 here"),
             (["--preprocess", "0,1"], 'preprocess "0,255", not "0,1"'),
         ],
     )
@@ -461,7 +461,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(run):
     Path("file").write_text("")
     result = run("render", "fire2:1", "-o", "file/out", code=2)
 
-    assert "cannot write to 'file/out' (Not a directory)" in error_of(result)
+    assert "cannot write to the folder 'file/out' (Not a directory)" in error_of(result)
 
 
 def test_a_run_keeps_its_batch_size_whatever_memory_is_free(run, monkeypatch):

@@ -594,12 +594,12 @@ class TestResume:
         ]
         for part in ("summary", "differences", "verdicts", "curves", "settings"):
             assert again.results[part] == whole.results[part]
-        assert [(at.method, at.done, at.total) for at in told] == [
-            ("pixels", 2, 8),
-            ("pixels", 4, 8),
-            ("fourier", 6, 8),
-            ("fourier", 8, 8),
-            ("judging", 8, 8),
+        assert [(at.method, at.unit, at.done, at.total) for at in told] == [
+            ("pixels", "known:0", 1, 8),
+            ("pixels", "known:1", 2, 8),
+            ("fourier", "known:0", 4, 8),
+            ("fourier", "known:1", 6, 8),
+            ("judging", "", 8, 8),
         ]
 
     @pytest.mark.slow
@@ -778,7 +778,7 @@ class TestFolders:
         claim = folder / "comparison.json"
         text = claim.read_text()
         claim.write_text(text[: len(text) // 2])
-        with pytest.raises(ValueError, match="cut off or no JSON. Choose another"):
+        with pytest.raises(ValueError, match="cut off, or is not JSON. Choose another"):
             run(adapter, "known:0", {"pixels": moving()}, folder, steps=1, seeds=1)
 
 

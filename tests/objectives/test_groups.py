@@ -229,7 +229,7 @@ def test_a_penalty_does_not_hide_a_dead_start():
     adapter = tfviz.adapt(model, (-1, 1))
     layer = adapter.layers()[-1].path
     unit = objectives.channel(layer, [0, 1]) - 0.01 * objectives.total_variation()
-    with pytest.warns(UserWarning, match=r"1 dead unit\(s\)"):
+    with pytest.warns(UserWarning, match=r"1 dead unit,"):
         result = tfviz.render(
             adapter, unit, params.pixels(16, 16), transforms.none(), steps=64
         )

@@ -558,7 +558,11 @@ BAD = [
     (["photo.png", "-m", "nothing.keras"], 2, "There is no model"),
     (["photo.png", "-o", "dream.jpg"], 2, "must end in .png or .webp"),
     (["photo.png", "-o", "folder.png"], 2, "'folder.png' is a folder"),
-    (["photo.png", "-o", "text.jpg/dream.png"], 2, "cannot write to 'text.jpg'"),
+    (
+        ["photo.png", "-o", "text.jpg/dream.png"],
+        2,
+        "'text.jpg' is a file, not a folder",
+    ),
 ]
 
 

@@ -590,7 +590,10 @@ class TestBadInput:
             ({"batch_size": 0}, "`batch_size` must be a whole number of at least 1"),
             ({"objective": "conv_x:1"}, "no layer 'conv_x'"),
             ({"objective": "conv_b:99"}, "channels 0 to 11. Received: 99"),
-            ({"param": params.fourier(32, 32, 1)}, "takes 3 channels, but `param`"),
+            (
+                {"param": params.fourier(32, 32, 1)},
+                "images of 3 channels, but `param` makes images of 1",
+            ),
             (
                 {"param": params.fourier(6, 6), "moves": transforms.crop(3)},
                 "leaves nothing",

@@ -131,7 +131,7 @@ def test_the_command_line(run):
     assert spec["param"]["precision"] == "float16"
     assert np.isfinite(manifest("out")[0]["score"])
     line = error_of(run(*job, code=1))
-    assert 'param.precision "float16", not null' in line
+    assert 'param.precision is "float16" there and not set here' in line
     line = error_of(
         run("render", "fire2:3", "-o", "o", *FAST, "--precision=float16", code=2)
     )

@@ -247,7 +247,7 @@ def test_folders_without_images_are_refused(toy_adapter, tmp_path):
     with pytest.raises(ValueError, match="'none' is not a folder of images"):
         make("none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="empty' holds no photos: no file ends in"):
+    with pytest.raises(ValueError, match="empty' holds no images: no file in it"):
         make(tmp_path / "empty")
 
 
@@ -280,7 +280,7 @@ def test_other_settings_are_refused(toy_adapter, tmp_path):
     tfviz.atlas(*call, steps=1, negative=False)
     with pytest.raises(
         ValueError,
-        match="positive' holds another .* steps 1, not 2.*, or delete the folder",
+        match="positive' holds .* is 1 there and 2 here.*, or delete the folder",
     ):
         tfviz.atlas(*call, steps=2)
     for params in ((), ("fourier", "fourier")):

@@ -8,6 +8,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from tfviz._errors import count_of
 from tfviz.analysis.example_pass import Pass
 from tfviz.analysis.examples_file import DatasetExamples, check_suffix
 from tfviz.analysis.layer_selection import select_layers
@@ -312,8 +313,9 @@ def _check_images(state: Pass) -> None:
     if state.images:
         return
     if not state.unreadable:
-        raise ValueError("There are no images.")
+        raise ValueError("There are no images. Give at least one.")
     file, reason = state.unreadable[0]
     raise ValueError(
-        f"None of the {len(state.unreadable)} images could be read. {file}: {reason}"
+        f"None of {count_of(len(state.unreadable), 'image')} could be read. "
+        f"{file}: {reason}"
     )

@@ -11,7 +11,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from tfviz._errors import did_you_mean
+from tfviz._errors import argument, did_you_mean
 from tfviz._files import DAMAGED, write_safely
 from tfviz.analysis.layer_selection import unit_prefix
 from tfviz.analysis.photo_stream import digest_of
@@ -254,7 +254,7 @@ class DatasetExamples:
         if not path.exists():
             raise FileNotFoundError(
                 f"There is no image {str(path)!r}. If the images were moved, give "
-                "their folder with `folder`."
+                f"their folder with {argument('folder')}."
             )
         if digest_of(path.read_bytes()) != image.digest:
             raise ValueError(f"{str(path)!r} has changed since then. {_REMEDY}")

@@ -50,8 +50,8 @@ def select_layers(adapter: Adapter, layers: str | Sequence[str]) -> list[str]:
             ]
             if not matching:
                 raise ValueError(
-                    f"No layer matches {text!r}. `tfviz layers` lists all layers; "
-                    "quote patterns in the shell."
+                    f"No layer matches {text!r}. `tfviz layers` lists all layers. In "
+                    "a shell, put patterns in quotes."
                 )
             selected += matching
         else:

@@ -77,8 +77,8 @@ class Folder:
         found = find_files(folder, dangling=True)
         if not found:
             raise ValueError(
-                f"{str(folder)!r} holds no photos: no file ends in "
-                f"{', '.join(PICTURES)}."
+                f"{str(folder)!r} holds no images: no file in it or its subfolders "
+                f"ends in {', '.join(PICTURES)}."
             )
         self._adapter = adapter
         self.path = folder

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfviz import judges as judging
 from tfviz import stops
+from tfviz._errors import argument
 from tfviz.comparison.evaluation import UnitScorer, evaluate_photos
 from tfviz.comparison.methods import Contender, checked
 from tfviz.comparison.records import Unit
@@ -55,13 +56,15 @@ class ComparisonProgress:
     """How far a comparison is; callbacks get one.
 
     Attributes:
-        method: The name of the method that is rendered; `judging` when all pictures
-            are rendered.
+        method: The name of the method that is rendered next; `judging` when all
+            pictures are rendered.
+        unit: The unit that is rendered next; empty while pictures are judged.
         done: The number of pictures that are rendered.
         total: The number of all pictures.
     """
 
     method: str
+    unit: str
     done: int
     total: int
 
@@ -111,7 +114,8 @@ def compare(
             default a temporary one, which is deleted with the result.
         title: The title of the report.
         command: The command that makes the comparison again, for the report.
-        callbacks: Functions called with a `ComparisonProgress` after each batch.
+        callbacks: Functions called with a `ComparisonProgress` before the pictures of
+            each unit are rendered, and once before all are judged.
 
     Returns:
         The comparison.
@@ -206,8 +210,8 @@ def _budget(
         return [], STEPS if steps is None else steps
     if steps is not None:
         raise ValueError(
-            "A budget is either `steps` or `seconds`: leave out one of them. Received: "
-            f"steps={steps}, seconds={seconds}"
+            f"A budget is either {argument('steps')} or {argument('seconds')}: leave "
+            f"out one of them. Received: steps={steps}, seconds={seconds}"
         )
     if not 0 < seconds < math.inf:
         raise ValueError(f"`seconds` must be above 0. Received: seconds={seconds}")
@@ -250,25 +254,28 @@ def _render_missing(
     total = sum(len(job.pictures) for job in jobs.values())
     done = sum(c.file.exists() for name in jobs for c in store.of(name))
 
-    def report(method: str) -> None:
+    def report(method: str, unit: str = "") -> None:
         for callback in callbacks:
-            callback(ComparisonProgress(method, done, total))
+            callback(ComparisonProgress(method, unit, done, total))
 
     for name, job in jobs.items():
         pictures = store.of(name)
         missing = {p.unit for p in pictures if not p.file.exists()}
+        names = {
+            p.unit: made.name for p, made in zip(pictures, job.pictures, strict=True)
+        }
         # Units of one layer follow each other, so that each layer is compiled once.
         ordered = dict.fromkeys(
             pictures[place].unit for planned in job.batches for place in planned.places
         )
         for unit in [unit for unit in ordered if unit in missing]:
+            report(name, names[unit])
             try:
                 done += render_unit(job, pictures, unit)
             except OSError:  # such as a full disk, which is not the method's fault
                 raise
             except Exception as error:
                 errors[name, unit] = describe_failure(error)
-            report(name)
     report(JUDGING)
     return errors
 

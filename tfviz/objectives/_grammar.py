@@ -126,6 +126,11 @@ def _parse(
             rest = text.removeprefix(sign)
             return [-unit for unit in _parse(rest, adapter, negated=True)]
     head, colon, tail = text.rpartition(":")
+    if not colon and paths and text.isdecimal():
+        raise ValueError(
+            f"{text!r} is a number alone, which names no unit. Write the layer before "
+            f"it, without a space: {paths[-1]}:{text}."
+        )
     if not colon or text.endswith(PRE):
         return [layer(path) for path in _match_paths(text, paths)]
     if head in ("logit", "prob") and head not in paths:
@@ -166,9 +171,10 @@ def _parse_channels(
         indices = list(range(_count_channels(adapter, path, text)))
     if not path or indices is None:
         raise ValueError(
-            f"{text!r} is not a unit. Write layer:channel, layer:first-last, layer:*, "
-            "layer:channel@row,column, layer:channel@token, layer:random:seed, layer, "
-            "logit:class or prob:class."
+            f"{text!r} is not a unit.{' Leave out the spaces.' * (' ' in text)} Write "
+            "layer:channel, layer:first-last, layer:*, layer:channel@row,column, "
+            "layer:channel@token, layer:random:seed, layer, logit:class or prob:class; "
+            "for example fire8:20."
         )
     if not at:
         return [channel(path, i) for i in indices]
@@ -248,9 +254,11 @@ def _parse_range(text: str) -> list[int] | None:
     if not match:
         return None
     first, last = map(int, match.groups())
-    if not first <= last < first + MAX_RANGE:
+    if last < first:
+        raise ValueError(f"The range {text} descends. Write {last}-{first}.")
+    if last - first >= MAX_RANGE:
         raise ValueError(
-            f"The range {text} must ascend and contain at most {MAX_RANGE} numbers."
+            f"The range {text} has more than {MAX_RANGE} numbers. Write shorter ranges."
         )
     return list(range(first, last + 1))
 

@@ -73,8 +73,9 @@ def compile_function(
         if type(error) is not LookupError:  # such as KeyError, a mistake in the program
             raise
         raise ValueError(
-            "The unit cannot be optimized, because its layer contains an operation "
-            f"without a gradient. {reason_of(error)}"
+            "The unit cannot be optimized, because an operation between the image and "
+            f"the unit has no gradient. {reason_of(error)} Choose a unit of an earlier "
+            "layer."
         ) from error
     # Only those that this graph uses: other threads may be tracing others.
     if set(registry) != known:

@@ -7,6 +7,7 @@ from warnings import warn
 import numpy as np
 from numpy.typing import NDArray
 
+from tfviz._errors import argument, count_of
 from tfviz.optimize.runner import Runner
 from tfviz.optimize.step import REDIRECTED_STEPS
 
@@ -95,7 +96,9 @@ def warn_of_dead_units(dead: Sequence[DeadUnit]) -> None:
     if dead:
         named = ", ".join(map(str, dead[:_NAMED])) + ", ..." * (len(dead) > _NAMED)
         warn(
-            f"{len(dead)} dead unit(s), whose pictures show nothing: {named}. Try "
-            "another seed, more steps, or a photo as the start.",
+            f"{count_of(len(dead), 'dead unit')}, whose "
+            f"{'picture shows' if len(dead) == 1 else 'pictures show'} nothing: "
+            f"{named}. Try another {argument('seed')}, more {argument('steps')}, or a "
+            f"photo for {argument('start')}.",
             stacklevel=4,
         )

@@ -9,7 +9,7 @@ import tensorflow as tf
 # There is a public way to turn the setting on, but none to ask for it or turn it off.
 from tensorflow.python.framework import config
 
-from tfviz._errors import reason_of
+from tfviz._errors import argument, reason_of
 
 _lock = threading.Lock()
 # How many threads need the setting now, and whether the user had turned it on before.
@@ -45,10 +45,10 @@ def deterministic_operations(wanted: bool = True) -> Iterator[None]:
         if "determinis" not in str(error).lower():
             raise
         raise ValueError(
-            "`deterministic` (--deterministic) allows only operations that give the "
-            "same bytes each time, and the network or the objective contains one that "
-            f"cannot do so here: {reason_of(error)} Render without this option; then "
-            "the pictures may differ a little from run to run."
+            f"{argument('deterministic')} allows only operations that give the same "
+            "bytes each time, and the network or the objective contains one that "
+            f"cannot do so here: {reason_of(error)} Leave it out; then the pictures "
+            "may differ a little from run to run."
         ) from error
     finally:
         _leave()

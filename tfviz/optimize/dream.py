@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from tfviz import objectives
+from tfviz._errors import argument, count_of
 from tfviz.images import to_bytes, to_floats
 from tfviz.models.adapter import Adapter, adapt, provenance
 from tfviz.objectives._base import Objective
@@ -196,8 +197,9 @@ class Dream:
                 stopped = self._call(callbacks, picture, history, octave)
         if not fired:
             warn(
-                f"{self._picture.name} is a dead unit on this photo in {len(history)} "
-                "steps, so the picture shows nothing of it. Try another unit or photo.",
+                f"{self._picture.name} is a dead unit on this photo: its gradient was "
+                f"zero in all {count_of(len(history), 'step')}, so the picture shows "
+                "nothing of it. Try another unit or photo.",
                 stacklevel=3,
             )
         pixels = to_floats(to_bytes(picture))
@@ -224,7 +226,8 @@ class Dream:
         if not (math.isfinite(score) and math.isfinite(size)):
             raise FloatingPointError(
                 f"The score of {self._picture.name} was not finite at step "
-                f"{number + 1}. Lower the learning rate, or use float32."
+                f"{number + 1}. Lower the learning rate "
+                f"({argument('learning_rate')}), or use float32."
             )
         alive = size > 0
         if not alive and number < REDIRECTED_STEPS:
@@ -270,7 +273,7 @@ def _tile_size(tile: int | None, adapter: Adapter, photo: Size) -> Size:
             height, width = adapter.input_size
             raise ValueError(
                 f"Model {adapter.name!r} takes images of {height}x{width} only, so its "
-                f"tiles have that size. Leave `tile` out. Received: tile={tile}"
+                f"tiles have that size. Leave out {argument('tile')}. Received: {tile}"
             )
         return adapter.input_size
     height, width = (int(tile or even_tile(length, LARGEST_TILE)) for length in photo)
@@ -278,7 +281,8 @@ def _tile_size(tile: int | None, adapter: Adapter, photo: Size) -> Size:
         adapter.layers((height, width))
     except ValueError as error:
         raise ValueError(
-            f"A tile of {height}x{width} is too small; give a larger `tile`. {error}"
+            f"A tile of {height}x{width} is too small; give a larger "
+            f"{argument('tile')}. {error}"
         ) from error
     return height, width
 

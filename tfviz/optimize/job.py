@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfviz import objectives, params
 from tfviz import transforms as transform_presets
+from tfviz._errors import argument, count_of
 from tfviz.images import to_floats
 from tfviz.models.adapter import Adapter, adapt, provenance
 from tfviz.objectives import Objective
@@ -442,7 +443,10 @@ class Job:
         if start is None or isinstance(start, Mapping):
             return start
         if self.param.encode is None:
-            raise ValueError("This param cannot start from an image: no `encode`.")
+            raise ValueError(
+                "This param cannot start from an image, as it has no `encode`. Leave "
+                f"out {argument('start')}, or choose another {argument('param')}."
+            )
         given = start.images if isinstance(start, Result) else start
         images = np.asarray(given, np.float32)
         images = images[None] if images.ndim == 3 else images
@@ -488,8 +492,9 @@ def _check_param(param: Param | None, adapter: Adapter) -> Param:
         )
     if param.view is None and param.shape[2] != adapter.channels:
         raise ValueError(
-            f"Model {adapter.name!r} takes {adapter.channels} channels, but `param` "
-            f"makes {param.shape[2]}."
+            f"Model {adapter.name!r} takes images of "
+            f"{count_of(adapter.channels, 'channel')}, but {argument('param')} makes "
+            f"images of {param.shape[2]}. Choose one with as many."
         )
     return param
 

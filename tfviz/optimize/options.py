@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from tfviz._errors import argument
+
 if TYPE_CHECKING:
     import keras
 
@@ -126,7 +128,7 @@ class Options:
             check_numbers(candidates=self.candidates)
         if self.momentum is not None and not 0 <= self.momentum < 1:
             raise ValueError(
-                "`momentum` must be from 0 to below 1. "
+                "`momentum` must be at least 0 and below 1. "
                 f"Received: momentum={self.momentum}"
             )
         if isinstance(self.optimizer, str) and self.optimizer != NORMALIZED:
@@ -147,8 +149,8 @@ class Options:
         """
         if has_start and (self.candidates or 1) > 1:
             raise ValueError(
-                "`candidates` draws starts, and `start` gives one. Leave out one of "
-                "them."
+                f"{argument('candidates')} draws starts, and {argument('start')} gives "
+                "one. Leave out one of them."
             )
         rate, candidates = self.learning_rate, self.candidates
         momentum = self.momentum

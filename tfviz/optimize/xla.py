@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfviz._errors import reason_of
+from tfviz._errors import either, reason_of
 from tfviz._precision import has_gpu
 from tfviz.models.adapter import Adapter
 from tfviz.optimize.options import Options
@@ -68,7 +68,7 @@ def refusal(adapter: Adapter, error: Exception) -> ValueError:
     """Return the exception for a step that XLA was told to compile and cannot."""
     return ValueError(
         f"XLA cannot compile the step of {adapter.name!r}: {reason_of(error)} Render "
-        "with xla=False (--no-xla)."
+        f"with {_without()}."
     )
 
 
@@ -79,6 +79,10 @@ def warn_of_fallback(adapter: Adapter, error: Exception) -> None:
     _told.add(adapter)
     warnings.warn(
         f"XLA cannot compile the step of {adapter.name!r}, so it runs without: "
-        f"{reason_of(error)} Render with xla=False (--no-xla) to save the attempt.",
+        f"{reason_of(error)} Render with {_without()} to save the attempt.",
         stacklevel=2,
     )
+
+
+def _without() -> str:
+    return either(python="xla=False", command_line="--no-xla")

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tfviz._errors import argument
 from tfviz.optimize.dead_units import warn_of_dead_units
 from tfviz.optimize.options import STEPS, Options
 from tfviz.params import Param
@@ -171,7 +172,8 @@ def _warn_of_failures(run: Run) -> None:
         warnings.warn(
             f"{len(reasons)} of {len(work.files)} pictures in "
             f"{str(work.pictures.path)!r} could not be made: "
-            f"{', '.join(named[:_NAMED])}{more}. `retry_failed` tries them again.",
+            f"{', '.join(named[:_NAMED])}{more}. {argument('retry_failed')} tries them "
+            "again.",
             stacklevel=5,
         )
 

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from tfviz._errors import argument, count_of
 from tfviz.site import records
 from tfviz.site.examples import DatasetExamples, ShownImages, used_images
 from tfviz.site.facts import NetworkFacts
@@ -109,8 +110,9 @@ def build_atlas(
     found, others = read_pictures(pictures, paths)
     if others:
         warnings.warn(
-            f"{len(others)} pictures show other units than single channels or classes "
-            f"and are left out: {_names(others)}",
+            f"{count_of(len(others), 'picture')} of other units than single channels "
+            f"or classes {'is' if len(others) == 1 else 'are'} left out: "
+            f"{_names(others)}",
             stacklevel=2,
         )
     layers = gather_layers(found, network, examples)
@@ -270,12 +272,13 @@ class _Writer:
         # Images that were given as arrays have no file.
         if len(missing) == len(self._used) and any(file.name for file in files):
             raise ValueError(
-                f"None of the {len(missing)} images that the examples show can be read "
-                f"{place}. Say where they are: --images DIR."
+                f"None of {count_of(len(missing), 'image')} that the examples show can "
+                f"be read {place}. Say where they are with {argument('images')}."
             )
         warnings.warn(
-            f"{len(missing)} images of the examples cannot be read {place} and are "
-            f"left out: {_names(files)}",
+            f"{count_of(len(missing), 'image')} of the examples cannot be read "
+            f"{place} and {'is' if len(missing) == 1 else 'are'} left out: "
+            f"{_names(files)}",
             stacklevel=4,
         )
 
