@@ -115,5 +115,6 @@ def check_animation(path: AnyPath) -> None:
     """Refuse a file name without a suffix of an animation."""
     if path.suffix.lower() not in FORMATS:
         raise ValueError(
-            f"The name of an animation must end in {' or '.join(FORMATS)}. Received: {path}"
+            f"The name of an animation must end in {' or '.join(FORMATS)}. "
+            f"Received: {path}"
         )

@@ -44,11 +44,9 @@ def draw_result(
     heights = [height / width] * rows + [_CURVES] * history
     # A single picture is too narrow for curves and their names.
     wide = max(columns, 2 if history else 1)
-    figure = ResultFigure(
-        figsize=(wide * size, sum(heights) * size + rows * _TITLE), layout="constrained"
-    )
+    figure = ResultFigure(figsize=(wide * size, sum(heights) * size + rows * _TITLE))
     # With less, the first line of a title would be cut off by a pixel.
-    figure.get_layout_engine().set(h_pad=0.08, w_pad=0.03)
+    figure.set_layout_engine("constrained", h_pad=0.08, w_pad=0.03)
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     for place in range(count):
         axes = figure.add_subplot(grid[divmod(place, columns)])
