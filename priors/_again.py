@@ -20,7 +20,7 @@ from ._sources import from_spec as prior_from_spec
 
 
 def render_again(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     model: Any = None,
     *,
     callbacks: Sequence[Callback] = (),
@@ -73,7 +73,7 @@ def render_again(
     return render_job(job, callbacks)
 
 
-def read_description(path: str | os.PathLike) -> dict[str, Any]:
+def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the description of the single picture in a file.
 
     Raises:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def measure(values: NDArray[np.float32]) -> Statistics:
     )
 
 
-def save(path: str | os.PathLike, statistics: Mapping[str, Statistics]) -> None:
+def save(path: str | os.PathLike[str], statistics: Mapping[str, Statistics]) -> None:
     """Write statistics to a file, either completely or not at all.
 
     Args:
@@ -91,7 +92,7 @@ def save(path: str | os.PathLike, statistics: Mapping[str, Statistics]) -> None:
     write_safely(path, lambda f: np.savez(f, settings=json.dumps(settings), **arrays))
 
 
-def load(path: str | os.PathLike) -> dict[str, Statistics]:
+def load(path: str | os.PathLike[str]) -> dict[str, Statistics]:
     """Read the statistics that `save` wrote, by the names of the latents.
 
     Raises:
@@ -112,7 +113,7 @@ def load(path: str | os.PathLike) -> dict[str, Statistics]:
 
 
 def _read(
-    file: Mapping[str, NDArray], name: str, decay: list[float] | None, count: int
+    file: Mapping[str, NDArray[Any]], name: str, decay: list[float] | None, count: int
 ) -> Statistics:
     mean, stddev, low, high = (
         file[f"{name}/{field}"] for field in ("mean", "stddev", "low", "high")

@@ -100,7 +100,7 @@ def checked(prior: Prior, count: int = 32) -> tuple[dict[str, float], list[str]]
     return measurements, warnings
 
 
-def _measure(images: NDArray) -> dict[str, float]:
+def _measure(images: NDArray[Any]) -> dict[str, float]:
     """Return the measurements of images `(n, height, width, channels)`."""
     finite = np.isfinite(images)
     dark, bright = np.percentile(images[finite], [1, 99]) if finite.any() else (0, 0)
@@ -121,7 +121,7 @@ def _measure(images: NDArray) -> dict[str, float]:
     }
 
 
-def _neighbour_correlation(pixels: NDArray) -> float:
+def _neighbour_correlation(pixels: NDArray[Any]) -> float:
     """Return the correlation of pixels with their right neighbours, over all images."""
     centred = pixels - pixels.mean(axis=(1, 2), keepdims=True)
     energy = np.mean(centred**2)

@@ -20,12 +20,12 @@ from tfviz.priors._precision import check_precision, in_precision
 from tfviz.priors._prior import Prior, assembled
 
 # The settings and the weights that a file holds.
-Contents = tuple[dict[str, Any], dict[str, NDArray]]
+Contents = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 
 
 def gan_prior(
     settings: Mapping[str, Any],
-    arrays: Mapping[str, NDArray],
+    arrays: Mapping[str, NDArray[Any]],
     read_encoder: Callable[[], Contents] | None = None,
     precision: str | None = None,
 ) -> Prior:
@@ -69,7 +69,7 @@ def gan_prior(
     )
 
 
-def _photo_codes(arrays: Mapping[str, NDArray]) -> Latent:
+def _photo_codes(arrays: Mapping[str, NDArray[Any]]) -> Latent:
     """Return the latent for codes of photos, which stay in the range of photos."""
     mean, stddev, low, high = (
         arrays[f"code/{name}"] for name in ("mean", "stddev", "low", "high")

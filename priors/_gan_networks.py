@@ -193,7 +193,7 @@ def gan_encoder(
     return keras.Model(images, _dense(build, x, classes, name="head"), name="encoder")
 
 
-def folded_weights(normalized: keras.Model, plain: keras.Model) -> list[NDArray]:
+def folded_weights(normalized: keras.Model, plain: keras.Model) -> list[NDArray[Any]]:
     """Return weights for an encoder without normalizations that computes the same.
 
     Args:

@@ -259,8 +259,8 @@ def autoencoder(
 
 
 def taesd(
-    decoder: str | os.PathLike,
-    encoder: str | os.PathLike | None = None,
+    decoder: str | os.PathLike[str],
+    encoder: str | os.PathLike[str] | None = None,
     *,
     height: int = 112,
     width: int | None = None,

@@ -239,7 +239,9 @@ class Normalization(layers.BatchNormalization):
         return x
 
 
-def set_weights(model: keras.Model, arrays: Mapping[str, NDArray], name: str) -> None:
+def set_weights(
+    model: keras.Model, arrays: Mapping[str, NDArray[Any]], name: str
+) -> None:
     """Set the weights of a network from the arrays whose names start with its name."""
     keys = [f"{name}/{k}" for k in range(len(model.weights))]
     missing = [key for key in keys if key not in arrays]

@@ -66,7 +66,7 @@ class Prior(Param):
     range_source: str = "as given"
 
     def calibrate(
-        self, of: ArrayLike | int | str | os.PathLike, *, seed: int = 0
+        self, of: ArrayLike | int | str | os.PathLike[str], *, seed: int = 0
     ) -> "Prior":
         """Return this prior with its latents limited to the usual ones of images.
 
@@ -108,7 +108,7 @@ class Prior(Param):
                 latents[name] = latent.calibrated(statistics)
         return replace(self._with_latents(latents), measured=measured)
 
-    def save_calibration(self, path: str | os.PathLike) -> None:
+    def save_calibration(self, path: str | os.PathLike[str]) -> None:
         """Write the statistics that `calibrate` measured to a file that it can read.
 
         Args:

@@ -38,12 +38,12 @@ USUAL = 64
 
 
 def load(
-    source: str | os.PathLike,
+    source: str | os.PathLike[str],
     size: int | tuple[int, int] | None = None,
     *,
     value_range: tuple[float, float] | None = None,
     given: Mapping[str, float] | None = None,
-    encoder: str | os.PathLike | None = None,
+    encoder: str | os.PathLike[str] | None = None,
     calibrated: bool = True,
     network: Adapter | None = None,
     precision: str | None = None,
@@ -211,7 +211,7 @@ def from_spec(spec: Mapping[str, Any], *, allow_unsafe: bool = False) -> Prior:
 def _load_generator(
     name: str,
     size: Any,
-    encoder: str | os.PathLike | None,
+    encoder: str | os.PathLike[str] | None,
     options: dict[str, Any],
     selection: Mapping[str, Any],
     *,
@@ -269,7 +269,7 @@ def _load_keras_generator(
     model: Any,
     name: str,
     size: Any,
-    encoder: str | os.PathLike | None,
+    encoder: str | os.PathLike[str] | None,
     options: dict[str, Any],
     *,
     precision: str | None,

@@ -36,7 +36,7 @@ DECODER, ENCODER = "1.weight", "0.weight"
 _Conv = tuple[Any, Any]
 
 
-def read_safetensors(path: str | os.PathLike) -> dict[str, NDArray[np.float32]]:
+def read_safetensors(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
     """Read the tensors of a safetensors file as float32, by name.
 
     The file starts with eight bytes that hold the length of a JSON header, which lists
@@ -103,7 +103,7 @@ def encoder(weights: Mapping[str, NDArray[np.float32]]) -> Callable[[Any], Any]:
 
 
 def read_weights(
-    path: str | os.PathLike, first: str, channels: int
+    path: str | os.PathLike[str], first: str, channels: int
 ) -> dict[str, NDArray[np.float32]]:
     """Read the weights of the decoder or the encoder of TAESD, by name.
 

@@ -38,7 +38,7 @@ BIGGAN_EDGE = 2.0
 
 
 def saved_model(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     value_range: tuple[float, float] | None = None,
     signature: str | None = None,

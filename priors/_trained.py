@@ -57,7 +57,7 @@ _SETTINGS = "settings"
 
 
 def load(
-    name: str | os.PathLike,
+    name: str | os.PathLike[str],
     size: int | tuple[int, int] | None = None,
     *,
     network: Adapter | None = None,
@@ -142,12 +142,12 @@ def _training(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"networks": networks, "data": sorted(data), "about": about}
 
 
-def bundled_file(name: str | os.PathLike) -> Path:
+def bundled_file(name: str | os.PathLike[str]) -> Path:
     """Return the path of a prior that comes with the package."""
     return Path(__file__).with_name(f"{name}.npz")
 
 
-def encoder_file(path: str | os.PathLike) -> Path:
+def encoder_file(path: str | os.PathLike[str]) -> Path:
     """Return the path of the encoder that belongs to the file of a GAN.
 
     >>> encoder_file("mine/gan.npz").name
@@ -157,7 +157,7 @@ def encoder_file(path: str | os.PathLike) -> Path:
 
 
 def write(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     settings: Mapping[str, Any],
     arrays: Mapping[str, NDArray[np.floating]],
 ) -> None:
@@ -185,7 +185,7 @@ def write(
 
 
 def read(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
 ) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
     """Read the settings and the weights from a file that `write` wrote.
 
@@ -229,7 +229,7 @@ def read(
     return settings, arrays
 
 
-def read_facts(path: str | os.PathLike) -> dict[str, Any] | None:
+def read_facts(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Read only the settings of a prior's file, or return None if there is none."""
     if not Path(path).is_file():
         return None
@@ -258,7 +258,7 @@ def to_float16(
 
 def _inverter(
     settings: Mapping[str, Any],
-    arrays: Mapping[str, NDArray],
+    arrays: Mapping[str, NDArray[Any]],
     size: Any,
     network: Adapter | None,
     precision: str | None,
@@ -339,7 +339,7 @@ def _encoding_network(facts: Mapping[str, Any], network: Adapter | None) -> Adap
 
 def _autoencoder(
     settings: Mapping[str, Any],
-    arrays: Mapping[str, NDArray],
+    arrays: Mapping[str, NDArray[Any]],
     size: Any,
     precision: str | None,
 ) -> Prior:

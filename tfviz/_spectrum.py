@@ -4,6 +4,8 @@ A half spectrum has the shape `(height, width // 2 + 1)` of `numpy.fft.rfft2`. I
 frequencies are in cycles per pixel, so that they have the same meaning at every size.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,7 +47,7 @@ def column_counts(width: int) -> NDArray[np.float64]:
     return counts
 
 
-def energy(amplitude: NDArray, width: int) -> NDArray:
+def energy(amplitude: NDArray[Any], width: int) -> NDArray[Any]:
     """Return the sum of squares over the full spectrum, for each channel.
 
     Args:
@@ -58,7 +60,7 @@ def energy(amplitude: NDArray, width: int) -> NDArray:
     return np.sum(np.square(amplitude) * column_counts(width), axis=(-2, -1))
 
 
-def slope(amplitude: NDArray, width: int) -> NDArray[np.float64]:
+def slope(amplitude: NDArray[Any], width: int) -> NDArray[np.float64]:
     """Fit `1 / frequency ** slope` to each channel, with the same weight per octave.
 
     Only frequencies up to an eighth of a cycle per pixel are used.
@@ -82,7 +84,7 @@ def slope(amplitude: NDArray, width: int) -> NDArray[np.float64]:
     return -np.sum(weight * position * values, axis=1) / np.sum(weight * position**2)
 
 
-def resample(amplitude: NDArray, height: int, width: int) -> NDArray[np.float64]:
+def resample(amplitude: NDArray[Any], height: int, width: int) -> NDArray[np.float64]:
     """Return the amplitudes of images of another size, with the same energy.
 
     Amplitudes are divided by the power law before they are interpolated, and multiplied
@@ -123,7 +125,7 @@ def resample(amplitude: NDArray, height: int, width: int) -> NDArray[np.float64]
     return resampled * scale[:, None, None]
 
 
-def _interpolation(old: NDArray, new: NDArray) -> NDArray[np.float64]:
+def _interpolation(old: NDArray[Any], new: NDArray[Any]) -> NDArray[np.float64]:
     """Return the matrix that interpolates values at `old` positions to `new` ones."""
     basis = np.eye(len(old))
     return np.stack([np.interp(new, old, values) for values in basis], axis=1)

@@ -167,7 +167,7 @@ class RemotePath:
 AnyPath = Path | RemotePath
 
 
-def as_path(path: str | os.PathLike) -> AnyPath:
+def as_path(path: str | os.PathLike[str]) -> AnyPath:
     """Return a path of `pathlib`, or a `RemotePath` where it has a scheme.
 
     >>> as_path("gs://bucket/pictures")

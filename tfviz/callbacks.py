@@ -146,11 +146,11 @@ class Visualize(keras.callbacks.Callback):
     def __init__(
         self,
         units: Any,
-        folder: str | os.PathLike | None = None,
+        folder: str | os.PathLike[str] | None = None,
         *,
         every: int = 1,
         every_batches: int | None = None,
-        log_dir: str | os.PathLike | None = None,
+        log_dir: str | os.PathLike[str] | None = None,
         size: int | tuple[int, int] | None = None,
         param: Param | None = None,
         transforms: Transform | None = None,
@@ -250,7 +250,7 @@ class Visualize(keras.callbacks.Callback):
 
     def save_film(
         self,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         *,
         duration: int = 250,
         columns: int | None = None,
@@ -273,7 +273,7 @@ class Visualize(keras.callbacks.Callback):
         times = [duration] * (len(frames) - 1) + [4 * duration]
         write_animation(as_path(path), frames, times)
 
-    def save_strip(self, path: str | os.PathLike) -> None:
+    def save_strip(self, path: str | os.PathLike[str]) -> None:
         """Write a sheet with a row for each unit, and up to ten moments of a training.
 
         Args:

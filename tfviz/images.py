@@ -141,7 +141,9 @@ def sheet(
 
 
 def save(
-    image: Image.Image, path: str | os.PathLike, spec: Mapping[str, Any] | None = None
+    image: Image.Image,
+    path: str | os.PathLike[str],
+    spec: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an image and its description to a file, which is complete or not written.
 
@@ -175,7 +177,7 @@ def save(
     write_safely(path, write)
 
 
-def read_spec(path: str | os.PathLike) -> dict[str, Any] | None:
+def read_spec(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Return the description that tfviz saved with a picture, or None.
 
     All bytes of a PNG file are checked, so that damage anywhere in it is found, without
@@ -229,7 +231,7 @@ def _read_png_text(contents: bytes) -> str | None:
     raise ValueError("The file is cut off.")
 
 
-def read(path: str | os.PathLike | IO[bytes]) -> NDArray[np.float32]:
+def read(path: str | os.PathLike[str] | IO[bytes]) -> NDArray[np.float32]:
     """Read an image file as RGB `(height, width, 3)` in [0, 1].
 
     The image is turned upright as its EXIF orientation says, and transparent areas

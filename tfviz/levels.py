@@ -19,8 +19,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._files import DAMAGED, write_safely
-from tfviz.models.adapter import LOGITS, Adapter, adapt
+from tfviz.models.adapter import Adapter, adapt
 from tfviz.models.inputs import fit_photo
+from tfviz.models.introspection import LOGITS
 
 __all__ = ["Level", "Levels", "bundled", "load", "measure"]
 
@@ -131,7 +132,7 @@ class Levels:
                 f"model now uses {adapter.preprocess.name}. {remedy}"
             )
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the levels, to three digits, to a file that is complete or not written.
 
         Args:
@@ -207,7 +208,7 @@ def measure(
     )
 
 
-def load(path: str | os.PathLike) -> Levels:
+def load(path: str | os.PathLike[str]) -> Levels:
     """Read levels from a file that `Levels.save` wrote.
 
     Args:

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -107,7 +108,7 @@ class Statistics:
         """
         return _spectrum.slope(self.spectrum.astype(np.float64), self.size)
 
-    def save(self, path: str | os.PathLike) -> "Statistics":
+    def save(self, path: str | os.PathLike[str]) -> "Statistics":
         """Write the statistics to a file, which is either complete or not written.
 
         Args:
@@ -160,8 +161,8 @@ def measure(images: Iterable[ArrayLike], *, size: int = 224) -> Statistics:
     # The product of each pair of channels, wave by wave. Unlike amplitudes, products
     # give the amplitudes of any mixture of the channels, and the mixture that
     # decorrelates them is known only after the last image.
-    products: NDArray | float = 0.0
-    total: NDArray | float = 0.0
+    products: NDArray[Any] | float = 0.0
+    total: NDArray[Any] | float = 0.0
     count = channels = 0
     for image in images:
         square = crop_to_square(image, size)
@@ -197,7 +198,7 @@ def measure(images: Iterable[ArrayLike], *, size: int = 224) -> Statistics:
     )
 
 
-def load(path: str | os.PathLike) -> Statistics:
+def load(path: str | os.PathLike[str]) -> Statistics:
     """Read a file that `Statistics.save` or `tfviz calibrate` wrote.
 
     Args:

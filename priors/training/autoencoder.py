@@ -154,15 +154,15 @@ class Autoencoder:
             **adversary_metrics,
         }
 
-    def encode(self, photos: NDArray) -> NDArray:
+    def encode(self, photos: NDArray[Any]) -> NDArray[Any]:
         """Return the latents of photos."""
         return self._encode(tf.constant(photos)).numpy()
 
-    def reconstruct(self, photos: NDArray) -> NDArray:
+    def reconstruct(self, photos: NDArray[Any]) -> NDArray[Any]:
         """Return reconstructions of photos."""
         return self._decode(tf.constant(self.encode(photos))).numpy()
 
-    def sample_rows(self, photos: NDArray) -> list[NDArray]:
+    def sample_rows(self, photos: NDArray[Any]) -> list[NDArray[Any]]:
         """Return reconstructions of photos, as the only row."""
         return [self.reconstruct(photos)]
 
@@ -190,7 +190,7 @@ class Autoencoder:
 
     def file_contents(
         self, held_out: NDArray[np.float32]
-    ) -> tuple[dict[str, Any], dict[str, NDArray]]:
+    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the settings and the arrays of the prior's file."""
         parts = [
             held_out[i : i + self.batch] for i in range(0, len(held_out), self.batch)

@@ -127,7 +127,7 @@ def truncate_log(path: Path, step: int) -> None:
         write_safely(path, lambda file: file.write(text.getvalue().encode()))
 
 
-def load_arrays(path: Path, settings: Mapping[str, Any]) -> dict[str, NDArray]:
+def load_arrays(path: Path, settings: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     """Return the arrays that `save_arrays` wrote with the same settings, or none."""
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
@@ -139,7 +139,7 @@ def load_arrays(path: Path, settings: Mapping[str, Any]) -> dict[str, NDArray]:
 
 
 def save_arrays(
-    path: Path, settings: Mapping[str, Any], arrays: Mapping[str, NDArray]
+    path: Path, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
 ) -> None:
     """Write arrays with the settings they depend on, whole or not at all."""
     entries: dict[str, Any] = {**arrays, "settings": json.dumps(settings)}
@@ -155,7 +155,7 @@ class Reconstructing(Protocol):
 
     batch: int
 
-    def reconstruct(self, photos: NDArray) -> NDArray:
+    def reconstruct(self, photos: NDArray[Any]) -> NDArray[Any]:
         """Return reconstructions of photos in [0, 1]."""
 
 
@@ -177,7 +177,7 @@ class Exportable(Reconstructing, Protocol):
 
     def file_contents(
         self, held_out: NDArray[np.float32]
-    ) -> tuple[dict[str, Any], dict[str, NDArray]]:
+    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the settings and the arrays of the prior's file."""
 
 
@@ -229,14 +229,18 @@ def psnr(recipe: Reconstructing, photos: NDArray[np.float32]) -> float:
     return float(np.concatenate(ratios).mean())
 
 
-def draw_samples(photos: NDArray, rows: Sequence[NDArray], path: Path) -> None:
+def draw_samples(
+    photos: NDArray[Any], rows: Sequence[NDArray[Any]], path: Path
+) -> None:
     """Draw photos in a row, and the rows of images made from them below."""
     pictures = [picture for row in [photos, *rows] for picture in row]
     captions = [""] * len(pictures)
     images.save(images.sheet(pictures, captions, len(photos)), path)
 
 
-def check_variety(photos: NDArray, rows: Sequence[NDArray], step: int) -> None:
+def check_variety(
+    photos: NDArray[Any], rows: Sequence[NDArray[Any]], step: int
+) -> None:
     """Refuse made images that are much more alike than photos are.
 
     Args:
@@ -261,7 +265,7 @@ def check_variety(photos: NDArray, rows: Sequence[NDArray], step: int) -> None:
             )
 
 
-def variety(pictures: NDArray) -> float:
+def variety(pictures: NDArray[Any]) -> float:
     """Return the root mean squared difference of two pictures, averaged over pairs.
 
     >>> variety(np.array([0.0, 0.0, 0.3]).reshape(3, 1, 1, 1)).__round__(3)

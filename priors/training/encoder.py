@@ -99,11 +99,11 @@ class Classifier:
         right = tf.equal(tf.argmax(logits, axis=1), labels)
         return {"loss": loss, "top1": tf.reduce_mean(tf.cast(right, tf.float32))}
 
-    def sample_rows(self, photos: NDArray) -> list[NDArray]:
+    def sample_rows(self, photos: NDArray[Any]) -> list[NDArray[Any]]:
         """Return no rows, as no images are made."""
         return []
 
-    def file_contents(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
+    def file_contents(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the settings and the arrays of the encoder's file."""
         plain = gan_encoder(self._classes, ENCODER_WIDTHS, ENCODER_BLOCKS)
         weights = folded_weights(self.model, plain)
@@ -144,7 +144,7 @@ def load_encoder(
 
 
 def accuracy(
-    adapter: Adapter, pixels: NDArray[np.uint8], labels: Sequence[int] | NDArray
+    adapter: Adapter, pixels: NDArray[np.uint8], labels: Sequence[int] | NDArray[Any]
 ) -> float:
     """Return the fraction of photos whose class an encoder ranks first.
 

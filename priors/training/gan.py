@@ -168,7 +168,7 @@ class Gan:
             "right": tf.reduce_mean(right),
         }
 
-    def reconstruct(self, photos: NDArray) -> NDArray:
+    def reconstruct(self, photos: NDArray[Any]) -> NDArray[Any]:
         """Return images made from the codes of photos.
 
         Raises:
@@ -179,7 +179,7 @@ class Gan:
         code = self._encode(tf.constant(photos))
         return self._decode(code, tf.constant(self._random_z(len(photos)))).numpy()
 
-    def sample_rows(self, photos: NDArray) -> list[NDArray]:
+    def sample_rows(self, photos: NDArray[Any]) -> list[NDArray[Any]]:
         """Return reconstructions of photos if there are any, and random images."""
         n, length = len(photos), self.conditions.length
         z = tf.constant(self._random_z(n))
@@ -193,8 +193,8 @@ class Gan:
         return [*rows, self._decode(tf.constant(random), z).numpy()]
 
     def file_contents(
-        self, weights: Mapping[str, NDArray]
-    ) -> tuple[dict[str, Any], dict[str, NDArray]]:
+        self, weights: Mapping[str, NDArray[Any]]
+    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the settings and the arrays of the prior's file.
 
         Args:

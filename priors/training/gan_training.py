@@ -56,13 +56,13 @@ ENCODER_BATCH, ENCODER_LEARNING_RATE = 256, 0.2
 
 def train_gan(
     images: Images,
-    output: str | os.PathLike,
+    output: str | os.PathLike[str],
     *,
     without: Collection[str] = (),
     variant: str = "instance",
-    encoder: str | os.PathLike | None = None,
+    encoder: str | os.PathLike[str] | None = None,
     encoder_steps: int = 8000,
-    initial: str | os.PathLike | None = None,
+    initial: str | os.PathLike[str] | None = None,
     code: int = 256,
     size: int = 64,
     steps: int = 16_000,
@@ -237,7 +237,7 @@ def _train(
         restore_networks(recipe, Path(settings["initial"]))
         tell(f"going on from the networks in {settings['initial']}")
 
-    def save_more(step: int, averages: Mapping[str, NDArray]) -> None:
+    def save_more(step: int, averages: Mapping[str, NDArray[Any]]) -> None:
         facts["steps"] = step  # by the clock, fewer than were asked for
         save_networks(recipe, output)
         write(output / "gan.npz", *_file_contents(recipe, averages, facts))
@@ -308,7 +308,7 @@ class _GanPhotos:
         files: tuple[str, ...],
         train: PhotoSource,
         held_out: NDArray[np.uint8],
-        labels: NDArray,
+        labels: NDArray[Any],
         classes: tuple[str, ...],
     ) -> None:
         self.facts, self.files, self.train = facts, files, train
@@ -414,7 +414,7 @@ def _conditions(
     return conditions, round(top1, 4)
 
 
-def _arrays_of(conditions: CodeConditions) -> dict[str, NDArray]:
+def _arrays_of(conditions: CodeConditions) -> dict[str, NDArray[Any]]:
     """Return what was measured, for a resumed training."""
     code, statistics = conditions.code, conditions.statistics
     arrays = {"code/mean": code.mean, "code/basis": code.basis}
@@ -424,7 +424,7 @@ def _arrays_of(conditions: CodeConditions) -> dict[str, NDArray]:
 
 
 def _from_arrays(
-    adapter: Adapter, arrays: Mapping[str, NDArray], size: int
+    adapter: Adapter, arrays: Mapping[str, NDArray[Any]], size: int
 ) -> CodeConditions:
     code = Code(
         (LAST_MAP, LOGITS),
@@ -443,8 +443,8 @@ def _from_arrays(
 
 
 def _file_contents(
-    recipe: gan.Gan, weights: Mapping[str, NDArray], facts: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, NDArray]]:
+    recipe: gan.Gan, weights: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     settings, arrays = recipe.file_contents(weights)
     return settings | dict(facts), arrays
 

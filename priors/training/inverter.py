@@ -207,15 +207,15 @@ class Inverter:
             return tf.constant(0.0)
         return kl_divergence(true[LOGITS], seen[LOGITS])
 
-    def encode(self, photos: NDArray) -> NDArray:
+    def encode(self, photos: NDArray[Any]) -> NDArray[Any]:
         """Return the codes of photos."""
         return self._encode(tf.constant(photos)).numpy()
 
-    def reconstruct(self, photos: NDArray) -> NDArray:
+    def reconstruct(self, photos: NDArray[Any]) -> NDArray[Any]:
         """Return reconstructions of photos."""
         return self._decode(tf.constant(self.encode(photos))).numpy()
 
-    def sample_rows(self, photos: NDArray) -> list[NDArray]:
+    def sample_rows(self, photos: NDArray[Any]) -> list[NDArray[Any]]:
         """Return reconstructions of photos, and images of random codes."""
         shape = (len(photos), self._code.length)
         random = np.random.default_rng(0).standard_normal(shape, np.float32)
@@ -254,7 +254,7 @@ class Inverter:
 
     def file_contents(
         self, held_out: NDArray[np.float32]
-    ) -> tuple[dict[str, Any], dict[str, NDArray]]:
+    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the settings and the arrays of the prior's file."""
         code = self._code
         settings = {

@@ -45,7 +45,9 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     average_decay: float = AVERAGE_DECAY,
     save_seconds: float = CHECKPOINT_SECONDS,
-    save_more: Callable[[int, dict[str, NDArray]], Any] = lambda step, averages: None,
+    save_more: Callable[[int, dict[str, NDArray[Any]]], Any] = lambda step, averages: (
+        None
+    ),
     xla: bool | None = None,
 ) -> bool:
     """Train a recipe, or resume its training after an interruption.
@@ -196,7 +198,9 @@ class _Clock:
         return min(seconds, max(self._schedule - self.elapsed, 0.0))
 
 
-def _add(totals: dict[str, float], metrics: Mapping[str, NDArray], step: int) -> None:
+def _add(
+    totals: dict[str, float], metrics: Mapping[str, NDArray[Any]], step: int
+) -> None:
     """Add the numbers of some steps to the sums for the next line of the log.
 
     Raises:
@@ -213,7 +217,7 @@ def _add(totals: dict[str, float], metrics: Mapping[str, NDArray], step: int) ->
 def _draw_samples(
     recipe: Recipe,
     averages: list[Any],
-    held_out: NDArray,
+    held_out: NDArray[Any],
     output: Path,
     step: int | None,
 ) -> None:
@@ -231,7 +235,7 @@ def _draw_samples(
         checkpoint.check_variety(photos, rows, step)
 
 
-def _by_name(recipe: Recipe, averages: list[Any]) -> dict[str, NDArray]:
+def _by_name(recipe: Recipe, averages: list[Any]) -> dict[str, NDArray[Any]]:
     values = (np.asarray(average) for average in averages)
     return dict(zip(recipe.exported, values, strict=True))
 

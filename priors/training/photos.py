@@ -23,7 +23,7 @@ from tfviz.models.labels import imagenet_labels
 from tfviz.priors.training.checkpoint import SAMPLES
 
 # A folder or a zip file of photos, or several of these.
-Images = str | os.PathLike | Sequence[str | os.PathLike]
+Images = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 # The formats that TensorFlow decodes. Files of other formats are ignored.
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")

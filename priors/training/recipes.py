@@ -43,7 +43,7 @@ ENLARGEMENT = 2
 def train_inverter(
     adapter: Adapter,
     images: Images,
-    output: str | os.PathLike,
+    output: str | os.PathLike[str],
     *,
     without: Collection[str] = (),
     layers: Sequence[str] = (),
@@ -138,7 +138,7 @@ def train_inverter(
 def train_autoencoder(
     adapter: Adapter,
     images: Images,
-    output: str | os.PathLike,
+    output: str | os.PathLike[str],
     *,
     without: Collection[str] = (),
     channels: int = 8,
@@ -309,7 +309,7 @@ def _build_inverter(
     size, layers = settings["size"], tuple(settings["code_layers"])
     seen_size = ENLARGEMENT * size
 
-    def measure() -> dict[str, NDArray]:
+    def measure() -> dict[str, NDArray[Any]]:
         code, variances = inverter.measure_code(
             adapter,
             layers,
@@ -342,7 +342,7 @@ def _build_autoencoder(
 ) -> autoencoder.Autoencoder:
     size = settings["size"]
 
-    def measure() -> dict[str, NDArray]:
+    def measure() -> dict[str, NDArray[Any]]:
         images = _random_photos(photos, VARIANCE_PHOTOS, size, settings)
         layers = tuple(settings["layers"])
         return _variance_arrays(channel_variances(adapter, layers, images))
@@ -364,8 +364,8 @@ def _build_autoencoder(
 def _measured_once(
     output: Path,
     settings: Mapping[str, Any],
-    measure: Callable[[], dict[str, NDArray]],
-) -> dict[str, NDArray]:
+    measure: Callable[[], dict[str, NDArray[Any]]],
+) -> dict[str, NDArray[Any]]:
     """Return the measurements of a training: stored ones, or new ones to be stored."""
     arrays = checkpoint.load_arrays(output / MEASUREMENTS, settings)
     if not arrays:
@@ -384,13 +384,13 @@ def _random_photos(
     return centre_squares([photos.train[place] for place in places], size)
 
 
-def _variance_arrays(variances: Mapping[str, NDArray]) -> dict[str, NDArray]:
+def _variance_arrays(variances: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {f"variance/{path}": values for path, values in variances.items()}
 
 
 def _active_layers(
-    adapter: Adapter, layers: Mapping[str, float], arrays: Mapping[str, NDArray]
-) -> tuple[dict[str, float], dict[str, NDArray]]:
+    adapter: Adapter, layers: Mapping[str, float], arrays: Mapping[str, NDArray[Any]]
+) -> tuple[dict[str, float], dict[str, NDArray[Any]]]:
     """Return the weights and variances of the layers that differ between photos."""
     variances = {path: arrays[f"variance/{path}"] for path in layers}
     if not all(np.isfinite(values).all() for values in variances.values()):

@@ -62,7 +62,7 @@ class Recipe(Protocol):
             learning_rate: The learning rate of this step.
         """
 
-    def sample_rows(self, photos: NDArray) -> list[NDArray]:
+    def sample_rows(self, photos: NDArray[Any]) -> list[NDArray[Any]]:
         """Return rows of images in [0, 1]: reconstructions, then any random images."""
 
 

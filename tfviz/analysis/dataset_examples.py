@@ -20,7 +20,8 @@ from tfviz.analysis.photo_stream import (
 )
 from tfviz.analysis.receptive_field import map_shape, receptive_fields
 from tfviz.analysis.responses import PEAK, RESPONSES, Responder, Responses
-from tfviz.models.adapter import LOGITS, Adapter, adapt
+from tfviz.models.adapter import Adapter, adapt
+from tfviz.models.introspection import LOGITS
 
 # The time between two saved states of a pass, in seconds.
 SAVE_SECONDS = 60
@@ -31,7 +32,7 @@ RespondTo = Callable[[Responder, Folder, Pass], Iterator[tuple[Batch, Responses]
 
 def dataset_examples(
     model: Any,
-    images: str | os.PathLike | Iterable[Any],
+    images: str | os.PathLike[str] | Iterable[Any],
     layers: str | Sequence[str] | None = None,
     *,
     k: int = 9,
@@ -41,7 +42,7 @@ def dataset_examples(
     sample: int = 1000,
     seed: int = 0,
     batch_size: int = 16,
-    output: str | os.PathLike | None = None,
+    output: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int | None], Any] | None = None,
     respond_to: RespondTo | None = None,
 ) -> DatasetExamples:

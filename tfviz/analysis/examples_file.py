@@ -16,8 +16,9 @@ from tfviz._files import DAMAGED, write_safely
 from tfviz.analysis.layer_selection import unit_prefix
 from tfviz.analysis.photo_stream import digest_of
 from tfviz.levels import Level, Levels
-from tfviz.models.adapter import LOGITS, adapt
+from tfviz.models.adapter import adapt
 from tfviz.models.inputs import fit_picture
+from tfviz.models.introspection import LOGITS
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
@@ -229,7 +230,7 @@ class DatasetExamples:
         )
 
     def picture(
-        self, index: int, folder: str | os.PathLike | None = None
+        self, index: int, folder: str | os.PathLike[str] | None = None
     ) -> NDArray[np.float32]:
         """Read an image, and return it as the model sees it.
 
@@ -266,7 +267,7 @@ class DatasetExamples:
         unit: int,
         rank: int,
         kind: str = "top",
-        folder: str | os.PathLike | None = None,
+        folder: str | os.PathLike[str] | None = None,
     ) -> NDArray[np.float32]:
         """Return the part of an image that a unit responds to: its receptive field.
 
@@ -297,7 +298,7 @@ class DatasetExamples:
         picture = self.picture(int(examples.images[unit, rank]), folder)
         return picture[layer.box(int(examples.positions[unit, rank]))]
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the examples to a file, which is complete or not written.
 
         Args:
@@ -334,7 +335,7 @@ class DatasetExamples:
         write_safely(path, lambda file: np.savez_compressed(file, **arrays))
 
 
-def load_examples(path: str | os.PathLike) -> DatasetExamples:
+def load_examples(path: str | os.PathLike[str]) -> DatasetExamples:
     """Read dataset examples from a file that `DatasetExamples.save` wrote.
 
     Args:
@@ -357,7 +358,7 @@ def load_examples(path: str | os.PathLike) -> DatasetExamples:
         return _read(file, os.fspath(path))
 
 
-def holds_examples(path: str | os.PathLike) -> bool:
+def holds_examples(path: str | os.PathLike[str]) -> bool:
     """Return whether a file holds dataset examples, without reading them.
 
     Raises:

@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 
 from tfviz import preprocessing
 from tfviz._errors import argument
-from tfviz.models.adapter import LOGITS, PROBABILITIES, Adapter, adapt
+from tfviz.models.adapter import Adapter, adapt
 from tfviz.models.inputs import fit_photo
+from tfviz.models.introspection import LOGITS, PROBABILITIES
 
 # The verdicts.
 RIGHT, WRONG, UNSURE = "right", "wrong", "unsure"

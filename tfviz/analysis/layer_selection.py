@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from tfviz.models.adapter import LOGITS, Adapter
+from tfviz.models.adapter import Adapter
+from tfviz.models.introspection import LOGITS
 
 WILDCARDS = "*?["
 

@@ -15,8 +15,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from tfviz.models.adapter import LOGITS, Adapter
+from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import apply_in_batches
+from tfviz.models.introspection import LOGITS
 
 Integers = NDArray[np.int32]
 

@@ -17,8 +17,9 @@ from tfviz.analysis.examples_file import (
 )
 from tfviz.analysis.layer_selection import last_features, select_layers, unit_prefix
 from tfviz.levels import Level, Levels
-from tfviz.models.adapter import LOGITS, Adapter, adapt
+from tfviz.models.adapter import Adapter, adapt
 from tfviz.models.inputs import fit_photo
+from tfviz.models.introspection import LOGITS
 
 # The responses that a response is compared with.
 PHOTOS, LAYER = "photos", "layer"
@@ -60,7 +61,7 @@ def top_units(
     layers: str | Sequence[str] | None = None,
     *,
     n: int = 10,
-    levels: Levels | DatasetExamples | str | os.PathLike | None = None,
+    levels: Levels | DatasetExamples | str | os.PathLike[str] | None = None,
 ) -> list[TopUnit]:
     """Find the units that respond most to a photo.
 

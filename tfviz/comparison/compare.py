@@ -81,7 +81,7 @@ def compare(
     seeds: int = 3,
     seed: int = 0,
     deterministic: bool = False,
-    folder: str | os.PathLike | None = None,
+    folder: str | os.PathLike[str] | None = None,
     title: str = "",
     command: str = "",
     callbacks: Sequence[Callable[[ComparisonProgress], Any]] = (),

@@ -60,7 +60,7 @@ class Comparison:
     results: Mapping[str, Any]
     _temporary: TemporaryFolder | None = field(default=None, repr=False)
 
-    def save(self, folder: str | os.PathLike | None = None) -> Path:
+    def save(self, folder: str | os.PathLike[str] | None = None) -> Path:
         """Write the report: `report.html`, `results.csv` and a sheet for each unit.
 
         Args:

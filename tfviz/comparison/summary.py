@@ -173,7 +173,7 @@ def _as_values(name: str, values: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
-def means(rows: Rows, method: str, measure: str, units: Sequence[str]) -> NDArray:
+def means(rows: Rows, method: str, measure: str, units: Sequence[str]) -> NDArray[Any]:
     """Return a method's mean over seeds for each unit; nan for units without values."""
     values: dict[str, list[float]] = {unit: [] for unit in units}
     for row in rows:

@@ -54,7 +54,7 @@ class Judge:
 
 
 def load(
-    source: str | os.PathLike, *, allow_unsafe: bool = False, **options: Any
+    source: str | os.PathLike[str], *, allow_unsafe: bool = False, **options: Any
 ) -> Judge:
     """Load a judge by its name or file.
 
@@ -165,7 +165,7 @@ def keras(
 
 
 def tflite(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     name: str | None = None,
     preprocess: Any = None,
@@ -257,8 +257,8 @@ def check(judge: Judge, classes: int | None) -> None:
 def make_judge(
     name: str,
     *,
-    scores: Callable | None,
-    features: Callable | None,
+    scores: Callable[..., Any] | None,
+    features: Callable[..., Any] | None,
     outputs: int | None,
     labels: Sequence[int] | None,
     channels: int,
@@ -284,7 +284,7 @@ def make_judge(
         )
 
     def batched(
-        function: Callable | None, columns: Any = slice(None)
+        function: Callable[..., Any] | None, columns: Any = slice(None)
     ) -> Vectors | None:
         if function is None:
             return None

@@ -138,7 +138,7 @@ def as_numbers(
     return numbers
 
 
-def check_finite(name: str, values: NDArray) -> None:
+def check_finite(name: str, values: NDArray[Any]) -> None:
     """Refuse NaN and infinity."""
     bad = values.size - np.count_nonzero(np.isfinite(values))
     if bad:
@@ -148,7 +148,9 @@ def check_finite(name: str, values: NDArray) -> None:
         )
 
 
-def check_same_rows(name: str, values: NDArray, other: str, others: NDArray) -> None:
+def check_same_rows(
+    name: str, values: NDArray[Any], other: str, others: NDArray[Any]
+) -> None:
     """Refuse arrays whose rows differ in shape."""
     if values.shape[1:] != others.shape[1:]:
         raise ValueError(

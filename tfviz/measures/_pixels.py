@@ -1,5 +1,7 @@
 """Measures of the pixels of pictures, without any network."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -82,7 +84,7 @@ def spectrum_slope(images: ArrayLike, *, cutoff: float = 0.4) -> NDArray[np.floa
     total = np.bincount(bins, counts, _BINS)
     filled = total > 0  # in small pictures some bins are empty
 
-    def bin_means(values: NDArray) -> NDArray:
+    def bin_means(values: NDArray[Any]) -> NDArray[Any]:
         return np.bincount(bins, counts * values, _BINS)[filled] / total[filled]
 
     log_frequency = bin_means(np.log(frequency[used]))

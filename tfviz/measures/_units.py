@@ -1,5 +1,7 @@
 """Measures of all pictures of a unit: their diversity, and the information in them."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -279,7 +281,7 @@ def _mean_product_of_pairs(total: NDArray[np.float64], n: int) -> float:
     return float((total @ total - n) / (n * (n - 1)))
 
 
-def _as_activations(name: str, values: ArrayLike, fewest: int) -> NDArray:
+def _as_activations(name: str, values: ArrayLike, fewest: int) -> NDArray[Any]:
     """Return an argument as activations `(n, ...)`, in their own type to save memory.
 
     Raises:
@@ -295,7 +297,7 @@ def _as_activations(name: str, values: ArrayLike, fewest: int) -> NDArray:
     return activations
 
 
-def _sum_of_ranks(activations: NDArray) -> NDArray[np.float64]:
+def _sum_of_ranks(activations: NDArray[Any]) -> NDArray[np.float64]:
     """Return the sum of the ranks of all pictures, `(d,)`.
 
     The ranks of each picture are shifted to mean 0 and scaled to length 1, so that the
@@ -308,7 +310,7 @@ def _sum_of_ranks(activations: NDArray) -> NDArray[np.float64]:
     return total
 
 
-def _ranks(values: NDArray) -> NDArray[np.float64]:
+def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
     """Return the ranks of values `(d,)`; equal values get the mean of their ranks."""
     _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)

@@ -86,7 +86,7 @@ class Adapter:
         if height or width:
             self.input_size = (height or USUAL_SIZE, width or USUAL_SIZE)
         self._surveys: dict[Size, Survey] = {}
-        self._compiled: dict[Any, Callable] = {}
+        self._compiled: dict[Any, Callable[..., Any]] = {}
         self.compiled: dict[type, Any] = {}
         # Detection needs a traced model, and tracing needs some preprocessing.
         self.preprocess = preprocessing.assumed()

@@ -40,7 +40,7 @@ from tfviz.models.sources import (
 _ADVICE = (r"Do not pass an `input_shape`", r"Argument `\w+` is deprecated")
 
 
-def load_model(source: str | os.PathLike, *, allow_unsafe: bool = False) -> Any:
+def load_model(source: str | os.PathLike[str], *, allow_unsafe: bool = False) -> Any:
     """Load a model by its name, file or URL.
 
     Args:

@@ -63,7 +63,7 @@ def children(operation: Any) -> list[Any]:
     return list({id(child): child for child in inner}.values())
 
 
-def _wrapper(recording: Recording) -> Callable[[Any], Callable]:
+def _wrapper(recording: Recording) -> Callable[[Any], Callable[..., Any]]:
     """Return a function that wraps the `call` of a layer so that it is recorded."""
     active: list[str] = []
     calls: dict[tuple[str, int], int] = {}
@@ -81,7 +81,7 @@ def _wrapper(recording: Recording) -> Callable[[Any], Callable]:
         path = parent + operation.name
         return path + (f"~{place}" if place else "") + (f"#{again}" if again else "")
 
-    def wrap(operation: Any) -> Callable:
+    def wrap(operation: Any) -> Callable[..., Any]:
         original = operation.call
 
         @wraps(original)
@@ -104,7 +104,7 @@ def _wrapper(recording: Recording) -> Callable[[Any], Callable]:
 
 
 @contextmanager
-def _wrapped(model: Any, wrap: Callable[[Any], Callable]) -> Iterator[None]:
+def _wrapped(model: Any, wrap: Callable[[Any], Callable[..., Any]]) -> Iterator[None]:
     """Replace the `call` of all layers inside a model, and restore it afterwards."""
     pending, inside = children(model), {}
     while pending:

@@ -245,7 +245,7 @@ def _along_vectors(
 
 
 def _of_image(
-    name: str, layer: str, image: ArrayLike, compare: Any, settings: tuple
+    name: str, layer: str, image: ArrayLike, compare: Any, settings: tuple[Any, ...]
 ) -> Objective:
     """Return the objective that compares activations with those of an image."""
     images = np.asarray(image, np.float32)

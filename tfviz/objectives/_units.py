@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfviz.models.adapter import LOGITS, PROBABILITIES, Adapter
+from tfviz.models.adapter import Adapter
+from tfviz.models.introspection import LOGITS, PROBABILITIES
 from tfviz.objectives._base import Objective, Size, Units, take
 
 # The name of the class token of a transformer.

@@ -12,7 +12,7 @@ from tfviz._files import write_safely
 from tfviz._storage import AnyPath
 
 if TYPE_CHECKING:
-    from tfviz.optimize.job import Progress
+    from tfviz.optimize.batch import Progress
 
 
 FORMATS = (".webp", ".gif")
@@ -45,7 +45,7 @@ class Animation:
     'fire5.webp'
     """
 
-    def __init__(self, path: str | os.PathLike, *, duration: int = 100) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, duration: int = 100) -> None:
         self.path = Path(path)
         self.duration = duration
         self.files: list[Path] = []

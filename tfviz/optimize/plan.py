@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfviz.models.adapter import LOGITS, PROBABILITIES
+from tfviz.models.introspection import LOGITS, PROBABILITIES
 from tfviz.objectives import Objective
 from tfviz.optimize.job import BLOCK, Job
 

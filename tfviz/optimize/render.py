@@ -214,7 +214,7 @@ def _distances(batches: Sequence[Batch], order: Any) -> NDArray[np.float32] | No
     return np.concatenate(rows)[order].astype(np.float32)
 
 
-def _padded(values: NDArray, length: int, axis: int) -> NDArray:
+def _padded(values: NDArray[Any], length: int, axis: int) -> NDArray[Any]:
     """Lengthen an array `(rows, columns)` along an axis with NaN."""
     missing = [(0, 0), (0, 0)]
     missing[axis] = (0, length - values.shape[axis])

@@ -114,7 +114,7 @@ class Result:
         alpha = None if self.alpha is None else self.alpha[place]
         return images.to_pil(self.images[place], alpha)
 
-    def save(self, path: str | os.PathLike, *, format: str = "png") -> list[Path]:
+    def save(self, path: str | os.PathLike[str], *, format: str = "png") -> list[Path]:
         """Write the pictures, with their description in each file's metadata.
 
         Args:

@@ -40,7 +40,7 @@ class Tiles:
         self.traces = 0
         self._adapter = adapter
         self._objective = objective
-        self._compiled: dict[bool, Callable] = {}
+        self._compiled: dict[bool, Callable[..., Any]] = {}
 
     def gradient(
         self, picture: Floats, shift: tuple[float, float], *, redirect: bool = False
@@ -97,7 +97,7 @@ class Tiles:
         score, gradient = self._compiled[redirect](tf.constant(tile[None]))
         return float(score[0]), gradient[0].numpy()
 
-    def _compile(self, channels: int, redirect: bool) -> Callable:
+    def _compile(self, channels: int, redirect: bool) -> Callable[..., Any]:
         units = {name: tf.constant(v) for name, v in self._objective.units.items()}
 
         def score_and_gradient(images: Any) -> tuple[Any, Any]:

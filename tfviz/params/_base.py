@@ -187,7 +187,7 @@ def check_positive_integers(**settings: int) -> None:
             )
 
 
-def check_unit_range(values: NDArray, name: str, hint: str = "") -> None:
+def check_unit_range(values: NDArray[Any], name: str, hint: str = "") -> None:
     """Raise ValueError if images have values outside of [0, 1], or NaN."""
     if not (values.min() >= 0 and values.max() <= 1):
         raise ValueError(

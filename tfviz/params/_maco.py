@@ -167,7 +167,7 @@ def _wave_factors(height: int, width: int) -> NDArray[np.float64]:
 
 def _color_before_sigmoid(
     measured: Statistics,
-) -> tuple[NDArray[np.float32], NDArray]:
+) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """Return the colour matrix and the offset that give the measured mean and contrast.
 
     The sigmoid reduces contrast. If it were the normal distribution function, an input

@@ -19,7 +19,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from tfviz import images
+from tfviz._files import write_safely
 from tfviz.report import formatting
 from tfviz.report.formatting import (
     cell_text,
@@ -71,7 +71,7 @@ _HEADLINE = "relative"
 _FIRST_COLUMNS = ("unit", "method", "seed", "score")
 
 
-def write(results: Mapping[str, Any], folder: str | os.PathLike) -> Path:
+def write(results: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
     """Write the report of a comparison.
 
     Args:
@@ -95,9 +95,9 @@ def write(results: Mapping[str, Any], folder: str | os.PathLike) -> Path:
     check(results, "`results`")
     folder = Path(folder)
     html = render_page(results, folder).encode()
-    images.write_safely(folder / TABLE, lambda file: file.write(_csv(results)))
+    write_safely(folder / TABLE, lambda file: file.write(_csv(results)))
     write_sheets(results, folder, folder / SHEETS)
-    images.write_safely(folder / PAGE, lambda file: file.write(html))
+    write_safely(folder / PAGE, lambda file: file.write(html))
     return folder / PAGE
 
 

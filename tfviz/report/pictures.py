@@ -138,7 +138,7 @@ def _sheet(lines: list[list[_Captioned]]) -> Image.Image:
     # The last line usually belongs to a method and has as many pictures as seeds. The
     # photos and starts can be more than that, and are then broken into several lines.
     columns = max(len(lines[-1]), 3)
-    pictures: list[NDArray] = []
+    pictures: list[NDArray[Any]] = []
     captions: list[str] = []
     for line in lines:
         padding = -len(line) % columns

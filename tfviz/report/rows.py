@@ -38,7 +38,7 @@ _PARTS = {
 }
 
 
-def read(folder: str | os.PathLike) -> dict[str, Any]:
+def read(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Read and check the results of a comparison.
 
     Args:

@@ -29,10 +29,10 @@ Progress = Callable[[str, int, int, str], Any]
 
 def atlas(
     model: Any,
-    output: str | os.PathLike,
+    output: str | os.PathLike[str],
     units: Any = None,
     *,
-    images: str | os.PathLike | None = None,
+    images: str | os.PathLike[str] | None = None,
     params: Sequence[str | Param] = ("fourier",),
     negative: bool = True,
     steps: int = STEPS,

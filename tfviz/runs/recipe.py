@@ -81,10 +81,10 @@ class Recipe:
     def __init__(
         self,
         model: Any,
-        site: str | os.PathLike,
+        site: str | os.PathLike[str],
         units: Any = None,
         *,
-        images: str | os.PathLike | None = None,
+        images: str | os.PathLike[str] | None = None,
         params: Sequence[str | Param] = ("fourier",),
         negative: bool = True,
         size: tuple[int, int] | None = None,

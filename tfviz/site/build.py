@@ -33,12 +33,12 @@ Progress = Callable[[int, int, str], Any]
 
 
 def build_atlas(
-    folder: str | os.PathLike,
-    pictures: Sequence[str | os.PathLike] = (),
+    folder: str | os.PathLike[str],
+    pictures: Sequence[str | os.PathLike[str]] = (),
     *,
     network: NetworkFacts | None = None,
     examples: DatasetExamples | None = None,
-    images: str | os.PathLike | None = None,
+    images: str | os.PathLike[str] | None = None,
     judged: Mapping[str, float] | None = None,
     title: str = "",
     quality: int = QUALITY,
@@ -169,7 +169,7 @@ class _Writer:
         pictures = sum(len(own) for layer in layers for own in layer.pictures.values())
         self._total, self._done = pictures + len(self._used), 0
 
-    def write_examples(self, folder: str | os.PathLike | None) -> None:
+    def write_examples(self, folder: str | os.PathLike[str] | None) -> None:
         """Write the images of the data set that examples show.
 
         Args:
@@ -259,7 +259,7 @@ class _Writer:
             self._progress(self._done, self._total, name)
 
     def _report_missing(
-        self, missing: Sequence[int], folder: str | os.PathLike | None
+        self, missing: Sequence[int], folder: str | os.PathLike[str] | None
     ) -> None:
         """Warn of images that could not be read.
 

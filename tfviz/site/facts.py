@@ -85,13 +85,13 @@ class NetworkFacts:
     classes: tuple[str, ...] = ()
     readout: Readout | None = None
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the facts to a JSON file, which is complete or not written."""
         text = json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
         write_safely(Path(path), lambda file: file.write(text.encode()))
 
 
-def load(path: str | os.PathLike) -> NetworkFacts:
+def load(path: str | os.PathLike[str]) -> NetworkFacts:
     """Read the facts that `NetworkFacts.save` wrote.
 
     Raises:

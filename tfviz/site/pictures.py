@@ -55,7 +55,7 @@ class Picture:
 
 
 def read_pictures(
-    folders: Sequence[str | os.PathLike], paths: Collection[str] | None = None
+    folders: Sequence[str | os.PathLike[str]], paths: Collection[str] | None = None
 ) -> tuple[list[Picture], list[Path]]:
     """Read the pictures in folders and their subfolders.
 

@@ -164,7 +164,7 @@ def _seeded(
     return lambda images, seeds: transform(images, fold(seeds))
 
 
-def _combine(motions: list[tuple[Callable[[Any], Any], Motion]]) -> Callable:
+def _combine(motions: list[tuple[Callable[[Any], Any], Motion]]) -> Callable[..., Any]:
     """Return `apply(images, seeds)`, which resamples once for all motions.
 
     Args:
