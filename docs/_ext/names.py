@@ -137,6 +137,15 @@ def mark_up(app: Sphinx, *docstring: Any) -> None:
     lines[:] = new
 
 
+def shorten_functions(app: Sphinx, *described: Any) -> tuple[str, str] | None:
+    """Show functions that are defaults by their names, such as `print`."""
+    *_, signature, returned = described
+    if signature is None:
+        return None
+    named = re.sub(r"<(?:built-in )?function (\w+)>", r"\1", signature)
+    return re.sub(r"<function (\w+\.)*<lambda>>", "...", named), returned
+
+
 def escaped(text: str) -> str:
     """Return a text without markup, such as a formula, for reStructuredText."""
     return re.sub(r"[*|_\\]", r"\\\g<0>", text)
@@ -161,5 +170,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", collect_public_names)
     # Before napoleon, which reads the docstring at 500.
     app.connect("autodoc-process-docstring", mark_up, priority=400)
+    app.connect("autodoc-process-signature", shorten_functions)
     app.connect("missing-reference", find_name)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
