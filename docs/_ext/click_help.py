@@ -7,6 +7,7 @@ which units contain, are no markup.
 import re
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 
@@ -24,6 +25,15 @@ def describe(app: Sphinx, ctx: Any, lines: list[str]) -> None:
 def language(line: str) -> str:
     """Return the language of a block by its first line."""
     return "sh" if line.startswith("| tfviz ") else "text"
+
+
+def list_commands(app: Sphinx, ctx: Any, lines: list[str]) -> None:
+    """End the help of a group by links to the sections of its commands."""
+    for name, command in getattr(ctx.command, "commands", {}).items():
+        section = nodes.make_id(f"{ctx.command_path} {name}")
+        text = escape(command.get_short_help_str(200))
+        lines += [f"* `{name} <#{section}>`__: {text}"]
+    lines.append("")
 
 
 def describe_options(app: Sphinx, ctx: Any, lines: list[str]) -> None:
@@ -55,5 +65,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Listen to sphinx-click."""
     app.connect("sphinx-click-process-description", describe)
     app.connect("sphinx-click-process-epilog", describe)
+    app.connect("sphinx-click-process-epilog", list_commands)
     app.connect("sphinx-click-process-options", describe_options)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

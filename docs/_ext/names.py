@@ -22,6 +22,7 @@ from docutils.statemachine import StringList
 from listed_names import listed_names
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.domains.python import PyObject
 from sphinx.util.docutils import SphinxDirective, SphinxRole, switch_source_input
 from sphinx.util.nodes import make_refnode
 
@@ -137,6 +138,23 @@ def mark_up(app: Sphinx, *docstring: Any) -> None:
     lines[:] = new
 
 
+def shorten_types(app: Sphinx, *docstring: Any) -> None:
+    """Show the types of attributes by their last names, as those of arguments are."""
+    *_, lines = docstring
+    for i, line in enumerate(lines):
+        if line.startswith(":vartype "):
+            lines[i] = re.sub(r"(?:\w+\.)+\w+", r"~\g<0>", line)
+
+
+def shorten_functions(app: Sphinx, *described: Any) -> tuple[str, str] | None:
+    """Show functions that are defaults by their names, such as `print`."""
+    *_, signature, returned = described
+    if signature is None:
+        return None
+    named = re.sub(r"<(?:built-in )?function (\w+)>", r"\1", signature)
+    return re.sub(r"<function (\w+\.)*<lambda>>", "...", named), returned
+
+
 def escaped(text: str) -> str:
     """Return a text without markup, such as a formula, for reStructuredText."""
     return re.sub(r"[*|_\\]", r"\\\g<0>", text)
@@ -159,7 +177,12 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("names", Names)
     app.add_role("name", Name())
     app.connect("builder-inited", collect_public_names)
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"  # instead of Variables
     # Before napoleon, which reads the docstring at 500.
     app.connect("autodoc-process-docstring", mark_up, priority=400)
+    app.connect("autodoc-process-docstring", shorten_types, priority=600)
+    app.connect("autodoc-process-signature", shorten_functions)
     app.connect("missing-reference", find_name)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
