@@ -204,7 +204,9 @@ def test_a_folder_with_other_pictures_is_refused(tmp_path):
     assert int(model.optimizer.iterations) == 0
 
 
-@pytest.mark.parametrize("every_batches", [None, 2])
+@pytest.mark.parametrize(
+    "every_batches", [None, pytest.param(2, marks=pytest.mark.slow)]
+)
 def test_tensorboard_gets_the_pictures_as_images(every_batches, tmp_path):
     accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator"
@@ -250,6 +252,7 @@ def test_a_loop_of_ones_own_and_other_channels(tmp_path):
         assert strip.size == (3 * 136 + 8, 154 + 8)
 
 
+@pytest.mark.slow
 def test_mixed_precision(tmp_path):
     def build():
         keras.config.set_dtype_policy("mixed_float16")

@@ -59,7 +59,7 @@ def test_all_cells_were_run_in_order_without_errors_and_noise(source):
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert not [o for o in outputs if o.output_type == "error"]
     assert not [o for o in outputs if o.get("name") == "stderr"]
-    assert sum("image/jpeg" in o.get("data", ()) for o in outputs) >= 3
+    assert any("image/jpeg" in output.get("data", ()) for output in outputs)
 
 
 def test_executed_notebooks_are_small_and_name_no_place_on_this_machine(source):
@@ -75,7 +75,8 @@ def test_a_notebook_begins_with_its_title_and_the_button_for_colab(source):
     title, install, *_ = notebooks.read_source(source).cells
 
     assert re.match(r"# \w.*\n\n\[!\[Open in Colab\]", title.source)
-    assert re.findall(r"\]\((\S+\.ipynb)\)", title.source) == [colab_link(source.stem)]
+    links = re.findall(r"\]\(([^\s()]+\.ipynb)\)", title.source)
+    assert links == [colab_link(source.stem)]
     assert re.search(r"It runs in about \d.* on two processor cores", title.source)
     assert f'"tfviz[report] @ git+{REPOSITORY}"' in install.source
     assert ast.unparse(ast.parse(install.source).body[-1].test) == (
