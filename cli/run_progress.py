@@ -67,7 +67,7 @@ class RunProgress:
             places = job.batches[number].places
             wanted = [places[i] for i in job.wanted(number, self._work.skip)]
             names = _join([job.pictures[place].name for place in wanted])
-            state = f"step 0 of {self._steps}," if layer.recent else "compiling"
+            state = f"step 0 of {self._steps}," if layer.recent else "starting"
             self._show(f"{state} {names}")
 
     def update(self, progress: Any) -> None:
