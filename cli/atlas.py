@@ -23,8 +23,8 @@ from tfviz.cli.ray_options import (
 from tfviz.optimize.options import PARAMS
 from tfviz.runs.lock import lock_folder
 
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = types.ExistingPath(file_okay=False, path_type=Path)
+_FILE = types.ExistingPath(dir_okay=False, path_type=Path)
 
 # Options that say how pictures are rendered, so that they contradict those of a site
 # that is built from what exists.

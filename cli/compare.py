@@ -122,7 +122,7 @@ _SECTIONS = {
 @click.option(
     "--encoder",
     "encoders",
-    type=types.NamedValue(click.Path(exists=True)),
+    type=types.NamedValue(types.ExistingPath()),
     multiple=True,
     help="The encoder from images to latents of the prior NAME, to add photos as the "
     "prior reconstructs them. May be given several times.",

@@ -48,7 +48,7 @@ _SECTIONS = {
 
 
 @click.command(cls=types.UnitsCommand, sections=_SECTIONS)
-@click.argument("photo", type=click.Path(exists=True, dir_okay=False))
+@click.argument("photo", type=types.ExistingPath(dir_okay=False))
 @click.argument("unit", required=False)
 @click.option(
     "-o",
@@ -212,5 +212,5 @@ def _show_progress(work: Any) -> Iterator[Any]:
             progress.print_line(f"{octave}  {progress.left}")
 
     with Progress(work.steps * sum(costs), "steps") as progress:
-        progress.show(0, "compiling", count=f"octave 1/{len(costs)}")
+        progress.show(0, "starting", count=f"octave 1/{len(costs)}")
         yield note_step

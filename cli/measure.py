@@ -192,7 +192,7 @@ _SECTIONS = {
 )
 @click.option(
     "--examples",
-    type=click.Path(exists=True, dir_okay=False),
+    type=types.ExistingPath(dir_okay=False),
     metavar="FILE",
     help="Take the levels from this file of `tfviz examples` instead of measuring "
     "them. The model is not needed then; if it is given, it must be that of the file.",

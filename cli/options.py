@@ -38,7 +38,7 @@ def model_options(command: Callable) -> Callable:
         ),
         click.option(
             "--labels",
-            type=types.LabelsFile(exists=True, dir_okay=False),
+            type=types.LabelsFile(dir_okay=False),
             metavar="FILE",
             show_default="MODEL.labels.txt beside the model file",
             help="The class names: a text file with one name per line, or JSON.",
@@ -122,7 +122,7 @@ def images_option(description: str, *, required: bool = True) -> Callable:
     return click.option(
         "--images",
         "folder",
-        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        type=types.ExistingPath(file_okay=False, path_type=Path),
         required=required,
         metavar="DIR",
         help=description,
@@ -275,7 +275,7 @@ def load_adapter(
         output=output_name,
     )
     # What was assumed, with the options that say otherwise.
-    other_range = "" if preprocess else "; --preprocess sets another"
+    other_range = "" if preprocess else "; --preprocess sets another range"
     names = f"; class names from {labels} (--labels)" if beside else ""
     click.echo(
         f"{adapter.name}: input {adapter.preprocess}{other_range}; logits: "

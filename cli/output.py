@@ -1,6 +1,7 @@
 """The rendering of a job into a folder, as the command line shows it."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
@@ -127,8 +128,13 @@ def show_run(
     def stopping() -> bool:
         return reason() is not None
 
-    is_remote = batches is not make_batches
-    with show_progress(work, run.pace, is_remote=is_remote) as progress:
+    with show_progress(
+        work,
+        run.pace,
+        is_remote=batches is not make_batches,
+        # Lines of JSON on the same terminal would break up the bar.
+        allows_bar=note is None or not sys.stdout.isatty(),
+    ) as progress:
         for batch in batches(work, model, [progress.update], stopping):
             layer = run.note(batch)
             if note is not None:

@@ -444,6 +444,28 @@ class Methods(click.ParamType):
         return complete_names(names, incomplete)
 
 
+class ExistingPath(click.Path):
+    """The path of a file or folder that exists; similar names are suggested.
+
+    Args:
+        **settings: As for `click.Path`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(exists=True, **settings)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the path, if there is such a file or folder."""
+        path = Path(os.fsdecode(value))
+        if not path.exists() and path.parent.is_dir():
+            near = [entry.name for entry in path.parent.iterdir()]
+            hint = did_you_mean(path.name, near, cutoff=0.75)
+            kind = "folder" if not self.file_okay else "file"
+            if hint:
+                self.fail(f"there is no {kind} {str(path)!r}.{hint}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Positive(click.FloatRange):
     """A finite number above 0."""
 
@@ -458,7 +480,7 @@ class Positive(click.FloatRange):
         return number
 
 
-class LabelsFile(click.Path):
+class LabelsFile(ExistingPath):
     """The path of a file of class names, one per line or as JSON."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:

@@ -30,19 +30,21 @@ class Progress:
     Args:
         total: The amount of the work.
         noun: What is counted, such as `photos`.
+        allows_bar: Whether a bar may be shown, if there is a terminal.
 
     Attributes:
         left: The time left in words; empty while it is not known.
     """
 
-    def __init__(self, total: float, noun: str) -> None:
+    def __init__(self, total: float, noun: str, *, allows_bar: bool = True) -> None:
         self.total, self.noun = total, noun
         self._count = f"0/{total} {noun}"
         self._text, self.left = "", ""
         # The time and the amount when the amount was shown first: what was done before
         # says nothing about the speed.
         self._first: tuple[float, float] | None = None
-        self._view: _Bar | _Lines = _Bar(total) if is_live() else _Lines(self._line)
+        has_bar = allows_bar and is_live()
+        self._view: _Bar | _Lines = _Bar(total) if has_bar else _Lines(self._line)
 
     def __enter__(self) -> Self:
         self._view.start()
@@ -177,9 +179,8 @@ class _Bar:
             console=Console(
                 stderr=True, force_terminal=True, no_color=not allows_colors()
             ),
-            # Lines that are printed meanwhile go above the bar. What is not a terminal
-            # stays as it is: it may be a file of JSON lines.
-            redirect_stdout=sys.stdout.isatty(),
+            # What is printed on stderr meanwhile goes above the bar.
+            redirect_stdout=False,
             expand=True,
         )
         self._task = self._progress.add_task("", total=total or 1, count="", left="")

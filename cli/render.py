@@ -131,7 +131,7 @@ def demo(output: Path) -> None:
 @click.option(
     "--from",
     "source",
-    type=click.Path(exists=True, dir_okay=False),
+    type=types.ExistingPath(dir_okay=False),
     metavar="FILE",
     help="Render the picture in FILE again, with the settings that the file contains.",
 )
@@ -164,7 +164,7 @@ def demo(output: Path) -> None:
 @prior_options
 @click.option(
     "--statistics",
-    type=click.Path(exists=True, dir_okay=False),
+    type=types.ExistingPath(dir_okay=False),
     metavar="FILE",
     show_default="those of ordinary photos",
     help="The statistics of your images, measured by `tfviz calibrate`: their colours "
@@ -265,7 +265,7 @@ def demo(output: Path) -> None:
 )
 @click.option(
     "--start",
-    type=click.Path(exists=True, dir_okay=False),
+    type=types.ExistingPath(dir_okay=False),
     metavar="FILE",
     help="Start all pictures from the image in FILE instead of a random start.",
 )

@@ -13,7 +13,7 @@ from tfviz.runs.work import Work
 
 @contextmanager
 def show_progress(
-    work: Work, pace: Pace, *, is_remote: bool = False
+    work: Work, pace: Pace, *, is_remote: bool = False, allows_bar: bool = True
 ) -> Iterator["RunProgress"]:
     """Show the progress of a run on stderr: a bar on a terminal, lines elsewhere.
 
@@ -21,6 +21,7 @@ def show_progress(
         work: What there is to do.
         pace: The speed, which the caller keeps up to date.
         is_remote: Whether several batches are made at a time, by workers.
+        allows_bar: Whether a bar may be shown, if there is a terminal.
 
     Yields:
         What the caller tells about each step and each batch.
@@ -28,7 +29,7 @@ def show_progress(
     options = work.job.options
     steps = options.steps * options.restarts
     batches = sum(len(layer.numbers) for layer in pace.layers)
-    with Progress(batches * steps, "pictures") as progress:
+    with Progress(batches * steps, "pictures", allows_bar=allows_bar) as progress:
         run = RunProgress(progress, work, pace, steps, is_remote=is_remote)
         run.announce_batch()
         yield run
@@ -67,7 +68,7 @@ class RunProgress:
             places = job.batches[number].places
             wanted = [places[i] for i in job.wanted(number, self._work.skip)]
             names = _join([job.pictures[place].name for place in wanted])
-            state = f"step 0 of {self._steps}," if layer.recent else "compiling"
+            state = f"step 0 of {self._steps}," if layer.recent else "starting"
             self._show(f"{state} {names}")
 
     def update(self, progress: Any) -> None:

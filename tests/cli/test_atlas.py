@@ -96,13 +96,13 @@ def test_mistakes_are_explained(run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["fire8:3", "--pictures", "a"], "nothing is rendered, so leave out UNIT;"),
+        (["fire8:3", "--pictures", "a"], "nothing is rendered. Leave out UNIT;"),
         (
             ["--steps", 9, "--no-negative", "--pictures", "a", "-m", "squeezenet"],
-            "so leave out --no-negative, --steps; or leave out --pictures and",
+            "Leave out --no-negative, --steps; or leave out --pictures and",
         ),
-        (["--examples", "e.npz", "--dry-run"], "so leave out --dry-run;"),
-        (["fire8:3", "--network", "n.json"], "--network is for sites of --pictures or"),
+        (["--examples", "e.npz", "--dry-run"], "Leave out --dry-run;"),
+        (["fire8:3", "--network", "n.json"], "--network goes with --pictures or"),
         (["fire8:3", "--range=-1,1"], "--range is for learned priors. Name one by"),
         (["fire8:3", "--param", "inverted"], "there is no prior 'inverted'"),
         (["fire8:3", "--images", "none"], "Directory 'none' does not exist"),

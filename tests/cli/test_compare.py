@@ -240,8 +240,8 @@ def test_a_folder_with_a_damaged_claim_is_refused_and_kept(run, photos):
     result = run(*FEW, "fire2:3", code=1)
 
     assert error_of(result) == (
-        "Error: 'out/comparison.json' is cut off, or is not JSON. "
-        "Choose another folder."
+        "Error: 'out/comparison.json' is cut off, or is not JSON. Choose another "
+        "folder."
     )
     assert names("out") == ["comparison.json"]
 

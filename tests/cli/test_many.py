@@ -566,7 +566,7 @@ class TestPace:
         pace = Pace(self.plans([3, 5]))
         with show_progress(self.work(steps=40, restarts=2), pace) as run:
             first = "2/10 pictures"
-            assert shown == [(0, 160, first, "compiling unit1 to unit4", "")]
+            assert shown == [(0, 160, first, "starting unit1 to unit4", "")]
             # The first batch fails, and its halves repeat the steps.
             for step in (32, 80, 16, 80, 48):
                 run.update(SimpleNamespace(step=step, steps=80, names=("x",)))
@@ -581,7 +581,7 @@ class TestPace:
 
         assert shown[-1] == (160, 160, "10/10 pictures", "", "0:00 left")
 
-    def test_a_log_gets_a_line_while_the_first_batch_is_compiled(
+    def test_a_log_gets_a_line_while_the_first_batch_is_started(
         self, monkeypatch, capsys
     ):
         monkeypatch.setattr(progress, "LINE_SECONDS", 0.02)
@@ -590,7 +590,7 @@ class TestPace:
 
         lines = capsys.readouterr().err.splitlines()
         assert 2 <= len(lines) <= 10
-        assert set(lines) == {"2/10 pictures  compiling unit1 to unit4  0:00 so far"}
+        assert set(lines) == {"2/10 pictures  starting unit1 to unit4  0:00 so far"}
 
     def test_workers_on_a_cluster_make_several_batches_at_a_time(
         self, monkeypatch, capsys

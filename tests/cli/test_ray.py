@@ -51,7 +51,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["--ray-cpus", "2"], "--ray-cpus is for workers on a cluster; add --ray"),
+            (["--ray-cpus", "2"], "--ray-cpus is for workers on a Ray cluster. Add"),
             (["--dry-run", "--ray"], "--dry-run does not work with --ray"),
             (["--threads", "2", "--ray"], "--threads does not work with --ray"),
             (["--custom", "a:b", "--ray"], "--custom does not work with --ray"),

@@ -329,7 +329,9 @@ def _read_units(adapter: Adapter, units: Any) -> dict[str, str]:
             if not layer:
                 raise ValueError(
                     "An atlas shows single channels and classes, such as fire8:20, "
-                    f"'fire8:*' or logit:goldfish. Received: {text}"
+                    f"'fire8:*' or logit:goldfish. Received: {text}."
+                    + f" Write '{text}:*' for all of its channels."
+                    * (text in paths)
                 )
             layers[text] = layer
     return layers

@@ -128,7 +128,7 @@ def check_folder(path: Path) -> None:
 def _read_record(path: Path) -> dict[str, str]:
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(
-            f"{str(path)!r} is a file. Choose a folder for the atlas."
+            f"{str(path)!r} is a file, not a folder. Choose another name for the atlas."
         )
     record = path / RECORD
     if not record.exists():
