@@ -47,7 +47,7 @@ def ray_options(command: Callable) -> Callable:
             help="Work on a Ray cluster: HOST:PORT of its head, ray://HOST:PORT, or "
             "auto for the cluster of this machine. Without an address, the one "
             "in RAY_ADDRESS is used; if there is none, Ray is started on this machine. "
-            "Write units before this option. It needs pip install 'tfviz[ray]'.",
+            "Write units before this option. It needs Ray: pip install ray.",
         ),
         click.option(
             "--ray-cpus",

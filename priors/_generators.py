@@ -263,7 +263,7 @@ def keras_hub_vae(
     """Make a prior of a `keras_hub.models.VAEBackbone`.
 
     Args:
-        backbone: The model; `pip install 'tfviz[kerashub]'` installs KerasHub.
+        backbone: The model; `pip install keras-hub` installs KerasHub.
         height: The height of the images in pixels, a multiple of 8.
         width: The width of the images; by default the same as `height`.
 

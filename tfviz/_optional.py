@@ -4,21 +4,20 @@ from importlib import import_module
 from typing import Any
 
 
-def import_optional(name: str, use: str, install: str) -> Any:
+def import_optional(name: str, use: str) -> Any:
     """Import a package that only some functions need.
 
     Args:
         name: The package, such as `matplotlib`.
         use: What needs it, as the beginning of a sentence: `result.plot()`.
-        install: What to install: `tfviz[report]`.
 
     Raises:
         RuntimeError: If the package is not installed.
 
-    >>> import_optional("no_such", "result.plot()", "no-such")
+    >>> import_optional("no_such", "result.plot()")
     Traceback (most recent call last):
     RuntimeError: result.plot() needs no_such, which is not installed. Install it: \
-pip install 'no-such'
+pip install no_such
     """
     try:
         return import_module(name)
@@ -27,5 +26,5 @@ pip install 'no-such'
             raise
         raise RuntimeError(
             f"{use} needs {name}, which is not installed. Install it: "
-            f"pip install '{install}'"
+            f"pip install {name}"
         ) from None

@@ -179,7 +179,7 @@ class Visualize(keras.callbacks.Callback):
                 f"`film` must be 'webp', 'gif' or None. Received: {film!r}"
             )
         if log_dir is not None:
-            import_optional("tensorboard", "Visualize with `log_dir`", "tensorboard")
+            import_optional("tensorboard", "Visualize with `log_dir`")
         self.files: list[AnyPath] = []
         self._units = units
         self._folder = None if folder is None else as_path(folder)

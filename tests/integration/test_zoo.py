@@ -337,7 +337,7 @@ def keras_two():
 
 
 def hub_classifier():
-    hub = pytest.importorskip("keras_hub", reason="needs pip install 'tfviz[kerashub]'")
+    hub = pytest.importorskip("keras_hub", reason="needs pip install keras-hub")
     backbone = hub.models.ResNetBackbone(
         input_conv_filters=[64],
         input_conv_kernel_sizes=[3],
@@ -369,7 +369,7 @@ def hub_logits(model, inputs):
 
 
 def hub_transformer():
-    hub = pytest.importorskip("keras_hub", reason="needs pip install 'tfviz[kerashub]'")
+    hub = pytest.importorskip("keras_hub", reason="needs pip install keras-hub")
     return hub.models.ViTBackbone(
         image_shape=(16, 16, 3),
         patch_size=4,

@@ -157,7 +157,7 @@ def test_a_package_of_keras_is_to_be_installed(folder):
     )
     error = explain(Path("x.keras"), description, refusal)
 
-    assert str(error).endswith("Install that: pip install 'tfviz[kerashub]'")
+    assert str(error).endswith("Install that: pip install keras-hub")
 
 
 def test_a_class_of_the_user_that_does_not_take_its_arguments(folder):

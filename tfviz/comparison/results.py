@@ -97,7 +97,7 @@ class Comparison:
         Raises:
             RuntimeError: If Pandas is not installed.
         """
-        pandas = import_optional("pandas", "comparison.to_dataframe()", "pandas")
+        pandas = import_optional("pandas", "comparison.to_dataframe()")
         return pandas.DataFrame(self.table())
 
     def verdicts(self) -> dict[str, str]:

@@ -177,7 +177,7 @@ def tflite(
     The scores are the logits before the softmax of the file. The features are the
     input of the layer that computes the logits, unless the file returns features
     itself. Pictures are evaluated one at a time, because not every file takes several.
-    This needs `pip install 'tfviz[litert]'`.
+    This needs `pip install ai-edge-litert`.
 
     Args:
         path: The path of the file.

@@ -242,7 +242,8 @@ def _interpreter_class() -> Any:
         from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 (an extra)
     except ImportError as error:
         raise RuntimeError(
-            "A .tflite file needs LiteRT: pip install 'tfviz[litert]'"
+            "A .tflite file needs LiteRT, which is not installed. Install it: "
+            "pip install ai-edge-litert"
         ) from error
     return Interpreter
 

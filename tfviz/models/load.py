@@ -57,7 +57,7 @@ def load_model(source: str | os.PathLike[str], *, allow_unsafe: bool = False) ->
             * `hf://OWNER/NAME` for a Keras model or a preset of KerasHub on Hugging
               Face, which needs the package `huggingface_hub`;
             * `kaggle://OWNER/MODEL/keras/VARIATION` for a preset of KerasHub on
-              Kaggle, which needs KerasHub: `pip install 'tfviz[kerashub]'`.
+              Kaggle, which needs KerasHub: `pip install keras-hub`.
 
             The command line takes the same sources. Nothing is ever loaded from a
             pickle.
@@ -223,7 +223,7 @@ def _from_download(source: str, allow_unsafe: bool) -> Any:
     has_keras_hub = find_spec("keras_hub") is not None
     if not on_hugging_face and not has_keras_hub:
         raise ValueError(
-            f"{source!r} needs KerasHub: pip install 'tfviz[kerashub]'. A model that "
+            f"{source!r} needs KerasHub: pip install keras-hub. A model that "
             "is not a preset of KerasHub must be downloaded by hand: give its file."
         )
     if find_spec(package) is None:
@@ -240,7 +240,7 @@ def _from_download(source: str, allow_unsafe: bool) -> Any:
         except Exception as error:
             reasons.append(reason(error))
     else:
-        reasons.append("a preset of KerasHub needs pip install 'tfviz[kerashub]'")
+        reasons.append("a preset of KerasHub needs pip install keras-hub")
     raise ValueError(
         f"{source!r} could not be loaded ({'; '.join(dict.fromkeys(reasons))}). Check "
         "the name and the connection, or download the model by hand and give its file "

@@ -38,7 +38,7 @@ _ARGUMENTS = (
     re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument ('\w+')"),
 )
 # Packages of Keras' own that may be missing, and how they are installed.
-_PACKAGES = {"keras_hub": "'tfviz[kerashub]'", "keras_cv": "keras-cv"}
+_PACKAGES = {"keras_hub": "keras-hub", "keras_cv": "keras-cv"}
 
 
 @dataclass(frozen=True)

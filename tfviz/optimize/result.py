@@ -181,7 +181,7 @@ class Result:
         >>> [axes.get_title() for axes in result.plot(columns=3).axes][0].split()[0]
         'fire5:3'
         """
-        import_optional("matplotlib", "result.plot()", "tfviz[report]")
+        import_optional("matplotlib", "result.plot()")
         from tfviz.optimize.figures import draw_result  # noqa: PLC0415
 
         return draw_result(self, columns=columns, size=size, history=history)
@@ -212,7 +212,7 @@ class Result:
         >>> len(result.to_dataframe(history=True))
         12
         """
-        pandas = import_optional("pandas", "result.to_dataframe()", "pandas")
+        pandas = import_optional("pandas", "result.to_dataframe()")
         repeats = [picture["repeat"] for picture in self.spec["pictures"]]
         if history:
             step, place = np.nonzero(np.isfinite(self.history).T)[::-1]

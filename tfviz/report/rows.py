@@ -115,13 +115,13 @@ def check_installed() -> None:
     """Check that the packages that write reports are installed.
 
     Raises:
-        RuntimeError: If the extra `report` is not installed.
+        RuntimeError: If Jinja or Matplotlib is not installed.
     """
     for module in ("jinja2", "matplotlib"):
         if find_spec(module) is None:
             raise RuntimeError(
                 f"The report of a comparison needs {module}, which is not installed. "
-                "Install it: pip install 'tfviz[report]'"
+                "Install it: pip install jinja2 matplotlib"
             )
 
 

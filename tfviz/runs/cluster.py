@@ -58,8 +58,8 @@ def import_ray() -> Any:
         import ray  # noqa: PLC0415
     except ImportError as error:
         raise RuntimeError(
-            f"--ray needs Ray, which cannot be imported ({error}). Install it: pip "
-            "install 'tfviz[ray]'"
+            f"--ray needs Ray, which cannot be imported ({error}). Install it: "
+            "pip install ray"
         ) from error
     return ray
 

@@ -43,12 +43,12 @@ def check_installed() -> None:
     """Check that the package that writes pages is installed.
 
     Raises:
-        RuntimeError: If the extra `report` is not installed.
+        RuntimeError: If Jinja is not installed.
     """
     if find_spec("jinja2") is None:
         raise RuntimeError(
             "An atlas needs jinja2, which is not installed. Install it: "
-            "pip install 'tfviz[report]'"
+            "pip install jinja2"
         )
 
 
