@@ -284,5 +284,5 @@ def test_wrong_arguments_are_refused_at_once(tmp_path, monkeypatch):
     with pytest.raises(TypeError, match="unexpected keyword argument 'learning_rates'"):
         show(tmp_path, learning_rates=1)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(RuntimeError, match="Install it: pip install 'tensorboard'"):
+    with pytest.raises(RuntimeError, match="Install it: pip install tensorboard"):
         show(tmp_path, log_dir=tmp_path)

@@ -67,3 +67,18 @@ def test_one_address_is_the_project_s():
         for address in re.findall(r"https://github\.com/[\w-]+/tfviz", file.read_text())
     }
     assert owners == {HOME}
+
+
+def test_nobody_is_sent_to_the_other_project_of_this_name():
+    """The package `tfviz` on PyPI is another project."""
+    folders = ("tfviz", "priors", "cli", "docs")
+    files = [ROOT / "README.md", *(f for d in folders for f in ROOT.glob(f"{d}/**/*"))]
+    wrong = re.compile(r"pip install [^\n@]*\btfviz\b(?!\S* @)(?![/\w.-])")
+    found = [
+        (file.name, line)
+        for file in files
+        if file.suffix in {".md", ".py", ".ipynb"}
+        for line in file.read_text().splitlines()
+        if wrong.search(line)
+    ]
+    assert found == []

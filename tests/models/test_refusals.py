@@ -243,7 +243,7 @@ class TestDownloads:
 
     def test_missing_packages_are_named(self):
         self.refuse(self.HUGGING_FACE, "another package: pip install huggingface_hub$")
-        self.refuse(self.KAGGLE, r"needs KerasHub: pip install 'tfviz\[kerashub\]'")
+        self.refuse(self.KAGGLE, r"needs KerasHub: pip install keras-hub")
         self.installed = {"keras_hub"}
         self.refuse(self.KAGGLE, "another package: pip install kagglehub$")
 
@@ -272,7 +272,7 @@ class TestDownloads:
         self.refuse(
             self.HUGGING_FACE,
             r"could not be loaded \(No route to huggingface.co; a preset of KerasHub "
-            r"needs pip install 'tfviz\[kerashub\]'\). Check the name and the conn",
+            r"needs pip install keras-hub\). Check the name and the conn",
         )
 
     def test_presets_are_those_of_keras_hub(self, monkeypatch):
