@@ -168,8 +168,6 @@ def imported(module, name):
 
 def member(module, name):
     """Return an attribute, which can be a module that is not imported yet."""
-    if module is tfviz and name not in tfviz.__all__:
-        raise AttributeError(name)  # `tfviz.priors` must be imported
     if not hasattr(module, name) and inspect.ismodule(module):
         importlib.import_module(f"{module.__name__}.{name}")
     return getattr(module, name)

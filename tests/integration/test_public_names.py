@@ -120,14 +120,6 @@ def test_functions_for_users_have_an_example(name):
     assert examples
 
 
-def test_the_readme_names_all_commands():
-    from tfviz.cli.main import main
-
-    readme = (ROOT / "README.md").read_text()
-    for command in main.commands:
-        assert f"tfviz {command}" in readme
-
-
 def test_the_readme_compiles():
     """The examples in Python compile."""
     readme = (ROOT / "README.md").read_text()
