@@ -1,8 +1,9 @@
-"""Links from pages to files that are no pages of the documentation.
+"""Links from pages to what are no pages of the documentation.
 
 In the Markdown, they are relative paths, which also work on GitHub. In the built site a
 file of the repository is a link to the repository, and the atlas of SqueezeNet, a site
-of its own, is copied beside the pages.
+of its own, is copied beside the pages. Pictures of other sites, such as the button of
+Colab in notebooks, become their texts, since the site loads nothing from elsewhere.
 """
 
 import os
@@ -39,6 +40,18 @@ class RepositoryLinks(SphinxTransform):
             link.replace_self(new)
 
 
+class NoRemotePictures(SphinxTransform):
+    """Replace pictures of other sites by their texts."""
+
+    default_priority = 500
+
+    def apply(self, **kwargs: Any) -> None:
+        """Replace the pictures of one page."""
+        for picture in list(self.document.findall(nodes.image)):
+            if "://" in picture["uri"]:
+                picture.replace_self(nodes.Text(picture.get("alt", picture["uri"])))
+
+
 def copy_atlas(app: Sphinx, error: Exception | None) -> None:
     """Copy the atlas to where the links to it lead."""
     if error is None and app.builder.format == "html":
@@ -48,8 +61,9 @@ def copy_atlas(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Replace links, and copy the atlas at the end."""
+    """Replace links and pictures, and copy the atlas at the end."""
     app.add_config_value("repository_links_base", "", "env", str)
     app.add_transform(RepositoryLinks)
+    app.add_transform(NoRemotePictures)
     app.connect("build-finished", copy_atlas)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
