@@ -221,6 +221,7 @@ class Visualize(keras.callbacks.Callback):
         self, batch: int, logs: Mapping[str, Any] | None = None
     ) -> None:
         """Render after so many batches."""
+        self._save_first()  # in a loop that does not tell when epochs begin
         done = batch + 1  # several batches may be over since the last call
         self._batches += done - self._moment.batch
         before, self._moment = self._moment, Moment(self._moment.epoch, done)
@@ -230,7 +231,7 @@ class Visualize(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Render after so many epochs."""
-        self._save_first()  # in a loop that does not tell when epochs begin
+        self._save_first()
         self._moment = Moment(epoch + 1)
         if (epoch + 1) % self._every == 0:
             self._show(logs)

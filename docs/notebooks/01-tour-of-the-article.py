@@ -3,9 +3,10 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/tfviz/tfviz/blob/main/docs/notebooks/01-tour-of-the-article.ipynb)
 #
-# The ideas of [Feature Visualization](https://distill.pub/2017/feature-
-# visualization/) (2017) one by one, with the network that comes with tfviz: what a
-# unit is, how its picture comes about, and how much a picture says.
+# The ideas of [Feature
+# Visualization](https://distill.pub/2017/feature-visualization/) (2017) one by one,
+# with the network that comes with tfviz: what a unit is, how its picture comes about,
+# and how much a picture says.
 #
 # It runs in about 1 to 2 minutes on two processor cores. No graphics card is needed.
 

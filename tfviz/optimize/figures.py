@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from tfviz import images
 
@@ -22,6 +23,8 @@ _MOST_CURVES = 10
 _TITLE_POINTS = 9
 # The height of a title of two lines and its margins, in inches.
 _TITLE = 0.4
+# With a smaller one, the first line of a title would be cut off by a pixel.
+_MARGIN = 0.08
 
 
 class ResultFigure(Figure):
@@ -44,9 +47,10 @@ def draw_result(
     heights = [height / width] * rows + [_CURVES] * history
     # A single picture is too narrow for curves and their names.
     wide = max(columns, 2 if history else 1)
-    figure = ResultFigure(figsize=(wide * size, sum(heights) * size + rows * _TITLE))
-    # With less, the first line of a title would be cut off by a pixel.
-    figure.set_layout_engine("constrained", h_pad=0.08, w_pad=0.03)
+    figure = ResultFigure(
+        figsize=(wide * size, sum(heights) * size + rows * _TITLE),
+        layout=ConstrainedLayoutEngine(h_pad=_MARGIN, w_pad=0.03),
+    )
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     for place in range(count):
         axes = figure.add_subplot(grid[divmod(place, columns)])
