@@ -719,7 +719,7 @@ TWICE = np.repeat(PHOTOS[:10], 2, axis=0)
         ({"units": "logit:1", "judges": [replace(EYE, classes=3)]}, "has 3 classes"),
     ],
 )  # fmt: skip
-@pytest.mark.filterwarnings("ignore:The input range of model")
+@pytest.mark.filterwarnings("ignore:Input range unknown")
 def test_what_is_wrong_is_refused_before_any_file_is_written(
     adapter, tmp_path, changes, said
 ):

@@ -473,7 +473,7 @@ class TestPreprocessing:
         assert tfviz.adapt(model).preprocess.name == mode
 
     def test_an_undetected_range_is_warned_of(self):
-        message = r"images in \[0, 1\].*pass it with `preprocess`"
+        message = r"assuming 0,1. Set it with preprocess=\(0, 255\), or test"
         with pytest.warns(UserWarning, match=message):
             adapter = tfviz.adapt(functional())
         assert adapter.preprocess.name == "0,1"
@@ -482,7 +482,7 @@ class TestPreprocessing:
         model = keras.Sequential(
             [keras.Input((16, 16, 3)), convolution("conv"), layers.Rescaling(1 / 255)]
         )
-        with pytest.warns(UserWarning, match="The input range of model"):
+        with pytest.warns(UserWarning, match="Input range unknown"):
             tfviz.adapt(model)
 
     def test_names_are_ignored_if_the_model_computes_first(self):
@@ -492,7 +492,7 @@ class TestPreprocessing:
         )
         inputs = keras.Input((32, 32, 3))
         scaled = keras.applications.mobilenet_v2.preprocess_input(inputs)
-        with pytest.warns(UserWarning, match="The input range of model"):
+        with pytest.warns(UserWarning, match="Input range unknown"):
             tfviz.adapt(keras.Model(inputs, base(scaled)))
 
     def test_layers_that_keep_the_range_are_passed(self):

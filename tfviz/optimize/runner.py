@@ -258,7 +258,7 @@ class Runner:
         self._seeds = tf.constant(seeds)
         self._units = {name: tf.constant(values) for name, values in units.items()}
         # The scores of the starts that were chosen, and how many were drawn.
-        self._searched = (None, None)
+        self._searched = None, None
         self._steps_taken = 0
         self.search_seconds = 0.0
 
