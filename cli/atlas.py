@@ -258,7 +258,7 @@ def atlas(
         )
         from tfviz.site.build import build_atlas  # noqa: PLC0415
 
-        with LateProgress("files of the site") as building:
+        with LateProgress("site file") as building:
             page = build_atlas(
                 output,
                 pictures,

@@ -373,7 +373,7 @@ class _CompareProgress(LateProgress):
     """
 
     def __init__(self, output: Path, interrupted: Callable[[], bool]) -> None:
-        super().__init__("pictures")
+        super().__init__("picture")
         self._output, self._interrupted = output, interrupted
 
     def note(self, at: Any) -> None:

@@ -211,6 +211,6 @@ def _show_progress(work: Any) -> Iterator[Any]:
         if in_octave == work.steps:
             progress.print_line(f"{octave}  {progress.left}")
 
-    with Progress(work.steps * sum(costs), "steps") as progress:
+    with Progress(work.steps * sum(costs), "step") as progress:
         progress.show(0, "starting", count=f"octave 1/{len(costs)}")
         yield note_step

@@ -240,7 +240,7 @@ class ExamplesProgress(LateProgress):
     """
 
     def __init__(self, output: Path, interrupted: Callable[[], bool]) -> None:
-        super().__init__("images")
+        super().__init__("image")
         self._output, self._interrupted = output, interrupted
 
     def __call__(self, done: int, total: Any, _: str = "") -> None:

@@ -78,7 +78,7 @@ def calibrate(
     from tfviz import statistics  # noqa: PLC0415
 
     left_out: list[str] = []
-    images = _load_images(track(files, "images"), size, channels, left_out.append)
+    images = _load_images(track(files, "image"), size, channels, left_out.append)
     first = next(images, None)
     if first is not None:
         stats = statistics.measure(chain([first], images), size=size)

@@ -234,7 +234,7 @@ def read_photos(files: list[Path], leave_out: Callable[[Path], Any]) -> Iterator
     """
     from tfviz import images  # noqa: PLC0415
 
-    for file in track(files, "photos"):
+    for file in track(files, "photo"):
         try:
             photo = images.read(file)
         except ValueError:

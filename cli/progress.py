@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import click
 
+from tfviz._errors import count_of
 from tfviz.cli.console import allows_colors, format_duration
 
 # Where there is no bar, a line is printed if there was none for so long, in seconds.
@@ -29,20 +30,20 @@ class Progress:
 
     Args:
         total: The amount of the work.
-        noun: What is counted, such as `photos`.
+        noun: What is counted, such as `photo`.
         allows_bar: Whether a bar may be shown, if there is a terminal.
 
     Attributes:
         left: The time left in words; empty while it is not known.
     """
 
-    def __init__(self, total: float, noun: str, *, allows_bar: bool = True) -> None:
+    def __init__(self, total: int, noun: str, *, allows_bar: bool = True) -> None:
         self.total, self.noun = total, noun
-        self._count = f"0/{total} {noun}"
+        self._count = f"0/{count_of(total, noun)}"
         self._text, self.left = "", ""
         # The time and the amount when the amount was shown first: what was done before
         # says nothing about the speed.
-        self._first: tuple[float, float] | None = None
+        self._first: tuple[float, int] | None = None
         has_bar = allows_bar and is_live()
         self._view: _Bar | _Lines = _Bar(total) if has_bar else _Lines(self._line)
 
@@ -55,7 +56,7 @@ class Progress:
 
     def show(
         self,
-        done: float,
+        done: int,
         text: str = "",
         *,
         count: str | None = None,
@@ -73,7 +74,7 @@ class Progress:
         start, done_then = self._first = self._first or (now, done)
         if seconds_left is None and done > done_then:
             seconds_left = (self.total - done) * (now - start) / (done - done_then)
-        self._count = count or f"{done}/{self.total} {self.noun}"
+        self._count = count or f"{done}/{count_of(self.total, self.noun)}"
         self._text = text
         self.left = (
             "" if seconds_left is None else f"{format_duration(seconds_left)} left"
@@ -98,7 +99,7 @@ def track(items: Sequence[Any], noun: str) -> Iterator[Any]:
 
     Args:
         items: The items.
-        noun: What they are, such as `photos`.
+        noun: What they are, such as `photo`.
     """
     with Progress(len(items), noun) as progress:
         for number, item in enumerate(items):
@@ -113,7 +114,7 @@ class LateProgress:
     It is a context manager, which ends what is shown.
 
     Args:
-        noun: What is counted, such as `photos`.
+        noun: What is counted, such as `photo`.
     """
 
     def __init__(self, noun: str) -> None:

@@ -47,7 +47,7 @@ def make_atlas(
     with (
         defer_interrupt("batch") as interrupted,
         ExamplesProgress(recipe.source / EXAMPLES, interrupted) as images,
-        LateProgress("files of the site") as building,
+        LateProgress("site file") as building,
     ):
 
         def is_over() -> bool:
@@ -56,7 +56,7 @@ def make_atlas(
         def collecting(done: int, total: Any) -> None:
             images(done, total)
             if is_over() and done < total:
-                end_early(TIME, f"{done} of {total} images are done")
+                end_early(TIME, f"{done} of {count_of(total, 'image')} are done")
 
         def render(name: str, work: Work) -> str | None:
             announce(work, name)

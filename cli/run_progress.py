@@ -29,7 +29,7 @@ def show_progress(
     options = work.job.options
     steps = options.steps * options.restarts
     batches = sum(len(layer.numbers) for layer in pace.layers)
-    with Progress(batches * steps, "pictures", allows_bar=allows_bar) as progress:
+    with Progress(batches * steps, "picture", allows_bar=allows_bar) as progress:
         run = RunProgress(progress, work, pace, steps, is_remote=is_remote)
         run.announce_batch()
         yield run
@@ -101,7 +101,7 @@ class RunProgress:
         self._progress.show(
             self._earlier + self._step,
             text,
-            count=f"{self._done}/{self._total} pictures",
+            count=f"{self._done}/{count_of(self._total, 'picture')}",
             seconds_left=self._pace.seconds_left if self._pace.made else None,
         )
 

@@ -130,7 +130,7 @@ def test_a_terminal_shows_a_live_bar(monkeypatch, capsys, colors):
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("NO_COLOR", "" if colors else "1")
     monkeypatch.setattr("sys.stderr", Terminal())
-    with progress.Progress(80, "pictures") as bar:
+    with progress.Progress(80, "picture") as bar:
         bar.show(0, "starting [unit]", count="0/5 pictures")
         bar.show(20, "step 20 of 80, [unit]", count="0/5 pictures", seconds_left=65)
         click.echo("a warning", err=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tfviz._errors import count_of
 from tfviz.comparison.kinship import CAVEATS
 from tfviz.comparison.summary import Interval, Rows, interval, means, paired
 
@@ -108,7 +109,10 @@ def _decide(
         verdict = "no verdict: there are no pictures of other units to compare with"
     elif np.isnan(gain.low) or np.isnan(specificity.low):
         count = min(gain.units, specificity.units)
-        verdict = f"no verdict: {count} units are too few for an interval"
+        verb = "is" if count == 1 else "are"
+        verdict = (
+            f"no verdict: {count_of(count, 'unit')} {verb} too few for an interval"
+        )
     else:
         specific = gain.low > 0 and specificity.low > 0
         verdict = f"{_SPECIFIC[bool(specific)]}, {_NEARNESS[nearness]}"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfviz._errors import count_of
 from tfviz.models.adapter import Adapter
 
 Units = Mapping[str, Any]
@@ -357,8 +358,9 @@ def _repeat_to_equal_length(
     ]
     if not all(fit):
         raise ValueError(
-            f"Objectives for {len(left)} and {len(right)} images cannot be combined: "
-            "both need the same number of images, or one of them a single image."
+            f"Objectives for {len(left)} and {count_of(len(right), 'image')} "
+            "cannot be combined: both need the same number of images, or one of them a "
+            "single image."
         )
     if left.group != right.group and 1 not in (left.group, right.group):
         raise ValueError(

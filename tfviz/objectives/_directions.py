@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from tfviz import directions
+from tfviz._errors import count_of
 from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import resize
 from tfviz.objectives._base import Objective, Size, Units, take
@@ -216,8 +217,8 @@ def _along_vectors(
         channels = count_channels(adapter, size, layer)
         if vectors.shape[1] != channels:
             raise ValueError(
-                f"Layer {layer!r} has {channels} channels, so a direction needs as "
-                f"many numbers. Received: {vectors.shape[1]}"
+                f"Layer {layer!r} has {count_of(channels, 'channel')}, so a direction "
+                f"needs as many numbers. Received: {vectors.shape[1]}"
             )
         if not is_placed:
             return objective

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfviz._errors import count_of
 from tfviz.models.adapter import Adapter, adapt
 from tfviz.objectives._base import Objective
 from tfviz.objectives._grammar import as_objectives
@@ -90,7 +91,7 @@ def _single_unit(objective: Any, adapter: Adapter) -> Objective:
     if len(units) != 1 or len(units[0]) != 1 or units[0].group != 1:
         raise ValueError(
             "`diverse` makes pictures of one unit. Received: "
-            f"{sum(map(len, units))} units"
+            f"{count_of(sum(map(len, units)), 'unit')}"
         )
     return units[0]
 

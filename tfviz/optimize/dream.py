@@ -300,7 +300,7 @@ def _only_unit(objective: Any, adapter: Adapter) -> Objective:
     if sum(map(len, units)) != 1:
         raise ValueError(
             "A dream is one picture of one unit; join several units with +. "
-            f"Received: {sum(map(len, units))} units"
+            f"Received: {count_of(sum(map(len, units)), 'unit')}"
         )
     return units[0]
 

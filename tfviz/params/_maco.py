@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tfviz import statistics as statistics_module
 from tfviz import transforms
+from tfviz._errors import argument, count_of
 from tfviz._spectrum import column_counts
 from tfviz.params._base import (
     Latents,
@@ -190,7 +191,7 @@ def _select_statistics(statistics: Statistics | None, channels: int) -> Statisti
         return _photo_statistics(channels)
     if statistics.channels != channels:
         raise ValueError(
-            f"`statistics` must have {channels} channels. "
+            f"{argument('statistics')} must have {count_of(channels, 'channel')}. "
             f"Received: {statistics.channels}"
         )
     return statistics

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tfviz._errors import argument
+from tfviz._errors import argument, count_of
 from tfviz.optimize.dead_units import warn_of_dead_units
 from tfviz.optimize.options import STEPS, Options
 from tfviz.params import Param
@@ -170,7 +170,7 @@ def _warn_of_failures(run: Run) -> None:
         named = [f"{unit} ({reason})" for (unit, _), reason in reasons.items()]
         more = ", ..." * (len(named) > _NAMED)
         warnings.warn(
-            f"{len(reasons)} of {len(work.files)} pictures in "
+            f"{len(reasons)} of {count_of(len(work.files), 'picture')} in "
             f"{str(work.pictures.path)!r} could not be made: "
             f"{', '.join(named[:_NAMED])}{more}. {argument('retry_failed')} tries them "
             "again.",
