@@ -26,8 +26,9 @@ def model_options(command: Callable) -> Callable:
             show_default=True,
             help="The model: squeezenet, efficientnet-lite0, keras:NAME, "
             "keras:NAME?weights=none, a .keras or .h5 file, the folder of a "
-            "SavedModel, or hub:URL. If there are several signatures, choose one with "
-            "FOLDER?signature=NAME.",
+            "SavedModel, hub:URL, hf://OWNER/NAME or "
+            "kaggle://OWNER/MODEL/keras/VARIATION. If there are several signatures, "
+            "choose one with FOLDER?signature=NAME.",
         ),
         click.option(
             "--preprocess",
