@@ -294,7 +294,9 @@ def _make(
         list(units) or None,
         images=images,
         params=[
-            name if name in PARAMS else load_prior(name, **of_prior)
+            name
+            if name in PARAMS
+            else load_prior(name, **of_prior, allow_unsafe=settings["allow_unsafe"])
             for name in settings["params"]
         ],
         negative=settings["negative"],

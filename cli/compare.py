@@ -182,6 +182,7 @@ def compare(
         adapter,
         methods,
         control_priors,
+        allow_unsafe=model["allow_unsafe"],
         value_range=values_by_prior("--range", ranges, methods, control_priors),
         encoder=values_by_prior("--encoder", encoders, methods, control_priors),
     )
@@ -234,6 +235,8 @@ def load_methods(
     adapter: Any,
     methods: Sources,
     control_priors: Sources,
+    *,
+    allow_unsafe: bool = False,
     **prior_options: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the `tfviz.Contender` of each method and of each control, by name.
@@ -242,6 +245,7 @@ def load_methods(
         adapter: The adapter of the network that is visualized.
         methods: The methods: names, and names of params or sources of priors.
         control_priors: The priors of other domains: names and sources.
+        allow_unsafe: Whether the files of priors may contain Python code.
         **prior_options: For each option of `load_prior`, its values by the names of
             the priors.
     """
@@ -258,7 +262,7 @@ def load_methods(
     def load(name: str, source: str) -> Any:
         own: dict[str, Any] = {
             option: values.get(name) for option, values in prior_options.items()
-        }
+        } | {"allow_unsafe": allow_unsafe}
         prior = load_prior(source, **own)
         related = is_trained_with(prior, adapter.fingerprint())
         if source.endswith(".npz") and related:

@@ -239,7 +239,7 @@ def load_adapter(
 
     Prints on stderr which input range and which logits are used.
     """
-    _import_custom(custom)
+    import_custom(custom)
     import_tensorflow(threads)
     import tfviz  # noqa: PLC0415
 
@@ -301,7 +301,7 @@ def _import_tensorflow_silently() -> None:
     gc.freeze()
 
 
-def _import_custom(custom: tuple[str, ...]) -> None:
+def import_custom(custom: tuple[str, ...]) -> None:
     """Import layers and functions, and register them with Keras by their names."""
     if not custom:
         return

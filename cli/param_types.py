@@ -13,10 +13,12 @@ from typing import Any
 import click
 
 from tfviz._errors import did_you_mean
+from tfviz._foreign_files import explain_file
 from tfviz._storage import AnyPath, RemotePath, as_path
 from tfviz.models.labels import read_labels
 from tfviz.models.sources import (
     CHOICES,
+    GRAPH_FILES,
     HUB,
     SUFFIXES,
     check_judge,
@@ -176,12 +178,29 @@ class Range(click.ParamType):
         except ValueError:
             low = high = inf
         if not -inf < low < high < inf:
+            flag = param.opts[-1] if isinstance(param, click.Option) else "--range"
             self.fail(
-                f"{value!r} is not a range; write the lower end first, as -1,1.",
+                f"{value!r} is not a range: the values of black and white, with a "
+                f"comma between them. Write {flag}={_propose_range(value)}.",
                 param,
                 ctx,
             )
         return low, high
+
+
+def _propose_range(text: str) -> str:
+    """Return a range with the two numbers of a text, or the most usual one.
+
+    >>> _propose_range("0-1"), _propose_range("[0, 255]"), _propose_range("tanh")
+    ('0,1', '0,255', '-1,1')
+    """
+    number = r"(-?\d+(?:\.\d+)?)"
+    pattern = rf"[\[(\s]*{number}\s*(?:,|;|:|-|to|\.\.|\s)\s*{number}[\])\s]*"
+    if match := re.fullmatch(pattern, text):
+        low, high = sorted(float(end) for end in match.groups())
+        if low < high:
+            return f"{low:g},{high:g}"
+    return "-1,1"
 
 
 class PriorSource(click.ParamType):
@@ -196,7 +215,9 @@ class PriorSource(click.ParamType):
     # What can add detail to the images of a prior, after a plus.
     refinements = ("fourier", "autoencoder")
     refined = ("inverter+fourier", "inverter+autoencoder", "autoencoder+fourier")
-    suffixes = (".npz", ".safetensors", *SUFFIXES)
+    # The files of priors of tfviz and of TAESD, which are read later.
+    own = (".npz", ".safetensors")
+    suffixes = (*own, *SUFFIXES)
 
     def __init__(self, *others: str) -> None:
         self._names = (*others, *self.bundled, *self.refined)
@@ -209,19 +230,29 @@ class PriorSource(click.ParamType):
         if value in self._names or is_url(source.removeprefix(HUB)):
             return value
         path = Path(split_choices(source, *CHOICES)[0])
+        trained = path.suffix.lower() in self.own and path.is_file()
+        if not trained and (explained := explain_file(path)):
+            self.fail(explained, param, ctx)
         if path.is_file() and path.suffix.lower() not in self.suffixes:
             self.fail(
-                f"{value!r} is not a prior; expected a file that ends in "
-                f"{', '.join(self.suffixes)}.",
+                f"{value!r} is not a prior. A prior is a file that ends in "
+                f"{', '.join(self.suffixes)}, or the folder of a SavedModel.",
                 param,
                 ctx,
             )
         if path.is_dir() and not is_saved_model(path):
-            self.fail(f"{value!r} is a folder, but not a SavedModel.", param, ctx)
+            inner = sorted(p for p in path.iterdir() if is_saved_model(p))
+            hint = f" Did you mean {str(inner[0])!r}?" if inner else ""
+            self.fail(
+                f"{value!r} is a folder, but not a SavedModel: it has no "
+                f"{GRAPH_FILES[0]}.{hint}",
+                param,
+                ctx,
+            )
         if not path.exists():
             hint = did_you_mean(value, self._names)
             self.fail(
-                f"there is no {source!r}.{hint} Give one of {', '.join(self._names)}, "
+                f"There is no {source!r}.{hint} Give one of {', '.join(self._names)}, "
                 "a generator's file, the folder of a SavedModel, or hub:URL.",
                 param,
                 ctx,

@@ -55,16 +55,17 @@ def prior_options(command: Callable) -> Callable:
             "--range",
             "value_range",
             type=types.Range(),
-            help="The values of black and white in the generator's images: -1,1 after "
-            "tanh, 0,1 after a sigmoid. Required for Keras models and SavedModels.",
+            show_default="read from the generator's last activation",
+            help="The values of black and white in the generator's images, such as "
+            "-1,1 after tanh or 0,1 after a sigmoid.",
         ),
         click.option(
             "--give",
             "given",
             type=types.NamedNumbers(),
             multiple=True,
-            help="A fixed value for an input of the generator, such as the class y=207 "
-            "or truncation=0.4. May be given several times.",
+            help="A fixed value for an input of the generator, such as the class "
+            "label=3 or truncation=0.4. May be given several times.",
         ),
         click.option(
             "--encoder",
@@ -86,6 +87,27 @@ def prior_options(command: Callable) -> Callable:
     return command
 
 
+def file_options(command: Callable) -> Callable:
+    """Add the options of files with code; `options.model_options` has the same."""
+    decorators = [
+        click.option(
+            "--custom",
+            metavar="MODULE:NAME",
+            multiple=True,
+            help="A layer or function of your own that the generator's file needs. May "
+            "be given several times.",
+        ),
+        click.option(
+            "--allow-unsafe",
+            is_flag=True,
+            help="Allow the generator's file to run Python code (Lambda layers).",
+        ),
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
 def load_prior(
     source: str,
     size: tuple[int, int] | None = None,
@@ -96,8 +118,12 @@ def load_prior(
     precision: str | None = None,
     calibrated: bool = True,
     network: Any = None,
+    custom: tuple[str, ...] = (),
+    allow_unsafe: bool = False,
 ) -> Any:
     """Load the prior that the options describe.
+
+    Prints on stderr which value range is used, unless it was given.
 
     Args:
         source: The name, file, folder or URL.
@@ -109,11 +135,14 @@ def load_prior(
         calibrated: Whether to apply the calibration file beside it.
         network: The adapter of the network that an inverter was trained with, if it
             is loaded already.
+        custom: Layers and functions that its file needs, as `MODULE:NAME`.
+        allow_unsafe: Whether its file may contain Python code.
     """
+    options.import_custom(custom)
     options.import_tensorflow()
     from tfviz.priors import load  # noqa: PLC0415
 
-    return load(
+    prior = load(
         source,
         size,
         value_range=value_range,
@@ -122,7 +151,16 @@ def load_prior(
         precision=precision,
         calibrated=calibrated,
         network=network,
+        allow_unsafe=allow_unsafe,
     )
+    if prior.reading.value_range and value_range is None:
+        low, high = prior.value_range
+        click.echo(
+            f"{Path(source).name}: values from {low:g} (black) to {high:g} (white), "
+            f"{prior.range_source}",
+            err=True,
+        )
+    return prior
 
 
 source_argument = click.argument("source", type=types.PriorSource())
@@ -163,8 +201,8 @@ def list_priors(as_json: bool) -> None:
         click.echo(f"{name:12}  {line}")
     click.echo(
         "\nOthers: a file that `tfviz priors train` wrote (.npz), a TAESD decoder "
-        "(.safetensors),\na Keras generator or decoder (.keras, .h5) or SavedModel "
-        "with --range, and hub:URL."
+        "(.safetensors),\na Keras generator or decoder (.keras, .h5), the folder of a "
+        "SavedModel, and hub:URL."
     )
 
 
@@ -172,6 +210,7 @@ def list_priors(as_json: bool) -> None:
 @source_argument
 @size_option
 @prior_options
+@file_options
 @click.option("--json", "as_json", is_flag=True, help="Print the description as JSON.")
 @report_errors
 def info(source: str, size: Any, as_json: bool, **settings: Any) -> None:
@@ -183,7 +222,7 @@ def info(source: str, size: Any, as_json: bool, **settings: Any) -> None:
 
     \b
     tfviz priors info inverter
-    tfviz priors info faces.keras --range=-1,1
+    tfviz priors info faces.keras
     """
     prior = load_prior(source, size, **settings)
     from tfviz.comparison.kinship import describe, kinships  # noqa: PLC0415
@@ -192,6 +231,8 @@ def info(source: str, size: Any, as_json: bool, **settings: Any) -> None:
         "source": source,
         "images": list(prior.shape),
         "value_range": list(prior.value_range),
+        "range_source": prior.range_source,
+        "classes": dict(prior.reading.classes),
         "encoder": prior.encode is not None,
         "calibrated": sorted(prior.measured),
         "latents": {
@@ -211,10 +252,15 @@ def info(source: str, size: Any, as_json: bool, **settings: Any) -> None:
         return
     low, high = prior.value_range
     shape = _format_shape(prior.shape)
-    click.echo(f"images    {shape}, from {low:g} (black) to {high:g} (white)")
+    click.echo(
+        f"images    {shape}, from {low:g} (black) to {high:g} (white), "
+        f"{prior.range_source}"
+    )
     for name, latent in prior.latents.items():
         kind = "optimized" if latent.optimized else "held"
         kind += ", bounded" * (latent.domain is not None)
+        if name in prior.reading.classes:
+            kind = f"one of {prior.reading.classes[name]} classes, {kind}"
         shape = _format_shape(latent.shape) or "one number"
         click.echo(f"latent    {name}: {shape}, {kind}")
     can = "can" if prior.encode else "cannot"
@@ -229,19 +275,28 @@ def info(source: str, size: Any, as_json: bool, **settings: Any) -> None:
 @source_argument
 @size_option
 @prior_options
+@file_options
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @report_errors
 def check(source: str, size: Any, as_json: bool, **settings: Any) -> None:
-    """Test the gradients, range and variety of a prior.
+    """Test whether the random images of a prior look as they should.
 
-    Looks at random images of the prior. The exit code is 1 if something looks wrong.
-    If --range is too wide, the images have neither black nor white; if it is too
-    narrow, pixels are out of range.
+    Prints measurements of 32 random images, and a warning for each thing that looks
+    wrong: a value range that is not that of the generator's last activation; images
+    that are nearly black, nearly white, all alike or like noise; latents that seem to
+    have another scale; an input that is an image or stands for a class. The exit code
+    is 1 if there is a warning.
 
     \b
-    tfviz priors check faces.keras --range=-1,1
+    tfviz priors check faces.keras
+    tfviz priors check digits.h5 --give label=3
     """
-    prior = load_prior(source, size, **settings)
+    # What `checked` finds about the range is not to be printed twice.
+    import warnings as python_warnings  # noqa: PLC0415
+
+    with python_warnings.catch_warnings():
+        python_warnings.filterwarnings("ignore", ".* contradicts the generator")
+        prior = load_prior(source, size, **settings)
     from tfviz.priors import checked  # noqa: PLC0415
 
     facts, warnings = checked(prior, CHECKED)
@@ -250,12 +305,12 @@ def check(source: str, size: Any, as_json: bool, **settings: Any) -> None:
     else:
         for name, value in facts.items():
             click.echo(f"{name.replace('_', ' '):24} {value:.4g}")
-        for warning in warnings:
-            click.echo(f"Warning: {warning}", err=True)
-        if not warnings:
-            click.echo("gradients reach all latents; nothing looks wrong")
+    for warning in warnings:
+        click.echo(f"Warning: {warning}", err=True)
     if warnings:
         sys.exit(1)
+    if not as_json:
+        click.echo("gradients reach all latents; nothing looks wrong")
 
 
 @priors.command()
@@ -284,6 +339,7 @@ def check(source: str, size: Any, as_json: bool, **settings: Any) -> None:
 )
 @size_option
 @prior_options
+@file_options
 @report_errors
 def sample(
     source: str, output: Path, count: int, seed: int, size: Any, **settings: Any
@@ -329,6 +385,7 @@ def sample(
 )
 @size_option
 @prior_options
+@file_options
 @report_errors
 def calibrate(
     source: str,

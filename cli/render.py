@@ -440,7 +440,7 @@ def _param_of(adapter: Any, settings: dict[str, Any]) -> Any:
         return make_param(name, height, width, adapter, settings["statistics"])
     if settings["statistics"]:
         raise click.UsageError("--statistics is not for learned priors.")
-    return load_prior(name, size, **own)
+    return load_prior(name, size, **own, allow_unsafe=settings["allow_unsafe"])
 
 
 def make_param(
@@ -505,4 +505,5 @@ def _job_again(ctx: click.Context, source: str) -> tuple[Any, str]:
     chosen.setdefault("image_input", known["image_input"])
     chosen.setdefault("output_name", known["output"])
     adapter = options.load_adapter(model, known["preprocess"], **chosen)
-    return job_from_spec(adapter, spec), model
+    unsafe = ctx.params["allow_unsafe"]
+    return job_from_spec(adapter, spec, allow_unsafe=unsafe), model

@@ -20,7 +20,11 @@ from ._sources import from_spec as prior_from_spec
 
 
 def render_again(
-    path: str | os.PathLike, model: Any = None, *, callbacks: Sequence[Callback] = ()
+    path: str | os.PathLike,
+    model: Any = None,
+    *,
+    callbacks: Sequence[Callback] = (),
+    allow_unsafe: bool = False,
 ) -> Result:
     """Render the picture in a file again, from its own description.
 
@@ -32,6 +36,8 @@ def render_again(
             it came from a file of yours or from memory. By default the description
             tells which model to load.
         callbacks: As for `render`.
+        allow_unsafe: Whether the file of a generator may contain Python code in a
+            `Lambda` layer; see `priors.load`. A picture never allows it by itself.
 
     Returns:
         The picture, or all pictures of its group.
@@ -63,7 +69,8 @@ def render_again(
             )
         settings = adapter_settings(spec)
         model = adapt(load_model(source), settings.pop("preprocess"), **settings)
-    return render_job(job_from_spec(model, spec), callbacks)
+    job = job_from_spec(model, spec, allow_unsafe=allow_unsafe)
+    return render_job(job, callbacks)
 
 
 def read_description(path: str | os.PathLike) -> dict[str, Any]:
@@ -100,12 +107,15 @@ def adapter_settings(spec: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def job_from_spec(model: Any, spec: Mapping[str, Any]) -> Job:
+def job_from_spec(
+    model: Any, spec: Mapping[str, Any], *, allow_unsafe: bool = False
+) -> Job:
     """Return the job that makes a picture again, and warn of what differs.
 
     Args:
         model: A model, or an adapter.
         spec: The picture's description.
+        allow_unsafe: Whether the file of a generator may contain Python code.
 
     Raises:
         ValueError: If the description does not say enough.
@@ -115,18 +125,19 @@ def job_from_spec(model: Any, spec: Mapping[str, Any]) -> Job:
             "The picture was made from a start image or with a param of your own, "
             "which a file cannot hold. Make it again from Python."
         )
-    job = Job.from_spec(model, spec, _param_from_spec(spec["param"]))
+    param = _param_from_spec(spec["param"], allow_unsafe=allow_unsafe)
+    job = Job.from_spec(model, spec, param)
     for difference in _differences(spec, job.settings):
         warnings.warn(difference, stacklevel=3)
     return job
 
 
-def _param_from_spec(spec: Mapping[str, Any]) -> Param:
+def _param_from_spec(spec: Mapping[str, Any], *, allow_unsafe: bool) -> Param:
     """Return the param of a description: one of the core, or a learned prior."""
     if spec["name"] != "prior":
         return params.from_spec(spec)
     try:
-        prior = prior_from_spec(spec)
+        prior = prior_from_spec(spec, allow_unsafe=allow_unsafe)
     except FileNotFoundError as error:
         raise ValueError(str(error)) from error
     if prior.spec["digest"] != spec["digest"]:

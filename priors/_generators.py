@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from tfviz._errors import did_you_mean, reason_of
+from tfviz._errors import argument, did_you_mean, reason_of
 from tfviz.models.load import load_model
 from tfviz.params._base import Latents
 from tfviz.priors import _taesd
@@ -26,6 +26,8 @@ from tfviz.priors._latents import (
 )
 from tfviz.priors._precision import check_precision, in_precision
 from tfviz.priors._prior import Prior, assembled
+from tfviz.priors._reading import read
+from tfviz.priors._value_range import settle_range
 
 # The mean and the standard deviation of each channel of the latents that the encoder of
 # TAESD makes of photos, measured by `scripts/measure_taesd.py` on 7,222 photos of
@@ -37,7 +39,7 @@ TAESD_STDDEV = (0.825, 0.918, 0.734, 0.672)
 def gan(
     generator: Any,
     *,
-    value_range: tuple[float, float],
+    value_range: tuple[float, float] | None = None,
     latents: Mapping[str, Latent | float] | None = None,
     pack: Callable[[Latents], Any] | None = None,
     precision: str | None = None,
@@ -49,13 +51,13 @@ def gan(
 
     Args:
         generator: A Keras model, or the name of a file that holds one.
-        value_range: The values of black and white in the generator's images: (-1, 1)
-            after tanh, (0, 1) after a sigmoid.
+        value_range: The values of black and white in the generator's images. By default
+            it is read from the last activation: (-1, 1) for tanh, (0, 1) for a sigmoid.
         latents: The latent of each input, by the input's name. By default each input
             gets a `gaussian` whose length stays usual for normal numbers: on a shell if
-            it is long, in a ball if it is short; maps are stored as `waves`. A number
-            makes a constant latent: a class, for an input of integers or a one-hot
-            vector.
+            it is long, in a ball if it is short; maps are stored as `waves`, and an
+            unknown height or width is taken to be 1. A number makes a constant latent:
+            a class, for an input of integers or a one-hot vector.
         pack: `pack(values) -> inputs`, for a generator that takes several latents in
             one input, or integers. By default the latents are passed in the order of
             the inputs.
@@ -68,17 +70,21 @@ def gan(
         description cannot hold the generator.
 
     Raises:
-        ValueError: If the generator has several outputs, has an input of integers
+        ValueError: If the range is not given, and no activation limits the images; if
+            the generator has several outputs, has an input of integers or classes
             without a constant latent, or is refused by `assembled`; or if the
             precision is unknown.
         TypeError: If there is a precision, and the generator is not one of Keras 3.
+
+    Warns:
+        UserWarning: If `value_range` contradicts the last activation.
 
     >>> import keras
     >>> inputs = keras.Input((8,))
     >>> x = keras.layers.Dense(12, activation="sigmoid")(inputs)
     >>> model = keras.Model(inputs, keras.layers.Reshape((2, 2, 3))(x))
-    >>> gan(model, value_range=(0, 1)).shape
-    (2, 2, 3)
+    >>> gan(model).shape, gan(model).value_range
+    ((2, 2, 3), (0.0, 1.0))
     """
     model = _load_model(generator)
     check_precision(model, precision)
@@ -88,38 +94,85 @@ def gan(
     }
     if not inputs and not latents:
         raise ValueError(
-            "The generator does not list its inputs. Describe them with `latents`, "
-            'such as {"z": priors.gaussian(128)}.'
+            "The generator does not list its inputs. Describe them in Python: "
+            'tfviz.priors.gan(generator, latents={"z": tfviz.priors.gaussian(128)}).'
         )
     if pack is None and inputs:
-        all_latents: dict[str, Any] = _latents_for_inputs(inputs, latents or {})
+        all_latents: dict[str, Any] = _latents_for_inputs(model, inputs, latents or {})
     else:
         all_latents = {
             name: held(value) if isinstance(value, (int, float)) else value
-            for name, value in (latents or _latents_for_inputs(inputs, {})).items()
+            for name, value in (
+                latents or _latents_for_inputs(model, inputs, {})
+            ).items()
         }
 
-    def pack_inputs(values: Latents) -> Any:
+    def generate(values: Latents) -> Any:
         if pack is not None:
-            return pack(values)
-        if not inputs:
-            ordered = list(values.values())
+            packed = pack(values)
         else:
-            ordered = [cast_to_input(values[k], v.dtype) for k, v in inputs.items()]
-        return ordered[0] if len(ordered) == 1 else ordered
+            types = {name: tensor.dtype for name, tensor in inputs.items()}
+            packed = _in_order(values, types or dict.fromkeys(values))
+        return _generate(model, packed, values, precision)
 
-    return assembled(
-        all_latents,
-        lambda values: _generate(model, pack_inputs(values), values, precision),
-        value_range=value_range,
+    return read_and_assembled(all_latents, generate, value_range)
+
+
+def read_and_assembled(
+    latents: Mapping[str, Latent],
+    generate: Callable[[Latents], Any],
+    value_range: tuple[float, float] | None,
+    encode: Callable[[Any], Latents] | None = None,
+) -> Prior:
+    """Make a prior of a generator whose graph tells its range and its classes.
+
+    Args:
+        latents: As in `assembled`.
+        generate: The generator, as `decode` in `assembled`.
+        value_range: The range that the user gave, or None.
+        encode: The encoder, for images in the value range, or None.
+    """
+    specs = {name: tf.TensorSpec((1, *v.shape)) for name, v in latents.items()}
+    reading = read(generate, specs)
+    check_classes(latents, reading.classes)
+    ends, source = settle_range(value_range, reading, generate, latents)
+
+    def encode_unit(images: Any) -> Latents:
+        return encode(images * (ends[1] - ends[0]) + ends[0])
+
+    prior = assembled(
+        latents,
+        generate,
+        value_range=ends,
+        encode=None if encode is None else encode_unit,
     )
+    return replace(prior, reading=reading, range_source=source)
+
+
+def check_classes(latents: Mapping[str, Latent], classes: Mapping[str, int]) -> None:
+    """Refuse to optimize an input that selects a class, and classes that do not exist.
+
+    Args:
+        latents: The latent of each input, by name.
+        classes: The number of classes of the inputs that select one, by name.
+    """
+    for name, count in classes.items():
+        latent = latents[name]
+        if latent.optimized:
+            raise ValueError(select_class(name, count))
+        chosen = np.asarray(latent.values(latent.start([[0, 0]])))
+        if not ((chosen > -0.5) & (chosen < count - 0.5)).all():
+            raise ValueError(
+                f"Input {name!r} of the generator selects one of {count} classes, from "
+                f"0 to {count - 1}. Received: {chosen.ravel()[0]:g}"
+            )
 
 
 def autoencoder(
     decoder: Any,
     encoder: Any = None,
     *,
-    value_range: tuple[float, float],
+    value_range: tuple[float, float] | None = None,
     height: int | None = None,
     width: int | None = None,
     mean: ArrayLike = 0.0,
@@ -135,8 +188,9 @@ def autoencoder(
         encoder: A Keras model from images in `value_range` to latents, or the name of a
             file that holds one. It is needed to start from images and to calibrate. Of
             several outputs, the first is used.
-        value_range: The values of black and white in the images of both models: (-1, 1)
-            after tanh, (0, 1) after a sigmoid.
+        value_range: The values of black and white in the images of both models. By
+            default it is read from the last activation of the decoder: (-1, 1) for
+            tanh, (0, 1) for a sigmoid.
         height: The height of the latent map, if the decoder takes maps of any size.
         width: The width of the latent map; by default the same as `height`.
         mean: The mean of the latents of photos: one number, or one for each channel.
@@ -151,9 +205,13 @@ def autoencoder(
         `spec` is empty, because a description cannot hold the models.
 
     Raises:
-        ValueError: If the decoder has other inputs, or is refused by `assembled`; or if
-            the precision is unknown.
+        ValueError: If the range is not given, and no activation limits the images; if
+            the decoder has other inputs, or is refused by `assembled`; or if the
+            precision is unknown.
         TypeError: If there is a precision, and the decoder is not one of Keras 3.
+
+    Warns:
+        UserWarning: If `value_range` contradicts the last activation of the decoder.
 
     >>> import keras
     >>> inputs = keras.Input((None, None, 4))
@@ -184,19 +242,20 @@ def autoencoder(
         latent = waves_of_usual_length(
             rows, columns, shape[2], **statistics, decay=decay
         )
-    # Anything else is refused by `assembled` below.
-    low, high = value_range if np.shape(value_range) == (2,) else (0, 0)
+
+    def generate(values: Latents) -> Any:
+        return _generate(decode, values["latent"], values, precision)
 
     def encode_images(images: Any) -> Latents:
-        outputs = encode(images * (high - low) + low, training=False)
+        outputs = encode(images, training=False)
         if isinstance(outputs, Mapping):
             outputs = list(outputs.values())
         return {"latent": outputs[0] if isinstance(outputs, Sequence) else outputs}
 
-    return assembled(
+    return read_and_assembled(
         {"latent": latent},
-        lambda values: _generate(decode, values["latent"], values, precision),
-        value_range=value_range,
+        generate,
+        value_range,
         encode=None if encode is None else encode_images,
     )
 
@@ -303,7 +362,7 @@ def _input_name(tensor: Any, index: int) -> str:
 
 
 def _latents_for_inputs(
-    inputs: Mapping[str, Any], latents: Mapping[str, Any]
+    model: Any, inputs: Mapping[str, Any], latents: Mapping[str, Any]
 ) -> dict[str, Latent]:
     """Return a latent for each input: that of the user, or the default one."""
     for name in latents:
@@ -320,18 +379,60 @@ def _latents_for_inputs(
         latent = latents.get(name)
         if isinstance(latent, (int, float)):
             latent = constant_latent(latent, shape, floating=floating)
-        if latent is None and (None in shape or not shape):
+        if latent is None and (not shape or shape[-1] is None):
             raise ValueError(
                 f"Input {name!r} of the generator has the shape {tuple(tensor.shape)}, "
-                "for which there is no default latent. Give one with `latents`."
+                f"which does not say how many numbers it takes. Give them in Python: "
+                f"tfviz.priors.gan(model, latents={{{name!r}: "
+                "tfviz.priors.gaussian(100)})."
             )
         if not floating and (latent is None or latent.optimized):
-            raise ValueError(
-                f"Input {name!r} of the generator takes integers, which have no "
-                f'gradient. Hold it constant: latents={{"{name}": 0}}.'
-            )
-        all_latents[name] = latent or default_latent(*shape)
+            raise ValueError(select_class(name, _classes(model, inputs).get(name)))
+        # A generator that takes a map of any size makes one image of one position.
+        sizes = (1 if size is None else size for size in shape)
+        all_latents[name] = latent or default_latent(*sizes)
     return all_latents
+
+
+def select_class(name: str, count: int | None) -> str:
+    """Return the message that an input takes the number of a class, or other integers.
+
+    Args:
+        name: The name of the input.
+        count: The number of classes, or None if it is not known.
+    """
+    what = "takes integers" if count is None else f"selects one of {count} classes"
+    return (
+        f"Input {name!r} of the generator {what}, which cannot be optimized, as there "
+        f"is no gradient. Hold it constant: {argument('latents', {name: 0})}"
+        + ("." if count is None else f", or another number up to {count - 1}.")
+    )
+
+
+def _classes(model: Any, inputs: Mapping[str, Any]) -> Mapping[str, int]:
+    """Return the number of classes of the inputs of a model that select one."""
+    types = {name: tensor.dtype for name, tensor in inputs.items()}
+    specs = {
+        name: tf.TensorSpec([size or 1 for size in tensor.shape], tensor.dtype)
+        for name, tensor in inputs.items()
+    }
+    return read(
+        lambda values: _generate(model, _in_order(values, types), values, None), specs
+    ).classes
+
+
+def _in_order(values: Latents, types: Mapping[str, Any]) -> Any:
+    """Return values as a model takes them: one alone, or a list.
+
+    Args:
+        values: The values, by the names of inputs.
+        types: The type of each input by its name, in their order, or None for any.
+    """
+    ordered = [
+        values[name] if dtype is None else cast_to_input(values[name], dtype)
+        for name, dtype in types.items()
+    ]
+    return ordered[0] if len(ordered) == 1 else ordered
 
 
 def _generate(model: Any, inputs: Any, values: Latents, precision: str | None) -> Any:

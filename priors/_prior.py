@@ -16,6 +16,8 @@ from tfviz.params._base import Latents, check_positive_integers, check_unit_rang
 from tfviz.priors import _calibration
 from tfviz.priors._calibration import Statistics
 from tfviz.priors._latents import Latent
+from tfviz.priors._reading import Reading
+from tfviz.priors._value_range import check_range
 from tfviz.views import View
 
 # The weight of the mean squared distance of the pixels from the value range.
@@ -49,6 +51,9 @@ class Prior(Param):
         pull: The strength with which pixels outside of the value range are pulled back;
             see `within`.
         measured: Statistics of the latents, by name; empty before `calibrate`.
+        reading: What was read off the generator's graph: the range of its last
+            activation, and the number of classes of an input.
+        range_source: Where `value_range` comes from, in words.
     """
 
     latents: Mapping[str, Latent] = field(default_factory=dict)
@@ -57,6 +62,8 @@ class Prior(Param):
     invert: Callable[[Any], Latents] | None = None
     pull: float = PULL
     measured: Mapping[str, Statistics] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
+    range_source: str = "as given"
 
     def calibrate(
         self, of: ArrayLike | int | str | os.PathLike, *, seed: int = 0
@@ -153,7 +160,13 @@ class Prior(Param):
             view=self.view,
             defaults=self.defaults,
         )
-        return replace(prior, trained=self.trained, measured=self.measured)
+        return replace(
+            prior,
+            trained=self.trained,
+            measured=self.measured,
+            reading=self.reading,
+            range_source=self.range_source,
+        )
 
     def _measure_latents(self, of: Any, seed: int) -> dict[str, Statistics]:
         parts: list[Latents] = []
@@ -219,7 +232,7 @@ def assembled(
         ValueError: If `value_range` is not a range, no latent is optimized, an
             optimized latent gets no gradient, or the images are not finite.
     """
-    low, high = _check_range(value_range)
+    low, high = check_range(value_range)
 
     def init(seeds: Any) -> Latents:
         seeds = tf.convert_to_tensor(seeds, tf.int32)
@@ -398,17 +411,3 @@ def _check_decoding(
 
 def _shift_seeds(seeds: Any, index: int) -> Any:
     return tf.stack([seeds[:, 0], seeds[:, 1] + _SEED_STEP * index], axis=1)
-
-
-def _check_range(value_range: tuple[float, float]) -> tuple[float, float]:
-    try:
-        low, high = (float(end) for end in value_range)
-    except (TypeError, ValueError):
-        low = high = float("nan")
-    if not low < high:
-        raise ValueError(
-            "`value_range` must be the values of black and white in the generator's "
-            "images: (-1, 1) after tanh, (0, 1) after a sigmoid. Received: "
-            f"value_range={value_range}"
-        )
-    return low, high

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tfviz._errors import argument, renaming
+from tfviz._foreign_files import explain_file
 from tfviz.models.adapter import Adapter
 from tfviz.models.load import load_model
 from tfviz.models.sources import (
@@ -28,6 +30,11 @@ from tfviz.priors._trained import BUNDLED
 NAME = "prior"
 # What can add detail to the images of a prior, at the end of its source after a plus.
 REFINEMENTS = ("fourier", "autoencoder")
+# A generator whose map of 1 by 1 becomes an image of at least this size takes vectors
+# in the form of maps; decoders of maps enlarge less.
+WHOLE = 28
+# The size of images that messages propose, in pixels.
+USUAL = 64
 
 
 def load(
@@ -40,6 +47,7 @@ def load(
     calibrated: bool = True,
     network: Adapter | None = None,
     precision: str | None = None,
+    allow_unsafe: bool = False,
 ) -> Prior:
     """Load a prior by its name, or from a file, a folder or a URL.
 
@@ -53,9 +61,9 @@ def load(
             a prior; see `refined`.
         size: The size of the images in pixels, if it can be chosen: one number, or
             height and width.
-        value_range: The values of black and white in the generator's images, which
-            Keras models and SavedModels need: (-1, 1) after tanh, (0, 1) after a
-            sigmoid.
+        value_range: The values of black and white in the images of a Keras model or a
+            SavedModel. By default they are read from its last activation: (-1, 1) for
+            tanh, (0, 1) for a sigmoid; without such an activation they are needed.
         given: Constant numbers for inputs of the generator, such as a class or a
             truncation, by the names of the inputs.
         encoder: The file of an encoder, for TAESD and Keras models. It is needed to
@@ -66,14 +74,19 @@ def load(
         precision: `bfloat16` or `float16` for a decoder that computes with 16 bits,
             which is faster on a GPU: a prior that tfviz trained, or a Keras model.
             Latents, images and scores keep 32 bits. None for the decoder's own.
+        allow_unsafe: Whether the file of a Keras model may contain Python code in a
+            `Lambda` layer. Set this only for files that you trust as much as a program.
 
     Returns:
         A param that can be made again from its `spec`, as long as its file exists.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the source is not a generator, or an option is missing or not
+        ValueError: If the source is not a generator, or an argument is missing or not
             supported.
+
+    Warns:
+        UserWarning: If `value_range` contradicts the generator's last activation.
 
     >>> load("no/such.keras", value_range=(0, 1))
     Traceback (most recent call last):
@@ -93,14 +106,24 @@ def load(
         "precision": precision,
     }
     options = {"value_range": value_range, "latents": given or None}
-    if name in BUNDLED or Path(name).suffix.lower() == ".npz":
-        _check_unused(name, encoder=encoder, **options, **selection)
-        prior = _trained.load(name, base_size, network=network, precision=precision)
-    else:
-        _check_unused(name, network=network)
-        prior = _load_generator(
-            name, base_size, encoder, options, selection, precision=precision
-        )
+    # Messages of the functions that are called speak of `latents`.
+    with renaming(latents="given"):
+        if _is_trained_by_tfviz(name):
+            _check_unused(name, encoder=encoder, **options, **selection)
+            prior = _trained.load(name, base_size, network=network, precision=precision)
+        else:
+            _check_unused(name, network=network)
+            prior = _load_generator(
+                name,
+                base_size,
+                encoder,
+                options,
+                selection,
+                precision=precision,
+                allow_unsafe=allow_unsafe,
+            )
+            # A later version may read another range.
+            spec["value_range"] = list(prior.value_range)
     files = own_files(spec)
     if name in BUNDLED:
         file = _trained.bundled_file(name)
@@ -117,6 +140,10 @@ def load(
         prior = refined(prior, size=size)
     spec["digest"] = _digest(files)
     return replace(prior, spec=spec)
+
+
+def _is_trained_by_tfviz(name: str) -> bool:
+    return name in BUNDLED or Path(name).suffix.lower() == ".npz"
 
 
 def own_files(spec: Mapping[str, Any]) -> list[str]:
@@ -157,11 +184,12 @@ def split_refinement(source: str) -> tuple[str, str | None]:
     return (base, last) if plus and last in REFINEMENTS else (source, None)
 
 
-def from_spec(spec: Mapping[str, Any]) -> Prior:
+def from_spec(spec: Mapping[str, Any], *, allow_unsafe: bool = False) -> Prior:
     """Make a prior again from its description, as saved pictures hold it.
 
     Args:
         spec: The `spec` of a prior that `load` returned.
+        allow_unsafe: As in `load`; a description never allows it by itself.
 
     Raises:
         FileNotFoundError: If the prior's file does not exist any more.
@@ -172,7 +200,12 @@ def from_spec(spec: Mapping[str, Any]) -> Prior:
         raise ValueError(f"This is not the description of a prior: {dict(spec)}")
     settings.pop("digest", None)
     size = settings.pop("size")
-    return load(settings.pop("source"), size and tuple(size), **settings)
+    return load(
+        settings.pop("source"),
+        size and tuple(size),
+        **settings,
+        allow_unsafe=allow_unsafe,
+    )
 
 
 def _load_generator(
@@ -183,6 +216,7 @@ def _load_generator(
     selection: Mapping[str, Any],
     *,
     precision: str | None,
+    allow_unsafe: bool,
 ) -> Prior:
     """Load a generator that was not trained with `tfviz priors train`.
 
@@ -193,6 +227,7 @@ def _load_generator(
         options: The arguments `value_range` and `latents` of the factories.
         selection: The selected `signature` and `output` of a SavedModel.
         precision: As in `load`.
+        allow_unsafe: As in `load`.
     """
     path = Path(name)
     suffix = path.suffix.lower()
@@ -213,46 +248,67 @@ def _load_generator(
         _check_unused(name, precision=precision, **options)
         height, width = _pair(size) or (112, 112)
         return _generators.taesd(name, encoder, height=height, width=width)
+    if explained := explain_file(path):
+        raise ValueError(explained)
     if suffix not in SUFFIXES:
         raise ValueError(
             f"{name!r} is not a prior. Expected a file that ends in .npz, "
             f".safetensors, {', '.join(SUFFIXES)}, or the folder of a SavedModel."
         )
-    if options["value_range"] is None:
-        raise ValueError(
-            f"{name!r} does not say which values are black and white in its images. "
-            "Give its value range: -1,1 if its last layer is a tanh, 0,1 if it is a "
-            "sigmoid."
-        )
-    return _load_keras_generator(name, size, encoder, options, precision)
+    return _load_keras_generator(
+        load_model(name, allow_unsafe=allow_unsafe),
+        name,
+        size,
+        encoder,
+        options,
+        precision=precision,
+    )
 
 
 def _load_keras_generator(
+    model: Any,
     name: str,
     size: Any,
     encoder: str | os.PathLike | None,
     options: dict[str, Any],
+    *,
     precision: str | None,
 ) -> Prior:
-    model = load_model(name)
     inputs = list(getattr(model, "inputs", None) or [])
     takes_map = len(inputs) == 1 and len(inputs[0].shape) == 4
+    if takes_map and encoder is None and size is None:
+        takes_map = not _makes_images_of_one_position(model)
     if encoder is None and not takes_map:
         _check_unused(name, size=size)
         return _generators.gan(model, precision=precision, **options)
     _check_unused(name, latents=options["latents"])
-    value_range = options["value_range"]
-    height, width = _map_size(model, name, size) if takes_map else (None, None)
     if not takes_map:
         _check_unused(name, size=size)
+    height, width = _map_size(model, name, size) if takes_map else (None, None)
     return _generators.autoencoder(
         model,
         encoder,
-        value_range=value_range,
+        value_range=options["value_range"],
         height=height,
         width=width,
         precision=precision,
     )
+
+
+def _makes_images_of_one_position(model: Any) -> bool:
+    """Tell whether a generator makes a whole image of a map of 1 by 1, like a vector.
+
+    Args:
+        model: A Keras model that takes one map.
+    """
+    rows, columns, channels = model.inputs[0].shape[1:]
+    if rows is not None and columns is not None:
+        return rows == columns == 1
+    try:
+        shape = model.compute_output_shape((1, rows or 1, columns or 1, channels))
+    except ValueError:  # a convolution does not fit
+        return False
+    return min(shape[1:3]) >= WHOLE
 
 
 def _map_size(
@@ -260,28 +316,38 @@ def _map_size(
 ) -> tuple[int | None, int | None]:
     """Return the size of the latent map from which a decoder makes images of a size."""
     input_shape = decoder.inputs[0].shape
-    pixels = _pair(size)
-    if pixels is None or None not in input_shape[1:3]:
+    if None not in input_shape[1:3]:
         _check_unused(name, size=size)
         return None, None
     # The size of the images of a map of 4 by 4 shows how much the decoder enlarges.
     of_four = decoder.compute_output_shape((1, 4, 4, input_shape[3]))[1:3]
+    factors = [max(1, n // 4) for n in of_four]
+    pixels = _pair(size)
+    if pixels is None:
+        usual = tuple(max(1, USUAL // factor) * factor for factor in factors)
+        raise ValueError(
+            f"{name!r} makes images of any size. Give one in pixels, such as "
+            f"{argument('size', usual)}."
+        )
     if any(n * 4 % m or n < m // 4 for n, m in zip(pixels, of_four, strict=True)):
+        usual = tuple(
+            max(1, round(n / m)) * m for n, m in zip(pixels, factors, strict=True)
+        )
         raise ValueError(
             f"{name!r} makes images whose height and width are multiples of "
-            f"{of_four[0] // 4} and {of_four[1] // 4} pixels. Received: size={size}"
+            f"{factors[0]} and {factors[1]} pixels, not {pixels[0]} and {pixels[1]}. "
+            f"Give {argument('size', usual)}, for example."
         )
     return 4 * pixels[0] // of_four[0], 4 * pixels[1] // of_four[1]
 
 
 def _check_unused(name: str, **options: Any) -> None:
     """Refuse options that a kind of prior does not support."""
-    for argument, value in options.items():
-        option = "given" if argument == "latents" else argument
+    for option, value in options.items():
         if value is not None:
             raise ValueError(
-                f"{name!r} takes no `{option}`, because it is fixed for this kind of "
-                "prior. Leave it out."
+                f"{name!r} takes no {argument(option)}, because that is fixed for this "
+                "kind of prior. Leave it out."
             )
 
 

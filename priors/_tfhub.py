@@ -2,19 +2,20 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfviz._errors import did_you_mean, reason_of
+from tfviz._errors import argument, did_you_mean, reason_of
 from tfviz.models.graph import DEFAULT_SIGNATURES, tag_sets
 from tfviz.models.load import fetch_module
 from tfviz.models.sources import GRAPH_FILES, is_saved_model
 from tfviz.params._base import Latents
 from tfviz.priors._constraints import box
+from tfviz.priors._generators import read_and_assembled, select_class
 from tfviz.priors._latents import (
     Latent,
     cast_to_input,
@@ -24,6 +25,7 @@ from tfviz.priors._latents import (
     held,
 )
 from tfviz.priors._prior import Prior, assembled
+from tfviz.priors._reading import read
 
 # The tags of the graph to use if a module has several, in order of preference: first
 # that for any number of images, last that for 64 images, and never one for training.
@@ -46,7 +48,7 @@ def saved_model(
 ) -> Prior:
     """Make a prior of a generator in a SavedModel, whose inputs are optimized.
 
-    BigGAN, ProGAN and S3GAN are recognized by their inputs and need no `value_range`.
+    BigGAN, ProGAN and S3GAN are recognized by their inputs, which tells their range.
     BigGAN and S3GAN need the number of a class:
 
         priors.saved_model("biggan", latents={"y": 207})
@@ -54,8 +56,8 @@ def saved_model(
 
     Args:
         path: The folder of a SavedModel or of a module of TF-Hub.
-        value_range: The values of black and white in the generator's images: (-1, 1)
-            after tanh, (0, 1) after a sigmoid.
+        value_range: The values of black and white in the generator's images. By default
+            it is read from the last activation: (-1, 1) for tanh, (0, 1) for a sigmoid.
         signature: The name of the function that makes images; by default the usual one.
         output: The name of the function's output that holds the images; by default
             `default`, or the only one.
@@ -176,15 +178,12 @@ def _prior_of(
 ) -> Prior:
     """Make a prior of a module, with the latents that the user gave."""
     default_range, all_latents = _latents_for_inputs(module, latents)
-    value_range = default_range if value_range is None else value_range
-    if value_range is None:
-        raise ValueError(
-            f"Module {module.name!r} does not say which values are black and white in "
-            "its images. Give value_range=(-1, 1) if its last layer is a tanh, "
-            "value_range=(0, 1) if it is a sigmoid."
-        )
     try:
-        prior = assembled(all_latents, module, value_range=value_range)
+        if value_range is None and default_range is not None:
+            prior = assembled(all_latents, module, value_range=default_range)
+            prior = replace(prior, range_source="that of its kind of generator")
+        else:
+            prior = read_and_assembled(all_latents, module, value_range)
         _check_independence(prior, module.name)
     except tf.errors.OpError as error:
         raise ValueError(f"Module {module.name!r} fails: {reason_of(error)}") from error
@@ -379,7 +378,7 @@ def _biggan_latents(
     if "y" not in latents:
         raise ValueError(
             f"Module {module.name!r} is a BigGAN, whose input `y` selects one of 1000 "
-            'classes. Choose one: latents={"y": 207}.'
+            f"classes. Choose one: {argument('latents', {'y': 207})}."
         )
     truncation = latents.get("truncation", held(0.5))
     amount = float(truncation.values(truncation.start([[0, 1]]))[0])
@@ -406,19 +405,29 @@ def _default(name: str, module: _Module) -> Latent:
     if spec.shape.rank == 0:
         raise ValueError(
             f"Input {name!r} of module {module.name!r} is one number for all images. "
-            f'Hold it constant: latents={{"{name}": 0.5}}.'
+            f"Hold it constant: {argument('latents', {name: 0.5})}."
         )
     if not spec.dtype.is_floating:
+        raise ValueError(select_class(name, _classes(module).get(name)))
+    if spec.shape.rank is None or None in spec.shape[1:][-1:]:
         raise ValueError(
-            f"Input {name!r} of module {module.name!r} takes {spec.dtype.name}, which "
-            f'has no gradient. Hold it constant: latents={{"{name}": 0}}.'
+            f"Input {name!r} of module {module.name!r} has the shape {spec.shape}, "
+            "which does not say how many numbers it takes. Give them in Python: "
+            f"tfviz.priors.saved_model(folder, latents={{{name!r}: "
+            "tfviz.priors.gaussian(100)})."
         )
-    if spec.shape.rank is None or None in spec.shape[1:]:
-        raise ValueError(
-            f"Input {name!r} of module {module.name!r} has the shape {spec.shape}, for "
-            "which there is no default latent. Give one with `latents`."
-        )
-    return default_latent(*spec.shape[1:])
+    return default_latent(*(size or 1 for size in spec.shape[1:]))
+
+
+def _classes(module: _Module) -> Mapping[str, int]:
+    """Return the number of classes of the inputs of a module that select one."""
+    shapes = {
+        name: [size or 1 for size in spec.shape] if spec.shape.rank else [1]
+        for name, spec in module.inputs.items()
+    }
+    return read(
+        module, {n: tf.TensorSpec(shape) for n, shape in shapes.items()}
+    ).classes
 
 
 def _check_latent(name: str, latent: Any, module: _Module) -> None:

@@ -19,6 +19,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfviz._files import DAMAGED, write_safely
+from tfviz._foreign_files import explain_file
 from tfviz.comparison.kinship import dataset_of_source
 from tfviz.models.adapter import Adapter, adapt
 from tfviz.models.inputs import resize
@@ -203,6 +204,12 @@ def read(
             }
     except FileNotFoundError:
         raise
+    except KeyError as error:
+        # A readable file, but without settings.
+        raise ValueError(
+            f"{explain_file(Path(path))} Only files that `tfviz priors train` wrote "
+            "hold both."
+        ) from error
     except DAMAGED as error:
         raise ValueError(
             f"{os.fspath(path)!r} is not the file of a prior, or it is incomplete. "

@@ -41,6 +41,7 @@ def models(tmp_path_factory):
     """A folder of generators."""
     folder = tmp_path_factory.mktemp("models")
     gan_model().save(folder / "gan.keras")
+    gan_model("linear").save(folder / "linear.keras")
     decoder_model().save(folder / "decoder.keras")
     decoder_model(4).save(folder / "fixed.keras")
     encoder_model().save(folder / "encoder.keras")
@@ -117,23 +118,23 @@ class TestLoad:
     @pytest.mark.parametrize(
         ("name", "options", "message"),
         [
-            ("gan.keras", {}, "does not say which values are black .* 0,1 if it is"),
-            (
-                "module",
-                {"given": {"label": 0}},
-                "does not say which values are black and white",
-            ),
-            ("gan.keras", {"value_range": (0, 1), "size": 32}, "takes no `size`"),
+            ("linear.keras", {}, "does not say which values are black and white"),
+            ("module", {}, r"takes integers.* Hold it constant: given={'label': 0}\."),
+            ("gan.keras", {"size": 32}, "takes no `size`"),
             (
                 "decoder.keras",
                 {"value_range": (0, 1), "size": 8, "given": {"y": 1}},
                 "takes no `given`",
             ),
-            ("decoder.keras", {"value_range": (0, 1)}, "maps of any size"),
             (
                 "decoder.keras",
-                {"value_range": (0, 1), "size": (8, 9)},
-                r"multiples of 2 and 2 pixels. Received: size=\(8, 9\)",
+                {},
+                r"images of any size. Give one in pixels, such as size=\(64, 64\)",
+            ),
+            (
+                "decoder.keras",
+                {"size": (8, 9)},
+                r"multiples of 2 and 2 pixels, not 8 and 9. Give size=\(8, 8\)",
             ),
             ("fixed.keras", {"value_range": (0, 1), "size": 16}, "takes no `size`"),
         ],
@@ -201,16 +202,17 @@ class TestChecked:
             model=keras.Model(model.input, keras.ops.tanh(model.output))
         )
         assert warnings == []
-        assert facts["slope_in_z"] > 0
+        assert facts["gradient_of_z"] > 0
         assert facts["variety"] > 0.05
 
     def test_a_range_that_is_too_wide_is_reported(self):
-        _, warnings = self.check("sigmoid", (-1, 1))
-        assert "is it narrower?" in warnings[0]
+        _, warnings = self.check("linear", (-9, 9))
+        assert warnings[0].startswith("random images go from 0.4")
+        assert "Is the range narrower than -9 to 9? Set it with `val" in warnings[0]
 
     def test_a_range_that_is_too_narrow_is_reported(self):
-        _, warnings = self.check("tanh", (-0.05, 0.05))
-        assert "is it wider?" in warnings[0]
+        _, warnings = self.check("linear", (-0.05, 0.05))
+        assert "Is it wider than -0.05 to 0.05? Set it with `value_r" in warnings[0]
 
     def test_images_that_are_all_alike_are_reported(self):
         model = gan_model()
@@ -254,7 +256,7 @@ class TestCommands:
 
     def test_info(self, run, models):
         out = run("priors", "info", models / "gan.keras", "--range", "-1,1").stdout
-        assert "images    16 x 16 x 3, from -1 (black) to 1 (white)" in out
+        assert "images    16 x 16 x 3, from -1 (black) to 1 (white), as given" in out
         assert "latent    z: 8, optimized, bounded" in out
         assert "kinship   any network: unknown training" in out
         facts = json.loads(
@@ -267,9 +269,20 @@ class TestCommands:
         assert facts["images"] == [4, 4, 3]
 
     def test_check(self, run, models):
-        result = run("priors", "check", models / "gan.keras", "--range", "-9,9", code=1)
-        assert "slope in z" in result.stdout
+        wide = ("--range", "-9,9")
+        result = run("priors", "check", models / "linear.keras", *wide, code=1)
+        assert "gradient of z" in result.stdout
         assert "Warning: random images go from 0.4" in result.stderr
+        assert (
+            "Is the range narrower than -9 to 9? Set it with --range." in result.stderr
+        )
+        as_json = run("priors", "check", models / "gan.keras", *wide, "--json", code=1)
+        facts = json.loads(as_json.stdout)
+        assert facts["warnings"][0].startswith(
+            "--range=-9,9 contradicts the generator, whose last activation, tanh, "
+            "gives values from -1 to 1."
+        )
+        assert as_json.stderr.count("contradicts") == 1
 
     def test_sample(self, run, models):
         run(
@@ -329,20 +342,48 @@ class TestCommands:
         ("arguments", "message"),
         [
             (("inverterr", "--range=0,1"), "Did you mean 'inverter'?"),
-            (("{models}/gan.keras", "--range=1,0"), "'1,0' is not a range"),
-            (("{models}/gan.keras", "--range=0"), "write the lower end first, as -1,1"),
-            (("{models}/notes.txt",), "is not a prior; expected a file that ends in"),
-            (("{models}",), "is a folder, but not a SavedModel"),
+            (("{models}/gan.keras", "--range=1,0"), "Write --range=0,1."),
+            (
+                ("{models}/gan.keras", "--range=0-1"),
+                "'0-1' is not a range: the values of black and white, with a comma bet",
+            ),
+            (
+                ("{models}/gan.keras", "--range=-1:2"),
+                "with a comma between them. Write --range=-1,2.",
+            ),
+            (("{models}/gan.keras", "--range=255..0"), "Write --range=0,255."),
+            (("{models}/gan.keras", "--range=[0, 1]"), "Write --range=0,1."),
+            (("{models}/gan.keras", "--range=0"), "Write --range=-1,1."),
+            (("{models}/gan.keras", "--range=0,inf"), "Write --range=-1,1."),
+            (("{models}/notes.txt",), "is not a prior. A prior is a file that ends in"),
+            (("{models}/net.onnx",), "net.onnx' is a model in ONNX format. Convert"),
+            (("{models}/arrays.npz",), "holds arrays without the architecture"),
+            (("{models}",), "Did you mean '{models}/module'?"),
         ],
     )
     def test_wrong_arguments(self, run, models, arguments, message):
         (models / "notes.txt").write_text("none")
+        (models / "net.onnx").touch()
+        np.savez(models / "arrays.npz", a=np.ones(3))
         given = [a.format(models=models) for a in arguments]
-        assert message in error_of(run("priors", "info", *given, code=2))
+        code = 1 if "arrays" in given[0] else 2
+        error = error_of(run("priors", "info", *given, code=code))
+        assert message.format(models=models) in error
 
-    def test_a_missing_range(self, run, models):
-        result = run("priors", "info", models / "gan.keras", code=1)
-        assert "does not say which values are black and white" in error_of(result)
+    def test_a_range_that_is_read_is_said(self, run, models):
+        for command in (["info"], ["sample", "-o", "a.png", "-n", 1]):
+            result = run("priors", *command, models / "gan.keras")
+            assert result.stderr == (
+                "gan.keras: values from -1 (black) to 1 (white), read from its last "
+                "activation, tanh\n"
+            )
+
+    def test_a_range_that_cannot_be_read(self, run, models):
+        result = run("priors", "info", models / "linear.keras", code=1)
+        assert "it does not end in an activation that limits them" in error_of(result)
+        assert "Give --range=-1,1 if that fits the images" in error_of(result)
+        again = run("priors", "info", models / "linear.keras", "--range=-1,1")
+        assert "from -1 (black) to 1 (white), as given" in again.stdout
 
 
 class TestRender:
