@@ -304,7 +304,10 @@ def check(source: str, size: Any, as_json: bool, **settings: Any) -> None:
         click.echo(json.dumps({**facts, "warnings": warnings}, indent=2))
     else:
         for name, value in facts.items():
-            click.echo(f"{name.replace('_', ' '):24} {value:.4g}")
+            # Not in the names of inputs, which --give takes as they are.
+            kind, of, own = name.partition("_of_")
+            label = f"{kind} of {own}" if of else name.replace("_", " ")
+            click.echo(f"{label:24} {value:.4g}")
     for warning in warnings:
         click.echo(f"Warning: {warning}", err=True)
     if warnings:

@@ -117,7 +117,7 @@ def _measure(images: NDArray) -> dict[str, float]:
         "nearly_white": float(white.mean()),
         "nearly_grey": float(flat.mean()),
         "neighbours": _neighbour_correlation(pixels),
-        "variety": variety(resize(pixels, (COARSE, COARSE)).numpy()),
+        "variety": variety(np.asarray(resize(pixels, (COARSE, COARSE)))),
     }
 
 
@@ -142,20 +142,19 @@ def _shows_little(measurements: Mapping[str, float]) -> bool:
 
 
 def _range_warnings(prior: Prior, measurements: Mapping[str, float]) -> list[str]:
-    warnings = []
     contradicted = contradiction(prior.value_range, prior.reading)
     if contradicted:
-        warnings.append(contradicted)
+        return [contradicted]
+    warnings = []
     if measurements["out_of_range"] > OUT_OF_RANGE:
         warnings.append(
             f"{measurements['out_of_range']:.0%} of the values of random images lie "
             f"outside of the value range. Is it wider than {_ends(prior)}? Set it with "
             f"{argument('value_range')}."
         )
-    # Where the range was read, dark images are not due to it.
-    read = prior.reading.value_range is not None and not contradicted
+    # Where the range was read, it is not the reason of dark images.
     narrow = measurements["dark"] > DARK or measurements["bright"] < BRIGHT
-    if narrow and not read:
+    if narrow and prior.reading.value_range is None:
         warnings.append(
             f"random images go from {measurements['dark']:.2f} to "
             f"{measurements['bright']:.2f} of the value range, where 0 is black and 1 "
@@ -242,7 +241,7 @@ def _scale_warnings(prior: Prior, stored: Any, before: float) -> list[str]:
         }
         images = np.asarray((prior.generate(scaled) - low) / (high - low), np.float64)
         images = np.clip(np.nan_to_num(images), 0, 1)
-        after = variety(resize(images, (COARSE, COARSE)).numpy())
+        after = variety(np.asarray(resize(images, (COARSE, COARSE))))
         if after > max(ALIKE, MORE_VARIED * before):
             return [_suspect_scale(prior, word, factor, after / max(before, 1e-6))]
     return []
