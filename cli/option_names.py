@@ -5,9 +5,17 @@ from typing import Any
 
 import click
 
+from tfviz.cli import param_types as types
+
 # The parameters of commands that have another name than the argument in Python. The
 # `output` of a model is not `--output`, the file or folder to write.
-_PARAMETERS = {"held": "hold", "output": "output_name"}
+_PARAMETERS = {
+    "held": ("hold",),
+    "output": ("output_name",),
+    # In comparisons, an option has a value for each prior.
+    "value_range": ("value_range", "ranges"),
+    "encoder": ("encoder", "encoders"),
+}
 
 
 def write_option(name: str, value: Any) -> str | None:
@@ -23,19 +31,21 @@ def write_option(name: str, value: Any) -> str | None:
     context = click.get_current_context(silent=True)
     parameters = context.command.params if context else []
     options = {p.name: p for p in parameters if isinstance(p, click.Option)}
-    option = options.get(_PARAMETERS.get(name, name))
-    if option is None:
+    known = [options[n] for n in _PARAMETERS.get(name, (name,)) if n in options]
+    if not known:
         return None
+    option = known[0]
     flag = option.opts[-1]
     if value is None or value is True:
         return flag
     if isinstance(value, dict):
         pairs = (f"{key}={_join(given)}" for key, given in value.items())
         return " ".join(f"{flag} {shlex.quote(pair)}" for pair in pairs)
-    if isinstance(value, str):
-        return f"{flag} {shlex.quote(value)}"
     write = getattr(option.type, "write", _join)
-    return f"{flag}={write(value)}"
+    text = shlex.quote(value) if isinstance(value, str) else write(value)
+    if isinstance(option.type, types.NamedValue):
+        return f"{flag} NAME={text}"
+    return f"{flag}{' ' if isinstance(value, str) else '='}{text}"
 
 
 def _join(value: Any) -> str:

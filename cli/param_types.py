@@ -178,10 +178,11 @@ class Range(click.ParamType):
         except ValueError:
             low = high = inf
         if not -inf < low < high < inf:
-            flag = param.opts[-1] if isinstance(param, click.Option) else "--range"
+            named = isinstance(getattr(param, "type", None), NamedValue)
             self.fail(
                 f"{value!r} is not a range: the values of black and white, with a "
-                f"comma between them. Write {flag}={_propose_range(value)}.",
+                f"comma between them. Write --range{' NAME' if named else ''}="
+                f"{_propose_range(value)}.",
                 param,
                 ctx,
             )
@@ -279,10 +280,6 @@ class NamedValue(click.ParamType):
         if not name or not sign:
             self.fail(f"{value!r} is not {self.name}.", param, ctx)
         return name, self._value_type.convert(text, param, ctx)
-
-    def write(self, value: Any) -> str:
-        """Return a value as `convert` takes it, for messages."""
-        return f"NAME={','.join(f'{number:g}' for number in value)}"
 
 
 class NamedNumbers(click.ParamType):

@@ -230,7 +230,7 @@ def _may_be_image(shape: tuple[int, ...], output: tuple[int, ...]) -> bool:
 
 def _scale_warnings(prior: Prior, stored: Any, before: float) -> list[str]:
     """Return a warning if images vary more with larger or with smaller latents."""
-    if prior.measured:
+    if prior.measured or prior.values is None:
         return []
     low, high = prior.value_range
     values = prior.values(stored)

@@ -137,14 +137,12 @@ def read_and_assembled(
     check_classes(latents, reading.classes)
     ends, source = settle_range(value_range, reading, generate, latents)
 
-    def encode_unit(images: Any) -> Latents:
-        return encode(images * (ends[1] - ends[0]) + ends[0])
-
+    low, high = ends
     prior = assembled(
         latents,
         generate,
         value_range=ends,
-        encode=None if encode is None else encode_unit,
+        encode=encode and (lambda images: encode(images * (high - low) + low)),
     )
     return replace(prior, reading=reading, range_source=source)
 

@@ -49,9 +49,9 @@ def settle_range(
     Warns:
         RangeWarning: If the range that was given is not the one that was read.
     """
-    if given is None and reading.value_range is None:
-        raise ValueError(_describe_measured(generate, latents))
     if given is None:
+        if reading.value_range is None:
+            raise ValueError(_describe_measured(generate, latents))
         source = f"read from its last activation, {reading.activation}"
         return reading.value_range, source
     ends = check_range(given)

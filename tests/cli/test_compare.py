@@ -143,14 +143,14 @@ def test_controls_and_ablations_take_part(run, photos):
 @pytest.mark.slow
 def test_generators_without_a_known_range_take_part(run, photos):
     keras.utils.set_random_seed(0)
-    layers = [keras.Input((4,)), keras.layers.Dense(48, "sigmoid"),
+    layers = [keras.Input((4,)), keras.layers.Dense(48),
               keras.layers.Reshape((4, 4, 3))]  # fmt: skip
     keras.Sequential(layers).save("gan.keras")
     encoder = [keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(4)]
     keras.Sequential(encoder).save("encoder.keras")
     few = [*BASE, "--methods", "mine=gan.keras", "--steps", 1, "--seeds", 1]
     few += ["--control", "wrong=gan.keras", "--no-report", "fire2:3"]
-    assert "Give its value range" in error_of(run(*few, code=1))
+    assert "Give --range NAME=-1,1 if that fits" in error_of(run(*few, code=1))
     ranges = ["--range", "mine=0,1", "--range", "wrong=-1,1"]
     run(*few, *ranges, "--encoder", "mine=encoder.keras")
 
@@ -181,7 +181,7 @@ def test_pictures_of_an_earlier_run_are_not_photos(run, photos):
         (["--methods", "mine=inverterr"], "Did you mean 'inverter'?"),
         (["--control", "autoencoder"], "is not NAME=PRIOR"),
         (["--range", "0,1"], "is not NAME=LO,HI"),
-        (["--range", "faces=1,0"], "write the lower end first"),
+        (["--range", "faces=1,0"], "Write --range NAME=0,1."),
         (["--encoder", "faces=gone.keras"], "gone.keras"),
         (["--judge", "judge.tflite"], "There is no file"),
         (["--steps", 0], "0 is not in the range x>=1"),

@@ -22,6 +22,7 @@ def running(arguments, message, monkeypatch):
 
 PRIOR = ["priors", "info", "inverter"]
 LAYERS = ["layers"]
+COMPARE = ["compare", "fire2:3", "--images", ".", "-o", "out"]
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,8 @@ LAYERS = ["layers"]
         (PRIOR, "size", (64, 48), "--size=64x48"),
         (PRIOR, "encoder", "my file.h5", "--encoder 'my file.h5'"),
         (PRIOR, "preprocess", (0, 1), "preprocess=(0, 1)"),
+        (COMPARE, "value_range", (-1, 1), "--range NAME=-1,1"),
+        (COMPARE, "encoder", "my file.h5", "--encoder NAME='my file.h5'"),
         (LAYERS, "allow_unsafe", True, "--allow-unsafe"),
         (LAYERS, "held", {"age": [1, 2]}, "--hold age=1,2"),
         (LAYERS, "output", "head", "--output-name head"),
