@@ -31,7 +31,16 @@ def test_rendering_raises_the_score_above_that_of_random_images(name, data, sque
     path = data / "models" / "generators" / name
     options, activation = GENERATORS[name]
     param = priors.load(path, **options)
-    result = tfviz.render(squeezenet, "fire8:5", param, transforms.none(), steps=60)
+    # With the default of 0.05, the conditional GAN loses what its best start had.
+    rate = 0.01 if "cgan" in name else None
+    result = tfviz.render(
+        squeezenet,
+        "fire8:5",
+        param,
+        transforms.none(),
+        steps=60,
+        learning_rate=rate,
+    )
 
     assert param.value_range == (0, 1)
     assert param.reading.activation == activation
