@@ -12,7 +12,7 @@ import tfviz
 from tfviz._files import find_files
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import fail, report_errors
+from tfviz.cli.console import count_of, fail, report_errors
 from tfviz.cli.train import train
 from tfviz.optimize.options import PRECISIONS
 
@@ -360,7 +360,8 @@ def sample(
     sheet = images.sheet(list(pictures), [""] * count)
     spec = {"tfviz": tfviz.__version__, "param": dict(prior.spec), "seed": seed}
     images.save(sheet, output, spec)
-    click.echo(f"{count} images of {_format_shape(prior.shape)} in {output}")
+    number = count_of(count, "image")
+    click.echo(f"{number} of {_format_shape(prior.shape)} in {output}")
 
 
 @priors.command()
@@ -413,15 +414,18 @@ def calibrate(
             "Give photos with --images, or a number of random latents with -n."
         )
     if output is None and not Path(source).exists():
-        raise click.UsageError(f"Say with -o where the calibration of {source} goes.")
+        raise click.UsageError(
+            f"{source} is not a file beside which its calibration could lie. Say where "
+            "it goes, such as -o calibration.npz."
+        )
     files = [] if folder is None else find_files(folder)
     most = min(count or MOST, len(files))
     # Spread over all files: the first ones may lie in the folder of a single class.
     files = [files[k * len(files) // most] for k in range(most)]
     if folder is not None and len(files) < FEWEST:
         fail(
-            f"{folder} holds {len(files)} photos, and {FEWEST} are the fewest that "
-            "represent their kind."
+            f"{folder} holds {count_of(len(files), 'photo')}, and {FEWEST} are the "
+            "fewest that represent their kind. Give a folder with more."
         )
     output = output or Path(f"{Path(source)}.calibration.npz")
     options.make_folder(output.parent)
@@ -438,7 +442,8 @@ def calibrate(
             f"deviation {latent.stddev.mean():.3f}, "
             f"from {latent.low.min():.3f} to {latent.high.max():.3f}{spectrum}"
         )
-    click.echo(f"{output}: {latent.count} measured")
+    what = count_of(latent.count, "photo" if files else "random latent")
+    click.echo(f"{output}: measured on {what}")
 
 
 def _read_photos(files: list[Path], prior: Any) -> Any:
@@ -457,11 +462,11 @@ def _read_photos(files: list[Path], prior: Any) -> Any:
         for photo in options.read_photos(files, unreadable.append)
     ]
     for file in unreadable:
-        click.echo(f"not read: {file}", err=True)
+        click.echo(f"{file} cannot be read as an image and is left out", err=True)
     if len(cropped) < FEWEST:
         fail(
-            f"{len(cropped)} of {len(files)} photos could be read; at least {FEWEST} "
-            "are needed."
+            f"Only {len(cropped)} of {len(files)} photos could be read, and {FEWEST} "
+            "are the fewest that represent their kind."
         )
     photos = np.stack(cropped)
     return photos.mean(axis=-1, keepdims=True) if prior.shape[2] == 1 else photos

@@ -150,14 +150,16 @@ ONLY_KIND = {
 @click.option(
     "--bfloat16/--no-bfloat16",
     default=None,
-    help="Multiply numbers of 16 bits: twice as fast on processors with instructions "
-    "for it (avx512_bf16, AMX). By default only on graphics cards that have them.",
+    help="Multiply numbers of 16 bits, which is twice as fast on processors that have "
+    "instructions for it (avx512_bf16, AMX). By default, only graphics cards that can "
+    "do so.",
 )
 @click.option(
     "--xla/--no-xla",
     default=None,
-    help="Compile the steps with XLA. This takes minutes, and then is faster on "
-    "graphics cards. By default a trial decides there, and processors do without.",
+    help="Compile the steps with XLA, which takes minutes and makes them faster on "
+    "graphics cards. By default, a trial decides on a graphics card, and processors do "
+    "without.",
 )
 @click.option(
     "--minutes",
@@ -167,7 +169,7 @@ ONLY_KIND = {
 @click.option(
     "--by-clock",
     is_flag=True,
-    help="The training of a GAN is complete after --minutes, however many steps were "
+    help="Complete the training of a GAN after --minutes, however many steps were "
     "taken by then: the learning rate falls with the time.",
 )
 @report_errors
@@ -191,10 +193,10 @@ def train(
 
     The same command resumes a training that was interrupted, and ends with the same
     prior as an uninterrupted one. DIR/samples.png shows held-out photos above their
-    reconstructions, DIR/log.csv holds the losses. Training takes hours on two processor
-    cores: 16000 steps of an autoencoder about 2, of an inverter about 6. A GAN needs a
-    graphics card. It trains an encoder of its own first, on the classes of the photos,
-    and takes no model.
+    reconstructions; DIR/log.csv holds the losses. On two processor cores, 16000 steps
+    take about 2 hours for an autoencoder and about 6 hours for an inverter. A GAN needs
+    a graphics card. Its training begins with that of an encoder of its own, on the
+    classes of the photos, and takes no model.
 
     \b
     tfviz priors train inverter --images photos -o inverter
@@ -206,7 +208,7 @@ def train(
     _check_kind(kind, settings)
     _check_size(kind, settings["size"])
     if settings["by_clock"] and minutes is None:
-        raise click.UsageError("--by-clock needs a time: give --minutes.")
+        raise click.UsageError("--by-clock needs a time: give --minutes, too.")
     if settings["variant"] == "classes" and settings["encoder"] is not None:
         raise click.UsageError("--encoder is for --variant instance, not classes.")
     model = {name: settings.pop(name) for name in options.MODEL_OPTIONS}
@@ -243,7 +245,7 @@ def train(
         return
     file = output / f"{kind}.npz"
     if "psnr" not in facts:
-        click.echo(f"{file}: made from {facts['condition']} classes")
+        click.echo(f"{file}: its images are made from {facts['condition']} classes")
         return
     click.echo(
         f"{file}: held-out photos are reconstructed with {facts['psnr']:.1f} dB PSNR"

@@ -373,7 +373,8 @@ def chosen(index: int, classes: int) -> Latent:
     """
     if not 0 <= index < classes:
         raise ValueError(
-            f"`index` must be a class from 0 to {classes - 1}. Received: index={index}"
+            f"There are {classes} classes, with numbers from 0 to {classes - 1}. "
+            f"Received: {index}"
         )
     return held(np.arange(classes) == index)
 
@@ -446,8 +447,8 @@ def latent_map_size(height: int, width: int | None) -> tuple[int, int]:
     width = height if width is None else width
     if height % 8 or width % 8 or min(height, width) < 8:
         raise ValueError(
-            "`height` and `width` must be multiples of 8. Received: "
-            f"height={height}, width={width}"
+            "The height and the width of the images must be multiples of 8 pixels. "
+            f"Received: {height} and {width}"
         )
     return height // 8, width // 8
 

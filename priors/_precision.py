@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from tfviz._errors import argument
 from tfviz.optimize.options import PRECISIONS
 
 
@@ -55,6 +56,7 @@ def check_precision(model: Any, precision: str | None) -> None:
         )
     if not isinstance(model, keras.Layer):
         raise TypeError(
-            "Only models of Keras 3 can compute with 16 bits. Leave out `precision`. "
-            f"Received: a model of the type {type(model).__name__}"
+            "Only models of Keras 3 can compute with 16 bits. Leave out "
+            f"{argument('precision')}. Received: a model of the type "
+            f"{type(model).__name__}"
         )

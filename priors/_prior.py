@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from tfviz import transforms, views
+from tfviz._errors import argument, either
 from tfviz.params import Param
 from tfviz.params._base import Latents, check_positive_integers, check_unit_range
 from tfviz.priors import _calibration
@@ -178,8 +179,12 @@ class Prior(Param):
         else:
             if self.invert is None:
                 raise ValueError(
-                    "This prior has no encoder to measure images with. Give a number "
-                    "of random starts instead."
+                    "This prior has no encoder to measure images with. Give one "
+                    f"({argument('encoder')}), or "
+                    + either(
+                        python="a number of random starts instead of images.",
+                        command_line="-n without --images, to measure random latents.",
+                    )
                 )
             images = np.asarray(of, np.float32)
             if images.ndim != 4 or len(images) < 2:
@@ -396,17 +401,24 @@ def _check_decoding(
     for name, gradient in gradients.items():
         if gradient is None:
             raise ValueError(
-                f"No gradient reaches the latent {name!r}. Is it an integer, or does "
-                "the generator round? Hold it constant with `optimized=False`."
+                f"No gradient reaches the latent {name!r}. Does it select a class, or "
+                f"does the generator round? Hold it constant {_hold(name)}."
             )
         size = np.abs(tf.convert_to_tensor(gradient).numpy()).max()
         if not (np.isfinite(size) and size > 0):
             raise ValueError(
                 f"The gradient of the latent {name!r} is {size:g} at the start. Does "
-                "the generator use it? Hold it constant with `optimized=False`, or "
-                "choose another start."
+                f"the generator use it? Hold it constant {_hold(name)}."
             )
     return tuple(images.shape[1:])
+
+
+def _hold(name: str) -> str:
+    """Return how a latent is held constant, to end a sentence."""
+    return either(
+        python="with priors.held or `optimized=False`",
+        command_line=f"with {argument('latents', {name: 0})}",
+    )
 
 
 def _shift_seeds(seeds: Any, index: int) -> Any:

@@ -15,7 +15,7 @@ from tfviz.models.load import fetch_module
 from tfviz.models.sources import GRAPH_FILES, is_saved_model
 from tfviz.params._base import Latents
 from tfviz.priors._constraints import box
-from tfviz.priors._generators import read_and_assembled, select_class
+from tfviz.priors._from_graph import read_and_assembled, select_class
 from tfviz.priors._latents import (
     Latent,
     cast_to_input,
@@ -246,8 +246,8 @@ def _load_module(
     if not dtype.is_floating:
         raise ValueError(
             f"Output {output!r} of module {name!r} is {dtype.name}, which has no "
-            "gradient. Choose another one with `output`, or export the images before "
-            "they are rounded."
+            f"gradient. Choose another one, as {name}?output=NAME, or export the "
+            "images before they are rounded."
         )
     # Sorted, because their order differs between processes, and the start of a latent
     # depends on its index.
@@ -282,13 +282,14 @@ def _select_tags(
     if usual is None:
         raise ValueError(
             f"Module {name!r} has several graphs, with the tags "
-            f"{', '.join(map(str, available))}. Choose one with `tags`."
+            f"{', '.join(map(str, available))}. Choose one in Python: "
+            f"tfviz.priors.saved_model(folder, tags={available[0]})."
         )
     return usual
 
 
 def _select(
-    argument: str,
+    kind: str,
     wanted: str | None,
     options: Mapping[str, Any],
     usual: Sequence[str],
@@ -297,7 +298,7 @@ def _select(
     """Return the name of the wanted signature or output, or the usual one.
 
     Args:
-        argument: The name of the argument that selects it, for messages.
+        kind: What is selected, `signature` or `output`.
         wanted: The name that the user gave, or None.
         options: The available ones by name, with descriptions as values if they are
             strings.
@@ -313,11 +314,11 @@ def _select(
     listed = ", ".join(v if isinstance(v, str) else k for k, v in options.items())
     if wanted is None:
         raise ValueError(
-            f"Module {name!r} has several {argument}s: {listed}. Choose one, such as "
-            f"{argument}={next(iter(options))!r}, or {name}?{argument}=NAME."
+            f"Module {name!r} has several {kind}s: {listed}. Choose one, such as "
+            f"{name}?{kind}={next(iter(options))}."
         )
     raise ValueError(
-        f"Module {name!r} has no {argument} {wanted!r}."
+        f"Module {name!r} has no {kind} {wanted!r}."
         f"{did_you_mean(wanted, options, most=2)} It has {listed}."
     )
 
@@ -385,7 +386,7 @@ def _biggan_latents(
     if not 0 < amount <= 1:
         raise ValueError(
             "BigGAN's `truncation` must be above 0 and at most 1. Received: "
-            f"truncation={amount:g}"
+            f"{amount:g}. A usual one is {argument('latents', {'truncation': 0.5})}."
         )
     edge = BIGGAN_EDGE * amount
     z = gaussian(
@@ -468,7 +469,7 @@ def _check_independence(prior: Prior, name: str) -> None:
         raise ValueError(
             f"Module {name!r} makes different images of the same latent alone and in a "
             "batch: it is in training mode, or draws random numbers. Choose another "
-            "graph with `tags` or `signature`, or export it for inference."
+            f"function, as {name}?signature=NAME, or export it for inference."
         )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from tfviz._errors import argument
 from tfviz._files import DAMAGED, write_safely
 from tfviz._foreign_files import explain_file
 from tfviz.comparison.kinship import dataset_of_source
@@ -313,8 +314,8 @@ def _encoding_network(facts: Mapping[str, Any], network: Adapter | None) -> Adap
         if facts["source"] is None or facts["preprocess"] == "custom":
             raise ValueError(
                 f"This inverter encodes images with the model {facts['name']!r}, which "
-                "cannot be loaded by its name. Give it: load(..., "
-                "network=tfviz.adapt(model))."
+                "cannot be loaded by its name. Give it in Python: "
+                "tfviz.priors.load(..., network=tfviz.adapt(model))."
             )
         network = adapt(
             load_model(facts["source"]),
@@ -380,6 +381,7 @@ def _check_native(kind: str, native: int, size: Any) -> int:
     """Return the size of a prior's images, or refuse another size."""
     if size not in (None, native, (native, native)):
         raise ValueError(
-            f"This {kind} makes images of {native} pixels. Received: size={size}"
+            f"This {kind} makes images of {native} pixels only. Leave out "
+            f"{argument('size', size)}."
         )
     return native

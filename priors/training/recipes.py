@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tfviz._errors import argument
 from tfviz._files import check_settings, write_settings
 from tfviz.comparison.kinship import dataset_of
 from tfviz.models.adapter import Adapter, provenance
@@ -396,7 +397,8 @@ def _active_layers(
     if not all(np.isfinite(values).all() for values in variances.values()):
         raise ValueError(
             f"Model {adapter.name!r} gives numbers that are not finite for these "
-            "images. Does it get the range that it was trained on (`preprocess`)?"
+            "images. Does it get the range that it was trained on? Set it with "
+            f"{argument('preprocess')}."
         )
     weights = {path: layers[path] for path in variances if variances[path].mean() > 0}
     if not weights:
@@ -416,6 +418,6 @@ def _describe_network(adapter: Adapter) -> dict[str, Any]:
 def _check_colours(adapter: Adapter) -> None:
     if adapter.channels != 3:
         raise ValueError(
-            "Priors are trained on images of three colours; model "
-            f"{adapter.name!r} takes {adapter.channels} channels."
+            "Priors are trained on images of three colours, and the images of model "
+            f"{adapter.name!r} have {adapter.channels}. Give another model."
         )

@@ -143,7 +143,7 @@ def test_a_gan(run, photos):
     assert "going on from the networks in out" in result.stderr
     classes = ["--variant", "classes"]
     result = run("priors", "train", "gan", *small, *classes, "-o", "classes")
-    assert result.stdout == "classes/gan.npz: made from 2 classes\n"
+    assert result.stdout == "classes/gan.npz: its images are made from 2 classes\n"
     run("priors", "sample", "classes/gan.npz", "-n", 4, "-o", "sheet.png")
     assert "encoder   can start" in run("priors", "info", "more/gan.npz").stdout
 
@@ -248,7 +248,9 @@ class TestRefused:
         model = ["-m", "grey.keras", "--preprocess", "0,1"]
         result = run(*ARGUMENTS, "--images", photos, *model, code=1)
 
-        assert "three colours; model 'toy' takes 1 channels" in error_of(result)
+        assert "three colours, and the images of model 'toy' have 1." in error_of(
+            result
+        )
 
     def test_a_folder_of_other_settings(self, run, photos):
         Path("out").mkdir()

@@ -204,7 +204,7 @@ class TestInputs:
             gan(model, value_range=(-1, 1), latents={"n": 0, "rwo": 1})
         with pytest.raises(ValueError, match="'n' .* one of 4 classes.*={'n': 0}"):
             gan(model, value_range=(-1, 1))
-        with pytest.raises(ValueError, match="a class from 0 to 3. Received: index=9"):
+        with pytest.raises(ValueError, match="4 classes, .* from 0 to 3. Received: 9"):
             gan(model, value_range=(-1, 1), latents={"n": 0, "row": 9})
         with pytest.raises(ValueError, match="a class must be a whole number"):
             gan(model, value_range=(-1, 1), latents={"n": 0, "row": 0.5})

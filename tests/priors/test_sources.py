@@ -305,7 +305,7 @@ class TestCommands:
             *("--images", "photos", "-o", "out.npz"),
         ).stdout
         assert "latent: mean" in out
-        assert "out.npz: 22 measured" in out
+        assert "out.npz: measured on 22 photos" in out
         prior = priors.autoencoder(decoder_model(), value_range=(0, 1), height=4)
         assert prior.calibrate("out.npz").measured["latent"].count == 22
 
@@ -327,7 +327,7 @@ class TestCommands:
 
     def test_calibrate_needs_an_output_for_bundled_priors(self, run):
         result = run("priors", "calibrate", "autoencoder", "-n", 20, code=2)
-        assert "Say with -o where the calibration of autoencoder" in error_of(result)
+        assert "Say where it goes, such as -o calibration.npz" in error_of(result)
 
     def test_calibrate_needs_images_or_a_number(self, run, models, tmp_path):
         source = (models / "gan.keras", "--range=-1,1")

@@ -461,7 +461,7 @@ class TestChoices:
         assert param.shape == (16, 16, 3)
         several = r"several outputs: a float32 \(None, 16, 16, 3\), b .* output='a'"
         for wrong, message in (
-            ({}, "several signatures: encode, generate. .* signature='encode'"),
+            ({}, "several signatures: encode, generate. .*.signature=encode"),
             ({"signature": "genrate"}, "'genrate'. Did you mean 'generate'. It has e"),
             ({"signature": "generate"}, several),
             ({"signature": "generate", "output": "c"}, "no output 'c'. It has a float"),
@@ -517,7 +517,7 @@ class TestRefused:
     @pytest.mark.parametrize("truncation", [0, 1.5])
     def test_a_truncation_of_biggan_outside_of_its_range(self, truncation, folder):
         latents = {**CLASS_207, "truncation": priors.held(truncation)}
-        message = f"at most 1. Received: truncation={truncation:g}"
+        message = f"at most 1. Received: {truncation:g}. A usual one is"
         self.refused(message, folder("biggan"), latents=latents)
 
     def test_an_unknown_input(self, folder):
