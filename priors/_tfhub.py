@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfviz._errors import argument, did_you_mean, reason_of
+from tfviz._errors import argument, did_you_mean, either, reason_of
 from tfviz.models.graph import DEFAULT_SIGNATURES, tag_sets
 from tfviz.models.load import fetch_module
 from tfviz.models.sources import GRAPH_FILES, is_saved_model
@@ -246,8 +246,8 @@ def _load_module(
     if not dtype.is_floating:
         raise ValueError(
             f"Output {output!r} of module {name!r} is {dtype.name}, which has no "
-            f"gradient. Choose another one, as {name}?output=NAME, or export the "
-            "images before they are rounded."
+            f"gradient. Choose another one ({_choice('output', 'NAME', name)}), or "
+            "export the images before they are rounded."
         )
     # Sorted, because their order differs between processes, and the start of a latent
     # depends on its index.
@@ -315,11 +315,19 @@ def _select(
     if wanted is None:
         raise ValueError(
             f"Module {name!r} has several {kind}s: {listed}. Choose one, such as "
-            f"{name}?{kind}={next(iter(options))}."
+            f"{_choice(kind, next(iter(options)), name)}."
         )
     raise ValueError(
         f"Module {name!r} has no {kind} {wanted!r}."
         f"{did_you_mean(wanted, options, most=2)} It has {listed}."
+    )
+
+
+def _choice(kind: str, wanted: str, name: str) -> str:
+    """Return how a signature or an output is selected, for messages."""
+    source = repr(f"{name}?{kind}={wanted}")
+    return either(
+        python=f"{kind}={wanted!r}, or {source} for `load`", command_line=source
     )
 
 
@@ -469,7 +477,8 @@ def _check_independence(prior: Prior, name: str) -> None:
         raise ValueError(
             f"Module {name!r} makes different images of the same latent alone and in a "
             "batch: it is in training mode, or draws random numbers. Choose another "
-            f"function, as {name}?signature=NAME, or export it for inference."
+            f"function ({_choice('signature', 'NAME', name)}), or export it for "
+            "inference."
         )
 
 

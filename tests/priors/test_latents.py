@@ -147,7 +147,7 @@ class TestWaves:
 class TestChosen:
     @pytest.mark.parametrize("index", [-1, 4])
     def test_a_class_must_exist(self, index):
-        with pytest.raises(ValueError, match="class from 0 to 3"):
+        with pytest.raises(ValueError, match="4 classes, with numbers from 0 to 3"):
             latents.chosen(index, 4)
 
 

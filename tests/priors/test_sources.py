@@ -171,7 +171,7 @@ def test_one_of_several_functions_is_selected_by_name(run, tmp_path):
     functions = {"make": net.make, "unmake": net.unmake}
     tf.saved_model.save(net, str(tmp_path / "net"), signatures=functions)
 
-    with pytest.raises(ValueError, match=r"net\?signature=NAME"):
+    with pytest.raises(ValueError, match=r"net\?signature=make"):
         priors.load(tmp_path / "net", value_range=(0, 1))
     source = f"{tmp_path}/net?signature=unmake&output=image"
     param = priors.load(source, value_range=(0, 1))

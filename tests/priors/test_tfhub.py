@@ -450,7 +450,9 @@ class TestChoices:
 
     def test_unusual_tags_must_be_given(self, tmp_path):
         path = save(tmp_path / "m", s3gan, (("b",), s3gan), tags=("a",))
-        with pytest.raises(ValueError, match=r"tags \['a'\], \['b'\]. Choose one with"):
+        with pytest.raises(
+            ValueError, match=r"tags \['a'\], \['b'\]. Choose one in Python: .*tags="
+        ):
             priors.saved_model(path, latents=CLASS_7)
 
     def test_signature_and_output(self, folder):
@@ -461,7 +463,7 @@ class TestChoices:
         assert param.shape == (16, 16, 3)
         several = r"several outputs: a float32 \(None, 16, 16, 3\), b .* output='a'"
         for wrong, message in (
-            ({}, "several signatures: encode, generate. .*.signature=encode"),
+            ({}, "several signatures: encode, generate. .* signature='encode', or"),
             ({"signature": "genrate"}, "'genrate'. Did you mean 'generate'. It has e"),
             ({"signature": "generate"}, several),
             ({"signature": "generate", "output": "c"}, "no output 'c'. It has a float"),
