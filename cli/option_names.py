@@ -12,6 +12,7 @@ from tfviz.cli import param_types as types
 _PARAMETERS = {
     "held": ("hold",),
     "output": ("output_name",),
+    "images": ("images", "folder"),
     # In comparisons, an option has a value for each prior.
     "value_range": ("value_range", "ranges"),
     "encoder": ("encoder", "encoders"),
