@@ -253,8 +253,9 @@ class PriorSource(click.ParamType):
         if not path.exists():
             hint = did_you_mean(value, self._names)
             self.fail(
-                f"There is no {source!r}.{hint} Give one of {', '.join(self._names)}, "
-                "a generator's file, the folder of a SavedModel, or hub:URL.",
+                f"there is no prior {source!r}.{hint} Give one of "
+                f"{', '.join(self._names)}, a generator's file, the folder of a "
+                "SavedModel, or hub:URL.",
                 param,
                 ctx,
             )

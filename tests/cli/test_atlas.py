@@ -104,7 +104,7 @@ def test_mistakes_are_explained(run, tmp_path):
         (["--examples", "e.npz", "--dry-run"], "so leave out --dry-run;"),
         (["fire8:3", "--network", "n.json"], "--network is for sites of --pictures or"),
         (["fire8:3", "--range=-1,1"], "--range is for learned priors. Name one by"),
-        (["fire8:3", "--param", "inverted"], "there is no 'inverted'"),
+        (["fire8:3", "--param", "inverted"], "there is no prior 'inverted'"),
         (["fire8:3", "--images", "none"], "Directory 'none' does not exist"),
         (["-fire8:3"], "Write neg:fire8:3"),
     ],
