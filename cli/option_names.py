@@ -11,7 +11,7 @@ from tfviz.cli import param_types as types
 # `output` of a model is not `--output`, the file or folder to write.
 _PARAMETERS = {
     "held": ("hold",),
-    "images": ("folder",),
+    "images": ("images", "folder"),
     "output": ("output_name",),
     # In comparisons, an option has a value for each prior.
     "value_range": ("value_range", "ranges"),

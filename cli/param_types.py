@@ -343,10 +343,6 @@ class NamedValue(click.ParamType):
             )
         return name, self._value_type.convert(text, param, ctx)
 
-    def write(self, value: Any) -> str:
-        """Return a value as `convert` takes it, for messages."""
-        return f"NAME={','.join(f'{number:g}' for number in value)}"
-
 
 class NamedNumbers(click.ParamType):
     """`NAME=NUMBER` or `NAME=NUMBER,NUMBER,...`."""

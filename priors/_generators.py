@@ -73,8 +73,8 @@ def gan(
         ValueError: If the range is not given, and no activation limits the images; if
             the generator has several outputs, has an input of integers or classes
             without a constant latent, or is refused by `assembled`; or if the
-            precision is unknown.
-        TypeError: If there is a precision, and the generator is not one of Keras 3.
+            precision is unknown, or the generator is not one of Keras 3 and cannot
+            have one.
 
     Warns:
         UserWarning: If `value_range` contradicts the last activation.
@@ -157,8 +157,8 @@ def autoencoder(
     Raises:
         ValueError: If the range is not given, and no activation limits the images; if
             the decoder has other inputs, or is refused by `assembled`; or if the
-            precision is unknown.
-        TypeError: If there is a precision, and the decoder is not one of Keras 3.
+            precision is unknown, or the decoder is not one of Keras 3 and cannot have
+            one.
 
     Warns:
         UserWarning: If `value_range` contradicts the last activation of the decoder.

@@ -44,8 +44,8 @@ def check_precision(model: Any, precision: str | None) -> None:
     """Refuse a precision that is unknown, or that a model cannot compute with.
 
     Raises:
-        ValueError: If it is neither None nor one of `PRECISIONS`.
-        TypeError: If the model is not one of Keras 3.
+        ValueError: If it is neither None nor one of `PRECISIONS`, or the model is not
+            one of Keras 3.
     """
     if precision is None:
         return
@@ -55,7 +55,7 @@ def check_precision(model: Any, precision: str | None) -> None:
             f"Received: precision={precision!r}"
         )
     if not isinstance(model, keras.Layer):
-        raise TypeError(
+        raise ValueError(  # noqa: TRY004 (one line at the command line)
             "Only models of Keras 3 can compute with 16 bits. Leave out "
             f"{argument('precision')}. Received: a model of the type "
             f"{type(model).__name__}"
