@@ -249,9 +249,9 @@ class TestLoop:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            ({"steps": 61}, "steps is 60 there and 61"),
-            ({"seed": 6}, "seed is 5 there and 6"),
-            ({"recipe": {"kind": "other"}}, 'kind is "toy" there and "other"'),
+            ({"steps": 61}, "steps is 60 there and 61 here"),
+            ({"seed": 6}, "seed is 5 there and 6 here"),
+            ({"recipe": {"kind": "other"}}, 'kind is "toy" there and "other" here'),
         ],
     )
     def test_other_settings_are_refused(self, whole, source, change, said):
