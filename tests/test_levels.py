@@ -292,11 +292,15 @@ class TestCommand:
             (["--images", "empty", "-o", "l.txt"], 2, "must end in .npz"),
             (["--images", "broken", "-o", "f/l.npz"], 2, "'f' is a file, not a folder"),
             (["--images", "broken", "-o", "l.npz", "-l", "pol"], 1, "mean 'pool'"),
-            (["-o", "l.npz"], 2, "Give either --images or --examples"),
+            (
+                ["-o", "l.npz"],
+                2,
+                "Give either --images, a folder of photos, or --examples",
+            ),
             (
                 ["--images", "empty", "--examples", "broken/a.png", "-o", "l.npz"],
                 2,
-                "Give either --images or --examples",
+                "Give either --images, a folder of photos, or --examples",
             ),
             (["--examples", "broken/a.png", "-o", "l.npz"], 1, "no dataset examples"),
         ],

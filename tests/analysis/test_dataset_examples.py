@@ -591,9 +591,12 @@ class TestResuming:
         state = (tmp_path / "e.npz.partial").read_bytes()
         other = tfviz.adapt(build_toy(), (-1, 1))
         for options, said in (
-            ({"k": 4}, "other settings: k 3, not 4. Use the same settings"),
-            ({"by": "mean"}, 'by "peak", not "mean"'),
-            ({"layers": "conv_b"}, r'layers \["pool"\], not \["conv_b"\]'),
+            (
+                {"k": 4},
+                "other settings: k is 3 there and 4 here. Use the same settings",
+            ),
+            ({"by": "mean"}, 'by is "peak" there and "mean"'),
+            ({"layers": "conv_b"}, r'layers is \["pool"\] there and \["conv_b"\]'),
             ({"model": other}, "model.weights"),
         ):
             with pytest.raises(ValueError, match=said):
@@ -721,7 +724,7 @@ class TestResuming:
 
         with pytest.raises(KeyboardInterrupt):
             go(1.0, progress=stop)
-        with pytest.raises(ValueError, match=r"held.shift 1.0, not 5.0"):
+        with pytest.raises(ValueError, match=r"held.shift is 1.0 there and 5.0"):
             go(5.0)
         one = go(1.0).layers["sum"].top
         five = go(5.0).layers["sum"].top

@@ -107,7 +107,7 @@ class TestPlan:
         render("conv_a:0")
 
         error = error_of(render("conv_a:0", "--dry-run", "--seed", "3", code=1))
-        assert "seed 0, not 3" in error
+        assert "seed is 0 there and 3" in error
 
 
 class TestJson:

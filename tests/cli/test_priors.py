@@ -257,7 +257,7 @@ class TestRefused:
         Path("out/settings.json").write_text('{"kind": "autoencoder", "code": 6}')
         result = run(*ARGUMENTS, "--images", photos, code=1)
 
-        assert 'kind "autoencoder", not "inverter"' in error_of(result)
+        assert 'kind is "autoencoder" there and "inverter"' in error_of(result)
         assert "Choose another folder" in error_of(result)
         assert names("out") == ["settings.json"]
 

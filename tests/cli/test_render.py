@@ -86,14 +86,17 @@ class TestRender:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (["--steps", "5"], "steps 4, not 5"),
-            (["--seed", "1"], "seed 0, not 1"),
-            (["--learning-rate", "0.3"], f"learning_rate {LEARNING_RATE}, not 0.3"),
+            (["--steps", "5"], "steps is 4 there and 5"),
+            (["--seed", "1"], "seed is 0 there and 1"),
+            (
+                ["--learning-rate", "0.3"],
+                f"learning_rate is {LEARNING_RATE} there and 0.3",
+            ),
             (["--transforms", "lucid"], "transforms"),
             (["--size", "65"], "param"),
             (["--param", "pixels"], "param"),
             (["--batch-size", "4"], "batch is not set there and 4 here"),
-            (["--preprocess", "0,1"], 'preprocess "0,255", not "0,1"'),
+            (["--preprocess", "0,1"], 'preprocess is "0,255" there and "0,1"'),
         ],
     )
     def test_a_folder_of_other_settings_is_refused(
@@ -118,7 +121,7 @@ class TestRender:
         other = ["-o", "out", *FAST, "--seed", "7", "--force"]
 
         error = error_of(run("render", "fire2:3", *other, code=1))
-        assert "fire2-4.png: seed 0, not 7" in error
+        assert "fire2-4.png: seed is 0 there and 7" in error
         assert "--force" not in error
         run("render", "fire2:3-4", *other)
         assert {images.read_spec(f)["seed"] for f in Path("out").glob("*.png")} == {7}
@@ -380,7 +383,7 @@ BAD = [
     (["fire2:1", "--size", "0"], 2, "'0' is not a size; write 224 or 180x240"),
     (["fire2:1", "--steps", "0"], 2, "0 is not in the range x>=1"),
     (["fire2:1", "--learning-rate", "0"], 2, "0.0 is not in the range x>0"),
-    (["fire2:1", "--param", "wavelet"], 2, "no 'wavelet'. Give one of fourier"),
+    (["fire2:1", "--param", "wavelet"], 2, "no prior 'wavelet'. Give one of fourier"),
     (["-fire8:20"], 2, "Write neg:fire8:20"),
     (["-mixed4:3"], 2, "Write neg:mixed4:3"),
     ([], 2, "Give units to render, such as fire8:20"),

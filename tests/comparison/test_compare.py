@@ -748,10 +748,10 @@ class TestFolders:
     @pytest.mark.parametrize(
         ("changes", "said"),
         [
-            ({"steps": 2}, "methods.pixels.steps 1, not 2"),
-            ({"seed": 1}, "methods.pixels.seed 0, not 1"),
+            ({"steps": 2}, "methods.pixels.steps is 1 there and 2"),
+            ({"seed": 1}, "methods.pixels.seed is 0 there and 1"),
             ({"methods": {"other": moving()}}, "methods.other"),
-            ({"units": "known:1"}, r'units \["known:0"\], not \["known:1"\]'),
+            ({"units": "known:1"}, r'units is \["known:0"\] there and \["known:1"\]'),
         ],
     )
     def test_that_of_another_comparison_is_refused(

@@ -646,7 +646,7 @@ def test_dead_units_are_reported_with_the_random_images_tried():
     assert str(warning.message) == (
         "1 dead unit, whose picture shows nothing: conv:0 (highest score "
         "0 in 20 steps, 16 with redirected gradients, and 0 over 32 random images). "
-        "Try another seed, more steps, or a photo as the start."
+        "Try another `seed`, more `steps`, or a photo for `start`."
     )
 
 

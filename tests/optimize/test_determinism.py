@@ -247,7 +247,7 @@ def test_the_command_line_has_the_option(run):
 
     # Pictures that were made in another way are not mixed with these.
     refusal = error_of(run("render", "fire2:4", *common, code=1))
-    assert "deterministic true, not false" in refusal
+    assert "deterministic is true there and false" in refusal
 
 
 class TestOtherFunctionsAndCommands:

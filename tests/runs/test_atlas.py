@@ -225,8 +225,11 @@ def test_failures_are_left_out_and_told(tmp_path):
 @pytest.mark.parametrize(
     ("units", "message"),
     [
-        ("conv_a", "single channels and classes, .* Received: conv_a$"),
-        ("conv_a:3@1,2", "single channels and classes, .* Received: conv_a:3@1,2$"),
+        (
+            "conv_a",
+            "single channels and classes, .* Received: conv_a. Write 'conv_a:.'",
+        ),
+        ("conv_a:3@1,2", "single channels and classes, .* Received: conv_a:3@1,2.$"),
         ("conv_a:0+conv_b:1", "single channels and classes"),
         ("neg:conv_a:3", "what conv_a:pre:3 responds to least beside .* the sign"),
         ("conv_c:3", "no layer 'conv_c'"),

@@ -50,7 +50,7 @@ def test_settings_are_compared_with_all_pictures_but_those_replaced(tmp_path):
     other = PictureFolder(tmp_path, {"seed": 1})
     other.check_settings({(f"a:{i}", 0) for i in range(3)})
 
-    with pytest.raises(ValueError, match=r"such as 1.png: seed 0, not 1"):
+    with pytest.raises(ValueError, match=r"such as 1.png: seed is 0 there and 1"):
         other.check_settings({("a:0", 0)})
 
 

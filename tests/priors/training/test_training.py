@@ -249,9 +249,9 @@ class TestLoop:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            ({"steps": 61}, "steps 60, not 61"),
-            ({"seed": 6}, "seed 5, not 6"),
-            ({"recipe": {"kind": "other"}}, 'kind "toy", not "other"'),
+            ({"steps": 61}, "steps is 60 there and 61 here"),
+            ({"seed": 6}, "seed is 5 there and 6 here"),
+            ({"recipe": {"kind": "other"}}, 'kind is "toy" there and "other" here'),
         ],
     )
     def test_other_settings_are_refused(self, whole, source, change, said):
@@ -565,10 +565,10 @@ class TestInverter:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            ({"code": 7}, "code 6, not 7"),
+            ({"code": 7}, "code is 6 there and 7"),
             ({"layers": ["conv_a"]}, r'code_layers \["conv_b", ":logits"\], not'),
-            ({"held_out": 17}, "held_out 16, not 17"),
-            ({"size": 32}, "size 16, not 32"),
+            ({"held_out": 17}, "held_out is 16 there and 17"),
+            ({"size": 32}, "size is 16 there and 32"),
         ],
     )
     def test_other_settings_are_refused_before_any_work(
