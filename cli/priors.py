@@ -13,7 +13,7 @@ from tfviz._errors import count_of
 from tfviz._files import find_files
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import count_of, fail, report_errors
+from tfviz.cli.console import fail, report_errors
 from tfviz.cli.train import train
 from tfviz.optimize.options import PRECISIONS
 

@@ -5,7 +5,6 @@ load nothing from other sites. Sphinx finds `tfviz.priors` and `tfviz.cli` as th
 installed, in the environment that runs it.
 """
 
-import importlib.util
 import os
 import sys
 import tomllib
@@ -55,13 +54,8 @@ extensions = [
     "repository_links",
 ]
 exclude_patterns = ["_ext", "_static", "atlas-squeezenet", "**/.ipynb_checkpoints"]
-if importlib.util.find_spec("tfviz.callbacks") is None:
-    exclude_patterns.append("reference/api/callbacks.rst")
 # Curly quotation marks and dashes would spoil commands in the help.
 smartquotes = False
-# A page that is listed, but not there, is left out. One that is there but not listed is
-# still an error, as is a link to one that is not there.
-suppress_warnings = ["toc.excluded", "toc.not_readable"]
 
 # Markdown
 myst_enable_extensions = ["attrs_inline", "colon_fence"]
