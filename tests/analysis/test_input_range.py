@@ -336,6 +336,15 @@ class TestModelsWithoutClasses:
 
         assert check_range(tfviz.adapt(model, (0, 1)), photos(1)).probable == ("0,255",)
 
+    @pytest.mark.parametrize(("factor", "verdict"), [(255, "right"), (254, "wrong")])
+    def test_a_function_is_judged_by_what_it_does(self, factor, verdict):
+        inputs = keras.Input((32, 32, 3))
+        x = keras.layers.Rescaling(1 / 255)(inputs)
+        model = keras.Model(inputs, keras.layers.Conv2D(2, 3)(x))
+        adapter = tfviz.adapt(model, lambda images: images * factor)
+
+        assert check_range(adapter, photos(1)).verdict == verdict
+
     def test_an_output_with_classes_is_advised(self):
         inputs = keras.Input((8, 8, 3))
         x = keras.layers.GlobalAveragePooling2D()(inputs)

@@ -148,12 +148,13 @@ def check_range(
     photos = [fit_photo(adapter, image) for image in images]
     if not photos:
         raise ValueError("There is no image to check the range on. Give at least one.")
-    trials = _try_ranges(adapter, np.stack(photos))
+    stacked = np.stack(photos)
+    trials = _try_ranges(adapter, stacked)
     checks = (
         _by_normalizations(trials, len(photos)),
         _by_truth(adapter, trials, true_class),
         _by_movement(trials),
-        _by_declaration(adapter, trials[0].preprocess),
+        _by_declaration(adapter, stacked),
     )
     findings = [finding for finding in checks if finding]
     sure = [finding for finding in findings if finding[0] != UNSURE]
@@ -272,12 +273,19 @@ def _by_movement(trials: tuple[RangeTrial, ...]) -> Finding | None:
     )
 
 
-def _by_declaration(adapter: Adapter, used: str) -> Finding | None:
-    """Compare the range with the one that the model's layers or name reveal."""
+def _by_declaration(adapter: Adapter, photos: NDArray[np.float32]) -> Finding | None:
+    """Compare the range with the one that the model's layers or name reveal.
+
+    Their inputs are compared and not their names, since a function has none.
+    """
     detected = adapter.detect_preprocess()
     if detected is None:
         return None
-    if _is_same(detected.name, used):
+    expected, used = (
+        np.asarray(preprocess.apply(tf.constant(photos)))
+        for preprocess in (detected, adapter.preprocess)
+    )
+    if np.allclose(used, expected, rtol=0, atol=1e-3 * np.abs(expected).max()):
         return RIGHT, (), detected.source
     return WRONG, (detected.name,), detected.source
 
