@@ -375,6 +375,7 @@ class _CompareProgress(LateProgress):
     def __init__(self, output: Path, interrupted: Callable[[], bool]) -> None:
         super().__init__("picture")
         self._output, self._interrupted = output, interrupted
+        self._has_begun = False
 
     def note(self, at: Any) -> None:
         """Show what is rendered next, and stop if Ctrl-C has been pressed.
@@ -389,11 +390,13 @@ class _CompareProgress(LateProgress):
             self.end()
             click.echo("Judging the pictures.", err=True)
             return
-        if self._interrupted():
+        # A command renders one unit at least, so that a loop of commands ends.
+        if self._has_begun and self._interrupted():
             fail(
                 f"Interrupted: {at.done} of {count_of(at.total, 'picture')} are in "
                 f"{self._output}. The same command goes on from here."
             )
+        self._has_begun = True
         self(at.done, at.total, f"{at.method}  {at.unit}")
         self.print_line(f"{at.done}/{at.total}  {at.method}  {at.unit}")
 

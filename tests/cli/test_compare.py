@@ -98,7 +98,7 @@ def test_an_interrupted_comparison_goes_on_to_a_report(run, photos, judge, monke
     progress = [line for line in result.stderr.splitlines() if "/4  " in line]
     assert progress == ["2/4  pixels  fire2:5"]
     assert "4/4 pictures" in result.stderr
-    assert "judging the pictures" in result.stderr
+    assert "Judging the pictures." in result.stderr
     results = read("out")
     assert results["settings"]["photos"] == COUNT
     assert results["provenance"]["command"].startswith("tfviz")
