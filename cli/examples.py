@@ -122,10 +122,10 @@ _SECTIONS = {
 def examples(
     folder: Path, layers: tuple[str, ...], output: Path, as_json: bool, **settings: Any
 ) -> None:
-    """Find the images that units respond to most, least and in between.
+    """Find the images that each unit responds to.
 
     Reads a folder of images once, and writes one file: for each unit of the layers, its
-    images with the positions where it responds most, the receptive fields, the
+    images where it responds most, least and in between, the receptive fields, the
     histogram of its responses, and the share of images on which it fires. Files that
     cannot be read are left out and named.
 
