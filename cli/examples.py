@@ -124,10 +124,10 @@ def examples(
 ) -> None:
     """Find the images that each unit responds to.
 
-    Reads a folder of images once, and writes one file: for each unit of the layers, its
-    images where it responds most, least and in between, the receptive fields, the
-    histogram of its responses, and the share of images on which it fires. Files that
-    cannot be read are left out and named.
+    Reads a folder of images once, and writes one file: for each unit of the layers, the
+    images that it responds to most, least and in between, with the places where; the
+    receptive fields; the histogram of its responses; and the share of images on which
+    it fires. Files that cannot be read are left out and named.
 
     If the command is interrupted, the same command continues it. `tfviz levels
     --examples` and `tfviz top --levels` take the file as well.
