@@ -215,7 +215,7 @@ def list_priors(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the description as JSON.")
 @report_errors
 def info(source: str, size: Any, as_json: bool, **settings: Any) -> None:
-    """Describe a prior: its images, its latents, and what it was trained on.
+    """Describe a prior: its images, latents and training.
 
     The last lines say what the prior was trained with, and how it is related to the
     networks that may be visualized with it: the more it has in common with a network,
