@@ -107,7 +107,7 @@ class TestMeasure:
             ([], None, "at least 2 images. Received: 0"),
             ([np.zeros((8, 8))] * 2, None, "shape \\(height, width, channels\\)"),
             ([np.zeros((8, 0, 3))] * 2, None, "shape \\(height, width, channels\\)"),
-            ([np.zeros((8, 8, 2))] * 2, None, "of 3 channels. Received: 2 channels"),
+            ([np.zeros((8, 8, 2))] * 2, None, "are converted. Received: 2 channels"),
             ([np.full((8, 8, 3), 9.0)] * 2, None, "values from 9 to 9"),
             ([np.full((8, 8, 3), np.nan)] * 2, None, "values from nan to nan"),
             ([np.zeros((8, 8, 3))] * 2, ["conv_c"], "Did you mean 'conv_"),

@@ -257,7 +257,7 @@ class TestBad:
             (np.zeros((8, 8, 3)), {"layers": ["wire*"]}, "No layer matches 'wire\\*'"),
             (np.zeros((8, 8, 3)), {"n": 0}, "at least 1. Received: 0"),
             (np.zeros((8, 8)), {}, "shape \\(height, width, channels\\)"),
-            (np.zeros((8, 8, 4)), {}, "of 3 channels. Received: 4"),
+            (np.zeros((8, 8, 4)), {}, "are converted. Received: 4 channels"),
             (np.full((8, 8, 3), 200.0), {}, "from 200 to 200"),
             (np.full((8, 8, 3), np.nan), {}, "from nan to nan"),
         ],

@@ -104,7 +104,7 @@ def test_mistakes_are_explained(run, tmp_path):
         (["--examples", "e.npz", "--dry-run"], "Leave out --dry-run;"),
         (["fire8:3", "--network", "n.json"], "--network goes with --pictures or"),
         (["fire8:3", "--range=-1,1"], "--range is for learned priors. Name one by"),
-        (["fire8:3", "--param", "inverted"], "there is no prior 'inverted'"),
+        (["fire8:3", "--param", "inverted"], "There is no prior 'inverted'"),
         (["fire8:3", "--images", "none"], "Directory 'none' does not exist"),
         (["-fire8:3"], "Write neg:fire8:3"),
     ],

@@ -126,7 +126,7 @@ def test_models_of_several_inputs_and_outputs(run):
     model = ["-m", "two.keras", "--preprocess", "0,1"]
     short = ["--steps", "3", "--transforms", "none", "-o", "out"]
 
-    assert "--hold age=VALUE" in error_of(
+    assert "for example --hold age=0" in error_of(
         run("render", "logit:1", *model, *short, code=1)
     )
     held = [*model, "--hold", "age=30"]
@@ -175,7 +175,7 @@ def test_bad_options_are_refused_and_nothing_is_written(arguments, message, run)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--hold", "age=3"], "`held` names ['age']"),
+        (["--hold", "age=3"], "--hold gives values to ['age']. The inputs of model"),
         (["--image-input", "left"], "no image input 'left'"),
         (["--output-name", "classes"], "no output 'classes'"),
         (["--diverse", "2", "--diversity", "1", "--diversity-layer", "fire22"],

@@ -364,7 +364,8 @@ class TestDefaults:
 
     @pytest.fixture
     def options(self):
-        return {option.name: option for option in command.train.params}
+        params = command.train.params
+        return {option.name: option for option in params if option.name != "h"}
 
     @pytest.mark.parametrize("kind", TRAINERS)
     def test_options_are_the_arguments_of_the_function(self, kind, options):

@@ -557,7 +557,7 @@ class TestErrors:
     def test_without_litert_the_extra_is_named(self, toy_file, monkeypatch):
         monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
         with pytest.raises(
-            RuntimeError, match=r"^A .tflite .*install 'tfviz\[litert\]'$"
+            RuntimeError, match=r"^A .tflite .*pip install ai-edge-litert$"
         ):
             judges.load(toy_file, preprocess=(-1, 1))
 

@@ -94,12 +94,12 @@ FILES = {
         f"'conv'). {NEWER}"
     ),
     "custom": (
-        f"it needs the class Folded of {__name__} (layer 'middle'), which is not part "
-        "of Keras. "
+        f"it needs the class Folded of the module {__name__} (layer 'middle'), which "
+        "is not part of Keras. "
     ),
     "registered": (
-        f"it needs the class Registered of {__name__} (layer 'middle'), which is not "
-        "part of Keras. "
+        f"it needs the class Registered of the module {__name__} (layer 'middle'), "
+        "which is not part of Keras. "
     ),
     "function": "it needs the function bent, which is not part of Keras. ",
 }
@@ -143,7 +143,7 @@ def test_a_known_module_is_named(folder):
     refusal = TypeError("Could not locate class 'Folded'. Make sure custom classes ...")
     error = explain(Path("x.keras"), description, refusal)
 
-    assert "the class Folded of paper.models (layer 'middle')" in str(error)
+    assert "the class Folded of the module paper.models (layer 'middle')" in str(error)
 
 
 def test_a_package_of_keras_is_to_be_installed(folder):

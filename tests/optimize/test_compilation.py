@@ -104,7 +104,7 @@ def test_an_operation_without_a_gradient_is_an_error_of_its_layer():
     def hue(x):
         return tf.gradients(tf.image.adjust_hue(x, 0.1), x)[0]
 
-    with pytest.raises(ValueError, match="an operation without a gradient.*AdjustHue"):
+    with pytest.raises(ValueError, match="an operation .* has no gradient.*AdjustHue"):
         compile_function(hue, image)
     with pytest.raises(KeyError, match="mistake"):
         compile_function(lambda x: {}["mistake"], image)

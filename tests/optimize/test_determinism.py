@@ -163,7 +163,7 @@ def test_an_operation_that_cannot_be_deterministic_is_an_error_with_the_option()
     options = {"steps": 1, "transforms": transforms.none()}
 
     tfviz.render(tfviz.adapt(model, (0, 1)), "stamped:0", **options)
-    with pytest.raises(ValueError, match="--deterministic.*Timestamp") as caught:
+    with pytest.raises(ValueError, match="`deterministic` allows.*Timestamp") as caught:
         tfviz.render(
             tfviz.adapt(model, (0, 1)), "stamped:0", deterministic=True, **options
         )

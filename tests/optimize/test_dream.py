@@ -440,7 +440,7 @@ class TestCommand:
         )
         lines = result.stderr.splitlines()
         assert lines[-2].startswith("octave 1/2  34x51  ")
-        assert lines[-1] == "octave 2/2  48x72  0 s left"
+        assert lines[-1] == "octave 2/2  48x72  0:00 left"
         assert sorted(p.name for p in Path("new").iterdir()) == ["dream.png"]
 
     def test_the_same_command_gives_the_same_bytes_as_python(self, run, squeezenet):
@@ -532,7 +532,7 @@ class TestCommand:
         monkeypatch.setattr("os.fsync", full)
         result = run("photo.png", "fire2", "-o", "dream.png", *FAST, code=1)
 
-        assert "cannot write 'dream.png' (No space left" in error_of(result)
+        assert "Cannot write 'dream.png' (No space left" in error_of(result)
         assert [p.name for p in Path().iterdir()] == ["photo.png"]
 
 

@@ -58,9 +58,10 @@ def find_inputs(
     others = [entry for entry in entries if entry is not image]
     unknown = values.keys() - {entry.name for entry in others}
     if unknown:
+        names = ", ".join(repr(entry.name) for entry in others) or "none"
         raise ValueError(
-            f"{argument('held')} names {sorted(unknown)}, but the inputs of model "
-            f"{model.name!r} besides the image are {[entry.name for entry in others]}."
+            f"{argument('held')} gives values to {sorted(unknown)}. The inputs of "
+            f"model {model.name!r} besides the image: {names}"
         )
     missing = [entry.name for entry in others if entry.name not in values]
     if missing:

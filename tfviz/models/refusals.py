@@ -198,7 +198,7 @@ def _explain_unknown(reason: str, entries: list[Any], version: str) -> str | Non
         remedy = f"Import it with {remedy}"
         if source == "MODULE":
             remedy += ", where MODULE is the Python module that defines it"
-    of_module = f" of {module}" if source != "MODULE" else ""
+    of_module = f" of the module {module}" if source != "MODULE" else ""
     return (
         f"it needs the {kind} {name}{of_module}{place}, which is not part of Keras. "
         f"{remedy}."
