@@ -179,6 +179,7 @@ def test_pictures_after_batches_and_every_other_epoch(tmp_path):
     assert names(tmp_path) == ["conv_a-1", "film.gif", "strip.png"]
 
 
+@pytest.mark.slow
 def test_a_training_that_goes_on_adds_to_its_pictures(tmp_path):
     model = compiled()
     train(model, show(tmp_path))

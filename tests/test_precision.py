@@ -163,6 +163,7 @@ class TestNoProductOfOursUsesTF32:
         spec = tf.TensorSpec((2, 16, 20, 3), tf.float32)
         assert not inexact(moved.get_concrete_function(spec))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "unit",
         [
@@ -179,6 +180,7 @@ class TestNoProductOfOursUsesTF32:
         param = params.fourier(16, 20)
         assert not inexact(*traced_step(elementwise, unit, param, transforms.none()))
 
+    @pytest.mark.slow
     def test_of_penalties_groups_and_shaped_gradients(self, elementwise, on_gpu):
         options = Options(
             penalties=dict.fromkeys(PENALTIES, 0.1),

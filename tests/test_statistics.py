@@ -270,6 +270,7 @@ class TestBundled:
     def test_the_file_is_small(self):
         assert (ROOT / "tfviz" / "statistics.npz").stat().st_size < 300_000
 
+    @pytest.mark.slow
     @pytest.mark.data
     def test_the_spectrum_at_160_pixels_is_that_at_224(self, data):
         """The docstring of scripts/measure_photographs.py states these ratios."""

@@ -129,6 +129,7 @@ class TestRecipe:
             images.to_pil(noise).save(f"photos/{i}.png")
         return "photos"
 
+    @pytest.mark.slow
     def test_it_is_the_separate_commands_and_the_library(self, run, photos):
         of_model = ["-m", "toy.keras", "--preprocess=-1,1"]
         few = ["--steps", 2, "--size", 32]

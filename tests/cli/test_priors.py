@@ -120,6 +120,7 @@ def test_an_autoencoder(run, photos):
     assert param.trained["networks"] == {"squeezenet": settings["network"]["hash"]}
 
 
+@pytest.mark.slow
 def test_a_gan(run, photos):
     """The photos of each class lie in a folder; no model is loaded."""
     for number, file in enumerate(sorted(photos.iterdir())):

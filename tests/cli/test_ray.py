@@ -63,6 +63,7 @@ class TestBadInput:
         assert message in result.stderr
 
 
+@pytest.mark.slow
 def test_a_ray_of_our_own_makes_the_same_pictures(run, toy_file):
     """One worker, so that the test is fast; tests/runs/test_cluster.py has more."""
     # The workers let TensorFlow optimize graphs, as users do; see conftest.py.

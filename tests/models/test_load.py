@@ -70,6 +70,7 @@ def test_efficientnet_lite0_has_the_layers_of_its_paper(efficientnet):
     assert efficientnet.labels == tfviz.adapt(tfviz.load_model("squeezenet")).labels
 
 
+@pytest.mark.slow
 def test_efficientnet_lite0_shows_its_own_units(efficientnet):
     options = {"steps": 12, "candidates": 1}
     result = tfviz.render(

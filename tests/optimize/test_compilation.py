@@ -128,6 +128,7 @@ def test_gradients_that_others_registered_are_kept():
         assert session.run(gradient) == 3
 
 
+@pytest.mark.slow
 def test_a_layer_that_is_no_longer_kept_leaves_no_graph():
     """Guards against about 15 MB for each layer that a run goes through."""
     adapter = tfviz.adapt(build_toy(), (0, 1))

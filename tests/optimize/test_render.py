@@ -628,6 +628,7 @@ class TestBadInput:
             render(toy_adapter, huge)
 
 
+@pytest.mark.slow
 def test_nothing_is_warned_of_when_many_layers_are_rendered(toy_adapter, capfd):
     """Guards against TensorFlow's warnings of repeated tracing."""
     with warnings.catch_warnings():

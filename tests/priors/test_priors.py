@@ -137,6 +137,7 @@ class TestGan:
         assert param.init(seeds_for(2))["label"].numpy().tolist() == [0.5, 0.5]
         assert not param.latents["label"].optimized
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "optimizer", [keras.optimizers.AdamW(0.05, weight_decay=0.1), "normalized"]
     )

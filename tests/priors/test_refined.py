@@ -196,6 +196,7 @@ class TestByName:
     def test_a_prior_of_unknown_training_stays_unknown(self, generator):
         assert refined(generator, size=16).trained == {}
 
+    @pytest.mark.slow
     def test_the_same_picture_is_made_again(self, squeezenet, tmp_path):
         prior = priors.load("inverter+fourier", 64)
         options = {"steps": 3, "candidates": 2}

@@ -59,6 +59,7 @@ def stop_after(count):
     return make
 
 
+@pytest.mark.slow
 def test_the_site_is_built_after_each_part(toy_adapter, photos, tmp_path):
     calls = []
     page = tfviz.atlas(
@@ -127,6 +128,7 @@ def test_nothing_is_made_again(toy_adapter, photos, tmp_path, monkeypatch):
     assert {part for part, *_ in calls} == {"site"}
 
 
+@pytest.mark.slow
 def test_it_is_extended_by_units_images_and_params(toy_adapter, photos, tmp_path):
     site = tmp_path / "site"
     options = {"negative": False} | FEW

@@ -178,6 +178,7 @@ class TestInstances:
         assert result.images.shape == (1, SIZE, SIZE, 3)
         assert (result.unit_scores > result.start_scores).all()
 
+    @pytest.mark.slow
     def test_an_interrupted_training_writes_the_same_file(
         self, trained, folder, tmp_path, monkeypatch
     ):
@@ -301,6 +302,7 @@ class TestState:
         ]
         return {k: np.array([float(row[k]) for row in rows]) for k in rows[0]}
 
+    @pytest.mark.slow
     def test_a_restart_continues_with_nearly_the_same_losses(self, tmp_path):
         recipe, photos = self.build(0)
         self.run(recipe, photos, 0, 60)
