@@ -135,8 +135,8 @@ tfviz.render(model, [a, b, a + b], size).plot(columns=3)
 # %% [markdown]
 # ## What a unit does *not* want
 #
-# The opposite of a unit is a unit as well. After a ReLU the least is zero, which any
-# grey image reaches, so `neg:` minimizes the value before it.
+# The opposite of a unit is a unit as well. After a ReLU the lowest value is zero, which
+# even a grey image may reach, so `neg:` minimizes the value before it.
 
 # %%
 tfviz.render(model, ["neg:fire8:20", "fire8:20"], size).plot(columns=2)
@@ -144,8 +144,8 @@ tfviz.render(model, ["neg:fire8:20", "fire8:20"], size).plot(columns=2)
 # %% [markdown]
 # ## What to keep in mind
 #
-# - A picture shows what a unit responds to *most*. It does not show all that it responds
-#   to, and not what it does with it. Look at photos as well: see
+# - A picture shows what a unit responds to *most*. It shows neither all that the unit
+#   responds to, nor what the network does with it. Look at photos as well: see
 #   [dataset examples](../guides/dataset-examples.md).
 # - Another seed gives another picture: try `tfviz.render(..., seed=1)`. What stays the
 #   same belongs to the unit.

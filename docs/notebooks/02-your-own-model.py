@@ -166,8 +166,10 @@ channels.plot(columns=8, size=1.2)
 # %% [markdown]
 # ## Dead units
 #
-# Some pictures are grey. A unit is *dead* if it is zero and has no gradient in all steps:
-# then its picture means nothing, and tfviz says so instead of passing it off as a result.
+# Some pictures are grey. A unit is *dead* if it is zero and has no gradient in any step.
+# tfviz then starts it anew from a random image that excites it. If there is none, or that
+# fails as well, the picture means nothing, and tfviz says so instead of passing it off as a
+# result.
 
 # %%
 for warning in caught:
@@ -179,7 +181,7 @@ channels.to_dataframe().query("dead")[["unit", "score", "steps", "dead"]]
 # at times, but the optimization did not get far. Try another seed, or more steps.
 #
 # Are these units really dead, or did the optimization only fail to wake them? The photos
-# can tell: a channel that is zero on all of them has no use for the network.
+# can tell: a channel that is zero on all of them is of no use to the network.
 
 # %%
 answers = np.concatenate(
@@ -215,7 +217,7 @@ beginner.fit(photos, classes, batch_size=64, epochs=6, verbose=0, callbacks=[fil
 film.strip()
 
 # %% [markdown]
-# `film/film.webp` is the same as a film. The guide
+# `film/film.webp` shows the same as a film. The guide
 # [pictures during a training](../guides/training-callback.md) says more.
 #
 # ## Now yours

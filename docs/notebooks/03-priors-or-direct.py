@@ -94,7 +94,7 @@ tfviz.images.sheet(pictures, captions, len(units))
 
 # %% [markdown]
 # The names are only numbers of units here. No picture shows a goldfish, and none should: this
-# network does not know one. So the fish and the lions of the first sheet were not invented by
+# network has never seen one. So the fish and the lions of the first sheet were not invented by
 # the priors.
 #
 # But look at *how* they fail. The direct pictures of meaningless units are meaningless

@@ -78,8 +78,8 @@ def draw_many(count, seed):
 
 # %% [markdown]
 # Two networks learn to tell the shapes apart. The pictures will be made for the first one.
-# The second, of another build and on other drawings, is the *judge*: it takes no part in
-# making them.
+# The second, of a different architecture and trained on other drawings, is the *judge*: it
+# takes no part in making them.
 
 # %%
 layers = keras.layers
@@ -223,7 +223,7 @@ numbers.loc[
 #
 # ## How certain is that?
 #
-# The sample are the units, not the pictures: two seeds of a unit are no two facts about
+# The sample consists of units, not of pictures: two seeds of a unit are not two facts about
 # the network. Intervals come from drawing units anew (bootstrap), and differences are
 # paired: the same unit by two methods.
 
@@ -255,9 +255,9 @@ print(
 )
 
 # %% [markdown]
-# ## What to take along
+# ## What to take away
 #
-# - Say what would have convinced you of the opposite *before* you look. Here: that the
+# - Say what would convince you of the opposite *before* you look. Here: that the
 #   control does as well.
 # - Compare with pictures of other units. Random pictures are too easy to beat.
 # - A judge is a network as well, with blind spots of its own. Take several, and networks

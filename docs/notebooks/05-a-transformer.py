@@ -232,9 +232,9 @@ tfviz.render(model, units).plot(columns=6, size=1.5)
 # These channels say *what* is collected, not from where: the picture is the sum over all
 # tokens. The map above says from where.
 #
-# ## Transformers of others
+# ## Other transformers
 #
-# The names are different, the units are the same. `tfviz layers -m mine.keras` lists the
+# Names differ, but units are written in the same way. `tfviz layers -m mine.keras` lists the
 # layers. Three things to know:
 #
 # - With a class token, `layer:channel@cls` is that token.

@@ -132,8 +132,8 @@ tfviz.images.sheet([dream.images[0] for dream in dreams], list(units), 2)
 # ## Large photos
 #
 # The gradient is computed tile by tile, on a grid that moves before each step, so the
-# memory that is needed depends on the `tile`, not on the photo. No seam is to be seen. With
-# a smaller tile the dream is another one, as the network never sees more than one tile.
+# memory that is needed depends on the `tile`, not on the photo. No seams are visible. With
+# a smaller tile the dream is different, as the network never sees more than one tile.
 
 # %%
 tiled = tfviz.dream(model, photo, "fire7", octaves=3, steps=8, tile=128)

@@ -3,8 +3,8 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/tfviz/tfviz/blob/main/docs/notebooks/07-classroom.ipynb)
 #
-# Eight questions on what the units of a network respond to. Each is answered by
-# changing a line and running its cell; an answer is folded below it.
+# Eight questions about what the units of a network respond to. Answer each by changing a
+# line and running its cell; our answer is folded below it.
 #
 # It runs in about 1 to 2 minutes on two processor cores. No graphics card is needed.
 
@@ -74,7 +74,7 @@ show(
 #
 # ## 2. Can you read a class?
 #
-# The last numbers of the network stand for 1,000 classes. Here are four, without their
+# The last layer of the network has one number for each of 1,000 classes. Here are four, without their
 # names.
 
 # %%
@@ -246,7 +246,7 @@ show("logit:zebra")  # <-
 # %% [markdown]
 # <details><summary>A possible answer 8</summary>
 #
-# *Zebra*: stripes. Test: draw black and white stripes with
+# *Zebra*: stripes. To test this, draw black and white stripes with
 # `np.where(np.arange(128) // 8 % 2, 1.0, 0.0)`, fill an image with them, and look at the
 # place of *zebra*. Then turn the stripes, make them thinner, or colour them: a good test
 # changes one thing at a time.
