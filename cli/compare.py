@@ -398,7 +398,8 @@ class _CompareProgress(LateProgress):
             )
         self._has_begun = True
         self(at.done, at.total, f"{at.method}  {at.unit}")
-        self.print_line(f"{at.done}/{at.total}  {at.method}  {at.unit}")
+        line = f"{at.done}/{at.total}  {at.method}  {at.unit}  {self.left}"
+        self.print_line(line.rstrip())
 
 
 def _print_outcome(comparison: Any, page: Path, *, as_json: bool) -> None:
