@@ -222,7 +222,7 @@ def compare(
     panel = [judging.load(source) for source in judges]
     with (
         defer_interrupt("unit") as interrupted,
-        _CompareProgress(output, interrupted) as progress,
+        _CompareProgress(output, interrupted, settings["seeds"]) as progress,
     ):
         comparison = run_comparison(
             adapter,
@@ -370,12 +370,15 @@ class _CompareProgress(LateProgress):
     Args:
         output: The folder of the comparison, for the message.
         interrupted: A function that says whether Ctrl-C has been pressed.
+        seeds: The number of pictures of a unit, which are rendered together.
     """
 
-    def __init__(self, output: Path, interrupted: Callable[[], bool]) -> None:
+    def __init__(
+        self, output: Path, interrupted: Callable[[], bool], seeds: int
+    ) -> None:
         super().__init__("picture")
-        self._output, self._interrupted = output, interrupted
-        self._has_begun = False
+        self._output, self._interrupted, self._seeds = output, interrupted, seeds
+        self._has_begun = self._is_judging = False
 
     def note(self, at: Any) -> None:
         """Show what is rendered next, and stop if Ctrl-C has been pressed.
@@ -385,10 +388,11 @@ class _CompareProgress(LateProgress):
         """
         from tfviz.comparison.compare import JUDGING  # noqa: PLC0415
 
-        if at.method == JUDGING:
-            self(at.done, at.total)
-            self.end()
-            click.echo("Judging the pictures.", err=True)
+        if at.stage == JUDGING:
+            self._note_judging(at)
+            return
+        if at.step:
+            self._show_steps(at)
             return
         # A command renders one unit at least, so that a loop of commands ends.
         if self._has_begun and self._interrupted():
@@ -398,7 +402,34 @@ class _CompareProgress(LateProgress):
             )
         self._has_begun = True
         self(at.done, at.total, f"{at.method}  {at.unit}")
-        self.print_line(f"{at.done}/{at.total}  {at.method}  {at.unit}")
+        line = f"{at.done}/{at.total}  {at.method}  {at.unit}  {self.left}"
+        self.print_line(line.rstrip())
+
+    def _show_steps(self, at: Any) -> None:
+        """Show the steps within the pictures of a unit."""
+        step, share = f"step {at.step}", 0.0
+        if at.steps is not None:
+            # Saving the pictures comes after the last step.
+            step, share = f"{step} of {at.steps}", at.step / (at.steps + 1)
+        self(
+            at.done + min(self._seeds, at.total - at.done) * share,
+            at.total,
+            f"{step}  {at.method}  {at.unit}",
+            count=f"{at.done}/{count_of(at.total, 'picture')}",
+        )
+
+    def _note_judging(self, at: Any) -> None:
+        """Show the method whose pictures are judged."""
+        if not self._is_judging:
+            self(at.total, at.total)
+            click.echo("Judging the pictures.", err=True)
+            self._is_judging = True
+        self(
+            at.done,
+            at.total,
+            at.method,
+            count=f"{at.done}/{count_of(at.total, 'picture')} judged",
+        )
 
 
 def _print_outcome(comparison: Any, page: Path, *, as_json: bool) -> None:

@@ -187,7 +187,7 @@ def _find(
                 folder,
                 layers or None,
                 output=output,
-                progress=progress,
+                progress=progress.note,
                 respond_to=respond_to_of(cluster, model),
                 **settings,
             )
@@ -243,13 +243,13 @@ class ExamplesProgress(LateProgress):
         super().__init__("image")
         self._output, self._interrupted = output, interrupted
 
-    def __call__(self, done: int, total: Any, _: str = "") -> None:
+    def note(self, done: int, total: Any) -> None:
         """Show how many images are done, and stop if Ctrl-C has been pressed.
 
         Raises:
             click.ClickException: If it has.
         """
-        super().__call__(done, total)
+        self(done, total)
         if self._interrupted() and done < total:
             fail(
                 f"Interrupted: {done} of {count_of(total, 'image')} are done. The same "

@@ -43,7 +43,7 @@ class Progress:
         self._text, self.left = "", ""
         # The time and the amount when the amount was shown first: what was done before
         # says nothing about the speed.
-        self._first: tuple[float, int] | None = None
+        self._first: tuple[float, float] | None = None
         has_bar = allows_bar and is_live()
         self._view: _Bar | _Lines = _Bar(total) if has_bar else _Lines(self._line)
 
@@ -56,7 +56,7 @@ class Progress:
 
     def show(
         self,
-        done: int,
+        done: float,
         text: str = "",
         *,
         count: str | None = None,
@@ -127,18 +127,31 @@ class LateProgress:
     def __exit__(self, *_: Any) -> None:
         self.end()
 
-    def __call__(self, done: int, total: int, text: str = "") -> None:
-        """Show how much of the work is done, and what is worked on next."""
+    def __call__(
+        self,
+        done: float,
+        total: int,
+        text: str = "",
+        *,
+        count: str | None = None,
+        seconds_left: float | None = None,
+    ) -> None:
+        """Show how much of the work is done; the arguments are those of `Progress`."""
         if self._progress is None:
             self._progress = Progress(total, self._noun).__enter__()
-        self._progress.show(done, text)
+        self._progress.show(done, text, count=count, seconds_left=seconds_left)
         if done >= total:
             self.end()
 
+    @property
+    def left(self) -> str:
+        """The time left in words; empty while it is not known."""
+        return self._progress.left if self._progress is not None else ""
+
     def print_line(self, line: str) -> None:
-        """Print a line with the time left, unless there is a bar."""
+        """Print a line, unless there is a bar."""
         if self._progress is not None:
-            self._progress.print_line(f"{line}  {self._progress.left}".rstrip())
+            self._progress.print_line(line)
 
     def end(self) -> None:
         """End what is shown, if anything is."""

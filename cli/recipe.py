@@ -54,7 +54,7 @@ def make_atlas(
             return deadline is not None and time.monotonic() > deadline
 
         def collecting(done: int, total: Any) -> None:
-            images(done, total)
+            images.note(done, total)
             if is_over() and done < total:
                 end_early(TIME, f"{done} of {count_of(total, 'image')} are done")
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import click
 
+from tfviz._errors import count_of
 from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import defer_interrupt, fail, report_errors
 from tfviz.cli.help import Command
+from tfviz.cli.progress import LateProgress
 
 # The sizes and defaults below are those of `tfviz.priors.training`, which a test
 # compares with them. They are repeated here because importing it imports TensorFlow,
@@ -262,7 +264,7 @@ def train(
         "autoencoder": training.train_autoencoder,
         "gan": training.train_gan,
     }
-    with defer_interrupt("step") as interrupted:
+    with defer_interrupt("step") as interrupted, _TrainProgress("step") as progress:
         facts = trainers[kind](
             *network,
             images,
@@ -270,6 +272,7 @@ def train(
             # Where an option is not given, the default is that of the kind.
             **{name: v for name, v in settings.items() if _is_given(name, kind, v)},
             tell=lambda line: click.echo(line, err=True),
+            callbacks=[progress.note],
             seconds=None if minutes is None else 60 * minutes,
             stop=interrupted,
         )
@@ -287,6 +290,25 @@ def train(
     click.echo(
         f"{file}: held-out photos are reconstructed with {facts['psnr']:.1f} dB PSNR"
     )
+
+
+class _TrainProgress(LateProgress):
+    """A callback of a training: a bar on a terminal, a line every 50 steps elsewhere.
+
+    A GAN has two trainings, one after the other, and each has a bar of its own.
+    """
+
+    def note(self, at: Any) -> None:
+        """Show a `TrainingProgress`."""
+        if at.is_logged:
+            self.print_line(str(at))
+        self(
+            at.step,
+            at.steps,
+            at.losses_as_text() or "starting",
+            count=f"{at.step}/{count_of(at.steps, 'step')}",
+            seconds_left=at.seconds_left,
+        )
 
 
 def _check_kind(kind: str, settings: dict[str, Any]) -> None:

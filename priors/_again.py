@@ -77,9 +77,15 @@ def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the description of the single picture in a file.
 
     Raises:
-        ValueError: If it has none.
+        ValueError: If it has none, or if the picture is a dream.
     """
     spec = images.read_spec(path)
+    if spec and "dream" in spec:
+        raise ValueError(
+            f"{os.fspath(path)} is a dream of {spec['dream']}, and its file does not "
+            "hold the photo that it was made from. Make it anew from the photo, with "
+            "`tfviz dream` or `tfviz.dream`."
+        )
     if not spec or "unit" not in spec:
         raise ValueError(
             f"{os.fspath(path)} holds no description of a single picture. Give a file "

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from tfviz import _precision
+from tfviz.cli import progress
 from tfviz.optimize.job import Job
 from tfviz.optimize.runner import Runner, cache_of
 
@@ -194,6 +195,31 @@ def start_command(*arguments, cwd, prefix=(), setup="", **environment):
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def record_bars(monkeypatch):
+    """Let commands take stderr for a terminal, and return a list of what bars show.
+
+    The list gets the amount done, the total, the count, the text and the time left.
+    """
+    shown = []
+
+    class Bar:
+        def __init__(self, total):
+            self.total = total
+
+        def start(self):
+            pass
+
+        def stop(self):
+            pass
+
+        def move(self, done, *texts):
+            shown.append((done, self.total, *texts))
+
+    monkeypatch.setattr(progress, "is_live", lambda: True)
+    monkeypatch.setattr(progress, "_Bar", Bar)
+    return shown
 
 
 def error_of(result):

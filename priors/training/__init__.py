@@ -33,16 +33,24 @@ train`.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__all__ = ["CollapsedError", "train_autoencoder", "train_gan", "train_inverter"]
+__all__ = [
+    "CollapsedError",
+    "TrainingProgress",
+    "train_autoencoder",
+    "train_gan",
+    "train_inverter",
+]
 
 if TYPE_CHECKING:
     from tfviz.priors.training.checkpoint import CollapsedError
     from tfviz.priors.training.gan_training import train_gan
+    from tfviz.priors.training.loop import TrainingProgress
     from tfviz.priors.training.recipes import train_autoencoder, train_inverter
 else:
     # Only when they are used: `tfviz.priors` itself needs a module of this package.
     _HOME = {
         "CollapsedError": "checkpoint",
+        "TrainingProgress": "loop",
         "train_autoencoder": "recipes",
         "train_gan": "gan_training",
         "train_inverter": "recipes",

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from tfviz.priors.training.device_photos import (
     read_classes,
 )
 from tfviz.priors.training.encoder import Classifier, accuracy, load_encoder
-from tfviz.priors.training.loop import train
+from tfviz.priors.training.loop import TrainingProgress, train
 from tfviz.priors.training.photos import (
     PHOTO_LIST,
     Images,
@@ -74,6 +74,7 @@ def train_gan(
     xla: bool | None = None,
     by_clock: bool = False,
     tell: Callable[[str], Any] = print,
+    callbacks: Sequence[Callable[[TrainingProgress], Any]] = (),
     seconds: float | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
@@ -121,6 +122,10 @@ def train_gan(
         by_clock: Whether the training is complete after `seconds`, however many steps
             were taken by then.
         tell: Function that receives each line of progress.
+        callbacks: Functions called with a `TrainingProgress` before the first step and
+            after each half of a second, or each longer step, of the encoder's training
+            and then of the GAN's. If there are any, `tell` does not receive the lines
+            of the steps.
         seconds: Time after which to stop; the same call resumes.
         stop: Function called after each half of a second, or each longer step; if it
             returns true the training stops, and the same call resumes it.
@@ -181,6 +186,7 @@ def train_gan(
                 "seed": seed,
                 "held_out": photos.held_out_floats(),
                 "report": tell,
+                "callbacks": callbacks,
                 "stop": stop,
                 "save_seconds": SAVE_SECONDS,
                 "xla": xla,

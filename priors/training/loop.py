@@ -1,7 +1,8 @@
 """The training loop: steps, log, samples, and checkpoints to resume from."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,47 @@ AVERAGE_DECAY = 0.999
 WARM_UP_STEPS, WARM_UP_SHARE = 500, 0.1
 
 
+@dataclass(frozen=True)
+class TrainingProgress:
+    """How far a training is; callbacks get one.
+
+    Attributes:
+        step: The number of steps taken, with those of earlier calls.
+        steps: The number of steps in all.
+        losses: The means of the losses, by name, over the steps since the last line of
+            the log; empty before the first step.
+        images_per_second: The number of photos learned from in a second, or None while
+            it is unknown.
+        seconds_left: The time left, or None while it is unknown.
+        is_logged: Whether the losses are a line of the log.
+    """
+
+    step: int
+    steps: int
+    losses: Mapping[str, float] = field(default_factory=dict)
+    images_per_second: float | None = None
+    seconds_left: float | None = None
+    is_logged: bool = False
+
+    def __str__(self) -> str:
+        """Return a line for a log.
+
+        >>> print(TrainingProgress(50, 600, {"loss": 0.25}, 32.0, 660.0))
+        50/600  loss 0.250  32 images/s  0:11 left
+        """
+        parts = [f"{self.step}/{self.steps}", self.losses_as_text()]
+        if self.images_per_second is not None:
+            parts.append(f"{self.images_per_second:.0f} images/s")
+        if self.seconds_left is not None:
+            hours, minutes = divmod(round(self.seconds_left / 60), 60)
+            parts.append(f"{hours}:{minutes:02} left")
+        return "  ".join(filter(None, parts))
+
+    def losses_as_text(self) -> str:
+        """Return the losses with their names."""
+        return "  ".join(f"{name} {value:.3f}" for name, value in self.losses.items())
+
+
 def train(
     recipe: Recipe,
     photos: PhotoSource,
@@ -40,6 +82,7 @@ def train(
     seed: int = 0,
     held_out: NDArray[np.float32],
     report: Callable[[str], Any] = print,
+    callbacks: Sequence[Callable[[TrainingProgress], Any]] = (),
     seconds: float | None = None,
     by_clock: bool = False,
     stop: Callable[[], bool] = lambda: False,
@@ -62,6 +105,9 @@ def train(
         seed: Random seed of the order of photos, their crops and all other draws.
         held_out: The photos for samples, `(n, size, size, 3)` in [0, 1].
         report: Function that receives each line of progress.
+        callbacks: Functions called with a `TrainingProgress` before the first step and
+            after each call, which takes half a second or one step. If there are any,
+            `report` does not receive the lines of the steps.
         seconds: Time after which to stop; a later call resumes.
         by_clock: Whether the training is complete when this time is over, however many
             steps were taken: schedules follow the time instead of the steps.
@@ -104,6 +150,8 @@ def train(
             xla=with_xla,
         )
 
+    # Before the first step is compiled, which takes a while.
+    _announce(TrainingProgress(first, steps), callbacks, report)
     photo_batches = photos.batches(recipe.batch, first=first, seed=seed)
     items = list(islice(photo_batches, 1))
     stepper = select_stepper(
@@ -122,14 +170,21 @@ def train(
         clock.read(step)
         timed_out = seconds is not None and clock.elapsed > seconds
         complete = step == steps or (by_clock and timed_out)
-        if step % LOG_INTERVAL == 0 or complete:
-            in_line = (step - 1) % LOG_INTERVAL + 1
-            means = {name: total / in_line for name, total in totals.items()}
+        is_logged = step % LOG_INTERVAL == 0 or complete
+        in_line = (step - 1) % LOG_INTERVAL + 1
+        means = {name: total / in_line for name, total in totals.items()}
+        if is_logged:
             totals = {}
             checkpoint.append_to_log(output / checkpoint.LOG, {"step": step} | means)
-            speed = recipe.batch / max(clock.step_time, 1e-9)
-            remaining = clock.remaining(steps - step)
-            report(_progress_line(step, steps, means, speed, remaining))
+        at = TrainingProgress(
+            step,
+            steps,
+            means,
+            images_per_second=clock.speed(recipe.batch),
+            seconds_left=clock.remaining(steps - step),
+            is_logged=is_logged,
+        )
+        _announce(at, callbacks, report)
         stopping = timed_out or stop()
         if stopping or complete or clock.now - saved > save_seconds:
             share = clock.progress(step / steps)
@@ -190,12 +245,30 @@ class _Clock:
             return share
         return max(share, min(self.elapsed / self._schedule, 1.0))
 
-    def remaining(self, steps: int) -> float:
-        """Return how many seconds are left for some steps."""
+    def speed(self, batch: int) -> float | None:
+        """Return the photos in a second, or None while the time is unknown."""
+        return batch / self.step_time if self.step_time else None
+
+    def remaining(self, steps: int) -> float | None:
+        """Return how many seconds some steps take, or None while it is unknown."""
+        if not self.step_time:
+            return None
         seconds = steps * self.step_time
         if self._schedule is None:
             return seconds
         return min(seconds, max(self._schedule - self.elapsed, 0.0))
+
+
+def _announce(
+    at: TrainingProgress,
+    callbacks: Sequence[Callable[[TrainingProgress], Any]],
+    report: Callable[[str], Any],
+) -> None:
+    """Call the callbacks; without any, report the lines of the log."""
+    for callback in callbacks:
+        callback(at)
+    if at.is_logged and not callbacks:
+        report(str(at))
 
 
 def _add(
@@ -250,15 +323,3 @@ def _not_finite(step: int) -> str:
         f"A loss or a weight is not finite at step {step}. Start again in another "
         "folder with a lower learning rate."
     )
-
-
-def _progress_line(
-    step: int,
-    steps: int,
-    metrics: Mapping[str, float],
-    speed: float,
-    remaining: float,
-) -> str:
-    numbers = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
-    hours, minutes = divmod(round(remaining / 60), 60)
-    return f"{step}/{steps}  {numbers}  {speed:.0f} images/s  {hours}:{minutes:02} left"

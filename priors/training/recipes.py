@@ -18,7 +18,7 @@ from tfviz.priors.training import autoencoder, checkpoint, inverter
 from tfviz.priors.training.checkpoint import FINAL_BATCHES, SETTINGS, export
 from tfviz.priors.training.device_photos import crops, load_photos
 from tfviz.priors.training.layers import select_code_layers, select_compared_layers
-from tfviz.priors.training.loop import train
+from tfviz.priors.training.loop import TrainingProgress, train
 from tfviz.priors.training.losses import channel_variances
 from tfviz.priors.training.photos import (
     PHOTO_LIST,
@@ -58,6 +58,7 @@ def train_inverter(
     bfloat16: bool | None = None,
     xla: bool | None = None,
     tell: Callable[[str], Any] = print,
+    callbacks: Sequence[Callable[[TrainingProgress], Any]] = (),
     seconds: float | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
@@ -92,6 +93,9 @@ def train_inverter(
             then is faster on graphics cards. By default a trial decides there, and
             processors do without.
         tell: Function that receives each line of progress.
+        callbacks: Functions called with a `TrainingProgress` before the first step and
+            after each half of a second, or each longer step. If there are any, `tell`
+            does not receive the lines of the steps.
         seconds: Time after which to stop; the same call resumes.
         stop: Function called after each half of a second, or each longer step; if it
             returns true the training stops, and the same call resumes it.
@@ -131,6 +135,7 @@ def train_inverter(
         settings,
         xla=xla,
         tell=tell,
+        callbacks=callbacks,
         seconds=seconds,
         stop=stop,
     )
@@ -152,6 +157,7 @@ def train_autoencoder(
     bfloat16: bool | None = None,
     xla: bool | None = None,
     tell: Callable[[str], Any] = print,
+    callbacks: Sequence[Callable[[TrainingProgress], Any]] = (),
     seconds: float | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
@@ -185,6 +191,9 @@ def train_autoencoder(
             then is faster on graphics cards. By default a trial decides there, and
             processors do without.
         tell: Function that receives each line of progress.
+        callbacks: Functions called with a `TrainingProgress` before the first step and
+            after each half of a second, or each longer step. If there are any, `tell`
+            does not receive the lines of the steps.
         seconds: Time after which to stop; the same call resumes.
         stop: Function called after each half of a second, or each longer step; if it
             returns true the training stops, and the same call resumes it.
@@ -220,6 +229,7 @@ def train_autoencoder(
         settings,
         xla=xla,
         tell=tell,
+        callbacks=callbacks,
         seconds=seconds,
         stop=stop,
     )
@@ -234,6 +244,7 @@ def _train_and_export(
     *,
     xla: bool | None,
     tell: Callable[[str], Any],
+    callbacks: Sequence[Callable[[TrainingProgress], Any]],
     seconds: float | None,
     stop: Callable[[], bool],
 ) -> dict[str, Any] | None:
@@ -247,6 +258,7 @@ def _train_and_export(
         settings: The settings of the training, as JSON values.
         xla: As in `train_inverter`.
         tell: As in `train_inverter`.
+        callbacks: As in `train_inverter`.
         seconds: As in `train_inverter`.
         stop: As in `train_inverter`.
     """
@@ -277,6 +289,7 @@ def _train_and_export(
                 seed=seed,
                 held_out=held_out,
                 report=tell,
+                callbacks=callbacks,
                 seconds=seconds,
                 stop=stop,
                 xla=xla,

@@ -12,9 +12,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from support import error_of, names, short_squeezenet
+from support import error_of, names, record_bars, short_squeezenet
 from PIL import Image
 
+from tfviz.cli.compare import _CompareProgress
+from tfviz.comparison.compare import ComparisonProgress
 from tfviz.report.rows import read
 
 pytestmark = pytest.mark.usefixtures("_short")
@@ -115,6 +117,62 @@ def test_an_interrupted_comparison_goes_on_to_a_report(run, photos, judge, monke
         {name: value for name, value in row.items() if name != "seconds"}
         for row in results["rows"]
     ]
+
+
+class TestProgress:
+    def tell(self, *, steps):
+        """Tell of 4 pictures, two of each unit, and of those that are judged."""
+        told = [
+            ("rendering", "pixels", "a:1", 0, 0),
+            ("rendering", "pixels", "a:1", 0, 16),
+            ("rendering", "pixels", "a:1", 0, 31),
+            ("rendering", "pixels", "a:2", 2, 0),
+            ("rendering", "pixels", "a:2", 2, 31),
+            ("judging", "photos", "", 0, 0),
+            ("judging", "pixels", "", 0, 0),
+            ("judging", "", "", 4, 0),
+        ]
+        with _CompareProgress(Path("out"), lambda: False, 2) as progress:
+            for stage, method, unit, done, step in told:
+                progress.note(
+                    ComparisonProgress(stage, method, unit, done, 4, step, steps)
+                )
+
+    def test_a_terminal_gets_a_bar_with_the_steps_and_the_judging(self, monkeypatch):
+        shown = record_bars(monkeypatch)
+        self.tell(steps=31)
+
+        assert {total for _, total, *_ in shown} == {4}
+        # The end of a unit's steps is not yet the end of its pictures.
+        assert [(done, *texts[:2]) for done, _, *texts in shown] == [
+            (0, "0/4 pictures", "pixels  a:1"),
+            (1, "0/4 pictures", "step 16 of 31  pixels  a:1"),
+            (1.9375, "0/4 pictures", "step 31 of 31  pixels  a:1"),
+            (2, "2/4 pictures", "pixels  a:2"),
+            (3.9375, "2/4 pictures", "step 31 of 31  pixels  a:2"),
+            (4, "4/4 pictures", ""),
+            (0, "0/4 pictures judged", "photos"),
+            (0, "0/4 pictures judged", "pixels"),
+            (4, "4/4 pictures judged", ""),
+        ]
+
+    def test_steps_that_a_time_ends_are_counted_alone(self, monkeypatch):
+        shown = record_bars(monkeypatch)
+        self.tell(steps=None)
+
+        assert shown[2][0] == 0
+        assert shown[2][3] == "step 31  pixels  a:1"
+
+    def test_a_log_gets_a_line_for_each_unit(self, capsys):
+        self.tell(steps=31)
+
+        lines = capsys.readouterr().err.splitlines()
+        assert [line.split("  0:0")[0] for line in lines] == [
+            "0/4  pixels  a:1",
+            "2/4  pixels  a:2",
+            "4/4 pictures",
+            "Judging the pictures.",
+        ]
 
 
 @pytest.mark.slow

@@ -91,14 +91,14 @@ def test_ctrl_c_stops_after_a_batch_and_the_same_command_continues(
     run(*command, "-o", "whole.npz")
     from tfviz.cli import examples
 
-    show = examples.ExamplesProgress.__call__
+    show = examples.ExamplesProgress.note
 
     def press(self, done, total):
         if done == 8:
             os.kill(os.getpid(), signal.SIGINT)
         show(self, done, total)
 
-    monkeypatch.setattr(examples.ExamplesProgress, "__call__", press)
+    monkeypatch.setattr(examples.ExamplesProgress, "note", press)
     result = run(*command, "-o", "e.npz", code=1)
     assert "Stopping after this batch" in result.stderr
     assert error_of(result) == (

@@ -19,6 +19,7 @@ from support import (
     manifest,
     names,
     pictures,
+    record_bars,
     written,
 )
 
@@ -546,23 +547,7 @@ class TestPace:
         return SimpleNamespace(job=job, files=[None] * 10, skip={0, 9})
 
     def test_a_terminal_gets_a_bar_that_ends_full(self, monkeypatch):
-        shown = []
-
-        class Bar:
-            def __init__(self, total):
-                self.total = total
-
-            def start(self):
-                pass
-
-            def stop(self):
-                pass
-
-            def move(self, done, *texts):
-                shown.append((done, self.total, *texts))
-
-        monkeypatch.setattr(progress, "is_live", lambda: True)
-        monkeypatch.setattr(progress, "_Bar", Bar)
+        shown = record_bars(monkeypatch)
         pace = Pace(self.plans([3, 5]))
         with show_progress(self.work(steps=40, restarts=2), pace) as run:
             first = "2/10 pictures"

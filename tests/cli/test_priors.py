@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tfviz
-from support import ROOT, build_toy, error_of, names, small_trainings
+from support import ROOT, build_toy, error_of, names, record_bars, small_trainings
 from PIL import Image
 from tfviz.cli import options as command_options, param_types, train as command
 from tfviz.priors import _sources, _trained, training
@@ -121,7 +121,7 @@ def test_an_autoencoder(run, photos):
 
 
 @pytest.mark.slow
-def test_a_gan(run, photos):
+def test_a_gan(run, photos, monkeypatch):
     """The photos of each class lie in a folder; no model is loaded."""
     for number, file in enumerate(sorted(photos.iterdir())):
         label = photos / f"class{number % 2}"
@@ -133,6 +133,8 @@ def test_a_gan(run, photos):
 
     assert result.stdout.startswith("out/gan.npz: held-out photos are reconstructed")
     assert "of held-out photos have their class first" in result.stderr
+    lines = [line.split("  ")[0] for line in result.stderr.splitlines()]
+    assert [line for line in lines if "/" in line] == ["3/3", "5/5"]
     assert "squeezenet" not in result.stderr
     names_out = ["checkpoint.npz", "discriminator.npz", "encoder", "gan.encoder.npz",
                  "gan.npz", "generator.npz", "log.csv", "photos.json", "prepared.npz",
@@ -145,6 +147,16 @@ def test_a_gan(run, photos):
     classes = ["--variant", "classes"]
     result = run("priors", "train", "gan", *small, *classes, "-o", "classes")
     assert result.stdout == "classes/gan.npz: its images are made from 2 classes\n"
+    # On a terminal a bar takes the place of the lines.
+    shown = record_bars(monkeypatch)
+    result = run("priors", "train", "gan", *small, "-o", "bar")
+    assert "3/3" not in result.stderr
+    for total in (3, 5):
+        bars = [line for line in shown if line[1] == total]
+        assert bars[0] == (0, total, f"0/{total} steps", "starting", "")
+        assert bars[-1][0] == total
+        assert re.fullmatch(r"(\w+ -?[\d.]+  )*\w+ -?[\d.]+", bars[-1][3])
+        assert bars[-1][4] == "0:00 left"
     run("priors", "sample", "classes/gan.npz", "-n", 4, "-o", "sheet.png")
     assert "encoder   can start" in run("priors", "info", "more/gan.npz").stdout
 
@@ -365,8 +377,8 @@ class TestDefaults:
 
     @pytest.fixture
     def options(self):
-        params = command.train.params
-        return {option.name: option for option in params if option.name != "h"}
+        given = [option for option in command.train.params if option.expose_value]
+        return {option.name: option for option in given}  # -h is not given to it
 
     @pytest.mark.parametrize("kind", TRAINERS)
     def test_options_are_the_arguments_of_the_function(self, kind, options):
@@ -375,7 +387,7 @@ class TestDefaults:
 
         missing = arguments - options.keys()
         network = set() if kind == "gan" else {"adapter"}
-        assert missing == network | {"tell", "seconds", "stop"}
+        assert missing == network | {"tell", "callbacks", "seconds", "stop"}
         shared = options.keys() - arguments - {*command_options.MODEL_OPTIONS}
         assert shared == {"kind", "minutes"} | others
 

@@ -567,7 +567,7 @@ class TestResume:
         methods = {"pixels": moving(), "fourier": moving(params.fourier(HEIGHT, WIDTH))}
 
         def pressed(at):
-            if at.done == SEEDS:
+            if at.done == SEEDS and at.step == 0:
                 raise KeyboardInterrupt
 
         whole = run(adapter, UNITS[:2], methods, tmp_path / "whole")
@@ -594,13 +594,22 @@ class TestResume:
         ]
         for part in ("summary", "differences", "verdicts", "curves", "settings"):
             assert again.results[part] == whole.results[part]
-        assert [(at.method, at.unit, at.done, at.total) for at in told] == [
-            ("pixels", "known:0", 1, 8),
-            ("pixels", "known:1", 2, 8),
-            ("fourier", "known:0", 4, 8),
-            ("fourier", "known:1", 6, 8),
-            ("judging", "", 8, 8),
+        assert {at.total for at in told} == {8}
+        assert {at.steps for at in told} == {STEPS}
+        assert [
+            (at.stage, at.method, at.unit, at.done) for at in told if at.step == 0
+        ] == [
+            ("rendering", "pixels", "known:0", 1),
+            ("rendering", "pixels", "known:1", 2),
+            ("rendering", "fourier", "known:0", 4),
+            ("rendering", "fourier", "known:1", 6),
+            ("judging", "photos", "", 0),
+            ("judging", "pixels", "", 0),
+            ("judging", "fourier", "", 4),
+            ("judging", "", "", 8),
         ]
+        rendering = [at.step for at in told if at.stage == "rendering"]
+        assert rendering == 4 * [0, STEPS]
 
     @pytest.mark.slow
     def test_the_order_of_methods_does_not_matter(self, adapter, tmp_path):
@@ -654,10 +663,10 @@ class TestFailures:
     def test_a_unit_that_fails_leaves_the_others(self, adapter, tmp_path, monkeypatch):
         original = _compare.render_unit
 
-        def failing(job, cells, unit):
+        def failing(job, cells, unit, note_step):
             if unit == 1:
                 raise FloatingPointError("not finite")
-            return original(job, cells, unit)
+            return original(job, cells, unit, note_step)
 
         monkeypatch.setattr(_compare, "render_unit", failing)
         failed = run(adapter, UNITS[:3], {"pixels": moving()}, tmp_path)
@@ -677,6 +686,22 @@ class TestFailures:
         assert told["description"].endswith("There are none: the network is away")
         assert of(found.results, "learned: photos") == []
         assert of(found.results, "learned")[0]["error"] is None
+
+    def test_an_error_of_a_callback_is_no_fault_of_a_method(self, adapter, tmp_path):
+        def failing(at):
+            if at.step:
+                raise RuntimeError(f"at step {at.step}")
+
+        with pytest.raises(RuntimeError, match="at step 1"):
+            run(
+                adapter,
+                "known:0",
+                {"pixels": moving()},
+                tmp_path,
+                steps=1,
+                seeds=1,
+                callbacks=[failing],
+            )
 
     def test_a_full_disk_is_no_fault_of_a_method(self, adapter, tmp_path, monkeypatch):
         def full(*_):

@@ -81,6 +81,11 @@ def test_what_a_file_cannot_hold_is_said(toy_adapter, tmp_path):
     images.save(images.to_pil(np.zeros((8, 8, 3))), tmp_path / "plain.png")
     with pytest.raises(ValueError, match="no description of a single picture"):
         tfviz.render_again(tmp_path / "plain.png", toy_adapter)
+    photo = np.random.default_rng(0).random((48, 40, 3))
+    dream = tfviz.dream(toy_adapter, photo, "conv_b:3", octaves=1, steps=1)
+    dream.save(tmp_path / "dream.png")
+    with pytest.raises(ValueError, match="is a dream of conv_b:3, .* `tfviz dream`"):
+        tfviz.render_again(tmp_path / "dream.png", toy_adapter)
     with pytest.raises(ValueError, match="made from a start image"):
         tfviz.render_again(save("start", start=np.full((48, 40, 3), 0.5)), toy_adapter)
     with pytest.raises(ValueError, match="model 'toy', .* Give it as `model`"):

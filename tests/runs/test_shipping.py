@@ -120,3 +120,22 @@ class TestParams:
         seeds = np.array([[1, 2]], np.int32)
         images, same = (p.decode(p.init(seeds)) for p in (param, again))
         np.testing.assert_array_equal(images, same)
+
+    def test_python_code_in_a_prior_is_allowed_elsewhere_only_if_it_is_here(
+        self, tmp_path
+    ):
+        path = tmp_path / "gan.keras"
+        layers = keras.layers
+        double = layers.Lambda(lambda x: 2 * x, output_shape=(16, 16, 3))
+        keras.Sequential(
+            [keras.Input((4, 4, 2)), layers.Conv2DTranspose(3, 4, 4), double]
+        ).save(path)
+        param = priors.load(path, value_range=(-1, 1), allow_unsafe=True)
+
+        with pytest.raises(ValueError, match="a Lambda layer"):
+            ship_param(param).load()
+        again = elsewhere(ship_param(param, allow_unsafe=True), path)
+        assert again.spec == param.spec
+        seeds = np.array([[1, 2]], np.int32)
+        images, same = (p.decode(p.init(seeds)) for p in (param, again))
+        np.testing.assert_array_equal(images, same)

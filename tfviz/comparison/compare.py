@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tfviz import judges as judging
 from tfviz import stops
 from tfviz._errors import argument
 from tfviz.comparison.evaluation import UnitScorer, evaluate_photos
-from tfviz.comparison.methods import Contender, checked
+from tfviz.comparison.methods import PHOTOS, Contender, checked
 from tfviz.comparison.records import Unit
 from tfviz.comparison.rendered import RenderedComparison
 from tfviz.comparison.results import (
@@ -45,8 +46,8 @@ from tfviz.params._base import check_positive_integers
 
 # The number of steps where only the time ends them.
 ENDLESS = 100_000
-# The `method` of the progress when all pictures are rendered.
-JUDGING = "judging"
+# The stages of a comparison.
+RENDERING, JUDGING = "rendering", "judging"
 # The fewest photos among which distances mean something.
 FEWEST_PHOTOS = 20
 
@@ -56,17 +57,24 @@ class ComparisonProgress:
     """How far a comparison is; callbacks get one.
 
     Attributes:
-        method: The name of the method that is rendered next; `judging` when all
-            pictures are rendered.
-        unit: The unit that is rendered next; empty while pictures are judged.
-        done: The number of pictures that are rendered.
+        stage: `rendering`, or `judging` when all pictures are rendered.
+        method: The name of the method whose pictures are rendered or judged; `photos`
+            while the photos are judged, which come first; empty when all are judged.
+        unit: The unit that is rendered; empty while pictures are judged.
+        done: The number of pictures that are rendered, or that are judged.
         total: The number of all pictures.
+        step: The number of steps that the pictures of the unit have taken; 0 before
+            they are begun, and while pictures are judged.
+        steps: The number of steps that they take, or None if their time ends them.
     """
 
+    stage: str
     method: str
     unit: str
     done: int
     total: int
+    step: int
+    steps: int | None
 
 
 def compare(
@@ -115,7 +123,8 @@ def compare(
         title: The title of the report.
         command: The command that makes the comparison again, for the report.
         callbacks: Functions called with a `ComparisonProgress` before the pictures of
-            each unit are rendered, and once before all are judged.
+            each unit are rendered and after some of their steps, before the pictures of
+            each method are judged, and when all are judged.
 
     Returns:
         The comparison.
@@ -172,7 +181,8 @@ def compare(
     with deterministic_operations(deterministic):
         photos = evaluate_photos(pictures, scorer, judges)
     store.claim(settings | {"methods": method_settings})
-    errors = _render_missing(jobs, store, callbacks)
+    reporter = _Reporter(callbacks, jobs, None if seconds is not None else budget)
+    errors = _render_missing(jobs, store, reporter)
     rendered = RenderedComparison(
         adapter,
         scorer,
@@ -186,7 +196,7 @@ def compare(
         errors=errors,
     )
     with deterministic_operations(deterministic):
-        measured = build_results(rendered)
+        measured = build_results(rendered, reporter.judging)
     results = {
         "title": title or f"How {adapter.name} is shown by {', '.join(contenders)}",
         "settings": settings | {"size": list(adapter.size), "photos": len(pictures)},
@@ -244,20 +254,58 @@ def _make_job(
     return job
 
 
+class _Reporter:
+    """Calls the callbacks of a comparison.
+
+    Args:
+        callbacks: The callbacks.
+        jobs: The job of each method, by name.
+        steps: The number of steps of a picture, or None if its time ends it.
+
+    Attributes:
+        error: The error that a callback raised.
+    """
+
+    def __init__(
+        self,
+        callbacks: Sequence[Callable[[ComparisonProgress], Any]],
+        jobs: Mapping[str, Job],
+        steps: int | None,
+    ) -> None:
+        self._callbacks, self._steps = callbacks, steps
+        counts = {name: len(job.pictures) for name, job in jobs.items()}
+        self._counts = {PHOTOS: 0} | counts
+        self.error: Exception | None = None
+
+    def rendering(self, method: str, unit: str, done: int, step: int = 0) -> None:
+        """Tell what is rendered."""
+        self._report(RENDERING, method, unit, done, step)
+
+    def judging(self, method: str) -> None:
+        """Tell which method or `photos` are judged; an empty name says that all are."""
+        names = [*self._counts, ""]
+        earlier = names[: names.index(method)]
+        self._report(JUDGING, method, "", sum(self._counts[name] for name in earlier))
+
+    def _report(
+        self, stage: str, method: str, unit: str, done: int, step: int = 0
+    ) -> None:
+        total = sum(self._counts.values())
+        at = ComparisonProgress(stage, method, unit, done, total, step, self._steps)
+        try:
+            for callback in self._callbacks:
+                callback(at)
+        except Exception as error:
+            self.error = error
+            raise
+
+
 def _render_missing(
-    jobs: Mapping[str, Job],
-    store: PictureStore,
-    callbacks: Sequence[Callable[[ComparisonProgress], Any]],
+    jobs: Mapping[str, Job], store: PictureStore, reporter: _Reporter
 ) -> Errors:
     """Render the missing pictures; return why some of them could not be made."""
     errors: dict[tuple[str, int], str] = {}
-    total = sum(len(job.pictures) for job in jobs.values())
     done = sum(c.file.exists() for name in jobs for c in store.of(name))
-
-    def report(method: str, unit: str = "") -> None:
-        for callback in callbacks:
-            callback(ComparisonProgress(method, unit, done, total))
-
     for name, job in jobs.items():
         pictures = store.of(name)
         missing = {p.unit for p in pictures if not p.file.exists()}
@@ -269,14 +317,16 @@ def _render_missing(
             pictures[place].unit for planned in job.batches for place in planned.places
         )
         for unit in [unit for unit in ordered if unit in missing]:
-            report(name, names[unit])
+            tell = partial(reporter.rendering, name, names[unit], done)
+            tell()
             try:
-                done += render_unit(job, pictures, unit)
+                done += render_unit(job, pictures, unit, tell)
             except OSError:  # such as a full disk, which is not the method's fault
                 raise
             except Exception as error:
+                if error is reporter.error:
+                    raise
                 errors[name, unit] = describe_failure(error)
-    report(JUDGING)
     return errors
 
 

@@ -1,6 +1,6 @@
 """A comparison whose pictures are all rendered, and the records of its pictures."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,16 +108,26 @@ class RenderedComparison:
 
 
 def load_records(
-    comparison: RenderedComparison, evaluators: Mapping[Adapter, Evaluator]
+    comparison: RenderedComparison,
+    evaluators: Mapping[Adapter, Evaluator],
+    note: Callable[[str], Any],
 ) -> Iterator[tuple[dict[str, Any], list[Record]]]:
     """Yield the photos, and each method with its baselines and its ceiling.
+
+    Args:
+        comparison: The comparison.
+        evaluators: What evaluates the pictures of each network.
+        note: Function called with `photos`, and with the name of each method, before
+            these are loaded and the baselines of the method are made.
 
     Yields:
         The description of what made some pictures, and these pictures.
     """
+    note(PHOTOS)
     description = describe(comparison, PHOTOS, "baseline", _PHOTOS_ARE)
     yield description, _photo_records(comparison)
     for name, contender in comparison.contenders.items():
+        note(name)
         stored = [(p, p.spec) for p in comparison.store.of(name)]
         pictures = [(p, spec) for p, spec in stored if spec is not None]
         job = comparison.jobs[name]

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,11 +105,18 @@ class Comparison:
         return {v["method"]: v["verdict"] for v in self.results["verdicts"]}
 
 
-def build_results(comparison: RenderedComparison) -> dict[str, Any]:
+def build_results(
+    comparison: RenderedComparison, note: Callable[[str], Any]
+) -> dict[str, Any]:
     """Evaluate all pictures of a comparison, and return its results as JSON values.
 
     Random pictures, reconstructed photos and the units' best photos are written to the
     folder on the way, as their rows name these files.
+
+    Args:
+        comparison: The comparison.
+        note: Function called with `photos`, and with the name of each method, before
+            these are evaluated, and with an empty name at the end.
     """
     units = comparison.units
     groups = group_units(units)
@@ -119,7 +126,7 @@ def build_results(comparison: RenderedComparison) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     curves: dict[str, list[float | None]] = {}
     totals: list[dict[str, Any]] = []
-    for method, records in load_records(comparison, evaluators):
+    for method, records in load_records(comparison, evaluators, note):
         methods.append(method)
         if not records:
             continue
@@ -160,7 +167,7 @@ def build_results(comparison: RenderedComparison) -> dict[str, Any]:
         comparison.photos, comparison.judges, comparison.seed
     )
     summaries = [*summary(rows, order, measured_names, names), *totals]
-    return {
+    results = {
         "kinship": {k: v for k, v in MEANINGS.items() if k in levels.values()},
         "units": [
             {"name": u.name, "text": u.text, "class": u.target, "group": group}
@@ -187,6 +194,8 @@ def build_results(comparison: RenderedComparison) -> dict[str, Any]:
         "verdicts": verdicts(rows, methods, measured_names, names, references),
         "rule": RULE,
     }
+    note("")
+    return results
 
 
 def write_results(results: Mapping[str, Any], folder: Path) -> None:

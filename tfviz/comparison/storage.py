@@ -1,6 +1,6 @@
 """The pictures of a comparison, in a folder; a crash loses at most one of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,13 +158,19 @@ def make_job(
     )
 
 
-def render_unit(job: Job, pictures: Sequence[StoredPicture], unit: int) -> int:
+def render_unit(
+    job: Job,
+    pictures: Sequence[StoredPicture],
+    unit: int,
+    note_step: Callable[[int], None],
+) -> int:
     """Render the pictures of a unit that are missing.
 
     Args:
         job: The job of the method.
         pictures: The pictures of the method, in the order of the job's pictures.
         unit: The number of the unit.
+        note_step: Function called after some steps with their number.
 
     Returns:
         The number of pictures that were written.
@@ -175,7 +181,7 @@ def render_unit(job: Job, pictures: Sequence[StoredPicture], unit: int) -> int:
         if picture.unit != unit or picture.file.exists()
     }
     written = 0
-    for batch in job.run(others):
+    for batch in job.run(others, [lambda at: note_step(at.step)]):
         result = as_result(job, [batch])
         for row, place in enumerate(sorted(batch.places)):
             picture = pictures[place]

@@ -43,7 +43,8 @@ def make_batches_on(
 
     Args:
         cluster: The cluster, which is connected.
-        allow_unsafe: Whether the model's file may contain Python code.
+        allow_unsafe: Whether the files of the model and of a prior may contain Python
+            code.
     """
 
     def make(
@@ -100,7 +101,8 @@ def describe_job(job: Job, model: str, *, allow_unsafe: bool = False) -> Shipped
     Args:
         job: The job.
         model: The name or path of its model.
-        allow_unsafe: Whether the model's file may contain Python code.
+        allow_unsafe: Whether the files of the model and of a prior may contain Python
+            code.
 
     Raises:
         ValueError: If something cannot be sent, such as a param of your own.
@@ -121,7 +123,7 @@ def describe_job(job: Job, model: str, *, allow_unsafe: bool = False) -> Shipped
         ) from error
     return ShippedJob(
         ship_model(job.adapter, model, allow_unsafe=allow_unsafe),
-        ship_param(job.param),
+        ship_param(job.param, allow_unsafe=allow_unsafe),
         tuple(asked),
         job.start,
         job.settings,

@@ -135,10 +135,12 @@ class ShippedParam:
     Attributes:
         spec: The description.
         files: The contents of the files.
+        allow_unsafe: Whether the files of a prior may contain Python code.
     """
 
     spec: Mapping[str, Any]
     files: Files
+    allow_unsafe: bool
 
     def load(self) -> Param:
         """Make the param again.
@@ -149,8 +151,10 @@ class ShippedParam:
         with tempfile.TemporaryDirectory() as folder:
             _unpack(self.files, Path(folder))
             spec = _moved(self.spec, Path(folder)) if self.files else self.spec
-            is_prior = spec["name"] == PRIOR
-            param = prior_from_spec(spec) if is_prior else params.from_spec(spec)
+            if spec["name"] == PRIOR:
+                param: Param = prior_from_spec(spec, allow_unsafe=self.allow_unsafe)
+            else:
+                param = params.from_spec(spec)
         if param.spec.get("digest") != self.spec.get("digest"):
             raise ValueError(
                 f"{self.spec['source']!r} is another prior on this machine: its files "
@@ -159,8 +163,12 @@ class ShippedParam:
         return replace(param, spec=self.spec)
 
 
-def ship_param(param: Param) -> ShippedParam:
+def ship_param(param: Param, *, allow_unsafe: bool = False) -> ShippedParam:
     """Return a param as plain data.
+
+    Args:
+        param: The param.
+        allow_unsafe: Whether the files of a prior may contain Python code.
 
     Raises:
         ValueError: If it has no description, so that it cannot be sent.
@@ -180,7 +188,7 @@ def ship_param(param: Param) -> ShippedParam:
             files |= _pack([Path(encoder)], f"{_ENCODER}/")
     elif (statistics := _statistics_file(param.spec)) is not None:
         files = _pack([statistics])
-    return ShippedParam(param.spec, files)
+    return ShippedParam(param.spec, files, allow_unsafe)
 
 
 def _statistics_file(spec: Mapping[str, Any]) -> Path | None:

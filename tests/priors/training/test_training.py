@@ -1,6 +1,7 @@
 """Trainings of priors with networks so small that a training takes seconds."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -113,6 +114,14 @@ class Collapsing(Toy):
         return {"loss": tf.reduce_mean(kernel**2)}
 
 
+class Counting(Toy):
+    """Its loss is the number of the step."""
+
+    def step(self, photos, labels, seed, progress, learning_rate):
+        super().step(photos, labels, seed, progress, learning_rate)
+        return {"loss": tf.cast(seed[1], tf.float32)}
+
+
 def initial(seed):
     return keras.initializers.HeNormal(seed=seed)
 
@@ -201,6 +210,36 @@ class TestLoop:
         assert lines[0] == "resuming from step 54 of 60"
         assert state_of(tmp_path) == state_of(output)
         assert same_files(output, tmp_path, checkpoint.LOG, checkpoint.SAMPLES)
+
+    def test_callbacks_are_told_of_each_call_in_place_of_lines(
+        self, source, held_out, tmp_path
+    ):
+        told, lines = [], []
+        choices = {"steps": 54, "held_out": held_out, "report": lines.append}
+        choices["callbacks"] = [told.append]
+        stopped = {"stop": lambda: told[-1].step == 52}
+        assert not loop.train(Counting(), source, tmp_path, **choices, **stopped)
+        assert loop.train(Counting(), source, tmp_path, **choices)
+
+        assert [at.step for at in told] == [*range(53), 52, 53, 54]
+        assert {at.steps for at in told} == {54}
+        assert [at.step for at in told if at.is_logged] == [50, 54]
+        assert lines == ["resuming from step 52 of 54"]
+        # The means of the steps since the last line of the log.
+        first = {step: (step - 1) / 2 for step in range(1, 51)}
+        means = first | {51: 50, 52: 50.5, 53: 51, 54: 51.5}
+        assert told[0].losses == told[53].losses == {}
+        for at in (*told[1:53], *told[54:]):
+            assert at.losses == {"loss": means[at.step]}
+        # The first call is compiled, so that the time of a step is known later.
+        known = [at.seconds_left is not None for at in told]
+        assert known == [False] * 2 + [True] * 51 + [False] * 2 + [True]
+        at = told[10]
+        pace = at.seconds_left * at.images_per_second
+        assert pace == pytest.approx((54 - 10) * Toy.batch)
+        assert str(replace(at, seconds_left=3720, images_per_second=31.6)) == (
+            "10/54  loss 4.500  32 images/s  1:02 left"
+        )
 
     def test_lines_after_the_checkpoint_are_removed_from_the_log(self, tmp_path):
         path = tmp_path / "log.csv"
