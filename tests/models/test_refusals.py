@@ -207,7 +207,7 @@ def test_an_unpacked_file_is_loaded(folder, tmp_path):
         ("net.onnx", "is a model in ONNX format"),
         ("net.zip", "is an archive. Unpack it"),
         ("hugging/tf_model.h5", "model of the package transformers"),
-        ("torch/pytorch_model.bin", "model of PyTorch, which TensorFlow cannot run"),
+        ("torch/pytorch_model.bin", "weights of PyTorch, which TensorFlow cannot run"),
         ("training/ckpt.index", "is a checkpoint of TensorFlow: weights without"),
         ("js/model.json", "a TensorFlow.js model"),
         ("export/1/saved_model.pb", "Did you mean '.*export/1'"),
