@@ -14,14 +14,13 @@ import click
 from click.shell_completion import CompletionItem
 
 from tfviz._errors import did_you_mean
-from tfviz._foreign_files import explain_file
+from tfviz._foreign_files import GRAPH_FILES, explain_file
 from tfviz._storage import AnyPath, RemotePath, as_path
 from tfviz.cli.completion import complete_files, complete_model, complete_names
 from tfviz.cli.help import Command
 from tfviz.models.labels import read_labels
 from tfviz.models.sources import (
     CHOICES,
-    GRAPH_FILES,
     HUB,
     SUFFIXES,
     check_judge,
@@ -278,8 +277,8 @@ class PriorSource(click.ParamType):
         if value in self._names or is_url(source.removeprefix(HUB)):
             return value
         path = Path(split_choices(source, *CHOICES)[0])
-        trained = path.suffix.lower() in self.own and path.is_file()
-        if not trained and (explained := explain_file(path)):
+        known = is_saved_model(path) or path.suffix.lower() in self.own
+        if not known and (explained := explain_file(path)):
             self.fail(explained, param, ctx)
         if path.is_file() and path.suffix.lower() not in self.suffixes:
             self.fail(

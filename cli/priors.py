@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tfviz._errors import count_of
 from tfviz._files import find_files
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import fail, report_errors
+from tfviz.cli.console import fail, report_errors, warn
 from tfviz.cli.train import train
 from tfviz.optimize.options import PRECISIONS
 
@@ -292,26 +293,27 @@ def check(source: str, size: Any, as_json: bool, **settings: Any) -> None:
     tfviz priors check faces.keras
     tfviz priors check digits.h5 --give label=3
     """
-    # What `checked` finds about the range is not to be printed twice.
-    import warnings as python_warnings  # noqa: PLC0415
+    options.import_tensorflow()
+    from tfviz.priors._value_range import RangeWarning  # noqa: PLC0415
 
-    with python_warnings.catch_warnings():
-        python_warnings.filterwarnings("ignore", ".* contradicts the generator")
+    with warnings.catch_warnings():
+        # `checked` finds the same, and it is not to be printed twice.
+        warnings.simplefilter("ignore", RangeWarning)
         prior = load_prior(source, size, **settings)
     from tfviz.priors import checked  # noqa: PLC0415
 
-    facts, warnings = checked(prior, CHECKED)
+    facts, problems = checked(prior, CHECKED)
     if as_json:
-        click.echo(json.dumps({**facts, "warnings": warnings}, indent=2))
+        click.echo(json.dumps({**facts, "warnings": problems}, indent=2))
     else:
         for name, value in facts.items():
             # Not in the names of inputs, which --give takes as they are.
             kind, of, own = name.partition("_of_")
             label = f"{kind} of {own}" if of else name.replace("_", " ")
             click.echo(f"{label:24} {value:.4g}")
-    for warning in warnings:
-        click.echo(f"Warning: {warning}", err=True)
-    if warnings:
+    for problem in problems:
+        warn(problem)
+    if problems:
         sys.exit(1)
     if not as_json:
         click.echo("gradients reach all latents; nothing looks wrong")

@@ -329,6 +329,8 @@ def _latents_for_inputs(
         latent = latents.get(name)
         if isinstance(latent, (int, float)):
             latent = constant_latent(latent, shape, floating=floating)
+        if not floating and (latent is None or latent.optimized):
+            raise ValueError(select_class(name, _classes(model, inputs).get(name)))
         if latent is None and (not shape or shape[-1] is None):
             raise ValueError(
                 f"Input {name!r} of the generator has the shape {tuple(tensor.shape)}, "
@@ -336,8 +338,6 @@ def _latents_for_inputs(
                 f"tfviz.priors.gan(model, latents={{{name!r}: "
                 "tfviz.priors.gaussian(100)})."
             )
-        if not floating and (latent is None or latent.optimized):
-            raise ValueError(select_class(name, _classes(model, inputs).get(name)))
         # A generator that takes a map of any size makes one image of one position.
         sizes = (1 if size is None else size for size in shape)
         all_latents[name] = latent or default_latent(*sizes)

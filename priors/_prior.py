@@ -18,7 +18,7 @@ from tfviz.priors import _calibration
 from tfviz.priors._calibration import Statistics
 from tfviz.priors._latents import Latent
 from tfviz.priors._reading import Reading
-from tfviz.priors._value_range import check_range
+from tfviz.priors._value_range import ends_of
 from tfviz.views import View
 
 # The weight of the mean squared distance of the pixels from the value range.
@@ -237,7 +237,7 @@ def assembled(
         ValueError: If `value_range` is not a range, no latent is optimized, an
             optimized latent gets no gradient, or the images are not finite.
     """
-    low, high = check_range(value_range)
+    low, high = ends_of(value_range)
 
     def init(seeds: Any) -> Latents:
         seeds = tf.convert_to_tensor(seeds, tf.int32)

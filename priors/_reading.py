@@ -151,7 +151,7 @@ def _limits_of_arithmetic(operation: Any, calls: _Calls) -> _Limits:
 
 def _scaled(limits: _Limits, factor: float, offset: float) -> _Limits:
     """Return the limits of `factor * tensor + offset`."""
-    if factor == 0:
+    if factor == 0:  # also of a division by 0
         return _Limits()
     ends = (limits.low * factor + offset, limits.high * factor + offset)
     # The constants of a graph have about 7 digits.
@@ -165,7 +165,9 @@ _ARITHMETIC: dict[str, Callable[[_Limits, float, bool], _Limits]] = {
     "Add": lambda limits, number, _: _scaled(limits, 1, number),
     "AddV2": lambda limits, number, _: _scaled(limits, 1, number),
     "Mul": lambda limits, number, _: _scaled(limits, number, 0),
-    "RealDiv": lambda limits, number, _: _scaled(limits, 1 / number, 0),
+    "RealDiv": lambda limits, number, _: _scaled(
+        limits, 1 / number if number else 0, 0
+    ),
     "Sub": lambda limits, number, first: _scaled(
         limits, -1 if first else 1, number if first else -number
     ),

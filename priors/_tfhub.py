@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfviz._errors import argument, did_you_mean, either, reason_of
+from tfviz._foreign_files import GRAPH_FILES
 from tfviz.models.graph import DEFAULT_SIGNATURES, tag_sets
 from tfviz.models.load import fetch_module
-from tfviz.models.sources import GRAPH_FILES, is_saved_model
+from tfviz.models.sources import is_saved_model
 from tfviz.params._base import Latents
 from tfviz.priors._constraints import box
 from tfviz.priors._from_graph import read_and_assembled, select_class

@@ -54,14 +54,14 @@ def settle_range(
             raise ValueError(_describe_measured(generate, latents))
         source = f"read from its last activation, {reading.activation}"
         return reading.value_range, source
-    ends = check_range(given)
+    ends = ends_of(given)
     message = contradiction(ends, reading)
     if message:
         warnings.warn(message, RangeWarning, stacklevel=4)
     return ends, "as given"
 
 
-def check_range(value_range: tuple[float, float]) -> tuple[float, float]:
+def ends_of(value_range: tuple[float, float]) -> tuple[float, float]:
     """Return the ends of a value range as numbers, or refuse what is none."""
     try:
         low, high = (float(end) for end in value_range)

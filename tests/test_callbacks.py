@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 from PIL import Image
 from support import build_toy, names, noted_runners
 
@@ -131,6 +132,30 @@ def test_a_training_ends_with_the_same_weights_as_without_pictures(tmp_path):
         np.testing.assert_array_equal(without, with_pictures)
 
 
+def test_a_model_of_tf_keras_is_trained_alike(tmp_path):
+    weights = []
+    callback = show(tmp_path, every_batches=2)
+    for callbacks in ([], [callback]):
+        tf_keras.utils.set_random_seed(5)
+        layers = [
+            tf_keras.layers.Input((32, 32, 3)),
+            tf_keras.layers.Conv2D(4, 3, activation="relu", name="conv_a"),
+            tf_keras.layers.Dropout(0.5),
+            tf_keras.layers.GlobalAveragePooling2D(),
+            tf_keras.layers.Dense(5),
+        ]
+        model = tf_keras.Sequential(layers)
+        model.compile("sgd", tf_keras.losses.SparseCategoricalCrossentropy(True))
+        train(model, *callbacks)
+        weights.append(model.get_weights())
+
+    stems = ["epoch-0000", "epoch-0000-batch-000002"]
+    stems += ["epoch-0001", "epoch-0001-batch-000002", "epoch-0002"]
+    assert [file.stem for file in callback.files] == stems
+    for without, beside in zip(*weights, strict=True):
+        np.testing.assert_array_equal(without, beside)
+
+
 def test_a_mistake_ends_the_training_before_it_begins(tmp_path):
     model = compiled()
     before = model.get_weights()
@@ -200,7 +225,7 @@ def test_a_folder_with_other_pictures_is_refused(tmp_path):
     train(compiled(), show(tmp_path, film=None), epochs=1)
     model = compiled()
     with pytest.raises(
-        ValueError, match="another training's pictures: steps is 2 there"
+        ValueError, match="another training's pictures: steps is 2 there and 3 here"
     ):
         train(model, show(tmp_path, steps=3))
 
@@ -270,6 +295,11 @@ def test_mixed_precision(tmp_path):
 
     first, last = (images.read(file) for file in callback.files)
     assert not np.array_equal(first, last)
+
+
+def test_nothing_can_be_shown_before_a_training(tmp_path):
+    with pytest.raises(ValueError, match="no training has begun with this callback"):
+        show(tmp_path).strip()
 
 
 def test_wrong_arguments_are_refused_at_once(tmp_path, monkeypatch):

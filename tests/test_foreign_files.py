@@ -32,6 +32,12 @@ def files(tmp_path_factory):
     checkpoint.save(str(folder / "training" / "ckpt"))
     for name in ("g.pt", "g.pth", "g.ckpt", "g.npz", "g.pkl", "g.json", "g.tflite"):
         (folder / name).touch()
+    toy.save_weights(folder / "w{8}.weights.h5")
+    (folder / "w{8}.weights.h5").rename(folder / "w{8}.h5")
+    for name in ("torch/pytorch_model.bin", "js/model.json", "export/saved_model.pb"):
+        (folder / name).parent.mkdir()
+        (folder / name).touch()
+    (folder / "photos.tar").touch()
     return folder
 
 
@@ -49,6 +55,14 @@ def files(tmp_path_factory):
         ("g.tflite", "is a model of TensorFlow Lite, which has no gradients"),
         ("training", "is a checkpoint of TensorFlow: weights without the architecture"),
         ("training/checkpoint", "tf.train.Checkpoint(NAME=model).read("),
+        ("training/ckpt-1", "is a checkpoint of TensorFlow"),
+        ("torch", "looks like weights of PyTorch, which TensorFlow cannot run."),
+        ("js", "Give the Keras model that it was made from."),
+        (
+            "export/saved_model.pb",
+            "is a part of a SavedModel. Give its folder: '{folder}",
+        ),
+        ("photos.tar", "is an archive. Unpack it"),
         ("training/ckpt-1.index", "training/ckpt-1'), where NAME begins the names"),
         ("training/ckpt-1.data-00000-of-00001", "training/ckpt-1'), where NAME begins"),
     ],
@@ -60,7 +74,12 @@ def test_a_file_is_explained(files, name, text):
     assert told.startswith(repr(str(files / name)))
 
 
-@pytest.mark.parametrize("name", ["whole.h5", "toy.keras", ""])
+def test_a_name_may_look_like_a_format(files):
+    assert "rename the file to" in explain_file(files / "w{8}.h5")
+    assert "w{8}.weights.h5')" in explain_file(files / "w{8}.h5")
+
+
+@pytest.mark.parametrize("name", ["whole.h5", "toy.keras", "", "export", "no.onnx"])
 def test_what_may_be_a_model_is_not_explained(files, name):
     assert explain_file(files / name) is None
 

@@ -28,10 +28,27 @@ _CHECKPOINT = (
 )
 _KERAS_WEIGHTS = (
     "holds the weights of a Keras model without its architecture. "
-    f"{_BUILD}, load them with model.load_weights({{weights}}), and {_SAVE}."
+    f"{_BUILD}, {{rename}}load them with model.load_weights({{weights!r}}), and "
+    f"{_SAVE}."
 )
+# A folder with one of these files is a SavedModel.
+GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
+# What a folder is that holds a file of such a name.
+_BY_CONTENTS = {
+    "tf_model.h5": (
+        f"is a model of the package transformers. Load it in Python, and {_SAVE}."
+    ),
+    **dict.fromkeys(("pytorch_model.bin", "*.safetensors"), _PYTORCH),
+    "model.json": (
+        "is a TensorFlow.js model. Give the Keras model that it was made from."
+    ),
+}
 # What the suffix of a file says about it.
 _BY_SUFFIX = {
+    **dict.fromkeys(
+        (".7z", ".gz", ".rar", ".tar", ".tgz", ".zip"),
+        "is an archive. Unpack it, and give the model in it.",
+    ),
     **dict.fromkeys((".npy", ".npz", ".pkl", ".pickle"), _ARRAYS),
     **dict.fromkeys((".bin", ".pt", ".pth", ".ckpt", ".safetensors"), _PYTORCH),
     **dict.fromkeys((".json", ".yaml", ".yml"), _ARCHITECTURE),
@@ -55,11 +72,12 @@ def explain_file(path: Path) -> str | None:
     """Say what a file or folder holds that is no model, and how to go on with it.
 
     Args:
-        path: A file or folder that exists.
+        path: A file or a folder, other than that of a SavedModel, or the prefix of a
+            checkpoint.
 
     Returns:
-        A few sentences that begin with the path, or None if it may be a model, or
-        nothing is known about it.
+        A few sentences that begin with the path, or None if it may be a model, does
+        not exist, or nothing is known about it.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -70,22 +88,20 @@ def explain_file(path: Path) -> str | None:
     """
     prefix = _checkpoint(path)
     if prefix is not None:
-        text: str | None = _CHECKPOINT
-    elif path.is_dir():
+        text: str | None = _CHECKPOINT.format(prefix=repr(str(prefix)))
+    elif not path.exists():
         text = None
+    elif path.is_dir():
+        found = (name for name in _BY_CONTENTS if any(path.glob(name)))
+        text = _BY_CONTENTS.get(next(found, ""))
+    elif path.name in GRAPH_FILES:
+        text = f"is a part of a SavedModel. Give its folder: {str(path.parent)!r}"
     elif path.suffix.lower() in (".h5", ".hdf5"):
         text = _explain_hdf5(path)
     else:
-        text = _BY_SUFFIX.get(path.suffix.lower())
-    if text is None:
-        return None
-    explained = text.format(
-        weights=repr(str(path)),
-        file=path.name,
-        stem=path.stem,
-        prefix=repr(str(prefix)),
-    )
-    return f"{str(path)!r} {explained}"
+        text = _BY_SUFFIX.get(path.suffix.lower(), "")
+        text = text.format(file=path.name, stem=path.stem)
+    return f"{str(path)!r} {text}" if text else None
 
 
 def _checkpoint(path: Path) -> Path | None:
@@ -112,10 +128,9 @@ def _explain_hdf5(path: Path) -> str | None:
             written_by_keras_3 = "layer_names" not in file.attrs
     except OSError:
         return None
+    weights, rename = str(path), ""
     if written_by_keras_3 and not path.name.endswith(".weights.h5"):
         # Keras takes files of this form only by this suffix.
-        renamed = repr(str(path.with_suffix(".weights.h5")))
-        return _KERAS_WEIGHTS.replace(
-            "load them", f"rename the file to {renamed}, load them"
-        ).replace("{weights}", renamed)
-    return _KERAS_WEIGHTS
+        weights = str(path.with_suffix(".weights.h5"))
+        rename = f"rename the file to {weights!r}, "
+    return _KERAS_WEIGHTS.format(weights=weights, rename=rename)

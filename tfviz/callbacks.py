@@ -84,6 +84,8 @@ class Visualize(keras.callbacks.Callback):
     the metrics of the training. At the end, `film.webp` shows all units, moment by
     moment, and `strip.png` is a sheet with a row for each unit.
 
+    Models of tf_keras can be trained with it, too.
+
     The training goes on as it would without pictures: the model runs in inference mode,
     and no random number generator is touched. All errors in the arguments are raised
     when the training begins; if a picture fails later, such as when the weights are no
@@ -181,6 +183,7 @@ class Visualize(keras.callbacks.Callback):
         if log_dir is not None:
             import_optional("tensorboard", "Visualize with `log_dir`")
         self.files: list[AnyPath] = []
+        self._names: list[str] = []
         self._units = units
         self._folder = None if folder is None else as_path(folder)
         self._log_dir = None if log_dir is None else os.fspath(log_dir)
@@ -189,6 +192,16 @@ class Visualize(keras.callbacks.Callback):
         self._film = film
         self._preprocess, self._labels = preprocess, labels
         self._options = Options(steps=steps, **options)
+
+    # tf_keras asks its callbacks which of their functions it has to call.
+    def _implements_train_batch_hooks(self) -> bool:
+        return True
+
+    def _implements_test_batch_hooks(self) -> bool:
+        return False
+
+    def _implements_predict_batch_hooks(self) -> bool:
+        return False
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Render the first pictures, so that a mistake is found before the training."""
@@ -340,6 +353,11 @@ class Visualize(keras.callbacks.Callback):
         """Yield the moments of this training, and of the one that it continues."""
         if self._folder is None:
             raise ValueError("There are no files to show: Visualize has no `folder`.")
+        if not self._names:
+            raise ValueError(
+                "There are no files to show: no training has begun with this callback. "
+                "Give it to model.fit first."
+            )
         written = set(self.files)
         first = self._folder / self._names[0]
         moments = sorted(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from PIL import Image
 
 from tfviz.images import to_floats
 from tfviz.optimize import job, step as gradient_step
@@ -688,12 +689,15 @@ def test_dead_units_start_anew_from_the_best_of_random_images(monkeypatch):
     assert batch.outcome.scores[1] > scores.max() > 0.01
 
 
-def test_a_woken_picture_depends_on_its_seed_and_not_on_its_neighbours(monkeypatch):
+@pytest.mark.parametrize("more", [{}, {"restarts": 2}, {"candidates": 2}])
+def test_a_woken_picture_depends_on_its_seed_and_not_on_its_neighbours(
+    monkeypatch, more
+):
     without_remedy(monkeypatch)
     adapter, _ = excitable()
-    alone = run(adapter, "conv:0", 4, batch_size=2)
-    both = run(adapter, ["conv:0", "conv:1"], 4, batch_size=2)
-    other = run(adapter, "conv:0", 4, batch_size=2, seed=1)
+    alone = run(adapter, "conv:0", 4, batch_size=2, **more)
+    both = run(adapter, ["conv:0", "conv:1"], 4, batch_size=2, **more)
+    other = run(adapter, "conv:0", 4, batch_size=2, seed=1, **more)
     param = tfviz.params.pixels(16, 16)
     [again] = Job.from_spec(adapter, both.picture_spec(0), param).run()
 
@@ -706,7 +710,7 @@ def test_a_woken_picture_depends_on_its_seed_and_not_on_its_neighbours(monkeypat
         ["conv:0", "conv:1"],
         tfviz.params.pixels(16, 16),
         tfviz.transforms.none(),
-        Options(steps=4, batch_size=2),
+        Options(steps=4, batch_size=2, **more),
     )
     [batch] = neighbour.run(skip={0})
     np.testing.assert_array_equal(both.images[1], to_floats(batch.outcome.pictures[0]))
@@ -719,6 +723,19 @@ def test_callbacks_see_the_steps_of_the_new_start_as_those_of_the_last(monkeypat
     run(adapter, "conv:0", 4, restarts=2, callbacks=[lambda p: steps.append(p.step)])
 
     assert steps == [4, 8, 8]
+
+
+def test_an_animation_of_a_woken_unit_is_that_of_its_new_start(monkeypatch, tmp_path):
+    without_remedy(monkeypatch)
+    adapter, _ = excitable()
+    animation = tfviz.Animation(tmp_path / "woken.webp")
+    result = run(adapter, "conv:0", 4, callbacks=[animation])
+
+    assert animation.files == [tmp_path / "woken.webp"]
+    with Image.open(animation.files[0]) as film:
+        assert film.n_frames == 1
+        shown = np.asarray(film.convert("RGB"), np.float32)[8:24, 8:24] / 255
+    assert np.abs(shown - result.images[0]).mean() < 0.1
 
 
 def test_a_start_that_was_given_is_not_replaced(monkeypatch):

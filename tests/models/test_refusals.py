@@ -6,11 +6,12 @@ from pathlib import Path
 
 import keras
 import pytest
+import tensorflow as tf
 from click.testing import CliRunner
 
 import tfviz
 from tfviz.cli.main import main
-from tfviz.models.refusals import explain, read_description
+from tfviz.models.refusals import explain, read_description, reason
 
 OTHER = "it was written by Keras {}, and Keras " + keras.__version__
 
@@ -176,7 +177,10 @@ CONTENTS = {
     "lfs.h5": (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
     "hdf5.keras": (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5 file. Rename it, so that"),
     "zip.h5": (b"PK\x03\x04" + bytes(100), "zip archive. If Keras wrote it, let its"),
-    "part.keras": (b"PK\x03\x04" + bytes(100), "incomplete. Download or copy it once"),
+    "part.keras": (
+        b"PK\x03\x04" + bytes(100),
+        "incomplete, or a zip archive that Keras did not",
+    ),
     "text.keras": (
         b"a text",
         "first bytes are not those of such a file. Save it again",
@@ -190,6 +194,19 @@ def test_contents_that_are_not_a_model(name, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=f"cannot be loaded.*{message}"):
         tfviz.load_model(tmp_path / name)
+
+
+def test_an_archive_that_keras_did_not_write(tmp_path):
+    with zipfile.ZipFile(tmp_path / "photos.keras", "w") as archive:
+        archive.writestr("photo.png", b"")
+    with pytest.raises(ValueError, match="a zip archive that Keras did not write"):
+        tfviz.load_model(tmp_path / "photos.keras")
+
+
+def test_the_reason_of_any_error():
+    """Not every error can be made of a text alone."""
+    error = tf.errors.NotFoundError(None, None, "no such file\nFull object config: {}")
+    assert reason(error) == "no such file"
 
 
 def test_an_unpacked_file_is_loaded(folder, tmp_path):
@@ -207,7 +224,7 @@ def test_an_unpacked_file_is_loaded(folder, tmp_path):
         ("net.onnx", "is a model in ONNX format"),
         ("net.zip", "is an archive. Unpack it"),
         ("hugging/tf_model.h5", "model of the package transformers"),
-        ("torch/pytorch_model.bin", "model of PyTorch, which TensorFlow cannot run"),
+        ("torch/pytorch_model.bin", "weights of PyTorch, which TensorFlow cannot run"),
         ("training/ckpt.index", "is a checkpoint of TensorFlow: weights without"),
         ("js/model.json", "a TensorFlow.js model"),
         ("export/1/saved_model.pb", "Did you mean '.*export/1'"),

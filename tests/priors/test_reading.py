@@ -49,6 +49,7 @@ def range_of(function):
         (lambda z: tf.tanh(z) * z, None),
         (lambda z: tf.tanh(z) * [1.0, 2.0, 3.0], None),
         (lambda z: 1 / tf.sigmoid(z), None),
+        (lambda z: tf.tanh(z) / 0, None),
         (lambda z: tf.concat([tf.tanh(z), z], 3), None),
         (tf.nn.softmax, None),
     ],
@@ -172,6 +173,17 @@ class TestClasses:
         assert priors.gan(model, latents={"label": 3}).reading.classes == {
             "label": count
         }
+
+    def test_a_number_without_an_axis(self):
+        own = keras.layers
+        z, number = own.Input((4,)), own.Input((), name="label", dtype="int32")
+        x = own.Concatenate()([z, own.Embedding(7, 4)(number)])
+        x = own.Dense(12, activation="sigmoid")(x)
+        model = keras.Model([z, number], own.Reshape((2, 2, 3))(x))
+
+        with pytest.raises(ValueError, match="'label' .* selects one of 7 classes"):
+            priors.gan(model)
+        assert priors.gan(model, latents={"label": 3}).shape == (2, 2, 3)
 
     def test_a_class_that_does_not_exist(self):
         with pytest.raises(

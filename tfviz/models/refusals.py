@@ -88,12 +88,13 @@ def check_contents(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(len(_LFS))
     if start.startswith(_FIRST_BYTES[path.suffix]):
-        if path.suffix == ".keras" and not zipfile.is_zipfile(path):
-            raise ValueError(
-                f"{_refused(path)}it is incomplete. Download or copy it once more."
-            )
-        return
-    if not start:
+        if path.suffix != ".keras" or _is_written_by_keras(path):
+            return
+        problem = (
+            "it is incomplete, or a zip archive that Keras did not write. Download or "
+            "copy it once more."
+        )
+    elif not start:
         problem = "it is empty. Download or copy it once more."
     elif start == _LFS:
         problem = (
@@ -110,6 +111,15 @@ def check_contents(path: Path) -> None:
             "model.save('name.keras')."
         )
     raise ValueError(_refused(path) + problem)
+
+
+def _is_written_by_keras(path: Path) -> bool:
+    """Tell whether a zip archive has the description of a model."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "config.json" in archive.namelist()
+    except zipfile.BadZipFile:
+        return False
 
 
 def explain(
@@ -156,7 +166,7 @@ def reason(error: Exception) -> str:
     if marker and cause.strip():
         line = cause.strip().splitlines()[0]
     else:
-        line = reason_of(type(error)(text) if text.strip() else error)
+        line = reason_of(Exception(text) if text.strip() else error)
     return line.rstrip(". ")
 
 

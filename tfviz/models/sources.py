@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from tfviz._errors import did_you_mean
-from tfviz._foreign_files import explain_file
+from tfviz._foreign_files import GRAPH_FILES, explain_file
 
 BUNDLED = ("squeezenet", "efficientnet-lite0")
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -17,8 +17,6 @@ DOWNLOADS = (HUGGING_FACE, KAGGLE)
 TFLITE = ".tflite"
 # The options at the end of the source of a module, as in `FOLDER?signature=NAME`.
 CHOICES = ("signature", "output")
-# A folder with one of these files is a SavedModel.
-GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
 _URL = re.compile(r"(https?|gs)://.")
 _HANDLES = {
@@ -34,19 +32,6 @@ _NETWORKS = re.compile(
     "(convnext|densenet|efficientnet|inception|mobilenet|nasnet|resnet|vgg|xception)"
     r"\w*",
     re.IGNORECASE,
-)
-
-_SAVE = "save it with model.save('name.keras')"
-_ARCHIVES = (".7z", ".gz", ".rar", ".tar", ".tgz", ".zip")
-# What a folder is that holds a file of such a name.
-_OTHER_FOLDERS = (
-    (
-        "tf_model.h5",
-        f"a model of the package transformers. Load it in Python, and {_SAVE}",
-    ),
-    ("pytorch_model.bin", "a model of PyTorch, which TensorFlow cannot run"),
-    ("*.safetensors", "a model of PyTorch, which TensorFlow cannot run"),
-    ("model.json", "a TensorFlow.js model. Give the Keras model that it was made from"),
 )
 
 
@@ -74,24 +59,17 @@ def check_source(source: str) -> None:
         raise ValueError(f"{source!r} does not name a model. Give {_expected()}.")
     path = Path(handle)
     if not path.exists():
+        if explained := explain_file(path):  # the prefix of a checkpoint
+            raise ValueError(explained)
         raise FileNotFoundError(
             f"There is no model {source!r}. {_suggest(source, path)}"
         )
     if path.is_dir():
         _check_folder(source, path)
-    elif path.name in GRAPH_FILES:
-        raise ValueError(
-            f"{source!r} is a part of a SavedModel. Give its folder: "
-            f"{str(path.parent)!r}"
-        )
     elif source.startswith(HUB) or path.suffix not in SUFFIXES:
-        if path.suffix in _ARCHIVES:
-            problem = f"{source!r} is an archive. Unpack it, and give the model in it."
-        else:
-            problem = explain_file(path) or (
-                f"{source!r} is not a model. Give {_expected()}."
-            )
-        raise ValueError(problem)
+        raise ValueError(
+            explain_file(path) or f"{source!r} is not a model. Give {_expected()}."
+        )
 
 
 def check_judge(source: str) -> None:
@@ -173,14 +151,9 @@ def _check_folder(source: str, path: Path) -> None:
     if is_saved_model(path) or path.suffix in SUFFIXES or is_unpacked(path):
         return
     inner = sorted(p for p in path.iterdir() if _is_model(p, SUFFIXES))
-    others = [
-        f"{source!r} is {other}."
-        for pattern, other in _OTHER_FOLDERS
-        if any(path.glob(pattern))
-    ]
-    others += filter(None, [explain_file(path)])
-    if others and not any(map(is_saved_model, inner)):
-        raise ValueError(others[0])
+    explained = explain_file(path)
+    if explained and not any(map(is_saved_model, inner)):
+        raise ValueError(explained)
     remedy = f"Did you mean {str(inner[0])!r}?" if inner else f"Give {_expected()}."
     raise ValueError(
         f"{source!r} is not a model: the folder has no {GRAPH_FILES[0]}. {remedy}"
@@ -196,13 +169,7 @@ def _suggest(source: str, path: Path) -> str:
     hint = did_you_mean(path.name, [*BUNDLED, *_siblings(path, SUFFIXES)])
     if not hint and _NETWORKS.fullmatch(source):
         hint = did_you_mean(f"{KERAS}{source}", [f"{KERAS}{source}"])
-    if hint:
-        return hint.strip()
-    if is_url(source):
-        return (
-            f"Download the file and give its path; for a TF-Hub module write {HUB}URL."
-        )
-    return f"Give {_expected()}."
+    return hint.strip() or f"Give {_expected()}."
 
 
 def _siblings(path: Path, suffixes: tuple[str, ...]) -> list[str]:

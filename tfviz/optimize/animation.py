@@ -70,7 +70,8 @@ class Animation:
         if self._batch:
             path = path.with_stem(f"{path.stem}-{self._batch + 1}")
         write_animation(path, self._frames, self.duration)
-        self.files.append(path)
+        if path not in self.files:  # the steps that wake a dead unit replace the others
+            self.files.append(path)
         self._frames = []
 
     def __enter__(self) -> "Animation":
