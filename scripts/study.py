@@ -338,9 +338,11 @@ def run(  # noqa: PLR0917 (everything that makes a comparison)
     began = time.monotonic()
 
     def print_progress(at: Any) -> None:
+        if at.step:  # a line for each unit is enough
+            return
         minutes = (time.monotonic() - began) / 60
-        progress = f"{name}  {at.done}/{at.total}  {at.method}  {minutes:.0f} min"
-        print(progress, flush=True)
+        progress = f"{at.stage}  {at.done}/{at.total}  {at.method}  {minutes:.0f} min"
+        print(f"{name}  {progress}", flush=True)
 
     comparison = tfviz.compare(
         adapter,
