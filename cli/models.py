@@ -9,7 +9,7 @@ import click
 
 from tfviz.cli import options
 from tfviz.cli import param_types as types
-from tfviz.cli.console import report_errors
+from tfviz.cli.console import report_errors, warn
 from tfviz.cli.help import Command
 
 IMAGE = click.Path(exists=True, dir_okay=False)
@@ -96,6 +96,7 @@ def check(
     """
     adapter = options.load_adapter(**model)
     from tfviz import check_range  # noqa: PLC0415
+    from tfviz.analysis.input_range import WRONG  # noqa: PLC0415
 
     outcome = check_range(adapter, list(pictures), truth=truth)
     top_five = [
@@ -113,7 +114,11 @@ def check(
             for row in five:
                 name = row["name"] or ""
                 click.echo(f"{row['probability']:7.1%}  {row['index']:4}  {name}")
-    click.echo(_describe_check(adapter, outcome), err=True)
+    verdict = _describe_check(adapter, outcome)
+    if outcome.verdict == WRONG:
+        warn(verdict)
+    else:
+        click.echo(verdict, err=True)
 
 
 def _most_probable(adapter: Any, trial: Any, place: int = 0) -> list[dict[str, Any]]:
@@ -174,11 +179,11 @@ def _describe_check(adapter: Any, outcome: Any) -> str:
     less = f", less probably on {' or '.join(others)}" if others else ""
     if used.probabilities is None:
         return (
-            f"Warning: the model was probably trained on {best}{less}, not on "
+            f"the model was probably trained on {best}{less}, not on "
             f"{used.preprocess}, as used ({outcome.reason}): pass --preprocess={best}"
         )
     return (
-        f"Warning: with {used.preprocess}, as used, the model gives "
+        f"with {used.preprocess}, as used, the model gives "
         f"{_describe_answer(adapter, used)}; with {best} it gives "
         f"{_describe_answer(adapter, trial)}. It was probably trained on {best}{less} "
         f"({outcome.reason}): pass --preprocess={best}"

@@ -49,6 +49,11 @@ class Progress:
 
     def __enter__(self) -> Self:
         self._view.start()
+        # What shows its progress in a generator, as `track` does, may be held by the
+        # traceback of the error that ends the command, and so never reach its end.
+        context = click.get_current_context(silent=True)
+        if context is not None:
+            context.call_on_close(self._view.stop)
         return self
 
     def __exit__(self, *_: Any) -> None:

@@ -1,8 +1,6 @@
 """Help texts, completion, colours, and outputs whose reader ends early."""
 
-import io
 import os
-import re
 import subprocess
 import sys
 
@@ -11,7 +9,7 @@ import keras
 import pytest
 from click.testing import CliRunner
 
-from tfviz.cli import completion, progress
+from tfviz.cli import completion
 from tfviz.cli.console import allows_colors
 from tfviz.cli.help import Command, _first_sentence
 from tfviz.cli.main import main
@@ -115,46 +113,6 @@ def test_colours_depend_on_the_terminal_and_the_environment(monkeypatch):
             assert not allows_colors()
             again = CliRunner().invoke(main, ["render", "-h"], color=True).stdout
             assert again == plain
-
-
-class Terminal(io.StringIO):
-    """What a terminal gets."""
-
-    def isatty(self):
-        return True
-
-
-@pytest.mark.parametrize("colors", [True, False])
-def test_a_terminal_shows_a_live_bar(monkeypatch, capsys, colors):
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("NO_COLOR", "" if colors else "1")
-    monkeypatch.setattr("sys.stderr", Terminal())
-    with progress.Progress(80, "picture") as bar:
-        bar.show(0, "starting [unit]", count="0/5 pictures")
-        bar.show(20, "step 20 of 80, [unit]", count="0/5 pictures", seconds_left=65)
-        click.echo("a warning", err=True)
-        click.echo('{"status": "finished"}')
-        bar.print_line("for log files only")
-        drawn = bar._view._progress
-        (column,) = [task.percentage for task in drawn.tasks]
-        assert column == 25
-        drawn.refresh()
-        sys.stderr.flush()
-    text = drawn.console.file.getvalue()
-    assert "0/5 pictures" in text
-    assert "1:05 left step 20 of 80, [unit]" in click.unstyle(text)
-    assert "a warning" in text
-    assert "log files" not in text
-    assert capsys.readouterr().out == '{"status": "finished"}\n'
-    assert bool(re.search(r"\x1b\[[\d;]*3\d", text)) == colors
-
-
-def test_a_dumb_terminal_gets_lines(monkeypatch):
-    monkeypatch.setattr("sys.stderr", Terminal())
-    for term, live in (("dumb", False), ("unknown", False), ("xterm", True)):
-        monkeypatch.setenv("TERM", term)
-        assert progress.is_live() == live
 
 
 def complete(text):

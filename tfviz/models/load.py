@@ -166,9 +166,9 @@ def fetch_module(handle: str) -> Path:
             import tensorflow_hub  # noqa: PLC0415 (slow to import)
         return Path(tensorflow_hub.resolve(handle))
     except Exception as error:
-        reason = reason_of(getattr(error, "reason", error))
+        why = reason_of(getattr(error, "reason", error))
         raise ValueError(
-            f"{handle!r} could not be fetched ({reason}). Download and unpack "
+            f"{handle!r} could not be fetched ({why}). Download and unpack "
             "it by hand and give its folder, or set TFHUB_CACHE_DIR to a "
             "folder in which tensorflow_hub has cached it."
         ) from error
