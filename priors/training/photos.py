@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from tfviz._errors import count_of
 from tfviz._files import write_safely
 from tfviz.comparison.kinship import IMAGENET
 from tfviz.models.labels import imagenet_labels
@@ -127,8 +128,8 @@ def find_photos(
     places = [place for place in places if place[1] not in set(without)]
     if len(places) < fewest + held_out:
         raise ValueError(
-            f"There are {len(places)} images in {where}, and {fewest} to learn from "
-            f"and {held_out} to hold out are needed. Expected files that end in "
+            f"Found {count_of(len(places), 'image')} in {where}, but {fewest} to learn "
+            f"from and {held_out} to hold out are needed. Expected files that end in "
             f"{', '.join(SUFFIXES)}."
         )
     # With a single source, the list stays valid if its folder is renamed.

@@ -5,6 +5,7 @@ if they are older, with `tf_keras`.
 """
 
 import os
+import random
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfviz._errors import did_you_mean, reason_of
@@ -192,12 +194,16 @@ def _from_applications(text: str) -> Any:
         )
     build = getattr(keras.applications, name)
     if weights == "none":
-        state = tf.random.get_global_generator()
+        # Equal weights each time, without a change to the random numbers of the caller.
+        states = random.getstate(), np.random.get_state()  # noqa: NPY002
+        generator = tf.random.get_global_generator()
         keras.utils.set_random_seed(0)
         try:
             return build(weights=None)
         finally:
-            tf.random.set_global_generator(state)
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002
+            tf.random.set_global_generator(generator)
     try:
         return build(weights="imagenet")
     except Exception as error:
