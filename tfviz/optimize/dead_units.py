@@ -37,11 +37,11 @@ class DeadUnit:
     def __str__(self) -> str:
         """Return a line for people."""
         redirected = min(self.steps, REDIRECTED_STEPS)
-        started = ", the best of which was a start in vain" if self.restarted else ""
+        restarted = "; a second attempt, from the best of these, failed as well"
         return (
             f"{self.name} (highest score {self.score:.4g} in {self.steps} steps, "
             f"{redirected} with redirected gradients, and {self.random_score:.4g} "
-            f"over {RANDOM_IMAGES} random images{started})"
+            f"over {RANDOM_IMAGES} random images{restarted if self.restarted else ''})"
         )
 
 
