@@ -132,6 +132,7 @@ def test_a_training_ends_with_the_same_weights_as_without_pictures(tmp_path):
         np.testing.assert_array_equal(without, with_pictures)
 
 
+@pytest.mark.slow
 def test_a_model_of_tf_keras_is_trained_alike(tmp_path):
     weights = []
     callback = show(tmp_path, every_batches=2)
@@ -258,6 +259,7 @@ def test_tensorboard_gets_the_pictures_as_images(every_batches, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_a_loop_of_ones_own_and_other_channels(tmp_path):
     model = build_toy(channels=1)
     callback = Visualize("conv_a:1", tmp_path, preprocess=(-1, 1), **FAST)

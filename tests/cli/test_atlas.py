@@ -160,6 +160,7 @@ class TestRecipe:
             here, there = (pictures(f"{s}/source/{name}") for s in ("site", "python"))
             assert here == there
 
+    @pytest.mark.slow
     def test_it_goes_on_when_the_time_is_over(self, run, photos):
         recipe = ["atlas", "conv_a:0-4", "-m", "toy.keras", "--preprocess=-1,1"]
         recipe += ["--steps", 1, "--batch-size", 3, "-o", "site"]

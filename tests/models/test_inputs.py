@@ -92,7 +92,7 @@ class TestSeveralInputs:
         ("settings", "message"),
         [
             ({}, r"inputs 'meta' \(None, 2\), 'image'.*held=\{'meta'"),
-            ({"held": {"mta": 1}}, "`held` names .'mta'.*are .'meta'."),
+            ({"held": {"mta": 1}}, "`held` gives values to .'mta'.*image: 'meta'"),
             ({"held": {"meta": [1, 2, 3]}}, r"shape \(2,\). Received: \[1, 2, 3\]"),
             ({"held": {"meta": "x"}}, "value of input 'meta'"),
             ({"held": {"meta": 1}, "image_input": "meta"}, "no image input 'meta'"),

@@ -85,6 +85,7 @@ def efficientnet():
     return tfviz.adapt(tfviz.load_model("efficientnet-lite0"))
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_efficientnet_lite0_was_converted_correctly(efficientnet, photos):
     """It has 75.1 % of the validation photos right; these are from its training set."""

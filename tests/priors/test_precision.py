@@ -123,6 +123,7 @@ def test_what_cannot_compute_with_16_bits_is_refused(tmp_path):
         priors.load("hub:https://example.com/x", precision="float16")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_short")
 def test_the_command_line(run):
     job = ["render", "fire2:3", "-o", "out", *FAST[2:], "--param", "inverter"]

@@ -407,6 +407,7 @@ class TestRender:
         ]
         assert tfviz.images.read("out/fire8-20.png").shape == (16, 16, 3)
 
+    @pytest.mark.slow
     def test_a_picture_is_rendered_again_from_its_file(self, run, models):
         fast = ["--steps", "3", "--candidates", "2", "--restarts", "2"]
         run("render", "fire8:20", *self.prior(models), *fast, "-o", "out")

@@ -193,6 +193,7 @@ class TestInstances:
             same = (tmp_path / name).read_bytes() == (trained[0] / name).read_bytes()
             assert same, name
 
+    @pytest.mark.slow
     def test_an_encoder_and_the_networks_of_another_training_are_taken(
         self, trained, folder, tmp_path
     ):
@@ -228,6 +229,7 @@ class TestClasses:
         assert prior.trained["networks"] == {}
         assert kinship(prior, tfviz.adapt(build_toy(), (0, 1))) == "pixels only"
 
+    @pytest.mark.slow
     def test_photos_can_be_left_out_and_sources_are_recorded(self, folder, tmp_path):
         names = ["class0/00.png", "class1/03.png"]
         facts = train(folder, tmp_path, variant="classes", steps=2, without=names)
