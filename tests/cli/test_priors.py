@@ -279,8 +279,8 @@ class TestRefused:
     ("broken", "arguments", "message"),
     [
         (2, [], "2 of the 42 images in photos cannot be read: bad-0.jpg, bad-1.jpg."),
-        (0, ["--held-out", 30], "40 images in photos, and 16 to learn from and 30"),
-        (0, ["--code", 25], "40 images in photos, and 25 to learn from and 16"),
+        (0, ["--held-out", 30], "40 images in photos, but 16 to learn from and 30"),
+        (0, ["--code", 25], "40 images in photos, but 25 to learn from and 16"),
     ],
 )
 def test_unsuitable_photos_are_refused(run, photos, broken, arguments, message):
