@@ -468,6 +468,15 @@ def without_remedy(monkeypatch):
     monkeypatch.setattr(gradient_step, "VANISHING", -1.0)
 
 
+def without_another_start(monkeypatch):
+    """Let no random image excite a unit more than its picture does."""
+
+    def find_none(runner, seeds, shape):
+        return np.zeros((len(seeds), *shape), np.float32), np.full(len(seeds), -np.inf)
+
+    monkeypatch.setattr(job, "best_random_images", find_none)
+
+
 # The offset of a dead unit, the gain with which images can reach it, and a score that
 # only an active unit has.
 OFF = {
@@ -494,6 +503,7 @@ def test_a_unit_that_is_dead_at_the_start_is_revived(activation, monkeypatch):
     adapter = dead_model(offset, activation, gain)
     # A hard tanh and a SiLU this far from their range need the momentum to go on after
     # the redirected steps.
+    without_another_start(monkeypatch)
     woken = run(adapter, "conv:0-1", 32, momentum=0.9)
     without_remedy(monkeypatch)
     with warnings.catch_warnings():
