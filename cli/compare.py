@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tfviz._errors import count_of, did_you_mean
-from tfviz._files import PICTURES, find_files
+from tfviz._files import describe_lack, find_files
 from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import defer_interrupt, fail, report_errors, warn
@@ -194,10 +194,7 @@ def compare(
         if not file.resolve().is_relative_to(output.resolve())
     ]
     if not files:
-        fail(
-            f"{str(folder)!r} holds no images: no file in it or its subfolders ends in "
-            f"{', '.join(PICTURES)}."
-        )
+        fail(describe_lack(folder))
     options.make_folder(output)
     if not no_report:
         from tfviz.report.rows import check_installed  # noqa: PLC0415

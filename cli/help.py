@@ -82,7 +82,7 @@ class Command(click.Command):
                     is_flag=True,
                     is_eager=True,
                     expose_value=False,
-                    callback=_show_short_help,
+                    callback=self._show_short_help,
                     help="Show the most used options and exit.",
                 )
             )
@@ -120,6 +120,15 @@ class Command(click.Command):
             formatter, f"{ctx.command_path} --help explains all {self._count} options."
         )
 
+    def _show_short_help(
+        self, ctx: click.Context, _: click.Parameter, value: bool
+    ) -> None:
+        if value and not ctx.resilient_parsing:
+            formatter = ctx.make_formatter()
+            self.format_short_help(ctx, formatter)
+            click.echo(formatter.getvalue().rstrip("\n"), color=ctx.color)
+            ctx.exit()
+
     @property
     def _count(self) -> int:
         return sum(isinstance(param, click.Option) for param in self.params)
@@ -142,16 +151,6 @@ class Command(click.Command):
         """Write the options of a section, and take them out of the records."""
         rows = [records.pop(name) for name in self.sections[heading] if name in records]
         _write_section(formatter, heading, rows)
-
-
-def _show_short_help(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        formatter = ctx.make_formatter()
-        command = ctx.command
-        assert isinstance(command, Command)  # noqa: S101 (it is the option's owner)
-        command.format_short_help(ctx, formatter)
-        click.echo(formatter.getvalue().rstrip("\n"), color=ctx.color)
-        ctx.exit()
 
 
 def _name_numbers(command: click.Command) -> None:

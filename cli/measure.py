@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tfviz._errors import count_of, did_you_mean
-from tfviz._files import PICTURES, find_files
+from tfviz._files import PICTURES, describe_lack, find_files
 from tfviz.cli import options
 from tfviz.cli import param_types as types
 from tfviz.cli.console import fail, report_errors, warn
@@ -71,10 +71,7 @@ def calibrate(
     options.make_folder(output.parent)
     files = find_files(folder, (*PICTURES, ".npy"))
     if not files:
-        fail(
-            f"{str(folder)!r} holds no images: no file in it or its subfolders ends in "
-            f"{', '.join(PICTURES)} or .npy."
-        )
+        fail(describe_lack(folder, ".npy"))
     from tfviz import statistics  # noqa: PLC0415
 
     left_out: list[str] = []
@@ -265,10 +262,7 @@ def _measure_levels(
     """Return the levels over a folder of photos, and the files that were not read."""
     files = find_files(folder)
     if not files:
-        fail(
-            f"{str(folder)!r} holds no images: no file in it or its subfolders ends in "
-            f"{', '.join(PICTURES)}."
-        )
+        fail(describe_lack(folder))
     options.make_folder(output.parent)
     adapter = options.load_adapter(**model)
     from tfviz import levels as levels_  # noqa: PLC0415

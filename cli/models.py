@@ -15,13 +15,18 @@ from tfviz.cli.help import Command
 IMAGE = click.Path(exists=True, dir_okay=False)
 
 
-@click.command(
-    cls=Command,
-    sections={
-        "Most used options": ("--model", "--size", "--json"),
+def _sections(*most_used: str) -> dict[str, tuple[str, ...]]:
+    """Return the sections of the help of a command that only looks at a model."""
+    return {
+        "Most used options": most_used,
         "How the model is fed": options.MODEL_SECTION,
         "Advanced options": ("--threads", "-h", "--help"),
-    },
+    }
+
+
+@click.command(
+    cls=Command,
+    sections=_sections("--model", "--size", "--json"),
 )
 @options.model_options
 @click.option(
@@ -58,11 +63,7 @@ def layers(size: tuple[int, int] | None, as_json: bool, **model: Any) -> None:
 
 @click.command(
     cls=Command,
-    sections={
-        "Most used options": ("--model", "--class", "--json"),
-        "How the model is fed": options.MODEL_SECTION,
-        "Advanced options": ("--threads", "-h", "--help"),
-    },
+    sections=_sections("--model", "--class", "--json"),
 )
 @options.model_options
 @click.argument("pictures", metavar="IMAGE...", type=IMAGE, nargs=-1, required=True)
@@ -203,11 +204,7 @@ PASTED_UNITS = 9
 
 @click.command(
     cls=Command,
-    sections={
-        "Most used options": ("--model", "--layer", "-n", "--levels", "--json"),
-        "How the model is fed": options.MODEL_SECTION,
-        "Advanced options": ("--threads", "-h", "--help"),
-    },
+    sections=_sections("--model", "--layer", "-n", "--levels", "--json"),
 )
 @options.model_options
 @click.argument("image", type=IMAGE)

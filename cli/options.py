@@ -264,9 +264,10 @@ def load_adapter(
     import_tensorflow(threads)
     import tfviz  # noqa: PLC0415
 
-    beside = labels is None and Path(model).with_suffix(".labels.txt").is_file()
-    if beside:
-        labels = str(Path(model).with_suffix(".labels.txt"))
+    beside = Path(model).with_suffix(".labels.txt")
+    are_beside = labels is None and beside.is_file()
+    if are_beside:
+        labels = str(beside)
     adapter = tfviz.adapt(
         tfviz.load_model(model, allow_unsafe=allow_unsafe),
         preprocess,
@@ -277,7 +278,7 @@ def load_adapter(
     )
     # What was assumed, with the options that say otherwise.
     other_range = "" if preprocess else "; --preprocess sets another range"
-    names = f"; class names from {labels} (--labels)" if beside else ""
+    names = f"; class names from {labels} (--labels)" if are_beside else ""
     click.echo(
         f"{adapter.name}: input {adapter.preprocess}{other_range}; logits: "
         f"{adapter.logits_source}{names}",

@@ -40,6 +40,20 @@ PARTIALS = "*".join(_PARTIAL)
 _LONGEST = 60
 
 
+def describe_lack(folder: Path, *others: str) -> str:
+    """Return the message for a folder in which `find_files` finds nothing.
+
+    Args:
+        folder: The folder.
+        *others: The suffixes that count besides those of photos.
+    """
+    suffixes = " or ".join([", ".join(PICTURES), *others])
+    return (
+        f"{str(folder)!r} holds no images: no file in it or its subfolders ends in "
+        f"{suffixes}."
+    )
+
+
 def find_files(
     folder: Path, suffixes: tuple[str, ...] = PICTURES, *, dangling: bool = False
 ) -> list[Path]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tfviz import images
 from tfviz._errors import reason_of
-from tfviz._files import PICTURES, find_files
+from tfviz._files import describe_lack, find_files
 from tfviz.models.adapter import Adapter
 from tfviz.models.inputs import fit_photo
 
@@ -76,10 +76,7 @@ class Folder:
             raise ValueError(f"{str(folder)!r} is not a folder of images.")
         found = find_files(folder, dangling=True)
         if not found:
-            raise ValueError(
-                f"{str(folder)!r} holds no images: no file in it or its subfolders "
-                f"ends in {', '.join(PICTURES)}."
-            )
+            raise ValueError(describe_lack(folder))
         self._adapter = adapter
         self.path = folder
         self.files = [file.relative_to(folder).as_posix() for file in found]

@@ -168,7 +168,7 @@ def _suggest(source: str, path: Path) -> str:
         )
     hint = did_you_mean(path.name, [*BUNDLED, *_siblings(path, SUFFIXES)])
     if not hint and _NETWORKS.fullmatch(source):
-        hint = did_you_mean(f"{KERAS}{source}", [f"{KERAS}{source}"])
+        hint = f"Did you mean {KERAS + source!r}?"
     return hint.strip() or f"Give {_expected()}."
 
 

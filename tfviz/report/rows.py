@@ -8,9 +8,10 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from tfviz._optional import require
 
 # The names of the files, and of the folder of sheets, that belong to a comparison.
 RESULTS, PAGE, TABLE, SHEETS = "results.json", "report.html", "results.csv", "sheets"
@@ -118,11 +119,7 @@ def check_installed() -> None:
         RuntimeError: If Jinja or Matplotlib is not installed.
     """
     for module in ("jinja2", "matplotlib"):
-        if find_spec(module) is None:
-            raise RuntimeError(
-                f"The report of a comparison needs {module}, which is not installed. "
-                "Install it: pip install jinja2 matplotlib"
-            )
+        require(module, "The report of a comparison", "jinja2 matplotlib")
 
 
 def picture_path(folder: Path, name: str) -> Path:

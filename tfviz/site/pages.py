@@ -8,10 +8,10 @@ Only the first page has its contents in the HTML, and can be read without script
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from importlib.util import find_spec
 from typing import Any
 from urllib.parse import quote
 
+from tfviz._optional import require
 from tfviz.site.facts import LayerFacts, NetworkFacts
 from tfviz.site.layers import ShownLayer
 from tfviz.site.sprites import CELL
@@ -45,11 +45,7 @@ def check_installed() -> None:
     Raises:
         RuntimeError: If Jinja is not installed.
     """
-    if find_spec("jinja2") is None:
-        raise RuntimeError(
-            "An atlas needs jinja2, which is not installed. Install it: "
-            "pip install jinja2"
-        )
+    require("jinja2", "An atlas")
 
 
 def read_asset(name: str) -> str:
